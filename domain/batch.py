@@ -1,0 +1,313 @@
+"""A batch of commands decided one after another on one look at the log: the heart of the commit path."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
+from bursar.domain.commands import Allocate, AllocationCommand, Command, Expire, OpenPool, Reserve, content
+from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
+from bursar.domain.errors import CommandIdReused, LogCorrupt, Refused
+from bursar.domain.events import Ending, Event, Expired, ValidationFailed
+from bursar.domain.records import Recorded
+from bursar.domain.values import first_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from bursar.domain.cache import PoolCache
+    from bursar.domain.limits import Limits
+    from bursar.domain.pool import Pool
+    from bursar.domain.ports import LogReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStatus:
+    """A pool as it stands; quantities in its unit."""
+
+    name: str
+    resource_type: str
+    unit: str
+    limits: Limits
+    capacity: int
+    used: int
+    free: int
+    """What can still be granted; 0, not less, while more is held than the limits allow."""
+    allocations: int
+    """How many allocations hold something of it."""
+    closed: bool
+
+    @classmethod
+    def of(cls, pool: Pool, moment: datetime | None = None) -> PoolStatus:
+        """Describe a pool, less what is due at a moment."""
+        due = pool.due(moment) if moment else []
+        used = pool.used - sum(pool.holds[allocation_id].quantity for allocation_id in due)
+        return cls(
+            name=pool.name,
+            resource_type=pool.resource_type,
+            unit=pool.unit,
+            limits=pool.limits,
+            capacity=pool.limits.capacity,
+            used=used,
+            free=0 if pool.closed else max(pool.limits.capacity - used, 0),
+            allocations=len(pool.holds) - len(due),
+            closed=pool.closed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a command."""
+
+    command_id: str
+    records: tuple[Recorded, ...]
+    """The command's events; of a check, those that there would be; none for a repeat that was not recorded itself."""
+    repeated: bool = False
+    """True if the command was decided before and nothing was appended now."""
+    refusal: Refused | None = None
+    allocation: Allocation | None = None
+    """The allocation that the command is about, in its present state."""
+    pool: PoolStatus | None = None
+    """The pool that the command is about, in its present state."""
+
+    @property
+    def position(self) -> int | None:
+        """Position of the command's last event in the log."""
+        return self.records[-1].position if self.records else None
+
+    @cached_property
+    def expired(self) -> tuple[str, ...]:
+        """Ids of the allocations that the command expired."""
+        return tuple(dict.fromkeys(r.event.allocation_id for r in self.records if isinstance(r.event, Expired)))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command with its id settled."""
+
+    command: Command
+    command_id: str
+    fresh: bool
+    """True if the id was made just now, so that it cannot have been decided before."""
+
+    @classmethod
+    def settle(cls, command: Command, new_id: Callable[[], str]) -> Asked:
+        """Take the id given, else the one derived from what the command names, else a fresh one."""
+        settled = command.command_id or command.id_from_content()
+        return cls(command, settled or new_id(), fresh=settled is None)
+
+
+class Batch:
+    """Decides commands one by one; what each appends is seen by the next."""
+
+    def __init__(  # noqa: PLR0913 - all that a decision may depend on, each by name
+        self,
+        asked: Sequence[Asked],
+        *,
+        reader: LogReader,
+        cache: PoolCache,
+        epoch: int,
+        now: datetime,
+        actor: str | None,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._reader = reader
+        self._cache = cache
+        self._epoch = epoch
+        self._now = now
+        self._actor = actor
+        self._new_id = new_id
+        self.records: list[Recorded] = []
+        """What is to be appended."""
+        self._about: dict[str, list[Recorded]] = {}
+        """The same, by the allocation that it is about."""
+        self._decided = reader.commands({one.command_id for one in asked if not one.fresh})
+        self._past = self._recorded_past(asked)
+        self._histories = reader.histories(self._repeated_subjects())
+        cache.look(reader)
+
+    def _recorded_past(self, asked: Iterable[Asked]) -> dict[str, Past]:
+        ids = {getattr(one.command, "allocation_id", None) for one in asked if one.command_id not in self._decided}
+        unknown = {allocation_id for allocation_id in ids if allocation_id and not self._cache.where(allocation_id)}
+        return {allocation_id: Past(pools) for allocation_id, pools in self._reader.granted(unknown).items()}
+
+    def _repeated_subjects(self) -> set[str]:
+        events = (records[-1].event for records in self._decided.values())
+        return {event.subject for event in events if event.subject and not isinstance(event, ValidationFailed)}
+
+    def run(self, one: Asked, *, dry: bool = False) -> Outcome:
+        """Decide one command; raises `CommandIdReused` and `PoolAlreadyOpen`. Dry, the batch stays as it was."""
+        decided = self._decided.get(one.command_id)
+        if decided and self._is_repeat(one, decided):
+            return self._repeat(one, decided)
+        situation, moment = self._situation(one.command)
+        before = self._allocation(one.command)
+        records = self._number(one, decide(situation, one.command, moment), moment)
+        if not dry:
+            self._take(one, records)
+        return self._outcome(one, records, before)
+
+    def _is_repeat(self, one: Asked, decided: Sequence[Recorded]) -> bool:
+        own = _own(decided)
+        if own.command == one.command.canonical():
+            return True
+        recorded, given = content(json.loads(own.command or "{}")), content(one.command.as_dict())
+        difference = first_difference(recorded, given)
+        if difference is None:
+            return True
+        if isinstance(one.command, OpenPool) and one.command.command_id is None:
+            return False  # the id is the pool's name: whether it is a repeat is for the decision to say
+        raise CommandIdReused(one.command_id, *difference)
+
+    def _repeat(self, one: Asked, decided: Sequence[Recorded]) -> Outcome:
+        event = _own(decided).event
+        if isinstance(event, ValidationFailed):
+            refusal = Refused(event.code, event.data, command_id=one.command_id, repeated=True)
+            return Outcome(command_id=one.command_id, records=tuple(decided), repeated=True, refusal=refusal)
+        subject = None if isinstance(one.command, Expire) else event.subject
+        return Outcome(
+            command_id=one.command_id,
+            records=tuple(decided),
+            repeated=True,
+            allocation=self._present(subject) if subject else None,
+            pool=self._status(one.command),
+        )
+
+    def _present(self, allocation_id: str) -> Allocation | None:
+        """Describe an allocation in its present state, open or ended, the events of this batch included."""
+        pools = self._cache.where(allocation_id)
+        held = describe(allocation_id, self._load(pools)) if pools else None
+        if held is not None:
+            return held
+        past = self._histories.get(allocation_id) or self._reader.histories({allocation_id}).get(allocation_id, [])
+        return fold(chain(past, self._about.get(allocation_id, ())))
+
+    def _situation(self, command: Command) -> tuple[Situation, datetime]:
+        """Load every pool that a command reaches; tell the one time that it is decided at."""
+        allocation_id = getattr(command, "allocation_id", None)
+        past = self._find_past(allocation_id) if allocation_id else None
+        pools = self._load(named_pools(command, past))
+        moment = time_of(command, self._now, pools.values())
+        if isinstance(command, Expire) and command.pool is None:
+            pools = {name: pool for name, pool in self._load(self._reader.pool_names()).items() if pool.due(moment)}
+        while missing := reach(pools, moment):
+            pools |= self._load(missing)
+        new_id = self._new_id() if isinstance(command, Allocate | Reserve) and allocation_id is None else ""
+        return Situation(pools, past, self._epoch, new_id), moment
+
+    def _load(self, names: Iterable[str]) -> dict[str, Pool]:
+        return {name: pool for name in names if (pool := self._cache.pool(name, self._reader))}
+
+    def _find_past(self, allocation_id: str) -> Past | None:
+        pools = self._cache.where(allocation_id)
+        past = Past(pools) if pools else self._past.get(allocation_id)
+        if past is None or past.ended:
+            return past
+        first = self._cache.pool(past.pools[0], self._reader)
+        is_held = first is not None and allocation_id in first.holds
+        return past if is_held else Past(past.pools, self._state_at_end(allocation_id))
+
+    def _state_at_end(self, allocation_id: str) -> AllocationState:
+        for recorded in reversed(self._reader.histories({allocation_id})[allocation_id]):
+            if isinstance(recorded.event, Ending):
+                return STATE_AFTER[type(recorded.event)]
+        message = f"allocation {allocation_id!r} is held by none of its pools, and no event ended it"
+        raise LogCorrupt(message)
+
+    def _allocation(self, command: Command) -> Allocation | None:
+        """Describe the open allocation that a command is about, as it was before the command."""
+        if not isinstance(command, AllocationCommand):
+            return None
+        pools = self._cache.where(command.allocation_id)
+        return describe(command.allocation_id, self._load(pools)) if pools else None
+
+    def _number(self, one: Asked, events: Sequence[Event], occurred_at: datetime) -> list[Recorded]:
+        """Wrap events in their envelopes, numbered from the end of the log and of each stream."""
+        position = self._reader.head + len(self.records)
+        versions: dict[str, int] = {}
+        first_own = next((i for i, e in enumerate(events) if not isinstance(e, Expired)), 0)
+        records = []
+        for ordinal, event in enumerate(events):
+            stream_id = event.stream_id
+            version = versions.get(stream_id) or self._cache.version(stream_id, self._reader)
+            versions[stream_id] = version + 1
+            records.append(
+                Recorded(
+                    position=position + ordinal + 1,
+                    version=version + 1,
+                    command_id=one.command_id,
+                    ordinal=ordinal,
+                    ordinals=len(events),
+                    occurred_at=event.deadline if isinstance(event, Expired) else occurred_at,
+                    recorded_at=self._now,
+                    actor=one.command.actor or self._actor,
+                    correlation_id=one.command.correlation_id,
+                    causation_id=one.command.causation_id,
+                    command=one.command.canonical() if ordinal == first_own else None,
+                    event=event,
+                )
+            )
+        return records
+
+    def _take(self, one: Asked, records: Sequence[Recorded]) -> None:
+        self.records += records
+        if records:
+            self._decided[one.command_id] = list(records)
+        for recorded in records:
+            event = recorded.event
+            if event.subject is not None:
+                self._about.setdefault(event.subject, []).append(recorded)
+            if isinstance(event, Ending) and (pools := self._cache.where(event.allocation_id)):
+                self._past[event.allocation_id] = Past(pools, STATE_AFTER[type(event)])
+            self._cache.apply(recorded)
+
+    def _outcome(self, one: Asked, records: Sequence[Recorded], before: Allocation | None) -> Outcome:
+        if not records and not isinstance(one.command, Expire):
+            return Outcome(command_id=one.command_id, records=(), repeated=True, pool=self._status(one.command))
+        refusal, allocation = None, None
+        if records and isinstance(records[-1].event, ValidationFailed):
+            event = records[-1].event
+            refusal = Refused(event.code, event.data, command_id=one.command_id)
+        elif records and not isinstance(one.command, Expire):
+            subject = records[-1].event.subject
+            allocation = fold((r for r in records if r.event.subject == subject), before) if subject else None
+        return Outcome(
+            command_id=one.command_id,
+            records=tuple(records),
+            refusal=refusal,
+            allocation=allocation,
+            pool=self._status(one.command),
+        )
+
+    def _status(self, command: Command) -> PoolStatus | None:
+        name = getattr(command, "pool", None)
+        pool = self._cache.pool(name, self._reader) if name else None
+        return PoolStatus.of(pool) if pool else None
+
+
+def _own(records: Sequence[Recorded]) -> Recorded:
+    """Find the first event that is the command's own, not an expiry it noticed: the one that carries the command."""
+    return next(recorded for recorded in records if recorded.command is not None)
+
+
+def describe(allocation_id: str, pools: dict[str, Pool]) -> Allocation | None:
+    """Describe an open allocation from its holds in all its pools; None if it is not held."""
+    holds = {name: hold for name, pool in pools.items() if (hold := pool.holds.get(allocation_id))}
+    first = next(iter(holds.values()), None)
+    if first is None:
+        return None
+    return Allocation(
+        id=allocation_id,
+        owner=first.owner,
+        state=AllocationState.RESERVED if first.reserved else AllocationState.ACTIVE,
+        quantities={name: hold.quantity for name, hold in holds.items()},
+        deadline=first.deadline,
+        token=first.token,
+        tags=first.tags,
+        opened_at=first.opened_at,
+    )

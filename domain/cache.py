@@ -1,0 +1,93 @@
+"""Pools in memory, brought up to date with the log when they are used."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from bursar.domain.events import Ending, Opening
+from bursar.domain.pool import Pool, evolve
+
+if TYPE_CHECKING:
+    from bursar.domain.ports import LogReader
+    from bursar.domain.records import Recorded
+
+POOLS_CACHED_MAX: Final = 10_000
+"""The most pools kept in memory between two batches."""
+
+
+class PoolCache:
+    """What a ledger remembers of the log between two looks at it; never trusted past the head it was read at."""
+
+    def __init__(self) -> None:
+        self._pools: OrderedDict[str, Pool] = OrderedDict()
+        self._fresh: set[str] = set()
+        """Names of the pools (there or not) known to be current at ``_head``."""
+        self._where: dict[str, tuple[str, ...]] = {}
+        """The pools of each open allocation that a cached pool holds; they never change."""
+        self._versions: dict[str, int] = {}
+        """Last versions of refusal streams at ``_head``."""
+        self._head = 0
+
+    def look(self, reader: LogReader) -> None:
+        """Begin a look at the log: what others wrote since the last one makes every pool suspect."""
+        if reader.head != self._head:
+            self._fresh.clear()
+            self._versions.clear()
+            self._head = reader.head
+        while len(self._pools) > POOLS_CACHED_MAX:
+            name, pool = self._pools.popitem(last=False)
+            self._fresh.discard(name)
+            for allocation_id in pool.holds:
+                self._where.pop(allocation_id, None)
+
+    def appended(self, head: int) -> None:
+        """Note that our own events moved the head; every pool was evolved with them."""
+        self._head = head
+
+    def pool(self, name: str, reader: LogReader) -> Pool | None:
+        """Find a pool as of the reader's head, reading no more than what is new."""
+        if name not in self._fresh:
+            if name not in self._pools:
+                self._load(name, reader)
+            known = self._pools.get(name)
+            for recorded in reader.stream(f"pool:{name}", known.version if known else 0):
+                self.apply(recorded)
+            self._fresh.add(name)
+        if name in self._pools:
+            self._pools.move_to_end(name)
+        return self._pools.get(name)
+
+    def _load(self, name: str, reader: LogReader) -> None:
+        pool = reader.snapshot(name)
+        if pool is not None:
+            self._pools[name] = pool
+            self._where.update((allocation_id, hold.pools) for allocation_id, hold in pool.holds.items())
+
+    def apply(self, recorded: Recorded) -> None:
+        """Evolve the pool or the refusal stream that an event belongs to; the next event of its stream, always."""
+        event = recorded.event
+        kind, _, name = event.stream_id.partition(":")
+        if kind != "pool":
+            self._versions[event.stream_id] = recorded.version
+            return
+        self._pools[name] = evolve(self._pools.get(name), recorded)
+        self._fresh.add(name)
+        if isinstance(event, Opening):
+            self._where[event.allocation_id] = event.pools
+        elif isinstance(event, Ending):
+            self._where.pop(event.allocation_id, None)
+
+    def where(self, allocation_id: str) -> tuple[str, ...] | None:
+        """Find the pools of an open allocation, if a cached pool holds it."""
+        return self._where.get(allocation_id)
+
+    def version(self, stream_id: str, reader: LogReader) -> int:
+        """Find the version of a stream's last event, those of this batch included."""
+        kind, _, name = stream_id.partition(":")
+        if kind == "pool":
+            pool = self.pool(name, reader)
+            return pool.version if pool else 0
+        if stream_id not in self._versions:
+            self._versions[stream_id] = reader.version(stream_id)
+        return self._versions[stream_id]

@@ -1,0 +1,216 @@
+"""The commands: requests to change the ledger, one class each, checked when they are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bursar.domain.errors import Malformed
+from bursar.domain.limits import Limits
+from bursar.domain.values import (
+    At,
+    Duration,
+    FencingToken,
+    Name,
+    PoolName,
+    Quantities,
+    Reason,
+    Tags,
+    canonical_json,
+    derived_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NOT_CONTENT = frozenset({"at", "correlation_id", "causation_id"})
+"""What a repeat of a command may change."""
+
+
+class Command(BaseModel):
+    """What every command carries. Raises `Malformed`, naming the field, if anything in it is not well formed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    verb: ClassVar[str]
+    """The command's name in a workload file."""
+
+    command_id: Name | None = None
+    """Decided once; repeating it gives the recorded outcome. A fresh one is made if none is given."""
+    actor: Name | None = None
+    """Who issues the command; the ledger's actor if None."""
+    correlation_id: Name | None = None
+    causation_id: Name | None = None
+    at: At | None = None
+    """When it was issued; given by imports only, live commands take the ledger's clock."""
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise Malformed.from_validation(error) from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write the command as JSON values, ``command`` being its verb; its id, kept beside it, is left out."""
+        return {"command": self.verb, **self.model_dump(mode="json", exclude_none=True, exclude={"command_id"})}
+
+    def canonical(self) -> str:
+        """Write the command as canonical JSON, as it is recorded."""
+        return canonical_json(self.as_dict())
+
+    def id_from_content(self) -> str | None:
+        """Derive the command id from what the command names, where that names the command too; else None."""
+        return None
+
+
+class _OfPool(Command):
+    pool: PoolName
+
+
+class _OfAllocation(Command):
+    allocation_id: Name
+    token: FencingToken | None = None
+    """Precondition: the allocation has this fencing token."""
+
+
+class OpenPool(_OfPool):
+    """Open a pool of one resource type, in one unit, under limits."""
+
+    verb = "open_pool"
+    resource_type: Name
+    unit: Name = "unit"
+    limits: Limits
+
+    def id_from_content(self) -> str:
+        return derived_id(self.verb, self.pool)
+
+
+class ChangeLimits(_OfPool):
+    """Put other limits in the place of a pool's present ones; nothing held is taken away."""
+
+    verb = "change_limits"
+    limits: Limits
+    expected: Limits | None = None
+    """Precondition: the present limits are these (optimistic concurrency for people)."""
+
+
+class ClosePool(_OfPool):
+    """Close a pool for ever: nothing more is granted, what is held may end."""
+
+    verb = "close_pool"
+    reason: Reason | None = None
+
+
+class _Grant(Command):
+    allocation_id: Name | None = None
+    """Names one allocation for ever; a fresh one is made if none is given."""
+    quantities: Quantities
+    """Pool by pool, all or nothing."""
+    owner: Name
+    """Who the resource is for."""
+    ttl: Duration | None = None
+    """Time to live; if None, the shortest default of the pools holds."""
+    tags: Tags = Field(default_factory=dict)
+
+    def id_from_content(self) -> str | None:
+        return derived_id(self.verb, self.allocation_id) if self.allocation_id else None
+
+
+class Allocate(_Grant):
+    """Hold quantities of one or more pools."""
+
+    verb = "allocate"
+
+
+class Reserve(_Grant):
+    """Hold quantities until a deadline, to be confirmed or voided: the first of two phases."""
+
+    verb = "reserve"
+
+
+class Confirm(_OfAllocation):
+    """Make a reservation an allocation; its time to live starts anew."""
+
+    verb = "confirm"
+    ttl: Duration | None = None
+
+
+class Void(_OfAllocation):
+    """Give a reservation up."""
+
+    verb = "void"
+    reason: Reason | None = None
+
+
+class Renew(_OfAllocation):
+    """Move an open allocation's deadline to now plus the time to live."""
+
+    verb = "renew"
+    ttl: Duration | None = None
+
+
+class Resize(_OfAllocation):
+    """Give an open allocation other quantities of pools that it has; pools not named keep theirs."""
+
+    verb = "resize"
+    quantities: Quantities
+
+
+class Transfer(_OfAllocation):
+    """Make another owner the owner of an open allocation."""
+
+    verb = "transfer"
+    to: Name
+
+
+class Release(_OfAllocation):
+    """End an allocation."""
+
+    verb = "release"
+    reason: Reason | None = None
+
+
+class Expire(Command):
+    """Record the expiry of what is due, in one pool or in all."""
+
+    verb = "expire"
+    pool: PoolName | None = None
+
+
+AllocationCommand = Confirm | Void | Renew | Resize | Transfer | Release
+"""The commands about one allocation that exists."""
+
+COMMANDS: Mapping[str, type[Command]] = {
+    kind.verb: kind
+    for kind in (
+        OpenPool,
+        ChangeLimits,
+        ClosePool,
+        Allocate,
+        Reserve,
+        Confirm,
+        Void,
+        Renew,
+        Resize,
+        Transfer,
+        Release,
+        Expire,
+    )
+}
+"""Every command by its verb."""
+
+
+def command_from(fields: Mapping[str, Any]) -> Command:
+    """Make a command from JSON values whose ``command`` is its verb; raises `Malformed`."""
+    rest = dict(fields)
+    verb = rest.pop("command", None)
+    kind = COMMANDS.get(verb) if isinstance(verb, str) else None
+    if kind is None:
+        message = "command"
+        raise Malformed(message, verb, f"expected one of {', '.join(COMMANDS)}")
+    return kind(**rest)
+
+
+def content(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a command's JSON values what a repeat must not change."""
+    return {key: value for key, value in recorded.items() if key not in _NOT_CONTENT}

@@ -1,0 +1,445 @@
+"""The decisions: what a command does to the pools it touches, as events. Pure: time and ids are passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bursar.domain.allocation import AllocationState
+from bursar.domain.commands import (
+    AllocationCommand,
+    Allocate,
+    ChangeLimits,
+    ClosePool,
+    Command,
+    Confirm,
+    Expire,
+    OpenPool,
+    Release,
+    Renew,
+    Reserve,
+    Resize,
+    Transfer,
+    Void,
+)
+from bursar.domain.errors import PoolAlreadyOpen
+from bursar.domain.events import (
+    Allocated,
+    AllocationEvent,
+    Confirmed,
+    Event,
+    Expired,
+    LimitsChanged,
+    PoolClosed,
+    PoolOpened,
+    Released,
+    Renewed,
+    Reserved,
+    Resized,
+    Transferred,
+    ValidationFailed,
+    Voided,
+)
+from bursar.domain.refusals import PRECEDENCE, RefusalCode
+from bursar.domain.values import first_difference, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime, timedelta
+
+    from bursar.domain.limits import Limits
+    from bursar.domain.pool import Hold, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the log knows of an allocation id that was granted: its pools, and its state if it has ended."""
+
+    pools: tuple[str, ...]
+    ended: AllocationState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision may depend on."""
+
+    pools: Mapping[str, Pool]
+    """Every pool that exists among those the command reaches: see `reach`."""
+    past: Past | None = None
+    """What the log knows of the command's allocation id; None if it was never granted."""
+    epoch: int = 1
+    """The ledger's epoch, for fencing tokens."""
+    new_id: str = ""
+    """Id for an allocation that the command does not name."""
+
+
+def named_pools(command: Command, past: Past | None) -> tuple[str, ...]:
+    """List the pools that a command touches by itself, by name; `Expire` without a pool touches those with dues."""
+    match command:
+        case OpenPool() | ChangeLimits() | ClosePool():
+            return (command.pool,)
+        case Allocate() | Reserve():
+            return tuple(sorted(command.quantities))
+        case Expire():
+            return (command.pool,) if command.pool else ()
+        case Resize():
+            return tuple(sorted({*command.quantities, *(past.pools if past else ())}))
+        case _:
+            return past.pools if past else ()
+
+
+def time_of(command: Command, now: datetime, pools: Iterable[Pool]) -> datetime:
+    """Compute the one time a command is decided at: the latest of its ``at`` (else now) and its pools' times."""
+    return max([command.at or now, *(pool.time for pool in pools)])
+
+
+def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
+    """List the pools, not among those given, in which allocations that are due in those given hold something."""
+    return {
+        other
+        for pool in pools.values()
+        for allocation_id in pool.due(moment)
+        for other in pool.holds[allocation_id].pools
+        if other not in pools
+    }
+
+
+def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:
+    """Decide a command at a moment (see `time_of`): what is due in the pools it reaches expires first.
+
+    Then come the command's own events, or its refusal. Raises `PoolAlreadyOpen`. An empty list means that the command is a repeat or has nothing to do.
+    """
+    scene = _Scene(situation, moment)
+    expired = list(scene.expire())
+    try:
+        decided = list(_decide(command, scene))
+        return expired + decided if decided or isinstance(command, Expire) else []
+    except _Refusal as refusal:
+        return [*expired, scene.failed(command, refusal.reasons)]
+
+
+class _Reason(NamedTuple):
+    code: RefusalCode
+    pool: str | None
+    data: dict[str, Any]
+
+
+class _Refusal(Exception):  # noqa: N818 - it never leaves this module
+    def __init__(self, *reasons: _Reason) -> None:
+        self.reasons = reasons
+        super().__init__()
+
+
+@dataclass(slots=True)
+class _Scene:
+    """The situation at the moment of decision, what has lapsed by then taken off."""
+
+    situation: Situation
+    moment: datetime
+    lapsed: set[str] = field(default_factory=set)
+    """Ids of the allocations that expire with this command."""
+    freed: dict[str, list[Hold]] = field(default_factory=dict)
+    """What they held, by pool."""
+
+    def expire(self) -> Iterator[Event]:
+        """Expire everything due, each allocation in all its pools, by deadline, then id."""
+        due = {}
+        for pool in self.situation.pools.values():
+            for allocation_id in pool.due(self.moment):
+                due[allocation_id] = pool.holds[allocation_id]
+        for allocation_id, hold in sorted(due.items(), key=lambda item: (item[1].deadline, item[0])):
+            self.lapsed.add(allocation_id)
+            for name in hold.pools:
+                part = self.situation.pools[name].holds[allocation_id]
+                self.freed.setdefault(name, []).append(part)
+                yield Expired(
+                    pool=name,
+                    allocation_id=allocation_id,
+                    owner=part.owner,
+                    quantity=part.quantity,
+                    reserved=part.reserved,
+                    deadline=part.deadline,
+                )
+
+    def used(self, pool: Pool) -> int:
+        return pool.used - sum(hold.quantity for hold in self.freed.get(pool.name, ()))
+
+    def held(self, pool: Pool) -> int:
+        return len(pool.holds) - len(self.freed.get(pool.name, ()))
+
+    def used_by(self, pool: Pool, owner: str) -> int:
+        lapsed = (hold.quantity for hold in self.freed.get(pool.name, ()) if hold.owner == owner)
+        return pool.by_owner.get(owner, 0) - sum(lapsed)
+
+    def pool(self, name: str) -> Pool:
+        pool = self.situation.pools.get(name)
+        if pool is None:
+            raise _Refusal(_Reason(RefusalCode.POOL_NOT_FOUND, name, {}))
+        if pool.closed:
+            raise _Refusal(_Reason(RefusalCode.POOL_CLOSED, name, {}))
+        return pool
+
+    def failed(self, command: Command, reasons: Iterable[_Reason]) -> ValidationFailed:
+        """Write the refusal of the first reason: by code, then by pool."""
+        code, pool, data = min(reasons, key=lambda reason: (PRECEDENCE[reason.code], reason.pool or ""))
+        known = pool in self.situation.pools
+        allocation_id = getattr(command, "allocation_id", None)
+        shared: dict[str, Any] = {"pool": pool, "allocation_id": allocation_id}
+        if known and pool is not None:
+            present = self.situation.pools[pool]
+            used, capacity = self.used(present), present.limits.capacity
+            shared |= {"unit": present.unit, "capacity": capacity, "used": used, "free": max(capacity - used, 0)}
+        return ValidationFailed(
+            code=code,
+            pool=pool,
+            known=known,
+            allocation_id=allocation_id,
+            asked=command.as_dict(),
+            data={key: value for key, value in {**shared, **data}.items() if value is not None},
+        )
+
+
+@singledispatch
+def _decide(command: Command, scene: _Scene) -> Iterable[Event]:
+    """Decide one kind of command; raises `_Refusal`."""
+    raise TypeError(type(command))  # every kind of command is registered below; a test says so
+
+
+@_decide.register(OpenPool)
+def _open_pool(command: OpenPool, scene: _Scene) -> Iterable[Event]:
+    pool = scene.situation.pools.get(command.pool)
+    if pool is None:
+        return [
+            PoolOpened(pool=command.pool, resource_type=command.resource_type, unit=command.unit, limits=command.limits)
+        ]
+    if pool.closed:
+        raise _Refusal(_Reason(RefusalCode.POOL_CLOSED, pool.name, {}))
+    given = _description(command.resource_type, command.unit, command.limits)
+    if given != _description(pool.resource_type, pool.unit, pool.opened_with):
+        difference = first_difference(_description(pool.resource_type, pool.unit, pool.limits), given)
+        if difference:
+            raise PoolAlreadyOpen(pool.name, *difference)
+    return []
+
+
+def _description(resource_type: str, unit: str, limits: Limits) -> dict[str, Any]:
+    return {"resource_type": resource_type, "unit": unit, "limits": limits.model_dump(mode="json")}
+
+
+@_decide.register(ChangeLimits)
+def _change_limits(command: ChangeLimits, scene: _Scene) -> Iterable[Event]:
+    pool = scene.pool(command.pool)
+    if command.expected is not None:
+        wanted, present = command.expected.model_dump(mode="json"), pool.limits.model_dump(mode="json")
+        difference = first_difference(wanted, present)
+        if difference:
+            name, expected, found = difference
+            data = {"field": name, "expected": str(expected), "present": str(found)}
+            raise _Refusal(_Reason(RefusalCode.LIMITS_MOVED, pool.name, data))
+    return [LimitsChanged(pool=pool.name, limits=command.limits, previous=pool.limits)]
+
+
+@_decide.register(ClosePool)
+def _close_pool(command: ClosePool, scene: _Scene) -> Iterable[Event]:
+    return [PoolClosed(pool=scene.pool(command.pool).name, reason=command.reason)]
+
+
+@_decide.register(Allocate)
+@_decide.register(Reserve)
+def _grant(command: Allocate | Reserve, scene: _Scene) -> Iterable[Event]:
+    names = sorted(command.quantities)
+    pools = [pool for name in names if (pool := scene.situation.pools.get(name))]
+    ttl = command.ttl or _default_ttl(pools)
+    reasons = [_Reason(RefusalCode.POOL_NOT_FOUND, name, {}) for name in names if name not in scene.situation.pools]
+    if scene.situation.past is not None:
+        reasons.append(_Reason(RefusalCode.ALLOCATION_ID_TAKEN, min(command.quantities), {}))
+    for pool in pools:
+        if pool.closed:
+            reasons.append(_Reason(RefusalCode.POOL_CLOSED, pool.name, {}))
+        reasons += _ttl_reasons(pool, command.ttl, ttl, required=isinstance(command, Reserve))
+        reasons += _size_reasons(scene, pool, command.owner, command.quantities[pool.name])
+        if pool.limits.max_allocations is not None and scene.held(pool) >= pool.limits.max_allocations:
+            data = {"limit": pool.limits.max_allocations, "used": scene.held(pool)}
+            reasons.append(_Reason(RefusalCode.TOO_MANY_ALLOCATIONS, pool.name, data))
+    if reasons:
+        raise _Refusal(*reasons)
+    kind = Allocated if isinstance(command, Allocate) else Reserved
+    return [
+        kind(
+            pool=name,
+            allocation_id=command.allocation_id or scene.situation.new_id,
+            owner=command.owner,
+            quantity=command.quantities[name],
+            pools=tuple(names),
+            epoch=scene.situation.epoch,
+            tags=command.tags,
+            deadline=_deadline(scene.moment, ttl),
+        )
+        for name in names
+    ]
+
+
+def _default_ttl(pools: Iterable[Pool]) -> timedelta | None:
+    return min((pool.limits.default_ttl for pool in pools if pool.limits.default_ttl), default=None)
+
+
+def _deadline(moment: datetime, ttl: timedelta | None) -> datetime | None:
+    return None if ttl is None else moment + ttl
+
+
+def _ttl_reasons(pool: Pool, given: timedelta | None, ttl: timedelta | None, *, required: bool) -> Iterator[_Reason]:
+    limits = pool.limits
+    missing = given is None and limits.default_ttl is None and limits.max_ttl is not None
+    if missing or (required and ttl is None):
+        yield _Reason(RefusalCode.TTL_REQUIRED, pool.name, {})
+    elif ttl is not None and limits.max_ttl is not None and ttl > limits.max_ttl:
+        yield _Reason(RefusalCode.TTL_TOO_LONG, pool.name, {"limit": seconds(limits.max_ttl), "asked": seconds(ttl)})
+
+
+def _size_reasons(scene: _Scene, pool: Pool, owner: str, asked: int, present: int = 0) -> Iterator[_Reason]:
+    """Check a hold of a new size against every limit on sizes; ``present`` is what the allocation holds already."""
+    limits, capacity = pool.limits, pool.limits.capacity
+    used, owned = scene.used(pool) - present, scene.used_by(pool, owner) - present
+
+    def reason(code: RefusalCode, limit: int, **more: object) -> _Reason:
+        return _Reason(code, pool.name, {"limit": limit, "asked": asked, **more})
+
+    if limits.min_size is not None and asked < limits.min_size:
+        yield reason(RefusalCode.BELOW_MIN_SIZE, limits.min_size)
+    if limits.max_size is not None and asked > limits.max_size:
+        yield reason(RefusalCode.ABOVE_MAX_SIZE, limits.max_size)
+    if limits.step is not None and asked % limits.step:
+        yield reason(RefusalCode.NOT_A_STEP, limits.step)
+    if asked > capacity:
+        yield reason(RefusalCode.ABOVE_CAPACITY, capacity)
+    if used + asked > capacity:
+        yield reason(RefusalCode.POOL_EXHAUSTED, capacity, used=used, free=max(capacity - used, 0))
+    if limits.per_owner is not None:
+        if asked > limits.per_owner:
+            yield reason(RefusalCode.ABOVE_PER_OWNER, limits.per_owner, owner=owner)
+        if owned + asked > limits.per_owner:
+            yield reason(RefusalCode.OWNER_EXHAUSTED, limits.per_owner, used=owned, owner=owner)
+
+
+class _Held(NamedTuple):
+    """An open allocation: its id, its pools by name, and what it holds in each."""
+
+    allocation_id: str
+    pools: tuple[Pool, ...]
+    holds: tuple[Hold, ...]
+
+    def event(self, index: int, **changes: Any) -> dict[str, Any]:
+        hold = self.holds[index]
+        common = {"pool": self.pools[index].name, "allocation_id": self.allocation_id}
+        return {**common, "owner": hold.owner, "quantity": hold.quantity, **changes}
+
+    def events(self, kind: type[AllocationEvent], **changes: Any) -> list[Event]:
+        return [kind(**self.event(index, **changes)) for index in range(len(self.pools))]
+
+
+def _held(command: AllocationCommand, scene: _Scene) -> _Held:
+    """Find the open allocation that a command is about; raises `_Refusal`."""
+    past, allocation_id = scene.situation.past, command.allocation_id
+    if past is None:
+        raise _Refusal(_Reason(RefusalCode.ALLOCATION_NOT_FOUND, None, {}))
+    ended = AllocationState.EXPIRED if allocation_id in scene.lapsed else past.ended
+    if ended is not None:
+        raise _Refusal(_Reason(RefusalCode.ALLOCATION_ENDED, past.pools[0], {"state": ended.value}))
+    pools = tuple(scene.situation.pools[name] for name in past.pools)
+    held = _Held(allocation_id, pools, tuple(pool.holds[allocation_id] for pool in pools))
+    if command.token is not None and command.token != held.holds[0].token:
+        data = {"token": str(held.holds[0].token), "given": str(command.token)}
+        raise _Refusal(_Reason(RefusalCode.TOKEN_MISMATCH, past.pools[0], data))
+    return held
+
+
+def _reserved(command: Confirm | Void, scene: _Scene) -> _Held:
+    held = _held(command, scene)
+    if not held.holds[0].reserved:
+        data = {"state": AllocationState.ACTIVE.value}
+        raise _Refusal(_Reason(RefusalCode.NOT_RESERVED, held.pools[0].name, data))
+    return held
+
+
+@_decide.register(Confirm)
+def _confirm(command: Confirm, scene: _Scene) -> Iterable[Event]:
+    held = _reserved(command, scene)
+    ttl = command.ttl or _default_ttl(held.pools)
+    reasons = [r for pool in held.pools for r in _ttl_reasons(pool, command.ttl, ttl, required=False)]
+    if reasons:
+        raise _Refusal(*reasons)
+    return held.events(Confirmed, deadline=_deadline(scene.moment, ttl))
+
+
+@_decide.register(Void)
+def _void(command: Void, scene: _Scene) -> Iterable[Event]:
+    return _reserved(command, scene).events(Voided, reserved=True, reason=command.reason)
+
+
+@_decide.register(Renew)
+def _renew(command: Renew, scene: _Scene) -> Iterable[Event]:
+    held = _held(command, scene)
+    ttl = command.ttl or _default_ttl(held.pools)
+    reasons = [_Reason(RefusalCode.POOL_CLOSED, pool.name, {}) for pool in held.pools if pool.closed]
+    reasons += [r for pool in held.pools for r in _ttl_reasons(pool, command.ttl, ttl, required=True)]
+    if reasons:
+        raise _Refusal(*reasons)
+    return held.events(Renewed, deadline=_deadline(scene.moment, ttl), previous_deadline=held.holds[0].deadline)
+
+
+@_decide.register(Resize)
+def _resize(command: Resize, scene: _Scene) -> Iterable[Event]:
+    held = _held(command, scene)
+    reasons = [
+        _Reason(
+            RefusalCode.POOL_NOT_IN_ALLOCATION if name in scene.situation.pools else RefusalCode.POOL_NOT_FOUND,
+            name,
+            {},
+        )
+        for name in sorted(command.quantities.keys() - {pool.name for pool in held.pools})
+    ]
+    events: list[Event] = []
+    for index, (pool, hold) in enumerate(zip(held.pools, held.holds, strict=True)):
+        asked = command.quantities.get(pool.name)
+        if asked is None:
+            continue
+        if asked > hold.quantity:
+            if pool.closed:
+                reasons.append(_Reason(RefusalCode.POOL_CLOSED, pool.name, {}))
+            reasons += _size_reasons(scene, pool, hold.owner, asked, present=hold.quantity)
+        events.append(Resized(**held.event(index, quantity=asked, previous_quantity=hold.quantity)))
+    if reasons:
+        raise _Refusal(*reasons)
+    return events
+
+
+@_decide.register(Transfer)
+def _transfer(command: Transfer, scene: _Scene) -> Iterable[Event]:
+    held = _held(command, scene)
+    reasons = []
+    for pool, hold in zip(held.pools, held.holds, strict=True):
+        owned = scene.used_by(pool, command.to) + hold.quantity
+        limit = pool.limits.per_owner
+        if limit is not None and command.to != hold.owner and owned > limit:
+            code = RefusalCode.ABOVE_PER_OWNER if hold.quantity > limit else RefusalCode.OWNER_EXHAUSTED
+            data = {"limit": limit, "asked": hold.quantity, "used": owned - hold.quantity, "owner": command.to}
+            reasons.append(_Reason(code, pool.name, data))
+    if reasons:
+        raise _Refusal(*reasons)
+    return held.events(Transferred, owner=command.to, previous_owner=held.holds[0].owner)
+
+
+@_decide.register(Release)
+def _release(command: Release, scene: _Scene) -> Iterable[Event]:
+    held = _held(command, scene)
+    if held.holds[0].reserved:
+        raise _Refusal(_Reason(RefusalCode.NOT_CONFIRMED, held.pools[0].name, {}))
+    return held.events(Released, reserved=False, reason=command.reason)
+
+
+@_decide.register(Expire)
+def _expire(command: Expire, scene: _Scene) -> Iterable[Event]:
+    if command.pool is not None and command.pool not in scene.situation.pools:
+        raise _Refusal(_Reason(RefusalCode.POOL_NOT_FOUND, command.pool, {}))
+    return ()

@@ -1,0 +1,206 @@
+"""The events: facts in the past tense, each with what an auditor reading that one row needs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from bursar.domain.limits import Limits
+from bursar.domain.refusals import RefusalCode
+from bursar.domain.values import Instant, Name, PoolName, Quantity, Reason, Tags
+
+__all__ = [
+    "EVENTS",
+    "AllocationEvent",
+    "Allocated",
+    "Confirmed",
+    "Event",
+    "Expired",
+    "LimitsChanged",
+    "PoolClosed",
+    "PoolOpened",
+    "Released",
+    "Renewed",
+    "Reserved",
+    "Resized",
+    "Transferred",
+    "ValidationFailed",
+    "Voided",
+]
+
+
+class Event(BaseModel):
+    """A fact. Its stored type name is the name of its class, for ever."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: ClassVar[int] = 1
+    """Version of the fields; older ones are upcast when they are read."""
+
+    @property
+    def stream_id(self) -> str:
+        """The stream that the event belongs to."""
+        raise NotImplementedError  # every event below is one of the three kinds that say it
+
+    @property
+    def subject(self) -> str | None:
+        """Id of the allocation that the event is about, if it is about one."""
+        return None
+
+
+class _PoolEvent(Event):
+    pool: PoolName
+
+    @property
+    def stream_id(self) -> str:
+        return f"pool:{self.pool}"
+
+
+class PoolOpened(_PoolEvent):
+    """A pool was opened."""
+
+    resource_type: Name
+    unit: Name
+    limits: Limits
+
+
+class LimitsChanged(_PoolEvent):
+    """A pool's limits were replaced."""
+
+    limits: Limits
+    previous: Limits
+
+
+class PoolClosed(_PoolEvent):
+    """A pool was closed for ever."""
+
+    reason: Reason | None
+
+
+class AllocationEvent(_PoolEvent):
+    """Something happened to one allocation's hold of one pool."""
+
+    allocation_id: Name
+    owner: Name
+    quantity: Quantity
+    """What the allocation holds of the pool after the event; for an ending, what it held."""
+
+    @property
+    def subject(self) -> str:
+        return self.allocation_id
+
+
+class Opening(AllocationEvent):
+    """A hold began. One event a pool, in the pools' order by name, one after another in the log."""
+
+    pools: tuple[PoolName, ...]
+    """Every pool of the allocation, by name."""
+    epoch: int
+    """The ledger's epoch: the first half of the fencing token."""
+    tags: Tags
+    deadline: Instant | None
+    """When it ends unless renewed; None: never by itself."""
+
+
+class Allocated(Opening):
+    """A quantity of a pool was granted."""
+
+
+class Reserved(Opening):
+    """A quantity of a pool was granted until a deadline, to be confirmed."""
+
+    deadline: Instant
+
+
+class Confirmed(AllocationEvent):
+    """A reservation became an allocation."""
+
+    deadline: Instant | None
+
+
+class Renewed(AllocationEvent):
+    """The deadline was moved."""
+
+    deadline: Instant
+    previous_deadline: Instant | None
+
+
+class Resized(AllocationEvent):
+    """The quantity was changed."""
+
+    previous_quantity: Quantity
+
+
+class Transferred(AllocationEvent):
+    """The owner was changed."""
+
+    previous_owner: Name
+
+
+class Ending(AllocationEvent):
+    """A hold ended."""
+
+    reserved: bool
+    """True if it was a reservation never confirmed."""
+
+
+class Released(Ending):
+    """The hold was given back."""
+
+    reason: Reason | None
+
+
+class Voided(Ending):
+    """The reservation was given up."""
+
+    reason: Reason | None
+
+
+class Expired(Ending):
+    """The hold's deadline passed; it ended at the deadline, whenever that was noticed."""
+
+    deadline: Instant
+
+
+class ValidationFailed(Event):
+    """A well-formed command was refused."""
+
+    code: RefusalCode
+    pool: Name | None
+    """The first pool that refuses; None where the command names no pool that is known."""
+    known: bool
+    """True if a pool of that name exists."""
+    allocation_id: Name | None
+    asked: dict[str, Any]
+    """The command, whole."""
+    data: dict[str, Any]
+    """What the decision was made on: what was free, which limit, by code."""
+
+    @property
+    def stream_id(self) -> str:
+        return f"refusals:{self.pool}" if self.known else "refusals:"
+
+    @property
+    def subject(self) -> str | None:
+        return self.allocation_id
+
+
+EVENTS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        PoolOpened,
+        LimitsChanged,
+        PoolClosed,
+        Allocated,
+        Reserved,
+        Confirmed,
+        Voided,
+        Renewed,
+        Resized,
+        Transferred,
+        Released,
+        Expired,
+        ValidationFailed,
+    )
+}
+"""Every event type by its stored name."""

@@ -1,0 +1,392 @@
+"""The domain API: every way in builds the same commands and meets the same decisions."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from contextlib import contextmanager
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+
+from bursar.domain.allocation import Allocation, AllocationState, fold
+from bursar.domain.batch import Asked, Batch, Outcome, PoolStatus, describe
+from bursar.domain.cache import PoolCache
+from bursar.domain.commands import (
+    Allocate,
+    ChangeLimits,
+    ClosePool,
+    Command,
+    Confirm,
+    Expire,
+    OpenPool,
+    Release,
+    Renew,
+    Reserve,
+    Resize,
+    Transfer,
+    Void,
+)
+from bursar.domain.errors import BursarError, LogCorrupt, Malformed, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
+    from types import TracebackType
+
+    from bursar.domain.limits import Limits
+    from bursar.domain.ports import Clock, EventLog, LogReader, NewId
+    from bursar.domain.records import Recorded
+    from bursar.domain.values import Token
+
+
+class Envelope(TypedDict, total=False):
+    """What every command may carry besides its own fields; see `Command`."""
+
+    command_id: str | None
+    actor: str | None
+    correlation_id: str | None
+    causation_id: str | None
+
+
+class Ledger:
+    """A ledger of finite resources over a log. Safe to use from several threads."""
+
+    def __init__(self, log: EventLog, *, clock: Clock, new_id: NewId, actor: str | None = None) -> None:
+        self.log = log
+        """The log, for those who read it: projections, replay, auditors."""
+        self._clock = clock
+        self._new_id = new_id
+        self._actor = actor
+        self._cache = PoolCache()
+        self._lock = RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the log's connections back; the ledger is of no use afterwards."""
+        self.log.close()
+
+    # Deciding
+
+    def execute(self, command: Command) -> Outcome:
+        """Decide a command and record what was decided; durable when this returns.
+
+        Raises `Refused` (recorded), `CommandIdReused`, `PoolAlreadyOpen`, `Malformed` (not recorded), or
+        `LogUnavailable`, after which the command id tells what became of the command.
+        """
+        outcome = self.submit(command).result()
+        if outcome.refusal is not None:
+            raise outcome.refusal
+        return outcome
+
+    def submit(self, command: Command) -> Future[Outcome]:
+        """Ask for a decision; the future holds the outcome, refusals included, or raises as `execute` does."""
+        check_live(command)
+        future: Future[Outcome] = Future()
+        self._settle([(command, future)])
+        return future
+
+    def _settle(self, asked: Sequence[tuple[Command, Future[Outcome]]]) -> None:
+        """Decide commands in one transaction and answer each caller."""
+        answers: Sequence[Outcome | BaseException]
+        try:
+            answers = self._commit([command for command, _ in asked], atomic=False)
+        except BaseException as error:  # noqa: BLE001 - every caller that waits is told, whatever it was
+            answers = [error] * len(asked)
+        for (_, future), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, Outcome):
+                future.set_result(answer)
+            else:
+                future.set_exception(answer)
+
+    def check(self, command: Command) -> Outcome:
+        """Say what would happen to a command now, refusals included, and record nothing.
+
+        Raises `CommandIdReused` and `PoolAlreadyOpen` as `execute` would.
+        """
+        with self._look() as reader:
+            asked = [Asked.settle(command, self._new_id)]
+            return self._batch(asked, reader).run(asked[0], dry=True)
+
+    def record(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Decide a batch that brings its own times (an import), all in one transaction or not at all.
+
+        Outcomes are in the commands' order, refusals included. Raises what `execute` raises but `Refused`;
+        then nothing of the batch is recorded.
+        """
+        return self._commit(commands, atomic=True)  # type: ignore[return-value]  # atomic: an error is raised
+
+    def _commit(self, commands: Sequence[Command], *, atomic: bool) -> list[Outcome | BursarError]:
+        asked = [Asked.settle(command, self._new_id) for command in commands]
+        answers: list[Outcome | BursarError] = []
+        with self._own_cache() as cache, self.log.writing() as writer:
+            batch = self._batch(asked, writer)
+            for one in asked:
+                try:
+                    answers.append(batch.run(one))
+                except LogCorrupt:
+                    raise
+                except BursarError as error:
+                    if atomic:
+                        raise
+                    answers.append(error)
+            writer.append(batch.records)
+            cache.appended(writer.head + len(batch.records))
+        self._committed(commands, answers)
+        return answers
+
+    def _committed(self, commands: Sequence[Command], answers: Sequence[Outcome | BursarError]) -> None:
+        """Take note of what was just committed; here nobody does."""
+
+    def _batch(self, asked: Sequence[Asked], reader: LogReader) -> Batch:
+        return Batch(
+            asked,
+            reader=reader,
+            cache=self._cache,
+            epoch=self.log.epoch,
+            now=self._clock(),
+            actor=self._actor,
+            new_id=self._new_id,
+        )
+
+    @contextmanager
+    def _own_cache(self) -> Iterator[PoolCache]:
+        """Hold the cache; if what is done with it fails, forget it, as it may be ahead of the log."""
+        with self._lock:
+            try:
+                yield self._cache
+            except BaseException:
+                self._cache = PoolCache()
+                raise
+
+    @contextmanager
+    def _look(self) -> Iterator[LogReader]:
+        with self._own_cache() as cache, self.log.reading() as reader:
+            cache.look(reader)
+            yield reader
+
+    # Commands by name
+
+    def open_pool(
+        self, pool: str, *, resource_type: str, limits: Limits, unit: str = "unit", **envelope: Unpack[Envelope]
+    ) -> PoolStatus:
+        """Open a pool, or find it open with the same content. Raises as `execute`, `PoolAlreadyOpen` included."""
+        command = OpenPool(pool=pool, resource_type=resource_type, unit=unit, limits=limits, **envelope)
+        return _pool(self.execute(command))
+
+    def change_limits(
+        self, pool: str, limits: Limits, *, expected: Limits | None = None, **envelope: Unpack[Envelope]
+    ) -> PoolStatus:
+        """Put other limits in the place of the pool's; refused if ``expected`` is given and no longer true."""
+        return _pool(self.execute(ChangeLimits(pool=pool, limits=limits, expected=expected, **envelope)))
+
+    def close_pool(self, pool: str, *, reason: str | None = None, **envelope: Unpack[Envelope]) -> PoolStatus:
+        """Close a pool for ever."""
+        return _pool(self.execute(ClosePool(pool=pool, reason=reason, **envelope)))
+
+    def allocate(
+        self,
+        quantities: Mapping[str, int],
+        *,
+        owner: str,
+        ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        allocation_id: str | None = None,
+        **envelope: Unpack[Envelope],
+    ) -> Allocation:
+        """Hold quantities of one or more pools, all or nothing. Raises `Refused` if any pool refuses."""
+        fields = {"quantities": quantities, "owner": owner, "ttl": ttl, "tags": tags or {}}
+        return _allocation(self.execute(Allocate(allocation_id=allocation_id, **fields, **envelope)))
+
+    def reserve(
+        self,
+        quantities: Mapping[str, int],
+        *,
+        owner: str,
+        ttl: timedelta | None = None,
+        tags: Mapping[str, str] | None = None,
+        allocation_id: str | None = None,
+        **envelope: Unpack[Envelope],
+    ) -> Allocation:
+        """Hold quantities until a deadline, to be confirmed or voided."""
+        fields = {"quantities": quantities, "owner": owner, "ttl": ttl, "tags": tags or {}}
+        return _allocation(self.execute(Reserve(allocation_id=allocation_id, **fields, **envelope)))
+
+    def confirm(
+        self,
+        allocation_id: str,
+        *,
+        ttl: timedelta | None = None,
+        token: Token | None = None,
+        **envelope: Unpack[Envelope],
+    ) -> Allocation:
+        """Make a reservation an allocation; its time to live starts anew."""
+        return _allocation(self.execute(Confirm(allocation_id=allocation_id, ttl=ttl, token=token, **envelope)))
+
+    def void(
+        self,
+        allocation_id: str,
+        *,
+        reason: str | None = None,
+        token: Token | None = None,
+        **envelope: Unpack[Envelope],
+    ) -> Allocation:
+        """Give a reservation up."""
+        return _allocation(self.execute(Void(allocation_id=allocation_id, reason=reason, token=token, **envelope)))
+
+    def renew(
+        self,
+        allocation_id: str,
+        *,
+        ttl: timedelta | None = None,
+        token: Token | None = None,
+        **envelope: Unpack[Envelope],
+    ) -> Allocation:
+        """Move the deadline to now plus ``ttl``, or the shortest default of the allocation's pools."""
+        return _allocation(self.execute(Renew(allocation_id=allocation_id, ttl=ttl, token=token, **envelope)))
+
+    def resize(
+        self,
+        allocation_id: str,
+        quantities: Mapping[str, int],
+        *,
+        token: Token | None = None,
+        **envelope: Unpack[Envelope],
+    ) -> Allocation:
+        """Give the allocation other quantities of pools that it has."""
+        fields: dict[str, Any] = {"allocation_id": allocation_id, "quantities": quantities}
+        return _allocation(self.execute(Resize(**fields, token=token, **envelope)))
+
+    def transfer(
+        self, allocation_id: str, *, to: str, token: Token | None = None, **envelope: Unpack[Envelope]
+    ) -> Allocation:
+        """Make ``to`` the allocation's owner."""
+        return _allocation(self.execute(Transfer(allocation_id=allocation_id, to=to, token=token, **envelope)))
+
+    def release(
+        self,
+        allocation_id: str,
+        *,
+        reason: str | None = None,
+        token: Token | None = None,
+        **envelope: Unpack[Envelope],
+    ) -> Allocation:
+        """End an allocation."""
+        return _allocation(self.execute(Release(allocation_id=allocation_id, reason=reason, token=token, **envelope)))
+
+    def expire(self, pool: str | None = None, **envelope: Unpack[Envelope]) -> tuple[str, ...]:
+        """Record what is due, in one pool or in all; the ids of the allocations that expired."""
+        return self.execute(Expire(pool=pool, **envelope)).expired
+
+    # Reading
+
+    def pools(self) -> list[PoolStatus]:
+        """Describe every pool, closed ones too, by name, as of now."""
+        with self._look() as reader:
+            now = self._clock()
+            found = (self._cache.pool(name, reader) for name in reader.pool_names())
+            return [PoolStatus.of(pool, now) for pool in found if pool]
+
+    def pool(self, name: str) -> PoolStatus:
+        """Describe one pool as of now; raises `NotFound`."""
+        with self._look() as reader:
+            pool = self._cache.pool(name, reader)
+            if pool is None:
+                kind = "pool"
+                raise NotFound(kind, name)
+            return PoolStatus.of(pool, self._clock())
+
+    def allocations(
+        self,
+        *,
+        owner: str | None = None,
+        pool: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        state: AllocationState | None = None,
+    ) -> list[Allocation]:
+        """List the allocations open now, oldest grant first; what has lapsed is left out, noticed or not."""
+        with self._look() as reader:
+            now = self._clock()
+            found = (one for one in self._open(reader, pool) if one.is_open_at(now))
+            chosen = select(found, owner=owner, pool=pool, tags=tags, state=state)
+            return sorted(chosen, key=lambda one: one.token)
+
+    def _open(self, reader: LogReader, name: str | None) -> Iterator[Allocation]:
+        seen = set()
+        for first in [name] if name else reader.pool_names():
+            pool = self._cache.pool(first, reader)
+            for allocation_id, hold in list(pool.holds.items()) if pool else ():
+                if allocation_id not in seen:
+                    seen.add(allocation_id)
+                    pools = {other: found for other in hold.pools if (found := self._cache.pool(other, reader))}
+                    described = describe(allocation_id, pools)
+                    if described:
+                        yield described
+
+    def allocation(self, allocation_id: str) -> Allocation:
+        """Describe one allocation, open or ended; raises `NotFound` if it was never granted."""
+        allocation = fold(self._history(allocation_id))
+        if allocation is None:
+            kind = "allocation"
+            raise NotFound(kind, allocation_id)
+        return allocation
+
+    def history(self, allocation_id: str) -> list[Recorded]:
+        """List every event about an allocation, refusals too, in order; raises `NotFound` if there is none."""
+        records = self._history(allocation_id)
+        if not records:
+            kind = "allocation"
+            raise NotFound(kind, allocation_id)
+        return records
+
+    def _history(self, allocation_id: str) -> list[Recorded]:
+        with self.log.reading() as reader:
+            return reader.histories({allocation_id}).get(allocation_id, [])
+
+
+def select(
+    allocations: Iterable[Allocation],
+    *,
+    owner: str | None = None,
+    pool: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    state: AllocationState | None = None,
+) -> Iterator[Allocation]:
+    """Choose allocations by owner, pool, tags (all of them) and state."""
+    for one in allocations:
+        if (
+            (owner is None or one.owner == owner)
+            and (pool is None or pool in one.quantities)
+            and (state is None or one.state == state)
+            and all(one.tags.get(key) == value for key, value in (tags or {}).items())
+        ):
+            yield one
+
+
+def check_live(command: Command) -> None:
+    """Raise `Malformed` unless this is a command that brings no time of its own."""
+    if not isinstance(command, Command):
+        parameter = "command"
+        raise Malformed(parameter, command, "expected one of Bursar's command objects")
+    if command.at is not None:
+        parameter = "at"
+        raise Malformed(parameter, command.at, "expected no time: a live command takes the ledger's clock")
+
+
+def _allocation(outcome: Outcome) -> Allocation:
+    if outcome.allocation is None:
+        message = f"command {outcome.command_id!r} was granted, and no allocation was"
+        raise LogCorrupt(message)
+    return outcome.allocation
+
+
+def _pool(outcome: Outcome) -> PoolStatus:
+    if outcome.pool is None:
+        message = f"command {outcome.command_id!r} was granted, and its pool is not there"
+        raise LogCorrupt(message)
+    return outcome.pool

@@ -1,0 +1,201 @@
+"""The pool: the aggregate that enforces limits. `evolve` folds its events; nothing here decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+from bursar.domain.allocation import token_of
+from bursar.domain.errors import LogCorrupt
+from bursar.domain.events import (
+    Confirmed,
+    Ending,
+    LimitsChanged,
+    Opening,
+    PoolClosed,
+    PoolOpened,
+    Renewed,
+    Reserved,
+    Resized,
+    Transferred,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from bursar.domain.limits import Limits
+    from bursar.domain.records import Recorded
+    from bursar.domain.values import Token
+
+_STALE_DEADLINES_MIN: Final = 64
+"""Below this many entries the heap of deadlines is never rebuilt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One allocation's part of one pool, as long as it is held."""
+
+    quantity: int
+    owner: str
+    deadline: datetime | None
+    reserved: bool
+    token: Token
+    pools: tuple[str, ...]
+    """Every pool of the allocation, by name."""
+    tags: Mapping[str, str]
+    opened_at: datetime
+
+
+class Pool:
+    """A pool's present state, changed in place by `evolve` only: an allocate costs the same at any number of holds."""
+
+    __slots__ = (
+        "by_owner",
+        "closed",
+        "deadlines",
+        "holds",
+        "limits",
+        "name",
+        "opened_with",
+        "resource_type",
+        "time",
+        "unit",
+        "used",
+        "version",
+    )
+
+    def __init__(self, opened: PoolOpened, time: datetime) -> None:
+        self.name = opened.pool
+        self.resource_type = opened.resource_type
+        self.unit = opened.unit
+        self.limits: Limits = opened.limits
+        self.opened_with: Limits = opened.limits
+        """The limits that it was opened with."""
+        self.closed = False
+        self.version = 1
+        """Number of events in its stream."""
+        self.time = time
+        """The latest ``occurred_at`` of its events: its own time, which never goes back."""
+        self.used = 0
+        self.holds: dict[str, Hold] = {}
+        """What is held, by allocation id."""
+        self.by_owner: dict[str, int] = {}
+        self.deadlines: list[tuple[datetime, str]] = []
+        """Heap of (deadline, allocation id); entries of holds that were renewed or ended stay until they surface."""
+
+    def due(self, moment: datetime) -> list[str]:
+        """List the allocations whose deadline is not after a moment, by deadline, then id; changes nothing."""
+        found = {entry for entry in self._up_to(moment) if self._is_live(entry)}
+        return [allocation_id for _, allocation_id in sorted(found)]
+
+    def _up_to(self, moment: datetime) -> Iterator[tuple[datetime, str]]:
+        # A walk down the heap that stops at entries after the moment: it costs what it finds.
+        waiting = [0]
+        while waiting:
+            index = waiting.pop()
+            if index < len(self.deadlines) and self.deadlines[index][0] <= moment:
+                yield self.deadlines[index]
+                waiting += (2 * index + 1, 2 * index + 2)
+
+    def _is_live(self, entry: tuple[datetime, str]) -> bool:
+        hold = self.holds.get(entry[1])
+        return hold is not None and hold.deadline == entry[0]
+
+    def held(self, allocation_id: str) -> Hold:
+        """Find a hold; raises `LogCorrupt` if there is none."""
+        hold = self.holds.get(allocation_id)
+        if hold is None:
+            message = f"pool {self.name!r}, version {self.version}: nothing is held by allocation {allocation_id!r}"
+            raise LogCorrupt(message)
+        return hold
+
+    def put(self, allocation_id: str, hold: Hold) -> None:
+        """Put a hold in the place of the one before it, if any, and keep every sum in step."""
+        before = self.take(allocation_id) if allocation_id in self.holds else None
+        self.holds[allocation_id] = hold
+        self.used += hold.quantity
+        self.by_owner[hold.owner] = self.by_owner.get(hold.owner, 0) + hold.quantity
+        if hold.deadline is not None and (before is None or before.deadline != hold.deadline):
+            heappush(self.deadlines, (hold.deadline, allocation_id))
+
+    def take(self, allocation_id: str) -> Hold:
+        """Take a hold out; raises `LogCorrupt` if there is none."""
+        hold = self.held(allocation_id)
+        del self.holds[allocation_id]
+        self.used -= hold.quantity
+        left = self.by_owner[hold.owner] - hold.quantity
+        if left:
+            self.by_owner[hold.owner] = left
+        else:
+            del self.by_owner[hold.owner]
+        return hold
+
+    def trim(self) -> None:
+        """Drop surfaced entries of ended holds from the heap, and rebuild it when most of it is stale."""
+        while self.deadlines and not self._is_live(self.deadlines[0]):
+            heappop(self.deadlines)
+        if len(self.deadlines) > _STALE_DEADLINES_MIN + 2 * len(self.holds):
+            self.deadlines = [(h.deadline, key) for key, h in self.holds.items() if h.deadline is not None]
+            heapify(self.deadlines)
+
+
+def evolve(pool: Pool | None, recorded: Recorded) -> Pool:
+    """Fold one event of a pool's stream onto the pool, in place; raises `LogCorrupt` for one that cannot follow."""
+    event = recorded.event
+    if pool is None:
+        if not isinstance(event, PoolOpened) or recorded.version != 1:
+            message = f"position {recorded.position}: {type(event).__name__} in a pool that was never opened"
+            raise LogCorrupt(message)
+        return Pool(event, recorded.occurred_at)
+    if recorded.version != pool.version + 1:
+        message = (
+            f"position {recorded.position}: version {recorded.version} of pool {pool.name!r} follows {pool.version}"
+        )
+        raise LogCorrupt(message)
+    _apply(pool, recorded)
+    pool.version = recorded.version
+    pool.time = max(pool.time, recorded.occurred_at)
+    pool.trim()
+    return pool
+
+
+def _apply(pool: Pool, recorded: Recorded) -> None:
+    match recorded.event:
+        case Opening() as event if event.allocation_id not in pool.holds:
+            pool.put(event.allocation_id, _opened(event, recorded))
+        case Ending() as event:
+            pool.take(event.allocation_id)
+        case Confirmed() as event:
+            _change(pool, event.allocation_id, deadline=event.deadline, reserved=False)
+        case Renewed() as event:
+            _change(pool, event.allocation_id, deadline=event.deadline)
+        case Resized() as event:
+            _change(pool, event.allocation_id, quantity=event.quantity)
+        case Transferred() as event:
+            _change(pool, event.allocation_id, owner=event.owner)
+        case LimitsChanged() as event:
+            pool.limits = event.limits
+        case PoolClosed():
+            pool.closed = True
+        case event:
+            message = f"position {recorded.position}: {type(event).__name__} does not follow in pool {pool.name!r}"
+            raise LogCorrupt(message)
+
+
+def _opened(event: Opening, recorded: Recorded) -> Hold:
+    return Hold(
+        quantity=event.quantity,
+        owner=event.owner,
+        deadline=event.deadline,
+        reserved=isinstance(event, Reserved),
+        token=token_of(event, recorded.position),
+        pools=event.pools,
+        tags=event.tags,
+        opened_at=recorded.occurred_at,
+    )
+
+
+def _change(pool: Pool, allocation_id: str, **changes: object) -> None:
+    pool.put(allocation_id, replace(pool.held(allocation_id), **changes))  # type: ignore[arg-type]  # fields by name

@@ -1,0 +1,101 @@
+"""What the ledger needs of the world: a log, a clock, ids. Adapters are in `bursar.infrastructure`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from bursar.domain.pool import Pool
+    from bursar.domain.records import Recorded, StoredRow
+
+    Clock = Callable[[], datetime]
+    """Tells the present instant, in UTC."""
+    NewId = Callable[[], str]
+    """Makes a fresh id, later ones sorting after earlier ones."""
+
+
+class LogReader(Protocol):
+    """A look at the log as it stood when the look began."""
+
+    @property
+    def head(self) -> int:
+        """Position of the last event; 0 in an empty log."""
+        ...
+
+    def stream(self, stream_id: str, after: int = 0) -> Iterator[Recorded]:
+        """Read a stream's events whose version is above ``after``, in order."""
+        ...
+
+    def version(self, stream_id: str) -> int:
+        """Find the version of a stream's last event; 0 if it has none."""
+        ...
+
+    def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """Find the events of the commands that were decided before, by command id."""
+        ...
+
+    def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Find the pools of each allocation that was ever granted, by allocation id."""
+        ...
+
+    def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """Read every event about the allocations, refusals too, by allocation id, in order."""
+        ...
+
+    def pool_names(self) -> list[str]:
+        """List every pool ever opened, by name."""
+        ...
+
+    def snapshot(self, pool: str) -> Pool | None:
+        """Load a pool from its latest usable snapshot, if there is one."""
+        ...
+
+
+class LogWriter(LogReader, Protocol):
+    """A look at the log that holds the log's lock: what it sees stays the last until it appends."""
+
+    def append(self, records: Sequence[Recorded]) -> None:
+        """Append events numbered from ``head + 1``; they are durable when the block that opened the writer ends."""
+        ...
+
+
+class EventLog(Protocol):
+    """The log: append-only, its positions dense, its rows chained by hashes."""
+
+    @property
+    def ledger_id(self) -> str:
+        """Id of this ledger, made with it."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """How often the log was restored from a backup, from 1."""
+        ...
+
+    def reading(self) -> AbstractContextManager[LogReader]:
+        """Look at the log without locking it; raises `LogUnavailable`."""
+        ...
+
+    def writing(self) -> AbstractContextManager[LogWriter]:
+        """Take the log's lock; commit at the block's end, or roll back if it raises. Raises `LogUnavailable`."""
+        ...
+
+    def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
+        """Read the rows from position ``after + 1``, about ``limit`` of them, ending where a command ends."""
+        ...
+
+    def decode(self, row: StoredRow) -> Recorded:
+        """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
+        ...
+
+    def snapshot_if_due(self, pool: str) -> None:
+        """Write a snapshot of a pool if enough has happened since its last one; not to be called while committing."""
+        ...
+
+    def close(self) -> None:
+        """Give every connection back."""
+        ...

@@ -1,0 +1,96 @@
+"""Why a well-formed command is refused: a closed list, in order of precedence, each permanent or transient."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, assert_never
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class RefusalCode(StrEnum):
+    """The reasons, in order of precedence: of several that apply the first is given, then the first pool by name."""
+
+    POOL_NOT_FOUND = "pool_not_found"
+    ALLOCATION_NOT_FOUND = "allocation_not_found"
+    ALLOCATION_ID_TAKEN = "allocation_id_taken"
+    ALLOCATION_ENDED = "allocation_ended"
+    TOKEN_MISMATCH = "token_mismatch"  # noqa: S105 - a refusal's name, not a secret
+    NOT_RESERVED = "not_reserved"
+    NOT_CONFIRMED = "not_confirmed"
+    POOL_CLOSED = "pool_closed"
+    POOL_NOT_IN_ALLOCATION = "pool_not_in_allocation"
+    LIMITS_MOVED = "limits_moved"
+    TTL_REQUIRED = "ttl_required"
+    TTL_TOO_LONG = "ttl_too_long"
+    BELOW_MIN_SIZE = "below_min_size"
+    ABOVE_MAX_SIZE = "above_max_size"
+    NOT_A_STEP = "not_a_step"
+    ABOVE_CAPACITY = "above_capacity"
+    ABOVE_PER_OWNER = "above_per_owner"
+    TOO_MANY_ALLOCATIONS = "too_many_allocations"
+    OWNER_EXHAUSTED = "owner_exhausted"
+    POOL_EXHAUSTED = "pool_exhausted"
+
+
+PRECEDENCE = {code: rank for rank, code in enumerate(RefusalCode)}
+"""Rank of each code; the lowest that applies is the one recorded."""
+
+
+def is_transient(code: RefusalCode) -> bool:
+    """Tell whether time or other holders' releases may lift the refusal (True), or somebody must act (False)."""
+    match code:
+        case RefusalCode.TOO_MANY_ALLOCATIONS | RefusalCode.OWNER_EXHAUSTED | RefusalCode.POOL_EXHAUSTED:
+            return True
+        case (
+            RefusalCode.POOL_NOT_FOUND
+            | RefusalCode.ALLOCATION_NOT_FOUND
+            | RefusalCode.ALLOCATION_ID_TAKEN
+            | RefusalCode.ALLOCATION_ENDED
+            | RefusalCode.TOKEN_MISMATCH
+            | RefusalCode.NOT_RESERVED
+            | RefusalCode.NOT_CONFIRMED
+            | RefusalCode.POOL_CLOSED
+            | RefusalCode.POOL_NOT_IN_ALLOCATION
+            | RefusalCode.LIMITS_MOVED
+            | RefusalCode.TTL_REQUIRED
+            | RefusalCode.TTL_TOO_LONG
+            | RefusalCode.BELOW_MIN_SIZE
+            | RefusalCode.ABOVE_MAX_SIZE
+            | RefusalCode.NOT_A_STEP
+            | RefusalCode.ABOVE_CAPACITY
+            | RefusalCode.ABOVE_PER_OWNER
+        ):
+            return False
+        case _:  # pragma: no cover - mypy proves that no member is left
+            assert_never(code)
+
+
+_MESSAGES = {
+    RefusalCode.POOL_NOT_FOUND: "there is no pool {pool!r}",
+    RefusalCode.ALLOCATION_NOT_FOUND: "there is no allocation {allocation_id!r}",
+    RefusalCode.ALLOCATION_ID_TAKEN: "allocation id {allocation_id!r} was used before; an id names one allocation",
+    RefusalCode.ALLOCATION_ENDED: "allocation {allocation_id!r} has ended: {state}",
+    RefusalCode.TOKEN_MISMATCH: "allocation {allocation_id!r} has token {token}, not {given}",
+    RefusalCode.NOT_RESERVED: "allocation {allocation_id!r} is {state}, not reserved",
+    RefusalCode.NOT_CONFIRMED: "allocation {allocation_id!r} is reserved: confirm it first, or void it",
+    RefusalCode.POOL_CLOSED: "pool {pool!r} is closed",
+    RefusalCode.POOL_NOT_IN_ALLOCATION: "allocation {allocation_id!r} has nothing of pool {pool!r}",
+    RefusalCode.LIMITS_MOVED: "the limits of pool {pool!r} are no longer those expected: {field} is {present}",
+    RefusalCode.TTL_REQUIRED: "pool {pool!r} wants a ttl and has no default",
+    RefusalCode.TTL_TOO_LONG: "pool {pool!r} allows a ttl of {limit} s at most, not {asked} s",
+    RefusalCode.BELOW_MIN_SIZE: "pool {pool!r} grants {limit} {unit} at least, not {asked}",
+    RefusalCode.ABOVE_MAX_SIZE: "pool {pool!r} grants {limit} {unit} at most, not {asked}",
+    RefusalCode.NOT_A_STEP: "pool {pool!r} grants multiples of {limit} {unit}, not {asked}",
+    RefusalCode.ABOVE_CAPACITY: "pool {pool!r} has a capacity of {limit} {unit} in all, not {asked}",
+    RefusalCode.ABOVE_PER_OWNER: "pool {pool!r} lets one owner hold {limit} {unit}, not {asked}",
+    RefusalCode.TOO_MANY_ALLOCATIONS: "pool {pool!r} holds {used} allocations, its limit is {limit}",
+    RefusalCode.OWNER_EXHAUSTED: "owner {owner!r} holds {used} of {limit} {unit} in pool {pool!r}, {asked} asked",
+    RefusalCode.POOL_EXHAUSTED: "pool {pool!r} has {free} of {limit} {unit} free, {asked} asked",
+}
+
+
+def explain(code: RefusalCode, data: Mapping[str, Any]) -> str:
+    """Say a refusal in one sentence, from its code and its recorded data."""
+    return _MESSAGES[code].format_map(data)

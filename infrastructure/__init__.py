@@ -1,0 +1,1 @@
+"""How a ledger touches the world: databases, clock, settings, logging, the command line."""

@@ -1,0 +1,191 @@
+"""One database, SQLite or PostgreSQL: connections, the log's lock, and errors in Bursar's words."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import psycopg
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import URL
+
+BUSY_SECONDS: Final = 60
+"""How long a writer waits for SQLite's only write lock before it gives up."""
+
+CONNECT_SECONDS: Final = 10
+"""How long to wait for a PostgreSQL server to answer."""
+
+CHANNEL: Final = "bursar_events"
+"""PostgreSQL's notification channel that wakes subscribers."""
+
+_LOCK_KEY: Final = 0x6275727361720001
+"""Key of the advisory lock that orders writers: "bursar" in ASCII, then 1."""
+
+_POLL_SECONDS: Final = 0.02
+"""How often a subscriber looks whether another process has changed an SQLite database."""
+
+
+class Database:
+    """An engine and what differs between the two databases. Raises `LogUnavailable` wherever it is used."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _checked(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.name = self.url.render_as_string(hide_password=True)
+        """The address without its password, for messages."""
+        self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine()
+
+    def _sqlite_engine(self) -> Engine:
+        path = quote(str(self.path))
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: sqlite3.connect(
+                f"file:{path}?mode=rw", uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
+            ),
+            poolclass=QueuePool,
+        )
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def _postgres_engine(self) -> Engine:
+        options = {"connect_timeout": CONNECT_SECONDS, "application_name": "bursar"}
+        return create_engine(self.url, connect_args=options, pool_pre_ping=True)
+
+    @property
+    def path(self) -> Path:
+        """The file of an SQLite database."""
+        return Path(self.url.database or "")
+
+    def make_file(self) -> None:
+        """Make an SQLite database's file if it is not there."""
+        with self.translated():
+            sqlite3.connect(f"file:{quote(str(self.path))}?mode=rwc", uri=True).close()
+
+    def exists(self) -> bool:
+        """Tell whether there is a database to connect to; a PostgreSQL server is asked when it is used."""
+        return not self.is_sqlite or self.path.exists()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction that sees one moment of the database and changes nothing."""
+        with self.translated(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that holds the log's lock; it commits at the block's end."""
+        with self.changing() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            yield connection
+
+    @contextmanager
+    def changing(self) -> Iterator[Connection]:
+        """Open a transaction that changes other tables than the log; in SQLite there is but one lock for all."""
+        with self.translated(), self.engine.connect() as connection:
+            connection.execution_options(bursar_writes=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the drivers' errors into `LogUnavailable`, naming the database."""
+        try:
+            yield
+        except (SQLAlchemyError, psycopg.Error, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+            detail = str(cause).strip() or type(cause).__name__
+            if isinstance(cause, sqlite3.IntegrityError | psycopg.IntegrityError):
+                message = f"the database {self.name} refused what cannot be right: {detail}"
+                raise LogCorrupt(message) from cause
+            message = f"the database {self.name} cannot be used: {detail}"
+            raise LogUnavailable(message) from cause
+
+    @contextmanager
+    def watching(self) -> Iterator[Callable[[float], bool]]:
+        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        with self.translated():
+            if self.is_sqlite:
+                with self.engine.connect() as connection:
+                    yield lambda seconds: _sqlite_news(connection, seconds)
+            else:
+                with psycopg.connect(self._libpq_url(), autocommit=True, connect_timeout=CONNECT_SECONDS) as listener:
+                    listener.execute(f"LISTEN {CHANNEL}")
+                    yield lambda seconds: any(True for _ in listener.notifies(timeout=seconds, stop_after=1))
+
+    def _libpq_url(self) -> str:
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _checked(url: str) -> URL:
+    expected = "expected a database URL, such as sqlite:///bursar.db or postgresql+psycopg://user@host/name"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise Malformed("database", url, expected) from None  # noqa: EM101 - the parameter's name
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    file_missing = parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}
+    if parsed.drivername not in {"sqlite", "postgresql+psycopg"} or file_missing:
+        raise Malformed("database", url, expected)  # noqa: EM101 - the parameter's name
+    return parsed
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA recursive_triggers = ON")  # so that INSERT OR REPLACE meets the triggers on DELETE
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # The change to WAL does not wait for other processes that change it too, busy timeout or not.
+    deadline = monotonic() + BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(_POLL_SECONDS)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("bursar_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _sqlite_news(connection: Connection, seconds: float) -> bool:
+    driver: Any = connection.connection.dbapi_connection
+    seen = connection.info.get("data_version")
+    deadline = monotonic() + seconds
+    while True:
+        present = driver.execute("PRAGMA data_version").fetchone()[0]
+        if present != seen:
+            connection.info["data_version"] = present
+            return True
+        if monotonic() >= deadline:
+            return False
+        sleep(_POLL_SECONDS)

@@ -1,0 +1,57 @@
+"""The set-up of structlog, on the standard library's logger ``bursar``.
+
+A program that embeds Bursar decides by itself what becomes of the messages; the command line calls
+`configure_logging`. Every message carries the command id, the correlation id and the actor of its context.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from structlog.stdlib import BoundLogger, ProcessorFormatter
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+    from bursar.infrastructure.settings import Settings
+
+NAME: Final = "bursar"
+"""The name of the standard library's logger."""
+
+_SHARED: Final[list[Processor]] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+
+logging.getLogger(NAME).addHandler(logging.NullHandler())
+
+
+def get_logger() -> Any:
+    """Give the logger that the package writes to."""
+    return structlog.wrap_logger(
+        logging.getLogger(NAME),
+        processors=[structlog.stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def configure_logging(settings: Settings) -> None:
+    """Write messages to standard error, as the settings say."""
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        ProcessorFormatter(processors=[ProcessorFormatter.remove_processors_meta, renderer], foreign_pre_chain=_SHARED)
+    )
+    logger = logging.getLogger(NAME)
+    logger.handlers[:] = [handler]
+    logger.setLevel(settings.log_level.upper())
+    logger.propagate = False

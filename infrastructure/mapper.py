@@ -1,0 +1,123 @@
+"""Between events and what is stored: explicit type names, schema versions, upcasters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from pydantic import ValidationError
+
+from bursar.domain.errors import LogCorrupt, Malformed, UnknownEvent
+from bursar.domain.events import EVENTS, Event
+from bursar.domain.records import Recorded, StoredRow
+from bursar.domain.values import instant, instant_text
+from bursar.infrastructure.upcasting import UPCASTERS, Upcasters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventsourcing.domain import DomainEventProtocol
+
+NO_HASH = bytes(32)
+"""The hash of a row that has not been chained yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """An event with its place in its stream: what the library's own tools read."""
+
+    originator_id: str
+    originator_version: int
+    event: Event
+
+
+class EventMapper(Mapper[str]):
+    """Maps events to stored rows and back; also the library's mapper, for its tools."""
+
+    def __init__(self, events: Mapping[str, type[Event]] = EVENTS, upcasters: Upcasters = UPCASTERS) -> None:
+        super().__init__(JSONTranscoder())  # the base class wants one; events are written by pydantic
+        self._events = events
+        self._names = {kind: name for name, kind in events.items()}
+        self._upcasters = upcasters
+
+    def to_row(self, recorded: Recorded) -> StoredRow:
+        """Write an event and its envelope as a row, its hash still to come."""
+        event = recorded.event
+        return StoredRow(
+            position=recorded.position,
+            stream_id=event.stream_id,
+            version=recorded.version,
+            type=self._names[type(event)],
+            schema_version=event.schema_version,
+            command_id=recorded.command_id,
+            ordinal=recorded.ordinal,
+            ordinals=recorded.ordinals,
+            allocation_id=event.subject,
+            occurred_at=instant_text(recorded.occurred_at),
+            recorded_at=instant_text(recorded.recorded_at),
+            actor=recorded.actor,
+            correlation_id=recorded.correlation_id,
+            causation_id=recorded.causation_id,
+            command=recorded.command,
+            data=event.model_dump_json(),
+            hash=NO_HASH,
+        )
+
+    def from_row(self, row: StoredRow) -> Recorded:
+        """Read a row back; raises `UnknownEvent` or `LogCorrupt`, naming the position."""
+        event = self._decode(row.type, row.schema_version, row.data, row.position)
+        try:
+            return Recorded(
+                position=row.position,
+                version=row.version,
+                command_id=row.command_id,
+                ordinal=row.ordinal,
+                ordinals=row.ordinals,
+                occurred_at=instant(row.occurred_at),
+                recorded_at=instant(row.recorded_at),
+                actor=row.actor,
+                correlation_id=row.correlation_id,
+                causation_id=row.causation_id,
+                command=row.command,
+                event=event,
+            )
+        except ValueError as error:
+            message = f"position {row.position}: {error}"
+            raise LogCorrupt(message) from error
+
+    def _decode(self, name: str, schema_version: int, data: str, position: int) -> Event:
+        kind = self._events.get(name)
+        if kind is None or not 1 <= schema_version <= kind.schema_version:
+            raise UnknownEvent(name, schema_version, position)
+        try:
+            if schema_version == kind.schema_version:
+                return kind.model_validate_json(data)
+            return kind.model_validate(self._upcast(name, schema_version, kind.schema_version, json.loads(data)))
+        except (ValidationError, Malformed, ValueError) as error:
+            message = f"position {position}: the data of {name} cannot be read: {error}"
+            raise LogCorrupt(message) from error
+
+    def _upcast(self, name: str, version: int, wanted: int, fields: dict[str, Any]) -> dict[str, Any]:
+        for step in range(version, wanted):
+            fields = self._upcasters[name, step](fields)
+        return fields
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
+        """Write a `StreamEvent` for the library's tools."""
+        event: Event = domain_event.event  # type: ignore[attr-defined]  # a StreamEvent, which the protocol cannot say
+        topic = topic_of(self._names[type(event)], event.schema_version)
+        data = event.model_dump_json().encode()
+        return StoredEvent(domain_event.originator_id, domain_event.originator_version, topic, data)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
+        """Read a `StreamEvent` for the library's tools."""
+        name, _, version = stored_event.topic.partition("@")
+        event = self._decode(name, int(version or 1), stored_event.state.decode(), stored_event.originator_version)
+        return StreamEvent(str(stored_event.originator_id), stored_event.originator_version, event)  # type: ignore[return-value]
+
+
+def topic_of(name: str, schema_version: int) -> str:
+    """Write a type and its schema version as the library's topic: ``Allocated``, later ``Allocated@2``."""
+    return name if schema_version == 1 else f"{name}@{schema_version}"

@@ -1,0 +1,232 @@
+"""The event log in memory: for tests, for tutorials, and for a manager that keeps no database."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import Condition, RLock
+from typing import TYPE_CHECKING
+
+from eventsourcing.persistence import IntegrityError
+from eventsourcing.popo import POPOAggregateRecorder
+
+from bursar.domain.errors import LogCorrupt
+from bursar.domain.events import Opening
+from bursar.domain.records import StoredRow, genesis
+from bursar.infrastructure.clock import new_id
+from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
+from bursar.infrastructure.mapper import EventMapper
+from bursar.infrastructure.snapshots import is_due, load_pool, load_pool_at_head, save_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from uuid import UUID
+
+    from eventsourcing.persistence import Notification, StoredEvent
+
+    from bursar.domain.pool import Pool
+    from bursar.domain.records import Recorded
+
+
+class MemoryEventLog(BaseEventLog):
+    """A log that lasts as long as the process; otherwise as strict as those in a database."""
+
+    def __init__(self, mapper: EventMapper | None = None) -> None:
+        super().__init__(mapper or EventMapper())
+        self.ledger_id = new_id()
+        """Id of this ledger, made with it."""
+        self.epoch = 1
+        """How often the log was restored from a backup: never."""
+        self._lock = RLock()
+        self._changed = Condition(self._lock)
+        self._rows: list[StoredRow] = []
+        self._streams: dict[str, dict[int, int]] = {}
+        """Index into the rows, by stream and version; and so on below."""
+        self._commands: dict[str, list[int]] = {}
+        self._subjects: dict[str, list[int]] = {}
+        self._openings: dict[str, int] = {}
+        self._snapshots = POPOAggregateRecorder()
+
+    @contextmanager
+    def reading(self) -> Iterator[MemoryReader]:
+        """Look at the log without letting anybody else append."""
+        with self._lock:
+            yield MemoryReader(self)
+
+    @contextmanager
+    def writing(self) -> Iterator[MemoryWriter]:
+        """Take the log's lock; what was appended is kept if the block does not raise."""
+        with self._lock:
+            writer = MemoryWriter(self)
+            yield writer
+            self._extend(writer.appended)
+
+    def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
+        """Read the rows from position ``after + 1``, about ``limit`` of them, ending where a command ends."""
+        with self._lock:
+            stop = min(after + limit, len(self._rows))
+            if after < stop:
+                last = self._rows[stop - 1]
+                stop += last.ordinals - 1 - last.ordinal
+            return self._rows[after : stop if upto is None else min(stop, upto)]
+
+    def snapshot_if_due(self, pool: str) -> None:
+        """Write a snapshot of a pool if enough has happened since its last one."""
+        with self.reading() as reader:
+            due = is_due(self._snapshots, reader, pool)
+        if due:
+            self.snapshot(pool)
+
+    def snapshot(self, pool: str) -> None:
+        """Write a snapshot of a pool from its last one and the events since."""
+        with self.reading() as reader:
+            present = load_pool_at_head(reader, pool)
+        if present is not None:
+            save_pool(self._snapshots, present)
+
+    @contextmanager
+    def watching(self) -> Iterator[Callable[[float], bool]]:
+        """Watch for appends: call what this gives with seconds to wait; it tells whether there may be news."""
+        seen = len(self._rows)
+
+        def news(seconds: float) -> bool:
+            nonlocal seen
+            with self._changed:
+                changed = self._changed.wait_for(lambda: len(self._rows) != seen, timeout=seconds)
+                seen = len(self._rows)
+                return changed
+
+        yield news
+
+    def close(self) -> None:
+        """Do nothing: the log lasts as long as the object."""
+
+    def _extend(self, rows: Sequence[StoredRow]) -> None:
+        for row in rows:
+            index = len(self._rows)
+            self._rows.append(row)
+            self._streams.setdefault(row.stream_id, {})[row.version] = index
+            self._commands.setdefault(row.command_id, []).append(index)
+            if row.allocation_id is not None:
+                self._subjects.setdefault(row.allocation_id, []).append(index)
+                if row.type in {"Allocated", "Reserved"} and row.command is not None:
+                    self._openings[row.allocation_id] = index
+        self._changed.notify_all()
+
+    # The library's recorder
+
+    def _insert(self, numbered: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
+        try:
+            with self.writing() as writer:
+                writer.insert(chained(numbered(writer.head), writer.head_hash))
+        except LogCorrupt as error:
+            raise IntegrityError(str(error)) from error
+        return [row.position for row in writer.appended]
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Read a stream's events as the library stores them."""
+        with self._lock:
+            versions = sorted(self._streams.get(str(originator_id), {}).items(), reverse=desc)
+            chosen = [
+                index for version, index in versions if (gt is None or version > gt) and (lte is None or version <= lte)
+            ]
+            return [stored_event(self._rows[index]) for index in chosen[:limit]]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Read the log as the library's notifications; may end within a command, as its limit says."""
+        first = max((start or 0) + (0 if inclusive_of_start else 1), 1)
+        with self._lock:
+            found = self._rows[first - 1 : stop]
+        return [notification(row) for row in found if not topics or row.type in topics][:limit]
+
+    def max_notification_id(self) -> int | None:
+        """Find the position of the last event; None in an empty log."""
+        with self._lock:
+            return len(self._rows) or None
+
+
+class MemoryReader:
+    """A look at the log; nobody appends until it ends."""
+
+    def __init__(self, log: MemoryEventLog) -> None:
+        self._log = log
+        self.head = len(log._rows)  # noqa: SLF001 - the log's own reader, as below
+        """Position of the last event; 0 in an empty log."""
+        self.head_hash = log._rows[-1].hash if log._rows else genesis(log.ledger_id)  # noqa: SLF001
+
+    def stream(self, stream_id: str, after: int = 0) -> Iterator[Recorded]:
+        """Read a stream's events whose version is above ``after``, in order."""
+        stream = self._log._streams.get(stream_id, {})  # noqa: SLF001
+        for version in range(after + 1, len(stream) + 1):
+            yield self._event(stream[version])
+
+    def version(self, stream_id: str) -> int:
+        """Find the version of a stream's last event; 0 if it has none."""
+        return len(self._log._streams.get(stream_id, {}))  # noqa: SLF001
+
+    def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """Find the events of the commands that were decided before, by command id."""
+        return self._found(self._log._commands, command_ids)  # noqa: SLF001
+
+    def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Find the pools of each allocation that was ever granted, by allocation id."""
+        openings = self._log._openings  # noqa: SLF001
+        found = {key: self._event(openings[key]).event for key in allocation_ids if key in openings}
+        return {key: event.pools for key, event in found.items() if isinstance(event, Opening)}
+
+    def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """Read every event about the allocations, refusals too, by allocation id, in order."""
+        return self._found(self._log._subjects, allocation_ids)  # noqa: SLF001
+
+    def pool_names(self) -> list[str]:
+        """List every pool ever opened, by name."""
+        streams = sorted(self._log._streams)  # noqa: SLF001
+        return [stream.removeprefix("pool:") for stream in streams if stream.startswith("pool:")]
+
+    def snapshot(self, pool: str) -> Pool | None:
+        """Load a pool from its latest usable snapshot, if there is one."""
+        return load_pool(self._log._snapshots, pool)  # noqa: SLF001
+
+    def _found(self, index: dict[str, list[int]], keys: Collection[str]) -> dict[str, list[Recorded]]:
+        return {key: [self._event(at) for at in index[key]] for key in keys if key in index}
+
+    def _event(self, index: int) -> Recorded:
+        return self._log.decode(self._log._rows[index])  # noqa: SLF001
+
+
+class MemoryWriter(MemoryReader):
+    """A look at the log that may append."""
+
+    def __init__(self, log: MemoryEventLog) -> None:
+        super().__init__(log)
+        self.appended: list[StoredRow] = []
+        """What is kept if the block that opened the writer does not raise."""
+
+    def append(self, records: Sequence[Recorded]) -> None:
+        """Append events numbered from ``head + 1``."""
+        self.insert(chained(map(self._log.mapper.to_row, records), self.head_hash))
+
+    def insert(self, rows: Sequence[StoredRow]) -> None:
+        """Append chained rows; raises `LogCorrupt` where a database's constraints would refuse them."""
+        places = {(row.stream_id, row.version) for row in rows}
+        streams = self._log._streams  # noqa: SLF001
+        taken = any(version in streams.get(stream_id, {}) for stream_id, version in places)
+        if taken or len(places) < len(rows) or any(row.command_id in self._log._commands for row in rows):  # noqa: SLF001
+            message = "the log refused an event whose place in its stream, or whose command id, is taken"
+            raise LogCorrupt(message)
+        self.appended += rows

@@ -1,0 +1,194 @@
+"""Snapshots of pools, in chunks, so that one with a million holds is saved and loaded in pieces.
+
+A snapshot of pool P at version V is a header, event V of the recorder's stream ``pool:P``, and its chunks, events
+1, 2, 3 … of the stream ``holds:V:P``. The header is written last: without it the chunks are not seen.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from eventsourcing.persistence import AggregateRecorder, IntegrityError, StoredEvent
+from sqlalchemy import insert, select
+
+from bursar.domain.errors import LogCorrupt
+from bursar.domain.events import PoolOpened
+from bursar.domain.limits import Limits
+from bursar.domain.pool import Hold, Pool, evolve
+from bursar.domain.values import Token, instant, instant_text
+from bursar.infrastructure.tables import snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from uuid import UUID
+
+    from sqlalchemy import Connection
+
+    from bursar.domain.ports import LogReader
+
+HOLDS_PER_CHUNK: Final = 10_000
+"""How many holds are saved and loaded at a time."""
+
+SNAPSHOT_EVENTS_MIN: Final = 5_000
+"""A pool is worth a snapshot after this many events, or as many as it has holds, if that is more."""
+
+_TYPE: Final = "PoolSnapshot"
+"""Stored type of this format; a snapshot of another type is passed over and the pool folded from its first event."""
+
+
+def load_pool_at_head(reader: LogReader, name: str) -> Pool | None:
+    """Load a pool from its latest snapshot and the events since; None if there is no such pool."""
+    pool = reader.snapshot(name)
+    for recorded in reader.stream(f"pool:{name}", pool.version if pool else 0):
+        pool = evolve(pool, recorded)
+    return pool
+
+
+def is_due(recorder: AggregateRecorder, reader: LogReader, name: str) -> bool:
+    """Tell whether so much has happened in a pool since its last snapshot that the next one is worth its space."""
+    headers = recorder.select_events(f"pool:{name}", desc=True, limit=1)
+    last, holds = (headers[0].originator_version, json.loads(headers[0].state)["holds"]) if headers else (0, 0)
+    return reader.version(f"pool:{name}") - last >= max(SNAPSHOT_EVENTS_MIN, holds)
+
+
+def load_pool(recorder: AggregateRecorder, name: str) -> Pool | None:
+    """Load a pool from its latest snapshot; None if it has none of this format."""
+    for header in recorder.select_events(f"pool:{name}", desc=True, limit=1):
+        if header.topic == _TYPE:
+            return _pool(json.loads(header.state), _holds(recorder, name, header.originator_version))
+    return None
+
+
+def save_pool(recorder: AggregateRecorder, pool: Pool) -> None:
+    """Save a pool as it is, chunk by chunk; what another process saved of the same version is the same."""
+    for number, chunk in enumerate(pool_chunks(pool), start=1):
+        with suppress(IntegrityError):
+            recorder.insert_events([StoredEvent(f"holds:{pool.version}:{pool.name}", number, _TYPE, chunk)])
+    with suppress(IntegrityError):
+        recorder.insert_events([StoredEvent(f"pool:{pool.name}", pool.version, _TYPE, pool_header(pool))])
+
+
+def pool_header(pool: Pool) -> bytes:
+    """Write all of a pool but its holds."""
+    fields = {
+        "pool": pool.name,
+        "resource_type": pool.resource_type,
+        "unit": pool.unit,
+        "limits": pool.limits.model_dump(mode="json"),
+        "opened_with": pool.opened_with.model_dump(mode="json"),
+        "closed": pool.closed,
+        "version": pool.version,
+        "time": instant_text(pool.time),
+        "holds": len(pool.holds),
+    }
+    return _encode(fields)
+
+
+def pool_chunks(pool: Pool) -> Iterator[bytes]:
+    """Write a pool's holds, so many at a time, in the order they came."""
+    holds = iter(pool.holds.items())
+    while portion := list(islice(holds, HOLDS_PER_CHUNK)):
+        yield _encode([_hold_fields(allocation_id, hold) for allocation_id, hold in portion])
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _hold_fields(allocation_id: str, hold: Hold) -> list[Any]:
+    return [
+        allocation_id,
+        hold.quantity,
+        hold.owner,
+        hold.deadline and instant_text(hold.deadline),
+        hold.reserved,
+        hold.token,
+        hold.pools,
+        hold.tags,
+        instant_text(hold.opened_at),
+    ]
+
+
+def _pool(header: dict[str, Any], holds: Iterator[tuple[str, Hold]]) -> Pool:
+    limits = Limits(**header["opened_with"])
+    opened = PoolOpened(pool=header["pool"], resource_type=header["resource_type"], unit=header["unit"], limits=limits)
+    pool = Pool(opened, instant(header["time"]))
+    pool.limits = Limits(**header["limits"])
+    pool.closed, pool.version = header["closed"], header["version"]
+    for allocation_id, hold in holds:
+        pool.put(allocation_id, hold)
+    if len(pool.holds) != header["holds"]:
+        message = f"the snapshot of pool {pool.name!r} at version {pool.version} lacks some of its holds"
+        raise LogCorrupt(message)
+    return pool
+
+
+def _holds(recorder: AggregateRecorder, name: str, version: int) -> Iterator[tuple[str, Hold]]:
+    last = 0
+    while chunks := recorder.select_events(f"holds:{version}:{name}", gt=last, limit=1):
+        last = chunks[0].originator_version
+        for allocation_id, quantity, owner, deadline, reserved, token, pools, tags, opened_at in json.loads(
+            chunks[0].state
+        ):
+            yield (
+                allocation_id,
+                Hold(
+                    quantity=quantity,
+                    owner=owner,
+                    deadline=deadline and instant(deadline),
+                    reserved=reserved,
+                    token=Token(*token),
+                    pools=tuple(pools),
+                    tags=tags,
+                    opened_at=instant(opened_at),
+                ),
+            )
+
+
+class SQLSnapshots(AggregateRecorder):
+    """The library's aggregate recorder over the table ``snapshots``."""
+
+    def __init__(self, connecting: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._connecting = connecting
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> None:
+        """Insert all or none; raises the library's IntegrityError if one is there already."""
+        rows = [
+            {
+                "stream_id": str(e.originator_id),
+                "version": e.originator_version,
+                "type": e.topic,
+                "data": e.state.decode(),
+            }
+            for e in stored_events
+        ]
+        if not rows:
+            return
+        try:
+            with self._connecting() as connection:
+                connection.execute(insert(snapshots), rows)
+        except LogCorrupt as error:
+            raise IntegrityError(str(error)) from error
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> list[StoredEvent]:
+        """Read a stream's snapshots, in order of version."""
+        version = snapshots.c.version
+        found = select(snapshots).where(snapshots.c.stream_id == str(originator_id))
+        found = found.order_by(version.desc() if desc else version).limit(limit)
+        found = found if gt is None else found.where(version > gt)
+        found = found if lte is None else found.where(version <= lte)
+        with self._connecting() as connection:
+            rows = connection.execute(found).all()
+        return [StoredEvent(row.stream_id, row.version, row.type, row.data.encode()) for row in rows]

@@ -1,0 +1,257 @@
+"""The event log on SQLAlchemy Core, for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final
+
+from eventsourcing.persistence import IntegrityError
+from sqlalchemy import func, select, text
+
+from bursar.domain.errors import LogCorrupt
+from bursar.domain.records import StoredRow, genesis
+from bursar.infrastructure.database import CHANNEL
+from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
+from bursar.infrastructure.snapshots import SQLSnapshots, is_due, load_pool, load_pool_at_head, save_pool
+from bursar.infrastructure.tables import events, ledger_meta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from uuid import UUID
+
+    from eventsourcing.persistence import Notification, StoredEvent
+    from sqlalchemy import Connection, Select
+
+    from bursar.domain.pool import Pool
+    from bursar.domain.records import Recorded
+    from bursar.infrastructure.database import Database
+    from bursar.infrastructure.mapper import EventMapper
+
+_IDS_PER_STATEMENT: Final = 1000
+"""The most ids looked up in one statement; both databases bound the number of parameters."""
+
+_PAGE_ROWS: Final = 5000
+"""Rows of a stream read at a time."""
+
+_COLUMNS: Final = ", ".join(StoredRow._fields)
+
+
+class SQLReader:
+    """A look at the log inside one transaction."""
+
+    def __init__(self, connection: Connection, mapper: EventMapper, ledger_id: str) -> None:
+        self._connection = connection
+        self._mapper = mapper
+        last = connection.execute(
+            select(events.c.position, events.c.hash).order_by(events.c.position.desc()).limit(1)
+        ).first()
+        self.head: int = last.position if last else 0
+        """Position of the last event; 0 in an empty log."""
+        self.head_hash: bytes = bytes(last.hash) if last else genesis(ledger_id)
+
+    def stream(self, stream_id: str, after: int = 0) -> Iterator[Recorded]:
+        """Read a stream's events whose version is above ``after``, in order."""
+        page = select(events).where(events.c.stream_id == stream_id).order_by(events.c.version).limit(_PAGE_ROWS)
+        while rows := self._rows(page.where(events.c.version > after)):
+            yield from map(self._mapper.from_row, rows)
+            after = rows[-1].version
+            if len(rows) < _PAGE_ROWS:
+                return
+
+    def version(self, stream_id: str) -> int:
+        """Find the version of a stream's last event; 0 if it has none."""
+        last = select(func.max(events.c.version)).where(events.c.stream_id == stream_id)
+        return self._connection.execute(last).scalar() or 0
+
+    def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """Find the events of the commands that were decided before, by command id."""
+        found: dict[str, list[Recorded]] = {}
+        for ids in _portions(command_ids):
+            for row in self._rows(select(events).where(events.c.command_id.in_(ids)).order_by(events.c.position)):
+                found.setdefault(row.command_id, []).append(self._mapper.from_row(row))
+        return found
+
+    def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Find the pools of each allocation that was ever granted, by allocation id."""
+        found = {}
+        for ids in _portions(allocation_ids):
+            opening = select(events).where(
+                events.c.allocation_id.in_(ids),
+                events.c.type.in_(("Allocated", "Reserved")),
+                events.c.command.is_not(None),
+            )
+            for row in self._rows(opening):
+                found[str(row.allocation_id)] = self._mapper.from_row(row).event.pools  # type: ignore[attr-defined]
+        return found
+
+    def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """Read every event about the allocations, refusals too, by allocation id, in order."""
+        found: dict[str, list[Recorded]] = {}
+        for ids in _portions(allocation_ids):
+            for row in self._rows(select(events).where(events.c.allocation_id.in_(ids)).order_by(events.c.position)):
+                found.setdefault(str(row.allocation_id), []).append(self._mapper.from_row(row))
+        return found
+
+    def pool_names(self) -> list[str]:
+        """List every pool ever opened, by name."""
+        opened = select(events.c.stream_id).where(events.c.type == "PoolOpened").order_by(events.c.stream_id)
+        return [stream_id.removeprefix("pool:") for stream_id in self._connection.execute(opened).scalars()]
+
+    def snapshot(self, pool: str) -> Pool | None:
+        """Load a pool from its latest usable snapshot, if there is one."""
+        return load_pool(SQLSnapshots(lambda: nullcontext(self._connection)), pool)
+
+    def _rows(self, statement: Select[Any]) -> list[StoredRow]:
+        return [StoredRow(*row) for row in self._connection.execute(statement)]
+
+
+class SQLWriter(SQLReader):
+    """A look at the log that holds its lock, and may append."""
+
+    def append(self, records: Sequence[Recorded]) -> None:
+        """Append events numbered from ``head + 1``; durable when the transaction has committed."""
+        rows = chained(map(self._mapper.to_row, records), self.head_hash)
+        if rows and rows[0].position != self.head + 1:
+            message = f"the events to append begin at position {rows[0].position}; the log ends at {self.head}"
+            raise LogCorrupt(message)
+        self.insert(rows)
+
+    def insert(self, rows: Sequence[StoredRow]) -> None:
+        """Insert chained rows in bulk, and wake those who follow the log."""
+        if not rows:
+            return
+        driver: Any = self._connection.connection.dbapi_connection
+        if self._connection.dialect.name == "sqlite":
+            marks = ", ".join("?" * len(StoredRow._fields))
+            driver.executemany(f"INSERT INTO events ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 - own names
+            return
+        with driver.cursor() as cursor:
+            with cursor.copy(f"COPY events ({_COLUMNS}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        self._connection.execute(text(f"NOTIFY {CHANNEL}"))
+
+
+class SQLEventLog(BaseEventLog):
+    """The log in a database: positions dense, rows chained by hashes, writers ordered by the log's lock."""
+
+    def __init__(self, database: Database, mapper: EventMapper) -> None:
+        super().__init__(mapper)
+        self.database = database
+        with database.reading() as connection:
+            meta = connection.execute(select(ledger_meta)).one()
+        self.ledger_id: str = meta.ledger_id
+        """Id of this ledger, made with it."""
+        self.format: int = meta.format
+        """Version of the row format."""
+        self.epoch: int = meta.epoch
+        """How often the log was restored from a backup, from 1."""
+
+    @contextmanager
+    def reading(self) -> Iterator[SQLReader]:
+        """Look at the log without locking it."""
+        with self.database.reading() as connection:
+            yield SQLReader(connection, self.mapper, self.ledger_id)
+
+    @contextmanager
+    def writing(self) -> Iterator[SQLWriter]:
+        """Take the log's lock; commit at the block's end, or roll back if it raises."""
+        with self.database.writing() as connection:
+            yield SQLWriter(connection, self.mapper, self.ledger_id)
+
+    def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
+        """Read the rows from position ``after + 1``, about ``limit`` of them, ending where a command ends."""
+        page = select(events).where(events.c.position > after).order_by(events.c.position)
+        if upto is not None:
+            page = page.where(events.c.position <= upto)
+        with self.database.reading() as connection:
+            found = [StoredRow(*row) for row in connection.execute(page.limit(limit))]
+            if found and len(found) == limit:
+                last = found[-1]
+                rest = page.where(
+                    events.c.position > last.position,
+                    events.c.position <= last.position + last.ordinals - 1 - last.ordinal,
+                )
+                found += [StoredRow(*row) for row in connection.execute(rest)]
+        return found
+
+    def snapshot_if_due(self, pool: str) -> None:
+        """Write a snapshot of a pool if enough has happened since its last one: off the commit path."""
+        with self.reading() as reader:
+            due = is_due(SQLSnapshots(self.database.reading), reader, pool)
+        if due:
+            self.snapshot(pool)
+
+    def snapshot(self, pool: str) -> None:
+        """Write a snapshot of a pool from its last one and the events since."""
+        with self.reading() as reader:
+            present = load_pool_at_head(reader, pool)
+        if present is not None:
+            save_pool(SQLSnapshots(self.database.changing), present)
+
+    def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
+        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        return self.database.watching()
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.database.close()
+
+    # The library's recorder
+
+    def _insert(self, numbered: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
+        try:
+            with self.database.writing() as connection:
+                writer = SQLWriter(connection, self.mapper, self.ledger_id)
+                rows = chained(numbered(writer.head), writer.head_hash)
+                writer.insert(rows)
+        except LogCorrupt as error:
+            raise IntegrityError(str(error)) from error
+        return [row.position for row in rows]
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Read a stream's events as the library stores them."""
+        version = events.c.version
+        found = select(events).where(events.c.stream_id == str(originator_id))
+        found = found.order_by(version.desc() if desc else version).limit(limit)
+        found = found if gt is None else found.where(version > gt)
+        found = found if lte is None else found.where(version <= lte)
+        with self.database.reading() as connection:
+            return [stored_event(StoredRow(*row)) for row in connection.execute(found)]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Read the log as the library's notifications; may end within a command, as its limit says."""
+        first = (start or 0) + (0 if inclusive_of_start else 1)
+        found = select(events).where(events.c.position >= first).order_by(events.c.position).limit(limit)
+        found = found if stop is None else found.where(events.c.position <= stop)
+        found = found.where(events.c.type.in_(topics)) if topics else found
+        with self.database.reading() as connection:
+            return [notification(StoredRow(*row)) for row in connection.execute(found)]
+
+    def max_notification_id(self) -> int | None:
+        """Find the position of the last event; None in an empty log."""
+        with self.database.reading() as connection:
+            return connection.execute(select(func.max(events.c.position))).scalar()
+
+
+def _portions(ids: Collection[str]) -> Iterator[list[str]]:
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _IDS_PER_STATEMENT):
+        yield ordered[start : start + _IDS_PER_STATEMENT]

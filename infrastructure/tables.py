@@ -1,0 +1,121 @@
+"""The tables, as SQLAlchemy knows them; migrations reach the same schema."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    column,
+)
+
+PlainText = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that sorts by code point in both databases, as Python does."""
+
+Position = BigInteger().with_variant(Integer, "sqlite")
+"""Integer of 64 bits; in SQLite the name that makes a primary key the row's own number."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", Position, primary_key=True, autoincrement=False),
+    Column("stream_id", PlainText, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("type", PlainText, nullable=False),
+    Column("schema_version", SmallInteger, nullable=False),
+    Column("command_id", PlainText, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("ordinals", Integer, nullable=False),
+    Column("allocation_id", PlainText),
+    Column("occurred_at", PlainText, nullable=False),
+    Column("recorded_at", PlainText, nullable=False),
+    Column("actor", PlainText),
+    Column("correlation_id", PlainText),
+    Column("causation_id", PlainText),
+    Column("command", PlainText),
+    Column("data", PlainText, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    UniqueConstraint("stream_id", "version"),
+    UniqueConstraint("command_id", "ordinal"),
+    CheckConstraint("position >= 1", name="position"),
+    CheckConstraint("ordinal >= 0 AND ordinal < ordinals", name="ordinal"),
+)
+"""The log. UPDATE, DELETE and TRUNCATE are refused by triggers."""
+
+_is_opening = and_(column("type").in_(("Allocated", "Reserved")), column("command").is_not(None))
+
+Index(
+    "ix_events_allocation_id_position",
+    events.c.allocation_id,
+    events.c.position,
+    postgresql_where=column("allocation_id").is_not(None),
+    sqlite_where=column("allocation_id").is_not(None),
+)
+Index(
+    "uq_events_opening",
+    events.c.allocation_id,
+    unique=True,
+    postgresql_where=_is_opening,
+    sqlite_where=_is_opening,
+)
+Index(
+    "ix_events_pool_opened",
+    events.c.stream_id,
+    postgresql_where=column("type") == "PoolOpened",
+    sqlite_where=column("type") == "PoolOpened",
+)
+
+ledger_meta = Table(
+    "ledger_meta",
+    metadata,
+    Column("one", SmallInteger, primary_key=True, autoincrement=False),
+    Column("ledger_id", PlainText, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("format", SmallInteger, nullable=False),
+    CheckConstraint("one = 1", name="one"),
+)
+"""One row: whose log this is. The epoch goes up by hand after a restore from a backup."""
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("stream_id", PlainText, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", PlainText, nullable=False),
+    Column("data", PlainText, nullable=False),
+)
+"""Pools as they were at some version, in pieces (see `snapshots`); all of it can be made again from the log."""
+
+tracking = Table(
+    "tracking",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+"""How far each generation of each view has read the log."""
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("view", PlainText, primary_key=True),
+    Column("generation", Integer, nullable=False),
+)
+"""The live generation of each view: the physical tables that its published name points at."""

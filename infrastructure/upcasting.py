@@ -1,0 +1,12 @@
+"""Upcasters: how the fields of an older schema version become those of the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Upcasters = Mapping[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]
+"""By stored type name and the version it starts from; each step is pure and leads to the next version."""
+
+UPCASTERS: Upcasters = {}
+"""Every step released so far: none, as every event is at its first version."""

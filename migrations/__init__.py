@@ -1,0 +1,1 @@
+"""Alembic's migrations, packaged so that `bursar db upgrade` works from the installed wheel."""

@@ -1,0 +1,16 @@
+"""Alembic's environment: the caller passes a connection that is in a transaction and holds the log's lock."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from bursar.infrastructure.schema import VERSION_TABLE
+from bursar.infrastructure.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+)
+with context.begin_transaction():
+    context.run_migrations()

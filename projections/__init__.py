@@ -1,0 +1,1 @@
+"""What readers ask: one module a view, one engine."""

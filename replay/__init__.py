@@ -1,0 +1,1 @@
+"""Everything that reads the log again: timelines, verification, proofs, what-if."""

@@ -1,0 +1,73 @@
+"""Bursar: an event-sourced ledger of finite resources."""
+
+from bursar.domain import events
+from bursar.domain.allocation import Allocation, AllocationState
+from bursar.domain.batch import Outcome, PoolStatus
+from bursar.domain.commands import (
+    Allocate,
+    ChangeLimits,
+    ClosePool,
+    Command,
+    Confirm,
+    Expire,
+    OpenPool,
+    Release,
+    Renew,
+    Reserve,
+    Resize,
+    Transfer,
+    Void,
+)
+from bursar.domain.errors import (
+    BursarError,
+    CommandIdReused,
+    LogCorrupt,
+    LogUnavailable,
+    Malformed,
+    NotFound,
+    PoolAlreadyOpen,
+    Refused,
+    UnknownEvent,
+)
+from bursar.domain.limits import Limits
+from bursar.domain.refusals import RefusalCode
+from bursar.domain.values import Token
+from bursar.infrastructure.ledger import Ledger
+from bursar.infrastructure.memory import MemoryEventLog
+from bursar.infrastructure.schema import SchemaMismatch
+
+__all__ = [
+    "Allocate",
+    "Allocation",
+    "AllocationState",
+    "BursarError",
+    "ChangeLimits",
+    "ClosePool",
+    "Command",
+    "CommandIdReused",
+    "Confirm",
+    "Expire",
+    "Ledger",
+    "Limits",
+    "LogCorrupt",
+    "LogUnavailable",
+    "Malformed",
+    "MemoryEventLog",
+    "NotFound",
+    "OpenPool",
+    "Outcome",
+    "PoolAlreadyOpen",
+    "PoolStatus",
+    "RefusalCode",
+    "Refused",
+    "Release",
+    "Renew",
+    "Reserve",
+    "Resize",
+    "SchemaMismatch",
+    "Token",
+    "Transfer",
+    "UnknownEvent",
+    "Void",
+    "events",
+]

@@ -1,0 +1,1 @@
+"""What several kinds of test share. Import it as ``support.…``."""
