@@ -35,6 +35,12 @@ CHANNEL: Final = "bursar_events"
 _LOCK_KEY: Final = 0x6275727361720001
 """Key of the advisory lock that orders writers: "bursar" in ASCII, then 1."""
 
+_LOCK: Final = text(
+    "SELECT pg_advisory_xact_lock(:key), CASE current_setting('synchronous_commit') "
+    "WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
+)
+"""Takes the lock; and what is acknowledged is on the disk, even where the server's default is not to wait for it."""
+
 _POLL_SECONDS: Final = 0.02
 """How often a subscriber looks whether another process has changed an SQLite database."""
 
@@ -94,7 +100,7 @@ class Database:
         """Open a transaction that holds the log's lock; it commits at the block's end."""
         with self.changing() as connection:
             if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+                connection.execute(_LOCK, {"key": _LOCK_KEY})
             yield connection
 
     @contextmanager
@@ -102,6 +108,8 @@ class Database:
         """Open a transaction that changes other tables than the log; in SQLite there is but one lock for all."""
         with self.translated(), self.engine.connect() as connection:
             connection.execution_options(bursar_writes=True)
+            if not self.is_sqlite:  # the log's end is read after the lock is had, whatever the server's default is
+                connection.execution_options(isolation_level="READ COMMITTED")
             with connection.begin():
                 yield connection
 

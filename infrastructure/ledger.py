@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
+from threading import Condition
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -47,7 +47,9 @@ class Ledger(domain.Ledger):
     def __init__(self, log: EventLog, *, actor: str | None = None, clock: Clock = system_clock) -> None:
         super().__init__(log, clock=clock, new_id=new_id, actor=actor)
         self._waiting: deque[tuple[Command, Future[Outcome]]] = deque()
-        self._committing = Lock()
+        self._turn = Condition()
+        self._led = False
+        """Whether somebody is committing just now."""
         self._helper = ThreadPoolExecutor(1, "bursar-commit")
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
         self._looked_at: dict[str, int] = {}
@@ -87,12 +89,11 @@ class Ledger(domain.Ledger):
             raise LogUnavailable(message)
         return Projector(self.log, SQLStore(self.log.database))
 
-    # Group commit
+    # Group commit: the first caller that finds nobody leading commits for all that wait
 
     def execute(self, command: Command) -> Outcome:
         future = self._enqueue(command)
-        while not future.done():
-            self._drain()
+        self._see_through(future)
         outcome = future.result()
         if outcome.refusal is not None:
             raise outcome.refusal
@@ -100,7 +101,7 @@ class Ledger(domain.Ledger):
 
     def submit(self, command: Command) -> Future[Outcome]:
         future = self._enqueue(command)
-        self._helper.submit(self._drain)
+        self._helper.submit(self._see_through, future)
         return future
 
     def _enqueue(self, command: Command) -> Future[Outcome]:
@@ -109,16 +110,30 @@ class Ledger(domain.Ledger):
         self._waiting.append((command, future))
         return future
 
-    def _drain(self) -> None:
-        """Commit a batch of what waits, if anything still does."""
-        with self._committing:
-            batch = []
-            while self._waiting and len(batch) < BATCH_COMMANDS_MAX:
-                command, future = self._waiting.popleft()
-                if future.set_running_or_notify_cancel():
-                    batch.append((command, future))
-            if batch:
-                self._settle(batch)
+    def _see_through(self, future: Future[Outcome]) -> None:
+        """Wait until a command is answered, leading whenever nobody else does."""
+        while not future.done():
+            with self._turn:
+                self._turn.wait_for(lambda: future.done() or not self._led)
+                if future.done():
+                    return
+                self._led = True
+            try:
+                self._lead()
+            finally:
+                with self._turn:
+                    self._led = False
+                    self._turn.notify_all()
+
+    def _lead(self) -> None:
+        """Commit a batch of what waits."""
+        batch: list[tuple[Command, Future[Outcome]]] = []
+        while self._waiting and len(batch) < BATCH_COMMANDS_MAX:
+            command, future = self._waiting.popleft()
+            if future.set_running_or_notify_cancel():
+                batch.append((command, future))
+        if batch:
+            self._settle(batch)
 
     # After the commit
 
