@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
 from bursar.domain.commands import Allocate, AllocationCommand, Command, Expire, OpenPool, Reserve, content
@@ -148,17 +148,17 @@ class Batch:
         situation, moment = self._situation(one.command)
         before = self._allocation(one.command)
         records = self._number(one, decide(situation, one.command, moment), moment)
+        if records and decided:
+            raise CommandIdReused(one.command_id, *_difference(one, decided))
         if not dry:
             self._take(one, records)
         return self._outcome(one, records, before)
 
     def _is_repeat(self, one: Asked, decided: Sequence[Recorded]) -> bool:
-        own = _own(decided)
-        if own.command == one.command.canonical():
+        if _own(decided).command == one.command.canonical():
             return True
-        recorded, given = content(json.loads(own.command or "{}")), content(one.command.as_dict())
-        difference = first_difference(recorded, given)
-        if difference is None:
+        difference = _difference(one, decided)
+        if not difference[0]:
             return True
         if isinstance(one.command, OpenPool) and one.command.command_id is None:
             return False  # the id is the pool's name: whether it is a repeat is for the decision to say
@@ -213,7 +213,7 @@ class Batch:
         return past if is_held else Past(past.pools, self._state_at_end(allocation_id))
 
     def _state_at_end(self, allocation_id: str) -> AllocationState:
-        for recorded in reversed(self._reader.histories({allocation_id})[allocation_id]):
+        for recorded in reversed(self._reader.histories({allocation_id}).get(allocation_id, [])):
             if isinstance(recorded.event, Ending):
                 return STATE_AFTER[type(recorded.event)]
         message = f"allocation {allocation_id!r} is held by none of its pools, and no event ended it"
@@ -293,6 +293,12 @@ class Batch:
 def _own(records: Sequence[Recorded]) -> Recorded:
     """Find the first event that is the command's own, not an expiry it noticed: the one that carries the command."""
     return next(recorded for recorded in records if recorded.command is not None)
+
+
+def _difference(one: Asked, decided: Sequence[Recorded]) -> tuple[str, Any, Any]:
+    """Find the first field in which a command differs from the one recorded under its id; its name is "" if none."""
+    recorded = content(json.loads(_own(decided).command or "{}"))
+    return first_difference(recorded, content(one.command.as_dict())) or ("", None, None)
 
 
 def describe(allocation_id: str, pools: dict[str, Pool]) -> Allocation | None:

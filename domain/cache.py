@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import Ending, Opening
 from bursar.domain.pool import Pool, evolve
 
@@ -31,6 +32,9 @@ class PoolCache:
 
     def look(self, reader: LogReader) -> None:
         """Begin a look at the log: what others wrote since the last one makes every pool suspect."""
+        if reader.head < self._head:
+            message = f"the log ends at position {reader.head} and ended at {self._head} before: was it restored?"
+            raise LogCorrupt(message)
         if reader.head != self._head:
             self._fresh.clear()
             self._versions.clear()

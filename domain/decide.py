@@ -390,15 +390,12 @@ def _renew(command: Renew, scene: _Scene) -> Iterable[Event]:
 
 @_decide.register(Resize)
 def _resize(command: Resize, scene: _Scene) -> Iterable[Event]:
+    unknown = [name for name in command.quantities if name not in scene.situation.pools]
+    if unknown:
+        raise _Refusal(*(_Reason(RefusalCode.POOL_NOT_FOUND, name, {}) for name in unknown))
     held = _held(command, scene)
-    reasons = [
-        _Reason(
-            RefusalCode.POOL_NOT_IN_ALLOCATION if name in scene.situation.pools else RefusalCode.POOL_NOT_FOUND,
-            name,
-            {},
-        )
-        for name in sorted(command.quantities.keys() - {pool.name for pool in held.pools})
-    ]
+    foreign = command.quantities.keys() - {pool.name for pool in held.pools}
+    reasons = [_Reason(RefusalCode.POOL_NOT_IN_ALLOCATION, name, {}) for name in foreign]
     events: list[Event] = []
     for index, (pool, hold) in enumerate(zip(held.pools, held.holds, strict=True)):
         asked = command.quantities.get(pool.name)
