@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import (
@@ -15,7 +15,6 @@ from bursar.domain.events import (
     Opening,
     Released,
     Renewed,
-    Reserved,
     Resized,
     Transferred,
     ValidationFailed,
@@ -76,6 +75,12 @@ class Allocation:
         """Tell whether something is held at a moment: a hold is over at its deadline, noticed or not."""
         return self.state.is_open and (self.deadline is None or moment < self.deadline)
 
+    def lapsed_at(self, moment: datetime) -> Allocation:
+        """Show it as of a moment: expired at its deadline if that has passed, noticed or not; else as it is."""
+        if self.state.is_open and not self.is_open_at(moment):
+            return replace(self, state=AllocationState.EXPIRED, ended_at=self.deadline)
+        return self
+
 
 def fold(records: Iterable[Recorded], start: Allocation | None = None) -> Allocation | None:
     """Fold one allocation's events, in order, onto what it was before; None if there is no grant among them."""
@@ -94,22 +99,23 @@ def _evolve(allocation: Allocation | None, recorded: Recorded) -> Allocation | N
     if allocation is None:
         message = f"position {recorded.position}: {type(event).__name__} of an allocation that was never granted"
         raise LogCorrupt(message)
+    changes: dict[str, Any]
     match event:
         case Confirmed():
-            return replace(allocation, state=AllocationState.ACTIVE, deadline=event.deadline)
+            changes = {"state": AllocationState.ACTIVE, "deadline": event.deadline}
         case Renewed():
-            return replace(allocation, deadline=event.deadline)
+            changes = {"deadline": event.deadline}
         case Resized():
-            return replace(allocation, quantities={**allocation.quantities, event.pool: event.quantity})
+            changes = {"quantities": {**allocation.quantities, event.pool: event.quantity}}
         case Transferred():
-            return replace(allocation, owner=event.owner)
-        case Released() | Voided():
-            return replace(_ended(allocation, event, recorded), reason=event.reason)
-        case Expired():
-            return _ended(allocation, event, recorded)
+            changes = {"owner": event.owner}
+        case Released() | Voided() | Expired():
+            reason = None if isinstance(event, Expired) else event.reason
+            changes = {"state": STATE_AFTER[type(event)], "ended_at": recorded.occurred_at, "reason": reason}
         case _:
             message = f"position {recorded.position}: {type(event).__name__} is not about an allocation"
             raise LogCorrupt(message)
+    return replace(allocation, **changes)
 
 
 def _opened(allocation: Allocation | None, event: Opening, recorded: Recorded) -> Allocation:
@@ -130,7 +136,3 @@ def _opened(allocation: Allocation | None, event: Opening, recorded: Recorded) -
 def token_of(event: Opening, position: int) -> Token:
     """Compute the grant's fencing token from any of its opening events: they follow one another in the log."""
     return Token(event.epoch, position - event.pools.index(event.pool))
-
-
-def _ended(allocation: Allocation, event: Ending, recorded: Recorded) -> Allocation:
-    return replace(allocation, state=STATE_AFTER[type(event)], ended_at=recorded.occurred_at)

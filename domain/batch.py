@@ -133,8 +133,10 @@ class Batch:
 
     def _recorded_past(self, asked: Iterable[Asked]) -> dict[str, Past]:
         ids = {getattr(one.command, "allocation_id", None) for one in asked if one.command_id not in self._decided}
-        unknown = {allocation_id for allocation_id in ids if allocation_id and not self._cache.where(allocation_id)}
-        return {allocation_id: Past(pools) for allocation_id, pools in self._reader.granted(unknown).items()}
+        cached = {allocation_id: self._cache.where(allocation_id) for allocation_id in ids if allocation_id}
+        found = self._reader.granted({allocation_id for allocation_id, pools in cached.items() if not pools})
+        # What the cache knows is kept too: it forgets an allocation that another process ended, once it reads of it.
+        return {allocation_id: Past(pools) for allocation_id, pools in (cached | found).items() if pools}
 
     def _repeated_subjects(self) -> set[str]:
         events = (records[-1].event for records in self._decided.values())

@@ -44,7 +44,7 @@ class Command(BaseModel):
     at: At | None = None
     """When it was issued; given by imports only, live commands take the ledger's clock."""
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, **data: object) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -82,6 +82,7 @@ class OpenPool(_OfPool):
     limits: Limits
 
     def id_from_content(self) -> str:
+        """Derive the command id from the pool's name, which names one pool for ever."""
         return derived_id(self.verb, self.pool)
 
 
@@ -113,6 +114,7 @@ class _Grant(Command):
     tags: Tags = Field(default_factory=dict)
 
     def id_from_content(self) -> str | None:
+        """Derive the command id from the allocation's, which names one allocation for ever, if it is given."""
         return derived_id(self.verb, self.allocation_id) if self.allocation_id else None
 
 

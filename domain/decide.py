@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bursar.domain.allocation import AllocationState
 from bursar.domain.commands import (
-    AllocationCommand,
     Allocate,
+    AllocationCommand,
     ChangeLimits,
     ClosePool,
     Command,
@@ -108,7 +108,8 @@ def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
 def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:
     """Decide a command at a moment (see `time_of`): what is due in the pools it reaches expires first.
 
-    Then come the command's own events, or its refusal. Raises `PoolAlreadyOpen`. An empty list means that the command is a repeat or has nothing to do.
+    Then come the command's own events, or its refusal. Raises `PoolAlreadyOpen`. An empty list means that the command
+    is a repeat or has nothing to do.
     """
     scene = _Scene(situation, moment)
     expired = list(scene.expire())
@@ -125,7 +126,8 @@ class _Reason(NamedTuple):
     data: dict[str, Any]
 
 
-class _Refusal(Exception):  # noqa: N818 - it never leaves this module
+class _Refusal(Exception):
+    # It never leaves this module.
     def __init__(self, *reasons: _Reason) -> None:
         self.reasons = reasons
         super().__init__()
@@ -201,7 +203,7 @@ class _Scene:
 
 
 @singledispatch
-def _decide(command: Command, scene: _Scene) -> Iterable[Event]:
+def _decide(command: Command, _scene: _Scene) -> Iterable[Event]:
     """Decide one kind of command; raises `_Refusal`."""
     raise TypeError(type(command))  # every kind of command is registered below; a test says so
 
@@ -329,12 +331,12 @@ class _Held(NamedTuple):
     pools: tuple[Pool, ...]
     holds: tuple[Hold, ...]
 
-    def event(self, index: int, **changes: Any) -> dict[str, Any]:
+    def event(self, index: int, **changes: object) -> dict[str, Any]:
         hold = self.holds[index]
         common = {"pool": self.pools[index].name, "allocation_id": self.allocation_id}
         return {**common, "owner": hold.owner, "quantity": hold.quantity, **changes}
 
-    def events(self, kind: type[AllocationEvent], **changes: Any) -> list[Event]:
+    def events(self, kind: type[AllocationEvent], **changes: object) -> list[Event]:
         return [kind(**self.event(index, **changes)) for index in range(len(self.pools))]
 
 

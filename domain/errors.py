@@ -36,6 +36,8 @@ class Malformed(BursarError, ValueError):
         """Translate pydantic's error, naming the first field at fault."""
         first = error.errors(include_url=False)[0]
         path = [str(part) for part in first["loc"]]
+        if path[-1:] == ["[key]"]:
+            path = path[:-2]  # the value is the key itself
         inner = first.get("ctx", {}).get("error")
         if isinstance(inner, Malformed):
             return cls(".".join([*path, inner.parameter] if inner.parameter else path), inner.value, inner.expected)
@@ -135,5 +137,8 @@ _EXPECTED = {
 
 
 def _shown(value: object, characters_max: int = 120) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return "a number too long to show"
     return text if len(text) <= characters_max else text[: characters_max - 1] + "…"

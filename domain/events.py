@@ -12,8 +12,8 @@ from bursar.domain.values import Instant, Name, PoolName, Quantity, Reason, Tags
 
 __all__ = [
     "EVENTS",
-    "AllocationEvent",
     "Allocated",
+    "AllocationEvent",
     "Confirmed",
     "Event",
     "Expired",
@@ -87,6 +87,7 @@ class AllocationEvent(_PoolEvent):
 
     @property
     def subject(self) -> str:
+        """Id of the allocation."""
         return self.allocation_id
 
 
@@ -178,10 +179,12 @@ class ValidationFailed(Event):
 
     @property
     def stream_id(self) -> str:
+        """The refusals of one pool, apart from its own history; those of no known pool are together."""
         return f"refusals:{self.pool}" if self.known else "refusals:"
 
     @property
     def subject(self) -> str | None:
+        """Id of the allocation that the refused command names, whether it exists or not."""
         return self.allocation_id
 
 

@@ -109,6 +109,7 @@ class Ledger:
 
         Raises `CommandIdReused` and `PoolAlreadyOpen` as `execute` would.
         """
+        check_command(command)
         with self._look() as reader:
             asked = [Asked.settle(command, self._new_id)]
             return self._batch(asked, reader).run(asked[0], dry=True)
@@ -119,6 +120,8 @@ class Ledger:
         Outcomes are in the commands' order, refusals included. Raises what `execute` raises but `Refused`;
         then nothing of the batch is recorded.
         """
+        for command in commands:
+            check_command(command)
         return self._commit(commands, atomic=True)  # type: ignore[return-value]  # atomic: an error is raised
 
     def _commit(self, commands: Sequence[Command], *, atomic: bool) -> list[Outcome | BursarError]:
@@ -368,11 +371,16 @@ def select(
             yield one
 
 
-def check_live(command: Command) -> None:
-    """Raise `Malformed` unless this is a command that brings no time of its own."""
+def check_command(command: Command) -> None:
+    """Raise `Malformed` unless this is a command."""
     if not isinstance(command, Command):
         parameter = "command"
         raise Malformed(parameter, command, "expected one of Bursar's command objects")
+
+
+def check_live(command: Command) -> None:
+    """Raise `Malformed` unless this is a command that brings no time of its own."""
+    check_command(command)
     if command.at is not None:
         parameter = "at"
         raise Malformed(parameter, command.at, "expected no time: a live command takes the ledger's clock")

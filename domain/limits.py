@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, model_validator
 
@@ -16,13 +15,21 @@ _OVERCOMMIT_DIGITS = 9
 
 
 def _check_overcommit(value: object) -> Decimal:
-    if type(value) in {str, int, Decimal}:
-        text = format(value, "f") if isinstance(value, Decimal) else str(value)
-        whole, _, fraction = text.partition(".")
-        if _are_digits(whole) and (_are_digits(fraction) or "." not in text) and Decimal(text) > 0:
-            return Decimal(text)
+    text = _plain_text(value)
+    whole, point, fraction = text.partition(".")
+    if _are_digits(whole) and (_are_digits(fraction) or not point) and Decimal(text) > 0:
+        return Decimal(text)
     message = f'expected a decimal above 0 written as text, such as "1.5", up to {_OVERCOMMIT_DIGITS} digits a side'
     raise ValueError(message)
+
+
+def _plain_text(value: object) -> str:
+    # Numbers are looked at before they are written out: some would fill the memory.
+    if type(value) is int and abs(value) < 10**_OVERCOMMIT_DIGITS:
+        return str(value)
+    if type(value) is Decimal and abs(value.adjusted()) <= _OVERCOMMIT_DIGITS:
+        return format(value, "f")
+    return value if type(value) is str else ""
 
 
 def _are_digits(text: str) -> bool:
@@ -45,7 +52,8 @@ class Limits(BaseModel):
     Raises `Malformed` for a value out of range or limits that contradict each other.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A copy made with `model_copy` was not checked; it is, where a command or an event takes it.
+    model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="always")
 
     total: Amount
     """What there is, 0 to 2^63-1."""
@@ -68,7 +76,7 @@ class Limits(BaseModel):
     max_ttl: Duration | None = None
     """The longest time to live, from the grant or the renewal."""
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, **data: object) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -88,8 +96,8 @@ class Limits(BaseModel):
             return self
         raise ValueError(message)
 
-    @cached_property
+    @property
     def capacity(self) -> int:
         """What can be held at once: floor((total - reserved) x overcommit), in whole numbers throughout."""
-        scale = 10**_OVERCOMMIT_DIGITS
-        return (self.total - self.reserved) * int(self.overcommit * scale) // scale
+        numerator, denominator = self.overcommit.as_integer_ratio()
+        return (self.total - self.reserved) * numerator // denominator

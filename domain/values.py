@@ -7,7 +7,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Final, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -75,7 +75,7 @@ def _check_whole(value: object, least: int, most: int) -> int:
 def _check_instant(value: object) -> datetime:
     try:
         moment = datetime.fromisoformat(value) if type(value) is str else value
-        if isinstance(moment, datetime) and moment.tzinfo is not None:
+        if isinstance(moment, datetime) and moment.utcoffset() is not None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
@@ -134,9 +134,8 @@ class Token(NamedTuple):
     @classmethod
     def check(cls, value: object) -> Self:
         """Accept a token, or its text as written by ``str``; raises ValueError."""
-        if isinstance(value, cls):
-            return value
-        match = _WHOLE_TOKEN.fullmatch(value) if type(value) is str else None
+        text = str(value) if isinstance(value, cls) else value
+        match = _WHOLE_TOKEN.fullmatch(text) if type(text) is str else None
         if match is None:
             message = "expected a fencing token written epoch:position, such as 1:42"
             raise ValueError(message)
@@ -167,7 +166,7 @@ Quantities = Annotated[dict[PoolName, Quantity], Field(min_length=1, max_length=
 Tags = Annotated[dict[Name, Name], Field(max_length=ENTRIES_MAX)]
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """Write JSON in one way only: keys sorted, no blanks, nothing escaped that need not be."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -177,7 +176,7 @@ def derived_id(*parts: str) -> str:
     return "~" + hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def first_difference(recorded: Any, given: Any, path: str = "") -> tuple[str, Any, Any] | None:
+def first_difference(recorded: object, given: object, path: str = "") -> tuple[str, object, object] | None:
     """Find the first field, by name, in which two JSON values differ: its dotted path and both values."""
     if isinstance(recorded, dict) and isinstance(given, dict):
         for key in sorted(recorded.keys() | given.keys()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,22 +52,26 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _checked(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.name = self.url.render_as_string(hide_password=True)
-        """The address without its password, for messages."""
+        self.name = self.url.set(query={}).render_as_string(hide_password=True)
+        """The address without its password, for messages; options are left out, as one of them may be a password."""
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine()
 
     def _sqlite_engine(self) -> Engine:
-        path = quote(str(self.path))
-        engine = create_engine(
-            "sqlite://",
-            creator=lambda: sqlite3.connect(
-                f"file:{path}?mode=rw", uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
-            ),
-            poolclass=QueuePool,
-        )
-        event.listen(engine, "connect", _configure_sqlite)
+        engine = create_engine("sqlite://", creator=self._connect_sqlite, poolclass=QueuePool)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _connect_sqlite(self) -> sqlite3.Connection:
+        address = f"file:{quote(str(self.path))}?mode=rw"
+        connection = sqlite3.connect(
+            address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
+        )
+        try:
+            _configure_sqlite(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _postgres_engine(self) -> Engine:
         options = {"connect_timeout": CONNECT_SECONDS, "application_name": "bursar"}
@@ -148,20 +153,26 @@ class Database:
 
 
 def _checked(url: str) -> URL:
+    parameter = "database"
     expected = "expected a database URL, such as sqlite:///bursar.db or postgresql+psycopg://user@host/name"
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise Malformed("database", url, expected) from None  # noqa: EM101 - the parameter's name
+    except (ArgumentError, ValueError):  # the second for a port that is no number
+        raise Malformed(parameter, _without_password(url), expected) from None
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     file_missing = parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}
     if parsed.drivername not in {"sqlite", "postgresql+psycopg"} or file_missing:
-        raise Malformed("database", url, expected)  # noqa: EM101 - the parameter's name
+        raise Malformed(parameter, _without_password(str(url)), expected)
     return parsed
 
 
-def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+def _without_password(url: object) -> object:
+    """Make an address that is none fit to be shown: what may be a password goes."""
+    return re.sub(r"(?<=:)(?!//).*(?=@)|(?<=password=)[^&]*", "***", url) if isinstance(url, str) else url
+
+
+def _configure_sqlite(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from eventsourcing.persistence import (
     ApplicationRecorder,
@@ -14,6 +14,7 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 
+from bursar.domain.errors import LogCorrupt
 from bursar.domain.records import StoredRow, chain_hash
 from bursar.domain.values import instant_text
 from bursar.infrastructure.clock import new_id, system_clock
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.records import Recorded
 
-_WATCH_SECONDS: Final = 0.5
+_WATCH_SECONDS: Final = 0.1
 """How long a subscription's watcher waits before it looks whether it was stopped."""
 
 
@@ -51,7 +52,7 @@ class BaseEventLog(ApplicationRecorder):
         """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         return self.mapper.from_row(row)
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
         """Append plain events as one command of their own; for the library's tools and tests."""
         return self._insert(lambda head: list(_plain_rows(stored_events, head))) if stored_events else []
 
@@ -84,10 +85,13 @@ def _plain_rows(stored_events: Sequence[StoredEvent], head: int) -> Iterator[Sto
         )
 
 
-def chained(rows: Iterable[StoredRow], head_hash: bytes) -> list[StoredRow]:
-    """Give each row its hash, from the hash before it."""
+def chained(rows: Iterable[StoredRow], head: int, head_hash: bytes) -> list[StoredRow]:
+    """Give each row its hash, from the hash before it; raises `LogCorrupt` unless they follow one another."""
     done = []
-    for row in rows:
+    for position, row in enumerate(rows, start=head + 1):
+        if row.position != position:
+            message = f"the event to append has position {row.position}; it belongs at {position}"
+            raise LogCorrupt(message)
         head_hash = chain_hash(head_hash, row)
         done.append(row._replace(hash=head_hash))
     return done
@@ -112,7 +116,7 @@ class LogSubscription(ListenNotifySubscription[BaseEventLog]):
         self._watcher = Thread(target=self._watch, name="bursar-subscription")
         self._watcher.start()
 
-    def __exit__(self, *args: object, **kwargs: Any) -> None:
+    def __exit__(self, *args: object, **kwargs: object) -> None:
         super().__exit__(*args, **kwargs)
         self._watcher.join()
 

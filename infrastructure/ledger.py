@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Condition
+from threading import Condition, Lock
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -47,6 +47,8 @@ class Ledger(domain.Ledger):
     def __init__(self, log: EventLog, *, actor: str | None = None, clock: Clock = system_clock) -> None:
         super().__init__(log, clock=clock, new_id=new_id, actor=actor)
         self._waiting: deque[tuple[Command, Future[Outcome]]] = deque()
+        self._entering = Lock()
+        self._closed = False
         self._turn = Condition()
         self._led = False
         """Whether somebody is committing just now."""
@@ -78,6 +80,8 @@ class Ledger(domain.Ledger):
 
     def close(self) -> None:
         """Answer every command that waits, finish snapshots, and give the connections back."""
+        with self._entering:
+            self._closed = True
         self._helper.shutdown()
         self._snapshots.shutdown()
         super().close()
@@ -92,6 +96,7 @@ class Ledger(domain.Ledger):
     # Group commit: the first caller that finds nobody leading commits for all that wait
 
     def execute(self, command: Command) -> Outcome:
+        """Decide a command, in one transaction with all that wait; see the domain's `Ledger`."""
         future = self._enqueue(command)
         self._see_through(future)
         outcome = future.result()
@@ -100,12 +105,17 @@ class Ledger(domain.Ledger):
         return outcome
 
     def submit(self, command: Command) -> Future[Outcome]:
-        future = self._enqueue(command)
-        self._helper.submit(self._see_through, future)
+        """Ask for a decision and go on; a command whose future is cancelled before its turn is never decided."""
+        with self._entering:  # `close` comes before both or after both
+            future = self._enqueue(command)
+            self._helper.submit(self._see_through, future)
         return future
 
     def _enqueue(self, command: Command) -> Future[Outcome]:
         domain.check_live(command)
+        if self._closed:
+            message = "the ledger was closed: open it again"
+            raise LogUnavailable(message)
         future: Future[Outcome] = Future()
         self._waiting.append((command, future))
         return future

@@ -7,7 +7,7 @@ A program that embeds Bursar decides by itself what becomes of the messages; the
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
@@ -30,14 +30,15 @@ _SHARED: Final[list[Processor]] = [
 logging.getLogger(NAME).addHandler(logging.NullHandler())
 
 
-def get_logger() -> Any:
+def get_logger() -> BoundLogger:
     """Give the logger that the package writes to."""
-    return structlog.wrap_logger(
+    logger: BoundLogger = structlog.wrap_logger(
         logging.getLogger(NAME),
         processors=[structlog.stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter],
         wrapper_class=BoundLogger,
         cache_logger_on_first_use=True,
     )
+    return logger
 
 
 def configure_logging(settings: Settings) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
-from pydantic import ValidationError
 
-from bursar.domain.errors import LogCorrupt, Malformed, UnknownEvent
+from bursar.domain.errors import LogCorrupt, UnknownEvent
 from bursar.domain.events import EVENTS, Event
 from bursar.domain.records import Recorded, StoredRow
 from bursar.domain.values import instant, instant_text
@@ -95,7 +94,7 @@ class EventMapper(Mapper[str]):
             if schema_version == kind.schema_version:
                 return kind.model_validate_json(data)
             return kind.model_validate(self._upcast(name, schema_version, kind.schema_version, json.loads(data)))
-        except (ValidationError, Malformed, ValueError) as error:
+        except (ValueError, TypeError, LookupError) as error:  # whatever an upcaster meets in data that it cannot take
             message = f"position {position}: the data of {name} cannot be read: {error}"
             raise LogCorrupt(message) from error
 
@@ -115,7 +114,7 @@ class EventMapper(Mapper[str]):
         """Read a `StreamEvent` for the library's tools."""
         name, _, version = stored_event.topic.partition("@")
         event = self._decode(name, int(version or 1), stored_event.state.decode(), stored_event.originator_version)
-        return StreamEvent(str(stored_event.originator_id), stored_event.originator_version, event)  # type: ignore[return-value]
+        return StreamEvent(str(stored_event.originator_id), stored_event.originator_version, event)
 
 
 def topic_of(name: str, schema_version: int) -> str:

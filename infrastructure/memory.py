@@ -108,7 +108,7 @@ class MemoryEventLog(BaseEventLog):
             self._commands.setdefault(row.command_id, []).append(index)
             if row.allocation_id is not None:
                 self._subjects.setdefault(row.allocation_id, []).append(index)
-                if row.type in {"Allocated", "Reserved"} and row.command is not None:
+                if _is_opening(row):
                     self._openings[row.allocation_id] = index
         self._changed.notify_all()
 
@@ -117,7 +117,7 @@ class MemoryEventLog(BaseEventLog):
     def _insert(self, numbered: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
         try:
             with self.writing() as writer:
-                writer.insert(chained(numbered(writer.head), writer.head_hash))
+                writer.insert(chained(numbered(writer.head), writer.head, writer.head_hash))
         except LogCorrupt as error:
             raise IntegrityError(str(error)) from error
         return [row.position for row in writer.appended]
@@ -219,14 +219,29 @@ class MemoryWriter(MemoryReader):
 
     def append(self, records: Sequence[Recorded]) -> None:
         """Append events numbered from ``head + 1``."""
-        self.insert(chained(map(self._log.mapper.to_row, records), self.head_hash))
+        self.insert(chained(map(self._log.mapper.to_row, records), self.head, self.head_hash))
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Append chained rows; raises `LogCorrupt` where a database's constraints would refuse them."""
-        places = {(row.stream_id, row.version) for row in rows}
-        streams = self._log._streams  # noqa: SLF001
-        taken = any(version in streams.get(stream_id, {}) for stream_id, version in places)
-        if taken or len(places) < len(rows) or any(row.command_id in self._log._commands for row in rows):  # noqa: SLF001
-            message = "the log refused an event whose place in its stream, or whose command id, is taken"
+        if rows and (self.appended or self._is_taken(rows)):
+            message = "the log refused an event whose place, command id or allocation id is taken"
             raise LogCorrupt(message)
         self.appended += rows
+
+    def _is_taken(self, rows: Sequence[StoredRow]) -> bool:
+        log = self._log
+        places = {(row.stream_id, row.version) for row in rows}
+        ordinals = {(row.command_id, row.ordinal) for row in rows}
+        opened = [row.allocation_id for row in rows if _is_opening(row)]
+        return (
+            len(places) < len(rows)
+            or len(ordinals) < len(rows)
+            or len(set(opened)) < len(opened)
+            or any(version in log._streams.get(stream_id, {}) for stream_id, version in places)  # noqa: SLF001
+            or any(command_id in log._commands for command_id, _ in ordinals)  # noqa: SLF001
+            or any(allocation_id in log._openings for allocation_id in opened)  # noqa: SLF001
+        )
+
+
+def _is_opening(row: StoredRow) -> bool:
+    return row.type in {"Allocated", "Reserved"} and row.command is not None

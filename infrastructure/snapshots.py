@@ -48,24 +48,46 @@ def load_pool_at_head(reader: LogReader, name: str) -> Pool | None:
     return pool
 
 
-def is_due(recorder: AggregateRecorder, reader: LogReader, name: str) -> bool:
+def is_due(recorder: AggregateRecorder, reader: LogReader, name: str, *, events_min: int = SNAPSHOT_EVENTS_MIN) -> bool:
     """Tell whether so much has happened in a pool since its last snapshot that the next one is worth its space."""
     headers = recorder.select_events(f"pool:{name}", desc=True, limit=1)
     last, holds = (headers[0].originator_version, json.loads(headers[0].state)["holds"]) if headers else (0, 0)
-    return reader.version(f"pool:{name}") - last >= max(SNAPSHOT_EVENTS_MIN, holds)
+    return reader.version(f"pool:{name}") - last >= max(events_min, holds)
 
 
 def load_pool(recorder: AggregateRecorder, name: str) -> Pool | None:
     """Load a pool from its latest snapshot; None if it has none of this format."""
     for header in recorder.select_events(f"pool:{name}", desc=True, limit=1):
         if header.topic == _TYPE:
-            return _pool(json.loads(header.state), _holds(recorder, name, header.originator_version))
+            return _load(recorder, name, header)
     return None
 
 
-def save_pool(recorder: AggregateRecorder, pool: Pool) -> None:
+def load_pool_version(recorder: AggregateRecorder, name: str, version: int) -> Pool:
+    """Load a pool from its snapshot at a version; raises `LogCorrupt` if that cannot be read."""
+    try:
+        (header,) = recorder.select_events(f"pool:{name}", gt=version - 1, lte=version)
+        return _load(recorder, name, header)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        message = f"it cannot be read: {type(error).__name__}: {error}"
+        raise LogCorrupt(message) from error
+
+
+def list_snapshots(connection: Connection) -> list[tuple[str, int]]:
+    """List the snapshots of this format: their pools and versions."""
+    headers = select(snapshots.c.stream_id, snapshots.c.version).where(
+        snapshots.c.stream_id.startswith("pool:"), snapshots.c.type == _TYPE
+    )
+    return [(stream_id.removeprefix("pool:"), version) for stream_id, version in connection.execute(headers)]
+
+
+def _load(recorder: AggregateRecorder, name: str, header: StoredEvent) -> Pool:
+    return _pool(json.loads(header.state), _holds(recorder, name, header.originator_version))
+
+
+def save_pool(recorder: AggregateRecorder, pool: Pool, *, holds_per_chunk: int = HOLDS_PER_CHUNK) -> None:
     """Save a pool as it is, chunk by chunk; what another process saved of the same version is the same."""
-    for number, chunk in enumerate(pool_chunks(pool), start=1):
+    for number, chunk in enumerate(pool_chunks(pool, holds_per_chunk), start=1):
         with suppress(IntegrityError):
             recorder.insert_events([StoredEvent(f"holds:{pool.version}:{pool.name}", number, _TYPE, chunk)])
     with suppress(IntegrityError):
@@ -88,10 +110,10 @@ def pool_header(pool: Pool) -> bytes:
     return _encode(fields)
 
 
-def pool_chunks(pool: Pool) -> Iterator[bytes]:
+def pool_chunks(pool: Pool, holds_per_chunk: int) -> Iterator[bytes]:
     """Write a pool's holds, so many at a time, in the order they came."""
     holds = iter(pool.holds.items())
-    while portion := list(islice(holds, HOLDS_PER_CHUNK)):
+    while portion := list(islice(holds, holds_per_chunk)):
         yield _encode([_hold_fields(allocation_id, hold) for allocation_id, hold in portion])
 
 
@@ -155,7 +177,7 @@ class SQLSnapshots(AggregateRecorder):
     def __init__(self, connecting: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._connecting = connecting
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> None:
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> None:
         """Insert all or none; raises the library's IntegrityError if one is there already."""
         rows = [
             {

@@ -111,11 +111,7 @@ class SQLWriter(SQLReader):
 
     def append(self, records: Sequence[Recorded]) -> None:
         """Append events numbered from ``head + 1``; durable when the transaction has committed."""
-        rows = chained(map(self._mapper.to_row, records), self.head_hash)
-        if rows and rows[0].position != self.head + 1:
-            message = f"the events to append begin at position {rows[0].position}; the log ends at {self.head}"
-            raise LogCorrupt(message)
-        self.insert(rows)
+        self.insert(chained(map(self._mapper.to_row, records), self.head, self.head_hash))
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Insert chained rows in bulk, and wake those who follow the log."""
@@ -126,10 +122,9 @@ class SQLWriter(SQLReader):
             marks = ", ".join("?" * len(StoredRow._fields))
             driver.executemany(f"INSERT INTO events ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 - own names
             return
-        with driver.cursor() as cursor:
-            with cursor.copy(f"COPY events ({_COLUMNS}) FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
+        with driver.cursor() as cursor, cursor.copy(f"COPY events ({_COLUMNS}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
         self._connection.execute(text(f"NOTIFY {CHANNEL}"))
 
 
@@ -204,7 +199,7 @@ class SQLEventLog(BaseEventLog):
         try:
             with self.database.writing() as connection:
                 writer = SQLWriter(connection, self.mapper, self.ledger_id)
-                rows = chained(numbered(writer.head), writer.head_hash)
+                rows = chained(numbered(writer.head), writer.head, writer.head_hash)
                 writer.insert(rows)
         except LogCorrupt as error:
             raise IntegrityError(str(error)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
@@ -98,9 +98,12 @@ class ViewStatus:
 class Projector:
     """Keeps the views of one database in step with its log."""
 
-    def __init__(self, log: EventLog, store: Store, views: Sequence[View] = VIEWS) -> None:
+    def __init__(
+        self, log: EventLog, store: Store, views: Sequence[View] = VIEWS, *, batch_events: int = BATCH_EVENTS
+    ) -> None:
         self._log = log
         self._store = store
+        self._batch_events = batch_events
         self.views = {view.name: view for view in views}
 
     def status(self) -> list[ViewStatus]:
@@ -132,12 +135,24 @@ class Projector:
         with self._store.exclusive() as connection:
             live = self._store.generation(connection, name)
             view.table(live + 1).create(connection, checkfirst=True)
-        self._build(view, live + 1, progress)
-        with self._store.exclusive() as connection:
-            switch(connection, self._store, view, live + 1)
-            view.table(live).drop(connection)
-            self._store.forget(connection, view.table(live).name)
+        published = False
+        while not published:
+            self._build(view, live + 1, progress)
+            with self._store.exclusive() as connection:
+                published = self._publish(connection, view, live)
         return next(status for status in self.status() if status.name == name)
+
+    def _publish(self, connection: Connection, view: View, live: int) -> bool:
+        """Put the next generation in the place of the live one, unless that is ahead of it; tell whether it is done."""
+        if self._store.generation(connection, view.name) != live:
+            return True  # another process was first, with the same rows
+        before, after = view.table(live), view.table(live + 1)
+        if self._store.position(connection, after.name) < self._store.position(connection, before.name):
+            return False
+        switch(connection, self._store, view, live + 1)
+        self._store.forget(connection, before.name)  # then the table: in the order in which writers take the two
+        before.drop(connection)
+        return True
 
     def _build(self, view: View, generation: int, progress: Callable[[int, int], None] | None) -> None:
         table = view.table(generation)
@@ -147,11 +162,15 @@ class Projector:
             position = self._store.position(connection, table.name)
         while position < head:
             net = Net(view)
-            rows = self._log.rows(position, BATCH_EVENTS)
+            rows = self._log.rows(position, self._batch_events)
             for row in rows:
                 net.add(self._log.decode(row))
             with self._store.changing() as connection:
-                if self._store.advance(connection, table.name, position, rows[-1].position):
+                moved = self._store.advance(connection, table.name, position, rows[-1].position)
+                if self._store.generation(connection, view.name) > generation:  # replaced meanwhile, its table is gone
+                    self._store.forget(connection, table.name)
+                    return
+                if moved:
                     write(connection, table, net)
                     position = rows[-1].position
                 else:  # another process was first: go on from where it came to
@@ -163,7 +182,8 @@ class Projector:
         """Read a generation's rows in the order of their key."""
         table = view.table(generation)
         ordered = select(table).order_by(*(table.c[column] for column in view.key))
-        yield from connection.execute(ordered, execution_options={"yield_per": BATCH_EVENTS}).mappings()
+        found = connection.execute(ordered, execution_options={"yield_per": BATCH_EVENTS}).mappings()
+        yield from cast("Iterator[Mapping[str, Any]]", found)
 
 
 def write(connection: Connection, table: Table, net: Net) -> None:

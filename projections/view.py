@@ -46,7 +46,7 @@ class View(ABC):
 
     name: ClassVar[str]
     """The published name."""
-    columns: ClassVar[Mapping[str, type[str] | type[int]]]
+    columns: ClassVar[Mapping[str, type[str | int]]]
     """The columns in order; every one but those of the key may be null."""
     key: ClassVar[tuple[str, ...]]
     """The columns that tell rows apart."""

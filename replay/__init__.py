@@ -1,1 +1,1 @@
-"""Everything that reads the log again: timelines, verification, proofs, what-if."""
+"""Everything that reads the log again: what was held at a moment, and whether every promise was kept."""

@@ -5,6 +5,8 @@ Revision 0001, the first.
 
 from __future__ import annotations
 
+import re
+
 import sqlalchemy as sa
 from alembic import op
 from uuid6 import uuid7
@@ -22,6 +24,14 @@ SQLITE_TRIGGERS = (
     BEGIN SELECT RAISE(ABORT, 'events are immutable: UPDATE is refused'); END""",
     """CREATE TRIGGER events_no_delete BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'events are immutable: DELETE is refused'); END""",
+    # Without recursive_triggers, which not every program sets, REPLACE meets no trigger on DELETE.
+    """CREATE TRIGGER events_no_replace BEFORE INSERT ON events
+    WHEN EXISTS (SELECT 1 FROM events WHERE stream_id = NEW.stream_id AND version = NEW.version)
+    OR EXISTS (SELECT 1 FROM events WHERE command_id = NEW.command_id AND ordinal = NEW.ordinal)
+    OR NEW.command IS NOT NULL AND NEW.type IN ('Allocated', 'Reserved') AND EXISTS (
+        SELECT 1 FROM events WHERE allocation_id = NEW.allocation_id
+        AND type IN ('Allocated', 'Reserved') AND command IS NOT NULL)
+    BEGIN SELECT RAISE(ABORT, 'the place of an event, its command id or its allocation id is taken'); END""",
     """CREATE TRIGGER events_at_the_end BEFORE INSERT ON events
     WHEN NEW.position <> (SELECT coalesce(max(position), 0) + 1 FROM events)
     BEGIN SELECT RAISE(ABORT, 'events are appended at the end of the log'); END""",
@@ -112,13 +122,14 @@ def _index(name: str, columns: list[str], where: str, *, unique: bool = False) -
 
 def downgrade() -> None:
     """Remove everything, the views and their tables included: they are built again from the log."""
-    found = sa.inspect(op.get_bind())
-    for view in sorted({"current_allocations", "allocation_history"} & set(found.get_view_names())):
+    connection = op.get_bind()
+    tables = sa.inspect(connection).get_table_names()
+    for view in connection.execute(sa.text("SELECT view FROM generations ORDER BY view")).scalars().all():
         op.execute(f"DROP VIEW {view}")
-    for table in found.get_table_names():
-        if table.startswith("gen_"):
-            op.drop_table(table)
+        for table in tables:
+            if re.fullmatch(rf"gen_{view}_\d+", table):
+                op.drop_table(table)
     for table in ("generations", "tracking", "snapshots", "ledger_meta", "events"):
         op.drop_table(table)
-    if op.get_bind().dialect.name == "postgresql":
+    if connection.dialect.name == "postgresql":
         op.execute("DROP FUNCTION bursar_refuse_change()")

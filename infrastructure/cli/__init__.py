@@ -1,0 +1,12 @@
+"""The command line, ``bursar``."""
+
+from typer.main import get_command
+
+from bursar.infrastructure.cli.app import app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run the command line of this process and end it with the exit code."""
+    get_command(app).main()

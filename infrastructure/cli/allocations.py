@@ -1,0 +1,120 @@
+"""Commands about allocations, one of the ledger's commands each."""
+
+from typing import Annotated, Any
+
+from typer import Option, Typer
+
+from bursar.domain.commands import Allocate, Confirm, Expire, Release, Renew, Reserve, Resize, Transfer, Void
+from bursar.infrastructure.cli.issuing import issue
+from bursar.infrastructure.cli.options import (
+    AllocationId,
+    Issuing,
+    Quantities,
+    ReasonOption,
+    TagOption,
+    TokenOption,
+    TtlOption,
+    command,
+)
+from bursar.infrastructure.cli.parsing import duration, pairs, quantities
+
+top = Typer()
+
+OwnerOption = Annotated[str, Option(metavar="NAME", help="Who the resource is for.", show_default=False)]
+IdOption = Annotated[str | None, Option("--id", metavar="ID", help="Id of the allocation. Default: a fresh one.")]
+
+
+def _grant(
+    words: list[str], owner: str, ttl: str | None, tag: list[str] | None, given_id: str | None
+) -> dict[str, Any]:
+    return {
+        "quantities": quantities(words),
+        "owner": owner,
+        "ttl": duration("ttl", ttl),
+        "tags": pairs("tags", "KEY=VALUE", tag),
+        "allocation_id": given_id,
+    }
+
+
+@command(
+    top,
+    "allocate",
+    "bursar allocate gpu=2 cpu=8000 --owner trainer-17 --ttl 30m --tag job=42",
+    "bursar allocate gpu=1 --owner trainer-17 --id job-42 --dry-run",
+)
+def allocate(  # noqa: PLR0913 - a command's fields, each an option
+    asked: Quantities,
+    owner: OwnerOption,
+    ttl: TtlOption = None,
+    tag: TagOption = None,
+    allocation_id: IdOption = None,
+    *,
+    options: Issuing,
+) -> None:
+    """Hold quantities of one or more pools, all or nothing."""
+    issue(options, Allocate(**_grant(asked, owner, ttl, tag, allocation_id), **options.envelope))
+
+
+@command(top, "reserve", "bursar reserve gpu=2 --owner trainer-17 --ttl 60s --id job-42")
+def reserve(  # noqa: PLR0913 - a command's fields, each an option
+    asked: Quantities,
+    owner: OwnerOption,
+    ttl: TtlOption = None,
+    tag: TagOption = None,
+    allocation_id: IdOption = None,
+    *,
+    options: Issuing,
+) -> None:
+    """Hold quantities until a deadline, to be confirmed or voided."""
+    issue(options, Reserve(**_grant(asked, owner, ttl, tag, allocation_id), **options.envelope))
+
+
+@command(top, "confirm", "bursar confirm job-42 --ttl 30m")
+def confirm(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: Issuing) -> None:
+    """Make a reservation an allocation; its time to live starts anew."""
+    issue(options, Confirm(allocation_id=name, ttl=duration("ttl", ttl), token=token, **options.envelope))
+
+
+@command(top, "void", "bursar void job-42 --reason 'the provider failed'")
+def void(name: AllocationId, reason: ReasonOption = None, token: TokenOption = None, *, options: Issuing) -> None:
+    """Give a reservation up."""
+    issue(options, Void(allocation_id=name, reason=reason, token=token, **options.envelope))
+
+
+@command(top, "renew", "bursar renew job-42 --ttl 30m --token 1:42")
+def renew(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: Issuing) -> None:
+    """Move an allocation's deadline to now plus the time to live."""
+    issue(options, Renew(allocation_id=name, ttl=duration("ttl", ttl), token=token, **options.envelope))
+
+
+@command(top, "resize", "bursar resize job-42 gpu=4")
+def resize(name: AllocationId, asked: Quantities, token: TokenOption = None, *, options: Issuing) -> None:
+    """Give an allocation other quantities of pools that it has; pools not named keep theirs."""
+    fields: dict[str, Any] = {"allocation_id": name, "quantities": quantities(asked), "token": token}
+    issue(options, Resize(**fields, **options.envelope))
+
+
+@command(top, "transfer", "bursar transfer job-42 --to trainer-18")
+def transfer(
+    name: AllocationId,
+    to: Annotated[str, Option(metavar="NAME", help="The new owner.", show_default=False)],
+    token: TokenOption = None,
+    *,
+    options: Issuing,
+) -> None:
+    """Make another owner the owner of an allocation."""
+    issue(options, Transfer(allocation_id=name, to=to, token=token, **options.envelope))
+
+
+@command(top, "release", "bursar release job-42 --reason done")
+def release(name: AllocationId, reason: ReasonOption = None, token: TokenOption = None, *, options: Issuing) -> None:
+    """End an allocation."""
+    issue(options, Release(allocation_id=name, reason=reason, token=token, **options.envelope))
+
+
+@command(top, "expire", "bursar expire", "bursar expire --pool gpu")
+def expire(
+    pool: Annotated[str | None, Option(metavar="NAME", help="The pool. Default: all.")] = None, *, options: Issuing
+) -> None:
+    """Record the expiry of what is due."""
+    issue(options, Expire(pool=pool, **options.envelope))

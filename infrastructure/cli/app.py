@@ -1,0 +1,166 @@
+"""The command line as a whole: its commands, its errors, its exit codes."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from io import UnsupportedOperation
+from typing import Annotated, Any, NoReturn
+
+from pydantic import ValidationError
+from typer import BadParameter, Context, Exit, Option, Typer
+from typer.core import TyperGroup
+
+from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
+from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools
+from bursar.infrastructure.cli.issuing import tell_refusal
+from bursar.infrastructure.cli.options import ReaderGone
+from bursar.infrastructure.cli.output import emit, say
+from bursar.infrastructure.cli.shapes import error_shape
+from bursar.infrastructure.logging import NAME, configure_logging
+from bursar.infrastructure.schema import SchemaMismatch
+from bursar.infrastructure.settings import Settings
+
+REFUSED = 1
+"""Refused, not found, or a check that failed."""
+MISUSED = 2
+"""Usage, malformed input, or a file that cannot be read or written."""
+UNUSABLE = 3
+"""The database cannot be reached or used."""
+INTERRUPTED = 130
+"""As the shell says it: 128 and the number of SIGINT."""
+READER_GONE = 141
+"""As the shell says it: 128 and the number of SIGPIPE."""
+
+_USAGE_ERROR: Any = BadParameter.__mro__[1]
+"""Typer's own error for wrong usage, which it does not export."""
+
+HELP = """An event-sourced ledger of finite resources.
+
+Exit codes: 0 done; 1 refused, not found, or a check failed; 2 wrong usage or malformed input; 3 the database cannot be
+reached or used.
+
+With --json, the standard output is one JSON document, or JSON Lines for listings (allocations, history, export, demo).
+A refusal is such a document, its outcome being "refused"; an error is one on the standard error:
+{"error": {"type": …, "message": …, "exit_code": …}}.
+
+Environment: BURSAR_DATABASE_URL, BURSAR_ACTOR, BURSAR_LOG_LEVEL (debug, info, warning, error), BURSAR_LOG_FORMAT
+(console, json).
+"""
+
+
+class Root(TyperGroup):
+    """The group of all commands, which turns errors into messages and exit codes."""
+
+    def main(
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: object, **__: object
+    ) -> NoReturn:
+        """Run a command line; ends with its exit code."""
+        words = sys.argv[1:] if args is None else list(args)
+        as_json = "--json" in words
+        _prepare_streams(as_json=as_json)
+        try:
+            settings = _settings()
+            configure_logging(settings)
+            code = super().main(words, prog_name or "bursar", standalone_mode=False, obj=settings) or 0
+            sys.stdout.flush()
+        except (ReaderGone, BrokenPipeError):
+            code = READER_GONE
+            _discard_output()
+        except (BursarError, _USAGE_ERROR, OSError) as error:
+            code = tell_error(error, as_json=as_json)
+            if isinstance(error, OSError):
+                _discard_output()
+        if code == INTERRUPTED:
+            say("interrupted: each command not answered yet was recorded whole or not at all", errors=True)
+        sys.exit(code)
+
+
+def _prepare_streams(*, as_json: bool) -> None:
+    """Write JSON in UTF-8 whatever the locale; and never fail at a character that the terminal cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
+    logging.getLogger(NAME).addFilter(_not_told_twice)
+
+
+def _not_told_twice(record: logging.LogRecord) -> bool:
+    """Leave out the log's word on a command that failed: this program says it itself."""
+    return not (isinstance(record.msg, dict) and record.msg.get("event") == "command_failed")
+
+
+def _settings() -> Settings:
+    """Read the settings; raises `Malformed`, naming the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        fault = Malformed.from_validation(error)
+        raise Malformed(f"BURSAR_{fault.parameter.upper()}", fault.value, fault.expected) from None
+
+
+def _discard_output() -> None:
+    """Let what was not written yet go nowhere: the interpreter's last flush would fail again."""
+    with suppress(UnsupportedOperation):  # inside a program that put something else in the output's place
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def tell_error(error: Exception, *, as_json: bool) -> int:
+    """Say an error where it belongs, and give its exit code."""
+    code = exit_code(error)
+    if isinstance(error, Refused):
+        tell_refusal(error, as_json=as_json)
+    elif isinstance(error, _USAGE_ERROR):
+        _tell_usage(error, as_json=as_json)
+    elif as_json:
+        emit(error_shape(error, code), errors=True)
+    else:
+        say(f"error: {error}", errors=True)
+    return code
+
+
+def _tell_usage(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - as said above
+    message = error.format_message()
+    if as_json:
+        emit({"error": {"type": "Usage", "message": message, "exit_code": MISUSED}}, errors=True)
+    else:
+        path = error.ctx.command_path if error.ctx else "bursar"
+        say(f"error: {message}\nTry '{path} --help'.", errors=True)
+
+
+def exit_code(error: Exception) -> int:
+    """Find the exit code for an error."""
+    if isinstance(error, Refused | NotFound):
+        return REFUSED
+    return UNUSABLE if isinstance(error, LogUnavailable | LogCorrupt | SchemaMismatch) else MISUSED
+
+
+app = Typer(cls=Root, help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        say(f"bursar {version('bursar')}")
+        raise Exit
+
+
+@app.callback(invoke_without_command=True, help=HELP)
+def root(
+    context: Context,
+    *,
+    _version: Annotated[
+        bool, Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Show the help if no command is given."""
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+app.add_typer(pools.pool, name="pool")
+for part in (pools.top, allocations.top, history.top, data.top, operate.top):
+    app.add_typer(part)
+app.add_typer(operate.projections, name="projections")
+app.add_typer(operate.db, name="db")
+app.add_typer(demo.top)

@@ -1,0 +1,120 @@
+"""Import of workloads, export of the log."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, BinaryIO, TextIO
+
+from typer import Argument, Option, Typer
+
+from bursar.domain.errors import Malformed
+from bursar.infrastructure.cli.issuing import catch_up
+from bursar.infrastructure.cli.options import Acting, Common, command
+from bursar.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
+from bursar.infrastructure.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
+
+top = Typer()
+
+STANDARD_INPUT = "-"
+
+
+@command(top, "import", "bursar import workload.jsonl", "generate | bursar import - --json")
+def import_workload(
+    file: Annotated[str, Argument(metavar="FILE", help="JSON Lines; - for the standard input.", show_default=False)],
+    batch: Annotated[int, Option(min=1, max=10_000, help="Commands in one transaction.")] = BATCH_COMMANDS,
+    *,
+    options: Acting,
+) -> None:
+    """Run a recorded workload; makes the database if it is not there.
+
+    Importing a file twice, or going on after an interruption, changes nothing that is there. Refusals are recorded and
+    counted; a malformed line, or a command id with other content, stops it with nothing of its batch recorded. As JSON,
+    one document: what was newly decided, in allocations; repeated counts the commands that had been decided before.
+    """
+    name = "<stdin>" if file == STANDARD_INPUT else file
+    with _input(file) as (source, size), progress("importing", silent=options.json) as tell:
+        lines = read_lines(source, name)
+        first = list(islice(lines, 1))  # if that is malformed, no database is made
+        with options.open_as_actor(create=True) as ledger:
+
+            def read() -> None:
+                if size:
+                    tell(source.tell(), size)
+
+            summary = run_workload(ledger, chain(first, lines), name, batch_commands=batch, progress=read)
+            catch_up(ledger, tell)
+    _tell_summary(summary, as_json=options.json)
+
+
+@contextmanager
+def _input(file: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open what is to be imported; with its size, 0 for a pipe."""
+    if file == STANDARD_INPUT:
+        yield sys.stdin.buffer, 0
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
+    except (OSError, ValueError) as error:  # the second for a NUL
+        raise _unusable("FILE", file, "expected a file that can be read", error) from None
+    with source:
+        yield source, os.fstat(source.fileno()).st_size
+
+
+def _unusable(parameter: str, value: str, expected: str, error: Exception) -> Malformed:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return Malformed(parameter, value, f"{expected} ({reason})")
+
+
+def _tell_summary(summary: Summary, *, as_json: bool) -> None:
+    if as_json:
+        emit(asdict(summary))
+    else:
+        show(sheet((name.replace("_", " "), f"{value:,}") for name, value in asdict(summary).items()))
+
+
+@command(top, "export", "bursar export --from 1 --to 1000", "bursar export --output events.jsonl")
+def export(
+    first: Annotated[int, Option("--from", metavar="POSITION", min=1, help="Position of the first event.")] = 1,
+    last: Annotated[
+        int | None, Option("--to", metavar="POSITION", min=1, help="Position of the last. Default: the log's end.")
+    ] = None,
+    output: Annotated[Path | None, Option(metavar="FILE", help="Write to a file, whole or not at all.")] = None,
+    *,
+    options: Common,
+) -> None:
+    """Write events as JSON Lines, every column under its name, hash in hexadecimal digits."""
+    with options.open() as ledger:
+        if output is None:
+            for line in export_lines(ledger.log, first, last):
+                emit_line(line)
+            return
+        with progress("exporting", silent=options.json) as tell, _output(output) as file:
+            events = sum(write_line(file, line) for line in export_lines(ledger.log, first, last, tell))
+    if options.json:
+        emit({"events": events, "file": str(output)})
+    else:
+        say(f"{events:,} events written to {output}")
+
+
+def write_line(file: TextIO, line: str) -> int:
+    """Write a line; count 1."""
+    file.write(f"{line}\n")
+    return 1
+
+
+@contextmanager
+def _output(path: Path) -> Iterator[TextIO]:
+    """Write beside the file and put it in its place at the end."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise _unusable("--output", str(path), "expected a file that can be written", error) from None
+    finally:
+        part.unlink(missing_ok=True)

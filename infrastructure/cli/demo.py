@@ -1,0 +1,46 @@
+"""The tour: a temporary ledger, contention, refusals, an expiry, a history, a verification."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+from rich.text import Text
+from typer import Option, Typer
+
+from bursar.infrastructure.cli.options import command
+from bursar.infrastructure.cli.output import emit, say, show
+from bursar.infrastructure.cli.tour import Clock, Step, tour
+from bursar.infrastructure.ledger import Ledger
+
+top = Typer()
+
+
+@command(top, "demo", "bursar demo")
+def demo(*, as_json: Annotated[bool, Option("--json", help="Print JSON Lines, one a step.")] = False) -> None:
+    """Take the tour in a temporary ledger: contention, refusals, an expiry, a history, a verification.
+
+    It needs no set-up, takes a few seconds and leaves nothing behind.
+    """
+    tell = _for_programs if as_json else _for_people
+    clock = Clock()
+    with (
+        TemporaryDirectory(prefix="bursar-demo-") as folder,
+        Ledger.open(f"sqlite:///{Path(folder, 'tour.db')}", actor="tour-guide", clock=clock) as ledger,
+    ):
+        for number, step in enumerate(tour(ledger, clock), 1):
+            tell(number, step)
+
+
+def _for_programs(number: int, step: Step) -> None:
+    emit({"number": number, "step": step.name, "title": step.title, **step.data})
+
+
+def _for_people(number: int, step: Step) -> None:
+    say(Text(f"{number}. {step.title}", style="bold cyan"))
+    for words in step.words:
+        say(words)
+    if step.table:
+        if step.words:
+            say("")
+        show(step.table)
+    say("")

@@ -1,0 +1,146 @@
+"""What auditors ask: who holds what, as of any moment, and what happened to it."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated
+
+from rich.table import Table
+from rich.text import Text
+from typer import Option, Typer
+
+from bursar.domain.allocation import Allocation, AllocationState
+from bursar.domain.events import Event, ValidationFailed
+from bursar.domain.ledger import select
+from bursar.domain.records import Recorded
+from bursar.domain.refusals import explain
+from bursar.infrastructure.cli.options import AllocationId, Common, TagOption, command
+from bursar.infrastructure.cli.output import allocation_sheet, allocation_table, brief, emit, say, show, table, when
+from bursar.infrastructure.cli.parsing import moment, pairs
+from bursar.infrastructure.cli.shapes import allocation_shape, recorded_shape
+from bursar.infrastructure.clock import system_clock
+from bursar.infrastructure.ledger import Ledger
+from bursar.replay.as_of import allocations_as_of
+
+top = Typer()
+
+
+class Wanted(StrEnum):
+    """The states to choose from."""
+
+    OPEN = "open"
+    ALL = "all"
+    RESERVED = "reserved"
+    ACTIVE = "active"
+    RELEASED = "released"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+
+    @property
+    def state(self) -> AllocationState | None:
+        """The one state; None for several."""
+        return None if self in {Wanted.OPEN, Wanted.ALL} else AllocationState(self.value)
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether only what is held is wanted."""
+        return self is Wanted.OPEN or (self.state is not None and self.state.is_open)
+
+
+@command(
+    top,
+    "allocations",
+    "bursar allocations --owner trainer-17",
+    "bursar allocations --pool gpu --state all --as-of 2026-01-31T14:03:00Z --json",
+)
+def allocations(  # noqa: PLR0913 - a filter each
+    owner: Annotated[str | None, Option(metavar="NAME", help="Only this owner's.")] = None,
+    pool: Annotated[str | None, Option(metavar="NAME", help="Only those that hold something of this pool.")] = None,
+    tag: TagOption = None,
+    state: Annotated[Wanted, Option(help="Only those in this state; open is reserved or active.")] = Wanted.OPEN,
+    as_of: Annotated[str | None, Option(metavar="TIME", help="As of 2026-01-31T14:03:00Z, say. Default: now.")] = None,
+    *,
+    options: Common,
+) -> None:
+    """List allocations, oldest grant first; as JSON, one line each.
+
+    What is open now is read from the pools; other states and other moments read the log from its beginning.
+    """
+    at = None if as_of is None else moment("as-of", as_of)
+    tags = pairs("tags", "KEY=VALUE", tag)
+    with options.open() as ledger:
+        if at is None and state.is_open:
+            found: Iterable[Allocation] = ledger.allocations(owner=owner, pool=pool, tags=tags, state=state.state)
+        else:
+            past = allocations_as_of(ledger.log, at or system_clock())
+            chosen = select(past, owner=owner, pool=pool, tags=tags, state=state.state)
+            found = (one for one in chosen if one.state.is_open or state is not Wanted.OPEN)
+        _list(list(found), as_json=options.json)
+
+
+def _list(found: list[Allocation], *, as_json: bool) -> None:
+    if as_json:
+        for one in found:
+            emit(allocation_shape(one))
+    elif found:
+        show(allocation_table(found))
+        say(f"{len(found)} allocation{'s' * (len(found) != 1)}")
+    else:
+        say("no such allocations")
+
+
+@command(top, "history", "bursar history job-42")
+def history(name: AllocationId, options: Common) -> None:
+    """Print everything that happened to an allocation, refusals too; as JSON, one line an event."""
+    with options.open() as ledger:
+        records = ledger.history(name)
+    if options.json:
+        for one in records:
+            emit(recorded_shape(one))
+    else:
+        show(history_table(records))
+
+
+def history_table(records: Iterable[Recorded]) -> Table:
+    """Lay events out."""
+    columns = ("position", "occurred at", "event", "pool", "", "actor", "command")
+    return table(columns, map(_row, records), right=("position",))
+
+
+def _row(one: Recorded) -> tuple[str | Text, ...]:
+    event = one.event
+    refused = isinstance(event, ValidationFailed)
+    return (
+        str(one.position),
+        when(one.occurred_at),
+        Text("Refused" if refused else type(event).__name__, style="red" if refused else ""),
+        getattr(event, "pool", None) or "",
+        what(event),
+        one.actor or "",
+        brief(one.command_id),
+    )
+
+
+def what(event: Event) -> str:
+    """Say in words what an event adds to its name."""
+    if isinstance(event, ValidationFailed):
+        return explain(event.code, event.data)
+    quantity, owner = getattr(event, "quantity", None), getattr(event, "owner", None)
+    until, reason = getattr(event, "deadline", None), getattr(event, "reason", None)
+    parts = (f"{quantity} for {owner}", until and f"until {when(until)}", reason)
+    return ", ".join(part for part in parts if part)
+
+
+@command(top, "show", "bursar show job-42 --json")
+def show_allocation(name: AllocationId, options: Common) -> None:
+    """Print one allocation, open or ended; as JSON, one document."""
+    with options.open() as ledger:
+        one = present(ledger, name)
+    if options.json:
+        emit(allocation_shape(one))
+    else:
+        show(allocation_sheet(one))
+
+
+def present(ledger: Ledger, name: str) -> Allocation:
+    """Describe an allocation as of now: past its deadline it has expired, noticed or not."""
+    return ledger.allocation(name).lapsed_at(system_clock())

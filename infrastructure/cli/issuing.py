@@ -1,0 +1,113 @@
+"""Issuing one command and saying what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+from typer import Exit
+
+from bursar.domain.commands import Allocate, Command, Expire, Reserve
+from bursar.domain.errors import BursarError, Refused
+from bursar.infrastructure.cli.output import emit, holds, say, when
+from bursar.infrastructure.cli.shapes import outcome_shape, refusal_shape
+from bursar.infrastructure.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bursar.domain.allocation import Allocation
+    from bursar.domain.batch import Outcome
+    from bursar.infrastructure.cli.options import Issuing
+    from bursar.infrastructure.ledger import Ledger
+
+logger = get_logger()
+
+DONE: Final = {
+    "open_pool": "opened",
+    "change_limits": "changed",
+    "close_pool": "closed",
+    "allocate": "granted",
+    "reserve": "reserved",
+    "confirm": "confirmed",
+    "void": "voided",
+    "renew": "renewed",
+    "resize": "resized",
+    "transfer": "transferred",
+    "release": "released",
+    "expire": "expired",
+}
+"""What to say of each command once it is done."""
+
+
+def issue(options: Issuing, command: Command, *, create: bool = False) -> None:
+    """Open the ledger, decide a command, and say what became of it."""
+    with options.open_as_actor(create=create and not options.dry_run) as ledger:
+        decide(ledger, options, command)
+
+
+def decide(ledger: Ledger, options: Issuing, command: Command) -> None:
+    """Decide a command, or look what would become of it, and say so. Raises `Refused`, and `Exit` for a dry run."""
+    outcome = ledger.check(command) if options.dry_run else execute(ledger, command)
+    if outcome.refusal is not None:
+        tell_refusal(outcome.refusal, as_json=options.json, dry_run=True)
+        raise Exit(1)
+    if options.json:
+        emit(outcome_shape(command, outcome, dry_run=options.dry_run))
+    else:
+        say(sentence(command, outcome, dry_run=options.dry_run))
+
+
+def execute(ledger: Ledger, command: Command) -> Outcome:
+    """Decide a command and bring the views up to date, refused or not."""
+    try:
+        outcome = ledger.execute(command)
+    except Refused:
+        catch_up(ledger)
+        raise
+    catch_up(ledger)
+    return outcome
+
+
+def catch_up(ledger: Ledger, progress: Callable[[int, int], None] | None = None) -> None:
+    """Bring the views up to date; what was decided stands even if that fails."""
+    try:
+        ledger.projector().catch_up(progress)
+    except BursarError as error:
+        logger.warning("views_behind", error=str(error), way_out="the next command brings them up to date")
+
+
+def tell_refusal(refusal: Refused, *, as_json: bool, dry_run: bool = False) -> None:
+    """Say that a command was refused: to programs as its outcome, to people as an error."""
+    if as_json:
+        emit(refusal_shape(refusal, dry_run=dry_run))
+    else:
+        say(f"it would be {refusal}" if dry_run else str(refusal), errors=True)
+
+
+def sentence(command: Command, outcome: Outcome, *, dry_run: bool) -> Text:
+    """Say for people what became of a command."""
+    said = f"{DONE[command.verb]}: {_object(command, outcome, dry_run=dry_run)}"
+    text = Text(f"would be {said}" if dry_run else said)
+    if outcome.repeated:
+        text.append(" (decided before; nothing is recorded anew)", style="yellow")
+    return text
+
+
+def _object(command: Command, outcome: Outcome, *, dry_run: bool) -> str:
+    if outcome.allocation is not None:
+        return _allocation(outcome.allocation, command if dry_run else None)
+    if isinstance(command, Expire):
+        return ", ".join(outcome.expired) or "nothing is due"
+    name = f"pool {getattr(command, 'pool', '')}"
+    pool = None if dry_run else outcome.pool
+    return f"{name}: capacity {pool.capacity}, used {pool.used}, free {pool.free} {pool.unit}" if pool else name
+
+
+def _allocation(one: Allocation, tried: Command | None) -> str:
+    """Say an allocation; of a grant that was only tried, not the id and token that nobody will see again."""
+    until = f" until {when(one.deadline)}" if one.deadline and one.state.is_open else ""
+    content = f"{holds(one.quantities)} for {one.owner}{until}"
+    if isinstance(tried, Allocate | Reserve):
+        return content
+    return f"{one.id}: {content} (token {one.token})" if one.state.is_open else f"{one.id}: {content}"

@@ -1,0 +1,71 @@
+"""From the words of a command line to values; each raises `Malformed`, naming the parameter."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from bursar.domain.errors import Malformed
+from bursar.domain.values import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+_WHOLE: Final = re.compile(r"-?[0-9]{1,40}")
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_PARTS: Final = re.compile(
+    r"(?=[0-9])(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,12}(?:\.[0-9]{1,6})?)s)?"
+)
+_UNIT_SECONDS: Final = (86400, 3600, 60, 1)
+
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
+
+
+def duration(parameter: str, text: str | None) -> float | None:
+    """Read a duration such as 30m, 1h30m or 90 as seconds."""
+    if text is None:
+        return None
+    if _SECONDS.fullmatch(text):
+        return _number(text)
+    parts = _PARTS.fullmatch(text)
+    if parts is None:
+        raise Malformed(parameter, text, "expected a duration such as 90s, 30m, 2h, 1d, 1h30m, or seconds")
+    return sum(unit * _number(part) for unit, part in zip(_UNIT_SECONDS, parts.groups(), strict=True) if part)
+
+
+def _number(text: str) -> float:
+    return float(text) if "." in text else int(text)
+
+
+def moment(parameter: str, text: str) -> datetime:
+    """Read a time with its offset from UTC."""
+    try:
+        return _INSTANT.validate_python(text)
+    except ValidationError as error:
+        raise Malformed(parameter, text, Malformed.from_validation(error).expected) from None
+
+
+def whole(text: str) -> int | str:
+    """Read a whole number; what is none is left as it is, for the command to refuse."""
+    return int(text) if _WHOLE.fullmatch(text) else text
+
+
+def quantities(words: Iterable[str]) -> dict[str, int | str]:
+    """Read ``gpu=2 cpu=8000``."""
+    return {pool: whole(text) for pool, text in pairs("quantities", "POOL=QUANTITY", words).items()}
+
+
+def pairs(parameter: str, form: str, words: Iterable[str] | None) -> dict[str, str]:
+    """Read words of the form ``key=value``, each key once."""
+    found: dict[str, str] = {}
+    for word in words or ():
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise Malformed(parameter, word, f"expected {form}")
+        if key in found:
+            raise Malformed(f"{parameter}.{key}", word, f"expected {key!r} once")
+        found[key] = value
+    return found

@@ -1,0 +1,111 @@
+"""Commands about pools."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from typer import Option, Typer
+
+from bursar.domain.commands import ChangeLimits, ClosePool, OpenPool
+from bursar.domain.limits import Limits
+from bursar.infrastructure.cli.issuing import decide, issue
+from bursar.infrastructure.cli.options import Common, Issuing, PoolArgument, ReasonOption, command
+from bursar.infrastructure.cli.output import emit, limits_sheet, pool_table, say, show
+from bursar.infrastructure.cli.parsing import duration, whole
+from bursar.infrastructure.cli.shapes import pool_shape
+
+top = Typer()
+pool = Typer(help="Open, change and close pools.", no_args_is_help=False)
+
+LIFTED = "none"
+"""What an option says to lift a limit."""
+
+_DURATIONS = ("default_ttl", "max_ttl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """The limits beside the total."""
+
+    reserved: Annotated[str | None, Option(metavar="N", help="What is kept back of the total.")] = None
+    overcommit: Annotated[str | None, Option(metavar="X", help="Exact factor on what is left, such as 1.5.")] = None
+    min_size: Annotated[str | None, Option(metavar="N|none", help="The least that one allocation may hold.")] = None
+    max_size: Annotated[str | None, Option(metavar="N|none", help="The most that one allocation may hold.")] = None
+    step: Annotated[str | None, Option(metavar="N|none", help="Grant multiples of this.")] = None
+    max_allocations: Annotated[str | None, Option(metavar="N|none", help="The most allocations at once.")] = None
+    per_owner: Annotated[str | None, Option(metavar="N|none", help="The most that one owner may hold.")] = None
+    default_ttl: Annotated[
+        str | None, Option(metavar="TIME|none", help="Time to live of a request that names none.")
+    ] = None
+    max_ttl: Annotated[str | None, Option(metavar="TIME|none", help="The longest time to live.")] = None
+
+    def given(self, total: str | None = None) -> dict[str, Any]:
+        """Read those that were given, None standing for a limit lifted."""
+        texts = {"total": total, **asdict(self)}
+        return {name: _limit(name, text) for name, text in texts.items() if text is not None}
+
+
+def _limit(name: str, text: str) -> object:
+    if text == LIFTED:
+        return None
+    if name in _DURATIONS:
+        return duration(name, text)
+    return text if name == "overcommit" else whole(text)
+
+
+@command(pool, "open", "bursar pool open gpu --type gpu --unit device --total 8 --max-size 4")
+def open_pool(  # noqa: PLR0913 - a command's fields, each an option
+    name: PoolArgument,
+    resource_type: Annotated[str, Option("--type", metavar="TEXT", help="What it is a pool of.", show_default=False)],
+    total: Annotated[str, Option(metavar="N", help="What there is, in units.", show_default=False)],
+    unit: Annotated[str, Option(metavar="TEXT", help="The unit quantities are counted in.")] = "unit",
+    *,
+    limits: LimitOptions,
+    options: Issuing,
+) -> None:
+    """Open a pool; makes the database if it is not there."""
+    content = {"pool": name, "resource_type": resource_type, "unit": unit, "limits": Limits(**limits.given(total))}
+    issue(options, OpenPool(**content, **options.envelope), create=True)
+
+
+@command(pool, "limits", "bursar pool limits gpu", "bursar pool limits gpu --total 10 --max-size none")
+def pool_limits(
+    name: PoolArgument,
+    total: Annotated[str | None, Option(metavar="N", help="What there is, in units.")] = None,
+    *,
+    limits: LimitOptions,
+    options: Issuing,
+) -> None:
+    """Print a pool's limits, or change those that are given and keep the others; none lifts one.
+
+    Refused if somebody else changes the limits meanwhile.
+    """
+    changes = limits.given(total)
+    with options.open_as_actor() as ledger:
+        status = ledger.pool(name)
+        if changes:
+            wanted = Limits(**{**status.limits.model_dump(), **changes})
+            change = ChangeLimits(pool=name, limits=wanted, expected=status.limits, **options.envelope)
+            decide(ledger, options, change)
+        elif options.json:
+            emit(pool_shape(status))
+        else:
+            show(limits_sheet(status.limits))
+
+
+@command(pool, "close", "bursar pool close gpu --reason retired")
+def close_pool(name: PoolArgument, reason: ReasonOption = None, *, options: Issuing) -> None:
+    """Close a pool for ever: nothing more is granted, what is held may end."""
+    issue(options, ClosePool(pool=name, reason=reason, **options.envelope))
+
+
+@command(top, "pools", "bursar pools", "bursar pools --json")
+def pools(options: Common) -> None:
+    """List the pools; as JSON, one document."""
+    with options.open() as ledger:
+        found = ledger.pools()
+    if options.json:
+        emit({"pools": [pool_shape(one) for one in found]})
+    elif found:
+        show(pool_table(found))
+    else:
+        say("no pools; open one with: bursar pool open NAME --type TYPE --total N")

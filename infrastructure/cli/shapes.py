@@ -1,0 +1,109 @@
+"""What `--json` prints: times as in the log, tokens as ``epoch:position``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bursar.domain.commands import Allocate, Command, Reserve
+from bursar.domain.values import instant_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bursar.domain.allocation import Allocation
+    from bursar.domain.batch import Outcome, PoolStatus
+    from bursar.domain.errors import Refused
+    from bursar.domain.records import Recorded
+
+
+def allocation_shape(one: Allocation) -> dict[str, Any]:
+    """Write an allocation."""
+    return {
+        "id": one.id,
+        "owner": one.owner,
+        "state": one.state.value,
+        "quantities": dict(one.quantities),
+        "deadline": _time(one.deadline),
+        "token": str(one.token),
+        "tags": dict(one.tags),
+        "opened_at": _time(one.opened_at),
+        "ended_at": _time(one.ended_at),
+        "reason": one.reason,
+    }
+
+
+def pool_shape(one: PoolStatus) -> dict[str, Any]:
+    """Write a pool."""
+    return {
+        "name": one.name,
+        "resource_type": one.resource_type,
+        "unit": one.unit,
+        "capacity": one.capacity,
+        "used": one.used,
+        "free": one.free,
+        "allocations": one.allocations,
+        "closed": one.closed,
+        "limits": one.limits.model_dump(mode="json"),
+    }
+
+
+def recorded_shape(one: Recorded) -> dict[str, Any]:
+    """Write an event with its envelope, under the names that `export` has for them."""
+    return {
+        "position": one.position,
+        "stream_id": one.event.stream_id,
+        "version": one.version,
+        "type": type(one.event).__name__,
+        "command_id": one.command_id,
+        "ordinal": one.ordinal,
+        "ordinals": one.ordinals,
+        "allocation_id": one.event.subject,
+        "occurred_at": _time(one.occurred_at),
+        "recorded_at": _time(one.recorded_at),
+        "actor": one.actor,
+        "correlation_id": one.correlation_id,
+        "causation_id": one.causation_id,
+        "data": one.event.model_dump(mode="json"),
+    }
+
+
+def outcome_shape(command: Command, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
+    """Write what became of a command; of a dry run, without the ids and positions that nobody will see again."""
+    allocation = outcome.allocation and allocation_shape(outcome.allocation)
+    if allocation and dry_run and not outcome.repeated and isinstance(command, Allocate | Reserve):
+        allocation |= {"id": command.allocation_id, "token": None}
+    return {
+        "outcome": "done",
+        "command": command.verb,
+        "dry_run": dry_run,
+        "command_id": command.command_id if dry_run else outcome.command_id,
+        "repeated": outcome.repeated,
+        "position": None if dry_run else outcome.position,
+        "allocation": allocation,
+        "pool": outcome.pool and pool_shape(outcome.pool),
+        "expired": list(outcome.expired),
+    }
+
+
+def refusal_shape(refusal: Refused, *, dry_run: bool = False) -> dict[str, Any]:
+    """Write a refusal."""
+    return {
+        "outcome": "refused",
+        "dry_run": dry_run,
+        "command_id": refusal.command_id,
+        "repeated": refusal.repeated,
+        "code": refusal.code.value,
+        "transient": refusal.transient,
+        "message": str(refusal),
+        "data": refusal.data,
+    }
+
+
+def error_shape(error: Exception, exit_code: int) -> dict[str, Any]:
+    """Write an error with the data it carries."""
+    data = {name: value for name, value in vars(error).items() if not name.startswith("_")}
+    return {"error": {"type": type(error).__name__, "message": str(error), "exit_code": exit_code, **data}}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else instant_text(moment)

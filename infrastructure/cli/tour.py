@@ -1,0 +1,193 @@
+"""The stops of the tour, each of which does something to a ledger and says what happened."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import TYPE_CHECKING, Any, Final
+
+from bursar.domain.allocation import Allocation
+from bursar.domain.commands import Allocate
+from bursar.domain.errors import Refused
+from bursar.domain.limits import Limits
+from bursar.infrastructure.cli.history import history_table
+from bursar.infrastructure.cli.output import allocation_table, pool_table, sheet, when
+from bursar.infrastructure.cli.shapes import allocation_shape, pool_shape, recorded_shape, refusal_shape
+from bursar.infrastructure.verification import verify_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from bursar.infrastructure.ledger import Ledger
+
+BEGINNING: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
+"""When the tour takes place: the same Monday morning for everybody."""
+
+WORKERS: Final = 8
+"""How many want the last units at once."""
+
+TRAINING: Final = Allocate(
+    quantities={"gpu": 3, "memory": 256}, owner="trainer-17", allocation_id="training", tags={"team": "vision"}
+)
+
+NOTEBOOK: Final = Allocate(
+    quantities={"gpu": 2}, owner="anna", allocation_id="notebook", ttl=timedelta(minutes=30), tags={"team": "research"}
+)
+
+NEXT: Final = (
+    ("bursar pool open gpu --type gpu --unit device --total 8", "a ledger of your own, in bursar.db"),
+    ("bursar allocate gpu=2 --owner me --ttl 30m --id job-1", "hold something"),
+    ("bursar allocate gpu=7 --owner me --dry-run", "ask what would happen"),
+    ("bursar pools", "see how full it is"),
+    ("bursar history job-1", "see what happened to it"),
+    ("bursar release job-1", "give it back"),
+    ("bursar verify", "check every promise"),
+    ("bursar --help", "everything else"),
+)
+
+
+@dataclass(slots=True)
+class Clock:
+    """A clock that stands still until it is moved, so that nobody waits for a deadline."""
+
+    now: datetime = BEGINNING
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        return self.now
+
+    def move(self, duration: timedelta) -> None:
+        """Let time pass."""
+        self.now += duration
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stop: words and a table for people, data for programs."""
+
+    name: str
+    title: str
+    words: tuple[str, ...]
+    table: Table | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def tour(ledger: Ledger, clock: Clock) -> Iterator[Step]:
+    """Walk through what a ledger does."""
+    yield _pools(ledger)
+    yield _grants(ledger)
+    yield _contention(ledger)
+    yield _refusals(ledger)
+    yield _retry(ledger)
+    yield _expiry(ledger, clock)
+    yield _release(ledger, clock)
+    yield _history(ledger)
+    yield _verification(ledger)
+    yield Step("next", "What to try next", (), sheet(NEXT), {"commands": [command for command, _ in NEXT]})
+
+
+def _pools(ledger: Ledger) -> Step:
+    ledger.open_pool("gpu", resource_type="gpu", unit="device", limits=Limits(total=8, max_size=4))
+    ledger.open_pool("memory", resource_type="memory", unit="GiB", limits=Limits(total=512))
+    found = ledger.pools()
+    words = ("Eight GPUs, of which one allocation may hold four at most, and 512 GiB of memory.",)
+    data = {"pools": [pool_shape(one) for one in found]}
+    return Step("pools", "Two pools: what there is, and its limits", words, pool_table(found), data)
+
+
+def _grants(ledger: Ledger) -> Step:
+    ledger.execute(TRAINING)
+    ledger.execute(NOTEBOOK)
+    found = ledger.allocations()
+    words = (
+        "The training holds parts of two pools, all or nothing, until it is released.",
+        "The notebook has a time to live of 30 minutes.",
+    )
+    data = {"allocations": [allocation_shape(one) for one in found]}
+    return Step("grants", "Two allocations", words, allocation_table(found), data)
+
+
+def _contention(ledger: Ledger) -> Step:
+    free = ledger.pool("gpu").free
+    start = Barrier(WORKERS)
+
+    def ask(number: int) -> Allocation | Refused:
+        start.wait()
+        try:
+            return ledger.allocate({"gpu": 1}, owner=f"worker-{number}", allocation_id=f"task-{number}")
+        except Refused as refusal:
+            return refusal
+
+    with ThreadPoolExecutor(WORKERS) as threads:
+        answers = list(threads.map(ask, range(1, WORKERS + 1)))
+    granted = [one.owner for one in answers if isinstance(one, Allocation)]
+    words = (
+        f"{WORKERS} workers ask for one GPU each at the same moment; {free} are free.",
+        f"Granted: {', '.join(granted)}. Refused: the {WORKERS - len(granted)} others.",
+        "Never one unit too many, whatever the number of threads or processes.",
+    )
+    data = {"asked": WORKERS, "free": free, "granted": granted}
+    return Step("contention", "A race for the last units", words, pool_table([ledger.pool("gpu")]), data)
+
+
+def _refusals(ledger: Ledger) -> Step:
+    commands = [Allocate(quantities={"gpu": size}, owner="newcomer", allocation_id=f"wish-{size}") for size in (5, 1)]
+    outcomes = [ledger.submit(command).result() for command in commands]
+    refusals = [outcome.refusal for outcome in outcomes if outcome.refusal]
+    words = (
+        "A newcomer asks for five GPUs, then for one:",
+        *(f"  {refusal}." for refusal in refusals),
+        "Refusals are in the log too, with what was asked and what was free.",
+    )
+    return Step("refusals", "A refusal says why", words, data={"refusals": [refusal_shape(one) for one in refusals]})
+
+
+def _retry(ledger: Ledger) -> Step:
+    outcome = ledger.execute(TRAINING)
+    words = (
+        "The training asks again, as after a lost answer. A command is decided once: it gets the same grant,",
+        f"with the same fencing token {outcome.allocation.token if outcome.allocation else ''}; nothing is doubled.",
+    )
+    return Step("retry", "A retry is safe", words, data={"repeated": outcome.repeated})
+
+
+def _expiry(ledger: Ledger, clock: Clock) -> Step:
+    clock.move(timedelta(minutes=31))
+    wish = Allocate(quantities={"gpu": 2}, owner="newcomer", allocation_id="at-last")
+    outcome = ledger.execute(wish)
+    words = (
+        f"It is {when(clock.now)} now: the notebook is over, though nobody released it.",
+        "The newcomer asks for two GPUs and gets them.",
+        "A lapsed hold never blocks a request, and none waits for a sweeper.",
+    )
+    found = ledger.allocations()
+    data = {"expired": list(outcome.expired), "allocations": [allocation_shape(one) for one in found]}
+    return Step("expiry", "Half an hour later: an expiry", words, allocation_table(found), data)
+
+
+def _release(ledger: Ledger, clock: Clock) -> Step:
+    clock.move(timedelta(hours=2))
+    ledger.resize("training", {"gpu": 1})
+    ledger.release("training", reason="finished")
+    found = ledger.pools()
+    words = ("The training shrinks to one GPU, then ends in both of its pools at once.",)
+    data = {"pools": [pool_shape(one) for one in found]}
+    return Step("release", "Two hours later: the end of the training", words, pool_table(found), data)
+
+
+def _history(ledger: Ledger) -> Step:
+    records = ledger.history("training")
+    words = ("Every step is an event, in one append-only log; all the rest is computed from it.",)
+    data = {"events": [recorded_shape(one) for one in records]}
+    return Step("history", "The history of one allocation", words, history_table(records), data)
+
+
+def _verification(ledger: Ledger) -> Step:
+    report = verify_ledger(ledger)
+    kept = "every promise holds" if report.ok else f"{len(report.findings)} promises are broken"
+    words = (f"{report.events} events read again, the chain of hashes, limits and balances checked: {kept}.",)
+    return Step("verification", "Whoever doubts it can check it", words, data=report.as_dict())

@@ -1,0 +1,188 @@
+"""Whether a command's text agrees with its events: what the command asks for is what they say was done."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bursar.domain.commands import (
+    Allocate,
+    AllocationCommand,
+    ChangeLimits,
+    ClosePool,
+    Command,
+    Confirm,
+    Expire,
+    OpenPool,
+    Release,
+    Renew,
+    Reserve,
+    Resize,
+    Transfer,
+    Void,
+    command_from,
+)
+from bursar.domain.errors import Malformed
+from bursar.domain.events import (
+    Allocated,
+    Confirmed,
+    Event,
+    Expired,
+    LimitsChanged,
+    PoolClosed,
+    PoolOpened,
+    Released,
+    Renewed,
+    Reserved,
+    Resized,
+    Transferred,
+    ValidationFailed,
+    Voided,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import timedelta
+
+    from bursar.domain.records import Recorded
+    from bursar.replay.books import Books
+    from bursar.replay.pool_book import Grant
+
+Fields = dict[str, Any]
+
+
+class Fault(NamedTuple):
+    """Where a command and its events disagree, and how."""
+
+    position: int
+    message: str
+
+
+def disagreements(records: Sequence[Recorded], carrier: Recorded, books: Books) -> Iterator[Fault]:
+    """Compare a whole command's events with its text; the books are as they were before it."""
+    try:
+        fields = json.loads(carrier.command or "")
+        command = command_from(fields)
+    except (Malformed, ValueError, TypeError, RecursionError) as error:
+        yield Fault(carrier.position, f"the command cannot be read: {error}")
+        return
+    own = [recorded for recorded in records if not isinstance(recorded.event, Expired)]
+    for recorded in records:
+        yield from _differences(recorded, _envelope(command), recorded)
+    if len(own) == 1 and isinstance(own[0].event, ValidationFailed):
+        yield from _refused(own[0], command, fields, books)
+    else:
+        yield from _done(records, own, command, books)
+
+
+def _differences(recorded: Recorded, wanted: Fields, found: object) -> Iterator[Fault]:
+    for name, value in wanted.items():
+        said = getattr(found, name)
+        if said != value:
+            message = f"{name} is {said!r:.200}; by its command it is {value!r:.200}"
+            yield Fault(recorded.position, message)
+
+
+def _envelope(command: Command) -> Fields:
+    wanted: Fields = {"correlation_id": command.correlation_id, "causation_id": command.causation_id}
+    return {**wanted, "actor": command.actor} if command.actor else wanted
+
+
+def _refused(recorded: Recorded, command: Command, fields: Fields, books: Books) -> Iterator[Fault]:
+    event: Any = recorded.event
+    allocation_id = getattr(command, "allocation_id", None)
+    wanted = {"asked": fields, "allocation_id": allocation_id, "known": event.pool in books.pools}
+    yield from _differences(recorded, wanted, event)
+    earliest = command.at or recorded.recorded_at
+    if recorded.occurred_at < earliest:
+        yield Fault(recorded.position, f"occurred_at is {recorded.occurred_at}; it was asked at {earliest}")
+
+
+def _done(records: Sequence[Recorded], own: Sequence[Recorded], command: Command, books: Books) -> Iterator[Fault]:
+    grant = books.open.get(getattr(command, "allocation_id", None) or "")
+    moment = _moment(command, records[0], own, grant, books)
+    for recorded in records:
+        if isinstance(recorded.event, Expired):
+            if recorded.event.deadline > moment:
+                yield Fault(recorded.position, f"expired before its deadline: the command was decided at {moment}")
+        else:
+            yield from _differences(recorded, {"occurred_at": moment}, recorded)
+    if isinstance(command, AllocationCommand) and grant is None:  # the books tell that nothing is held
+        for recorded in own:
+            yield from _differences(recorded, {"subject": command.allocation_id}, recorded.event)
+        return
+    given = getattr(command, "token", None)
+    if grant is not None and given not in {None, grant.token}:
+        yield Fault(own[0].position, f"the command wants token {given}; the allocation has {grant.token}")
+    wanted = list(_wanted(command, grant, books, moment))
+    if [(kind, pool) for kind, pool, _ in wanted] != [(type(r.event), getattr(r.event, "pool", None)) for r in own]:
+        asked = ", ".join(f"{kind.__name__} in {pool!r}" for kind, pool, _ in wanted) or "no event of its own"
+        yield Fault((own or records)[0].position, f"the command {command.verb!r} leads to {asked}, not to its events")
+        return
+    for recorded, (_, _, fields) in zip(own, wanted, strict=True):
+        yield from _differences(recorded, fields, recorded.event)
+
+
+def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: Grant | None, books: Books) -> datetime:
+    """Compute the one time that the command was decided at: its own, or the latest of its pools' times."""
+    names = {pool for recorded in own if (pool := getattr(recorded.event, "pool", None))}
+    if isinstance(command, AllocationCommand) and grant is not None:
+        names |= set(grant.pools)
+    elif isinstance(command, Expire) and command.pool:
+        names.add(command.pool)
+    times = [books.pools[name].time for name in names if name in books.pools]
+    return max([command.at or first.recorded_at, *times])
+
+
+def _wanted(
+    command: Command, grant: Grant | None, books: Books, moment: datetime
+) -> Iterator[tuple[type[Event], str, Fields]]:
+    """Tell what events a command that is not refused leads to: their types, pools, and fields."""
+    held = grant.pools if grant else ()
+    match command:
+        case OpenPool():
+            fields = {"resource_type": command.resource_type, "unit": command.unit, "limits": command.limits}
+            yield PoolOpened, command.pool, fields
+        case ChangeLimits():
+            yield LimitsChanged, command.pool, {"limits": command.limits}
+        case ClosePool():
+            yield PoolClosed, command.pool, {"reason": command.reason}
+        case Allocate() | Reserve():
+            yield from _granted(command, books, moment)
+        case Confirm() | Renew():
+            kind = Confirmed if isinstance(command, Confirm) else Renewed
+            fields = {"allocation_id": command.allocation_id, "deadline": _deadline(command.ttl, held, books, moment)}
+            yield from ((kind, pool, fields) for pool in held)
+        case Release() | Void():
+            ending = Released if isinstance(command, Release) else Voided
+            fields = {"allocation_id": command.allocation_id, "reason": command.reason}
+            yield from ((ending, pool, fields) for pool in held)
+        case Transfer():
+            fields = {"allocation_id": command.allocation_id, "owner": command.to}
+            yield from ((Transferred, pool, fields) for pool in held)
+        case Resize():
+            for pool in sorted(command.quantities):
+                yield Resized, pool, {"allocation_id": command.allocation_id, "quantity": command.quantities[pool]}
+
+
+def _granted(command: Allocate | Reserve, books: Books, moment: datetime) -> Iterator[tuple[type[Event], str, Fields]]:
+    pools = tuple(sorted(command.quantities))
+    fields: Fields = {"owner": command.owner, "tags": command.tags, "pools": pools}
+    fields["deadline"] = _deadline(command.ttl, pools, books, moment)
+    if command.allocation_id is not None:
+        fields["allocation_id"] = command.allocation_id
+    for pool in pools:
+        kind = Allocated if isinstance(command, Allocate) else Reserved
+        yield kind, pool, {**fields, "quantity": command.quantities[pool]}
+
+
+def _deadline(ttl: timedelta | None, pools: Iterable[str], books: Books, moment: datetime) -> datetime | None:
+    defaults = (books.pools[name].limits.default_ttl for name in pools if name in books.pools)
+    chosen = ttl or min((default for default in defaults if default), default=None)
+    if chosen is None:
+        return None
+    try:
+        return moment + chosen
+    except OverflowError:  # a forged time, near the calendar's end
+        return datetime.max.replace(tzinfo=UTC)

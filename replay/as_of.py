@@ -1,0 +1,48 @@
+"""What was held, by whom, as of any moment: the log read again up to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bursar.domain.allocation import Allocation, fold
+from bursar.domain.errors import Malformed
+from bursar.domain.values import instant_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from bursar.domain.ports import EventLog
+    from bursar.domain.records import StoredRow
+
+PAGE_ROWS: Final = 5000
+"""About how many rows are read at a time."""
+
+
+def allocations_as_of(log: EventLog, moment: datetime) -> Iterator[Allocation]:
+    """Describe every allocation granted by a moment in its state then, oldest grant first.
+
+    What had occurred by the moment counts, wherever it stands in the log; a hold whose deadline had passed is
+    expired, noticed or not. Raises `Malformed` for a moment without its offset from UTC.
+    """
+    if moment.tzinfo is None:
+        raise Malformed("moment", moment, "expected a time with its offset from UTC")
+    return _allocations(log, moment)
+
+
+def _allocations(log: EventLog, moment: datetime) -> Iterator[Allocation]:
+    last = instant_text(moment)
+    found: dict[str, Allocation | None] = {}
+    for row in _rows(log):
+        if row.allocation_id is not None and row.type != "ValidationFailed" and row.occurred_at <= last:
+            found[row.allocation_id] = fold([log.decode(row)], found.get(row.allocation_id))
+    for allocation in found.values():
+        if allocation is not None:
+            yield allocation.lapsed_at(moment)
+
+
+def _rows(log: EventLog) -> Iterator[StoredRow]:
+    position = 0
+    while page := log.rows(position, PAGE_ROWS):
+        yield from page
+        position = page[-1].position

@@ -1,0 +1,268 @@
+"""The books: every pool and every allocation, kept from the events alone, in ways as plain as can be.
+
+They share no code with the pools that decide, so that a fault there does not excuse itself here. An event that
+contradicts the books is a finding; then the books follow the event where they can, so that one fault is one finding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bursar.domain.events import (
+    Allocated,
+    AllocationEvent,
+    Confirmed,
+    Ending,
+    Event,
+    Expired,
+    LimitsChanged,
+    Opening,
+    PoolClosed,
+    PoolOpened,
+    Released,
+    Renewed,
+    Reserved,
+    Resized,
+    Transferred,
+    ValidationFailed,
+    Voided,
+)
+from bursar.domain.values import Token, instant_text
+from bursar.replay.contradictions import Contradictions
+from bursar.replay.findings import Check
+from bursar.replay.idset import IdSet
+from bursar.replay.pool_book import Grant, Part, PoolBook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from bursar.domain.records import Recorded
+    from bursar.replay.findings import Findings
+
+
+class Books:
+    """What is held, by whom, as the events say; memory grows with what is held, and a little with what has ended."""
+
+    def __init__(self, findings: Findings, epoch: int) -> None:
+        self._doubts = Contradictions(findings)
+        self._epoch_max = epoch
+        self._epoch = 1
+        self.pools: dict[str, PoolBook] = {}
+        self.open: dict[str, Grant] = {}
+        """Every open allocation by id."""
+        self._ended = IdSet()
+        """Ids of the allocations that have ended."""
+        self._unknown: set[str] = set()
+        """Names of pools that were never opened and yet events are about."""
+        self._happened: dict[tuple[str, type[Event]], list[Recorded]] = {}
+        """The events of this command about allocations, by allocation id and type."""
+        self._touched: dict[str, PoolBook] = {}
+        """The pools that the events of this command are about."""
+
+    def lose(self, allocation_id: str | None) -> None:
+        """Take note that an event about an allocation cannot be read."""
+        if allocation_id is not None:
+            self._doubts.excused.add(allocation_id)
+
+    def enter(self, records: Sequence[Recorded], *, whole: bool) -> Iterable[PoolBook]:
+        """Enter one command's events; the pools that they are about. ``whole`` is false where some are lost."""
+        self._happened, self._touched = {}, {}
+        for recorded in records:
+            if not isinstance(recorded.event, ValidationFailed):
+                self._enter_one(recorded)
+        for (allocation_id, kind), happened in self._happened.items():
+            self._settle(allocation_id, kind, happened, whole=whole)
+        for pool in self._touched.values():
+            outlived = list(pool.outlived())
+            if outlived:
+                self._doubts.outlived(records[-1], pool, *outlived[0], more=len(outlived) - 1)
+        return self._touched.values()
+
+    def _enter_one(self, recorded: Recorded) -> None:
+        event: Any = recorded.event
+        pool = self.pools.get(event.pool)
+        if isinstance(event, PoolOpened):
+            if pool is not None:
+                self._doubts.add(recorded, Check.POOLS, f"pool {event.pool!r} is opened a second time")
+            pool = self.pools[event.pool] = PoolBook(event, event.limits, recorded.occurred_at)
+        elif pool is None:
+            self._never_opened(event, recorded)
+            return
+        self._touched[event.pool] = pool
+        pool.version = recorded.version
+        if recorded.occurred_at < pool.time:
+            message = f"the time of pool {event.pool!r} goes back from {instant_text(pool.time)}"
+            self._doubts.add(recorded, Check.TIME, message)
+        pool.time = recorded.occurred_at
+        if isinstance(event, AllocationEvent):
+            self._happened.setdefault((event.allocation_id, type(event)), []).append(recorded)
+        _ENTRIES[type(event)](self, event, pool, recorded)
+
+    # Pools
+
+    def _never_opened(self, event: Any, recorded: Recorded) -> None:  # noqa: ANN401 - any event of a pool
+        if event.pool not in self._unknown:
+            self._unknown.add(event.pool)
+            message = f"{type(event).__name__} in pool {event.pool!r}, which was never opened"
+            self._doubts.add(recorded, Check.POOLS, message)
+        self.lose(event.subject)
+
+    def _opened(self, _event: PoolOpened, _pool: PoolBook, _recorded: Recorded) -> None:
+        """Do nothing more: the book was begun with it."""
+
+    def _limits_changed(self, event: LimitsChanged, pool: PoolBook, recorded: Recorded) -> None:
+        self._must_not_be_closed(pool, recorded)
+        if event.previous != pool.limits:
+            self._doubts.add(recorded, Check.POOLS, f"the previous limits are not those that pool {event.pool!r} had")
+        pool.limits = event.limits
+
+    def _closed(self, _event: PoolClosed, pool: PoolBook, recorded: Recorded) -> None:
+        self._must_not_be_closed(pool, recorded)
+        pool.closed = True
+
+    def _must_not_be_closed(self, pool: PoolBook, recorded: Recorded) -> None:
+        if pool.closed:
+            message = f"{type(recorded.event).__name__} in pool {pool.opened.pool!r}, which was closed"
+            self._doubts.add(recorded, Check.POOLS, message, recorded.event.subject)
+
+    # Allocations
+
+    def _granted(self, event: Opening, pool: PoolBook, recorded: Recorded) -> None:
+        grant = self._grant(event, recorded)
+        if event.allocation_id in pool.parts:
+            pool.end(event.allocation_id)
+        part = Part(grant, event.quantity, event.owner, event.deadline, isinstance(event, Reserved))
+        pool.put(event.allocation_id, part)
+        self._must_not_be_closed(pool, recorded)
+        self._doubts.breached(recorded, pool.breaches(event.owner, event.quantity))
+        self._doubts.breached(recorded, pool.breaches_of_count())
+        self._doubts.breached(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
+
+    def _grant(self, event: Opening, recorded: Recorded) -> Grant:
+        """Begin the books of an allocation, or find them begun by this command."""
+        allocation_id = event.allocation_id
+        begun = sum(len(self._happened.get((allocation_id, kind), ())) for kind in (Allocated, Reserved)) > 1
+        if begun:
+            grant = self.open[allocation_id]
+            self._doubts.agree(recorded, "epoch", event.epoch, grant.token.epoch)
+            return grant
+        if allocation_id in self.open or allocation_id in self._ended:
+            self._doubts.add(recorded, Check.ALLOCATIONS, f"allocation {allocation_id!r} is granted a second time")
+        if not self._epoch <= event.epoch <= self._epoch_max:
+            message = f"epoch {event.epoch} follows {self._epoch}; the ledger is in epoch {self._epoch_max}"
+            self._doubts.add(recorded, Check.ENVELOPE, message)
+        self._epoch = min(max(self._epoch, event.epoch), self._epoch_max)
+        grant = Grant(event.pools, Token(event.epoch, recorded.position), event.tags, recorded.occurred_at)
+        self.open[allocation_id] = grant
+        return grant
+
+    def _ending(self, event: Ending, pool: PoolBook, recorded: Recorded) -> None:
+        part = self._part(event, pool, recorded)
+        if part is None:
+            return
+        self._doubts.agree(recorded, "quantity", event.quantity, part.quantity)
+        self._doubts.agree(recorded, "owner", event.owner, part.owner)
+        self._doubts.agree(recorded, "reserved", event.reserved, part.reserved)
+        if isinstance(event, Expired):
+            self._doubts.agree(recorded, "deadline", event.deadline, part.deadline)
+        else:
+            self._doubts.must_be_reserved(recorded, part, wanted=isinstance(event, Voided))
+        pool.end(event.allocation_id)
+
+    def _confirmed(self, event: Confirmed, pool: PoolBook, recorded: Recorded) -> None:
+        part = self._part(event, pool, recorded)
+        if part is not None:
+            self._doubts.agree(recorded, "quantity", event.quantity, part.quantity)
+            self._doubts.agree(recorded, "owner", event.owner, part.owner)
+            self._doubts.must_be_reserved(recorded, part, wanted=True)
+            part.reserved = False
+            pool.due(event.allocation_id, event.deadline)
+            self._doubts.breached(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
+
+    def _renewed(self, event: Renewed, pool: PoolBook, recorded: Recorded) -> None:
+        part = self._part(event, pool, recorded)
+        if part is not None:
+            self._doubts.agree(recorded, "quantity", event.quantity, part.quantity)
+            self._doubts.agree(recorded, "owner", event.owner, part.owner)
+            self._doubts.agree(recorded, "previous_deadline", event.previous_deadline, part.deadline)
+            self._must_not_be_closed(pool, recorded)
+            pool.due(event.allocation_id, event.deadline)
+            self._doubts.breached(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
+
+    def _resized(self, event: Resized, pool: PoolBook, recorded: Recorded) -> None:
+        part = self._part(event, pool, recorded)
+        if part is not None:
+            self._doubts.agree(recorded, "previous_quantity", event.previous_quantity, part.quantity)
+            self._doubts.agree(recorded, "owner", event.owner, part.owner)
+            before, part.quantity = part.quantity, event.quantity
+            pool.move(part.owner, event.quantity - before)
+            if event.quantity > before:
+                self._must_not_be_closed(pool, recorded)
+                self._doubts.breached(recorded, pool.breaches(part.owner, event.quantity))
+
+    def _transferred(self, event: Transferred, pool: PoolBook, recorded: Recorded) -> None:
+        part = self._part(event, pool, recorded)
+        if part is not None:
+            self._doubts.agree(recorded, "quantity", event.quantity, part.quantity)
+            self._doubts.agree(recorded, "previous_owner", event.previous_owner, part.owner)
+            before, part.owner = part.owner, event.owner
+            pool.move(before, -part.quantity)
+            pool.move(part.owner, part.quantity)
+            if part.owner != before:
+                self._doubts.breached(recorded, pool.breaches_of_owner(part.owner))
+
+    def _settle(self, allocation_id: str, kind: type[Event], happened: Sequence[Recorded], *, whole: bool) -> None:
+        """See to it that what happened to an allocation happened in all its pools; end it where it ended."""
+        grant = self.open.get(allocation_id)
+        if grant is None:
+            return
+        pools = tuple(recorded.event.pool for recorded in happened)  # type: ignore[attr-defined]  # of allocations
+        if pools != grant.pools and kind is not Resized:
+            where = f"{_listed(pools)}; it was granted {_listed(grant.pools)}"
+            message = f"{kind.__name__} of allocation {allocation_id!r} in {where}"
+            if whole:
+                self._doubts.add(happened[0], Check.ALLOCATIONS, message, allocation_id)
+            self.lose(allocation_id)
+        if issubclass(kind, Ending):
+            for name in grant.pools:
+                if name in self.pools and allocation_id in self.pools[name].parts:
+                    self.pools[name].end(allocation_id)
+            del self.open[allocation_id]
+            self._ended.add(allocation_id)
+
+    # What is found
+
+    def _part(self, event: AllocationEvent, pool: PoolBook, recorded: Recorded) -> Part | None:
+        allocation_id = event.allocation_id
+        part = pool.parts.get(allocation_id)
+        if part is None:
+            check = Check.CONSERVATION
+            state = "was never granted"
+            if allocation_id in self.open:
+                state = f"holds nothing of pool {event.pool!r}"
+            elif allocation_id in self._ended:
+                check, state = Check.ALLOCATIONS, "has ended before"
+            message = f"{type(event).__name__} of allocation {allocation_id!r}, which {state}"
+            self._doubts.add(recorded, check, message, allocation_id)
+        return part
+
+
+_ENTRIES: Mapping[type[Event], Callable[[Books, Any, PoolBook, Recorded], None]] = {
+    PoolOpened: Books._opened,  # noqa: SLF001 - its own table, as all below
+    LimitsChanged: Books._limits_changed,  # noqa: SLF001
+    PoolClosed: Books._closed,  # noqa: SLF001
+    Allocated: Books._granted,  # noqa: SLF001
+    Reserved: Books._granted,  # noqa: SLF001
+    Confirmed: Books._confirmed,  # noqa: SLF001
+    Renewed: Books._renewed,  # noqa: SLF001
+    Resized: Books._resized,  # noqa: SLF001
+    Transferred: Books._transferred,  # noqa: SLF001
+    Released: Books._ending,  # noqa: SLF001
+    Voided: Books._ending,  # noqa: SLF001
+    Expired: Books._ending,  # noqa: SLF001
+}
+"""How each type of event is entered."""
+
+
+def _listed(pools: Sequence[str]) -> str:
+    return ", ".join(map(repr, pools))

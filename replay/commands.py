@@ -1,0 +1,130 @@
+"""Whether commands are whole in the log: their rows one after another, all of them, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bursar.domain.events import Expired
+from bursar.replay.findings import Check
+from bursar.replay.idset import IdSet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bursar.domain.records import Recorded, StoredRow
+    from bursar.replay.findings import Findings
+
+
+@dataclass(slots=True)
+class Group:
+    """The rows of one command."""
+
+    command_id: str
+    ordinals: int
+    rows: int = 0
+    """How many of them were met."""
+    records: list[Recorded] = field(default_factory=list)
+    """Those that could be read."""
+    whole: bool = True
+    """False where rows are lost or out of place."""
+    position: int = 0
+    """Position of its last row."""
+
+
+class Commands:
+    """Puts rows together to commands."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._ids = IdSet()
+        self._group: Group | None = None
+        self._lost = False
+        """True if the row before is lost: what begins now need not begin with its first row."""
+
+    def add(self, row: StoredRow, recorded: Recorded | None) -> list[Group]:
+        """Add a row whose columns are sound, its event if it can be read; the commands that have ended."""
+        ended = []
+        group = self._group
+        if group is not None and (row.command_id != group.command_id or row.ordinal != group.rows):
+            ended.append(self._broken_off(group, row))
+            group = None
+        if group is None:
+            group = self._group = self._begun(row)
+        elif row.ordinals != group.ordinals:
+            message = f"the command has {row.ordinals} rows by this row, {group.ordinals} by the row before"
+            self._findings.add(row.position, Check.COMMANDS, message)
+            group.whole, group.ordinals = False, row.ordinals
+        group.rows, group.position = row.ordinal + 1, row.position
+        if recorded is None:
+            group.whole = False
+        else:
+            group.records.append(recorded)
+        if group.rows == group.ordinals:
+            ended.append(group)
+            self._group = None
+        return ended
+
+    def lose(self) -> list[Group]:
+        """Take note that rows are missing, or one cannot be read; the command that they break off."""
+        group, self._group = self._group, None
+        self._lost = True
+        if group is None:
+            return []
+        group.whole = False
+        return [group]
+
+    def end(self) -> list[Group]:
+        """Take note of the log's end; the command that it breaks off."""
+        group = self._group
+        if group is not None:
+            message = f"the log ends after {group.rows} of the {group.ordinals} rows of command {group.command_id!r}"
+            self._findings.add(group.position, Check.COMMANDS, message)
+        return self.lose()
+
+    def _broken_off(self, group: Group, row: StoredRow) -> Group:
+        message = (
+            f"ordinal {row.ordinal} of command {row.command_id!r} stands "
+            f"where ordinal {group.rows} of command {group.command_id!r} belongs"
+        )
+        self._findings.add(row.position, Check.COMMANDS, message)
+        self._lost = True
+        group.whole = False
+        return group
+
+    def _begun(self, row: StoredRow) -> Group:
+        group = Group(row.command_id, row.ordinals)
+        lost, self._lost = self._lost, False
+        if row.ordinal != 0:
+            group.whole = False
+            if not lost:
+                message = f"command {row.command_id!r} begins with ordinal {row.ordinal}"
+                self._findings.add(row.position, Check.COMMANDS, message)
+        elif not self._ids.add(row.command_id):
+            message = f"command id {row.command_id!r} was decided before"
+            self._findings.add(row.position, Check.COMMANDS, message)
+        return group
+
+
+def carrier(records: Sequence[Recorded], findings: Findings) -> Recorded | None:
+    """Find the one event that carries the whole command's text, where it belongs; what all share is checked too."""
+    first = records[0]
+    place = next((r for r in records if not isinstance(r.event, Expired)), first)
+    for recorded in records:
+        for name in _SHARED:
+            if getattr(recorded, name) != getattr(first, name):
+                message = (
+                    f"{name} is {getattr(recorded, name)!s}, in the first row of the command {getattr(first, name)!s}"
+                )
+                findings.add(recorded.position, Check.COMMANDS, message)
+        if recorded is not place and recorded.command is not None:
+            message = f"the command's text belongs to position {place.position}, and to no other"
+            findings.add(recorded.position, Check.COMMANDS, message)
+    if place.command is None:
+        findings.add(place.position, Check.COMMANDS, "the command's text is missing from the first of its own events")
+        return None
+    return place
+
+
+_SHARED = ("recorded_at", "actor", "correlation_id", "causation_id")
+"""What every row of a command has in common."""

@@ -1,0 +1,70 @@
+"""What contradicts the books, in words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from bursar.domain.values import instant_text
+from bursar.replay.findings import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bursar.domain.records import Recorded
+    from bursar.replay.findings import Findings
+    from bursar.replay.pool_book import Part, PoolBook
+
+
+class Contradictions:
+    """Writes findings about events that contradict the books."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self.excused: set[str] = set()
+        """Ids of allocations that events are lost of: what is said of them is not held against them."""
+
+    def agree(self, recorded: Recorded, field: str, said: object, known: object) -> None:
+        """Compare what an event says of an allocation with what the events before it say."""
+        if said != known:
+            event: Any = recorded.event
+            message = (
+                f"{type(event).__name__} of allocation {event.allocation_id!r} in pool {event.pool!r}: "
+                f"{field} is {_shown(said)}, by the events before it {_shown(known)}"
+            )
+            self.add(recorded, Check.CONSERVATION, message, event.allocation_id)
+
+    def must_be_reserved(self, recorded: Recorded, part: Part, *, wanted: bool) -> None:
+        """Compare what an event needs an allocation to be with what it is."""
+        if part.reserved != wanted:
+            event: Any = recorded.event
+            state = "a reservation" if part.reserved else "not a reservation"
+            message = f"{type(event).__name__} of allocation {event.allocation_id!r}, which is {state}"
+            self.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
+
+    def breached(self, recorded: Recorded, breaches: Iterable[str]) -> None:
+        """Take note of limits passed."""
+        for breach in breaches:
+            event: Any = recorded.event
+            message = f"{type(event).__name__} of allocation {event.allocation_id!r} in pool {event.pool!r}: {breach}"
+            self.add(recorded, Check.LIMITS, message)
+
+    def outlived(
+        self, recorded: Recorded, pool: PoolBook, allocation_id: str, deadline: datetime, *, more: int
+    ) -> None:
+        """Take note of a hold that should have expired."""
+        others = f" (and {more} more like it)" if more else ""
+        message = (
+            f"allocation {allocation_id!r} is still held after its deadline, {instant_text(deadline)}, "
+            f"by the time of pool {pool.opened.pool!r}, {instant_text(pool.time)}{others}"
+        )
+        self.add(recorded, Check.TIME, message, allocation_id)
+
+    def add(self, recorded: Recorded, check: Check, message: str, allocation_id: str | None = None) -> None:
+        """Note a finding, unless it is about an allocation that events are lost of."""
+        if allocation_id not in self.excused:
+            self._findings.add(recorded.position, check, message)
+
+
+def _shown(value: object) -> str:
+    return instant_text(value) if isinstance(value, datetime) else repr(value)

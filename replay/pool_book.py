@@ -1,0 +1,134 @@
+"""The books of one pool: what each allocation holds of it, and the sums, kept apart from the domain's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from bursar.domain.events import PoolOpened
+    from bursar.domain.limits import Limits
+    from bursar.domain.values import Token
+
+_STALE_MIN: Final = 64
+"""Below this many entries deadlines are never swept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an allocation was granted with."""
+
+    pools: tuple[str, ...]
+    token: Token
+    tags: Mapping[str, str]
+    opened_at: datetime
+
+
+@dataclass(slots=True)
+class Part:
+    """What an allocation holds of one pool."""
+
+    grant: Grant
+    quantity: int
+    owner: str
+    deadline: datetime | None
+    reserved: bool
+
+
+@dataclass(slots=True)
+class PoolBook:
+    """The books of one pool."""
+
+    opened: PoolOpened
+    limits: Limits
+    time: datetime
+    version: int = 0
+    closed: bool = False
+    used: int = 0
+    parts: dict[str, Part] = field(default_factory=dict)
+    """By allocation id."""
+    by_owner: dict[str, int] = field(default_factory=dict)
+    deadlines: list[tuple[datetime, str]] = field(default_factory=list)
+    """Heap; entries of parts that were renewed or ended stay until they surface or are swept."""
+    beyond: set[str] = field(default_factory=set)
+    """Limits (or owners) that were found passed, until a grant fits again: one passing is one finding."""
+
+    def put(self, allocation_id: str, part: Part) -> None:
+        """Enter what an allocation was granted."""
+        self.parts[allocation_id] = part
+        self.move(part.owner, part.quantity)
+        self.due(allocation_id, part.deadline)
+
+    def move(self, owner: str, quantity: int) -> None:
+        """Enter so much more, or less, for an owner."""
+        self.used += quantity
+        left = self.by_owner.get(owner, 0) + quantity
+        if left:
+            self.by_owner[owner] = left
+        else:
+            self.by_owner.pop(owner, None)
+
+    def due(self, allocation_id: str, deadline: datetime | None) -> None:
+        """Enter an allocation's deadline."""
+        self.parts[allocation_id].deadline = deadline
+        if deadline is not None:
+            heappush(self.deadlines, (deadline, allocation_id))
+        if len(self.deadlines) > _STALE_MIN + 2 * len(self.parts):
+            self.deadlines = [(part.deadline, key) for key, part in self.parts.items() if part.deadline is not None]
+            heapify(self.deadlines)
+
+    def end(self, allocation_id: str) -> None:
+        """Strike an allocation out."""
+        part = self.parts.pop(allocation_id)
+        self.move(part.owner, -part.quantity)
+
+    def outlived(self) -> Iterator[tuple[str, datetime]]:
+        """Name, once each, the allocations that are held past their deadline by the pool's own time."""
+        while self.deadlines and self.deadlines[0][0] <= self.time:
+            deadline, allocation_id = heappop(self.deadlines)
+            part = self.parts.get(allocation_id)
+            if part is not None and part.deadline == deadline:
+                yield allocation_id, deadline
+
+    def breaches(self, owner: str, quantity: int) -> Iterator[str]:
+        """Tell, in words, of every limit that a hold of this quantity, entered already, passes."""
+        limits = self.limits
+        if limits.min_size is not None and self._passes("min_size", -quantity, -limits.min_size):
+            yield f"{quantity} is below min_size, {limits.min_size}"
+        if limits.max_size is not None and self._passes("max_size", quantity, limits.max_size):
+            yield f"{quantity} is above max_size, {limits.max_size}"
+        if limits.step is not None and self._passes("step", quantity % limits.step, 0):
+            yield f"{quantity} is not a multiple of step, {limits.step}"
+        if self._passes("capacity", self.used, limits.capacity):
+            yield f"{self.used} are held then, above the capacity, {limits.capacity}"
+        yield from self.breaches_of_owner(owner)
+
+    def breaches_of_owner(self, owner: str) -> Iterator[str]:
+        """Tell of an owner that holds more than one may."""
+        limit, held = self.limits.per_owner, self.by_owner.get(owner, 0)
+        if limit is not None and self._passes(f"owner {owner}", held, limit):
+            yield f"owner {owner!r} holds {held} then, above per_owner, {limit}"
+
+    def breaches_of_count(self) -> Iterator[str]:
+        """Tell of more allocations than there may be."""
+        limit, held = self.limits.max_allocations, len(self.parts)
+        if limit is not None and self._passes("count", held, limit):
+            yield f"{held} allocations are held then, above max_allocations, {limit}"
+
+    def breaches_of_ttl(self, moment: datetime, deadline: datetime | None) -> Iterator[str]:
+        """Tell of a deadline further away than it may be."""
+        limit = self.limits.max_ttl
+        if limit is not None and self._passes("max_ttl", int(deadline is None or deadline - moment > limit), 0):
+            yield f"the deadline is further away than max_ttl, {limit}"
+
+    def _passes(self, what: str, held: int, limit: int) -> bool:
+        if held <= limit:
+            self.beyond.discard(what)
+            return False
+        known = what in self.beyond
+        self.beyond.add(what)
+        return not known

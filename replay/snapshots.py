@@ -1,0 +1,92 @@
+"""Snapshots beside the books: each must say of its pool, at its version, what the books say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bursar.domain.errors import LogCorrupt
+from bursar.replay.findings import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from bursar.domain.pool import Hold, Pool
+    from bursar.replay.findings import Findings
+    from bursar.replay.pool_book import Part, PoolBook
+
+
+class Snapshots(Protocol):
+    """The snapshots that there are."""
+
+    def versions(self) -> Iterable[tuple[str, int]]:
+        """List every snapshot: its pool and its version."""
+        ...
+
+    def load(self, pool: str, version: int) -> Pool:
+        """Load one; raises `LogCorrupt` if it cannot be read."""
+        ...
+
+
+class SnapshotCheck:
+    """Compares each snapshot when the books come to its version."""
+
+    def __init__(self, snapshots: Snapshots | None, findings: Findings) -> None:
+        self._snapshots = snapshots
+        self._findings = findings
+        self._waiting = set(snapshots.versions()) if snapshots is not None else set()
+        self.compared = 0
+        """How many were compared."""
+
+    def meet(self, pool: PoolBook, position: int) -> None:
+        """Compare the snapshot of a pool as it is now in the books, if there is one."""
+        name = pool.opened.pool
+        if self._snapshots is None or (name, pool.version) not in self._waiting:
+            return
+        self._waiting.remove((name, pool.version))
+        self.compared += 1
+        try:
+            difference = next(_differences(self._snapshots.load(name, pool.version), pool), None)
+        except LogCorrupt as error:
+            difference = str(error)
+        if difference is not None:
+            message = f"the snapshot of pool {name!r} at version {pool.version}: {difference}"
+            self._findings.add(position, Check.SNAPSHOTS, message)
+
+    def end(self) -> None:
+        """Take note of snapshots that the log has no state for."""
+        for name, version in sorted(self._waiting):
+            message = f"the snapshot of pool {name!r} at version {version}: no command of the log ends there"
+            self._findings.add(None, Check.SNAPSHOTS, message)
+
+
+def _differences(snapshot: Pool, book: PoolBook) -> Iterator[str]:
+    wanted: dict[str, Any] = {
+        "name": book.opened.pool,
+        "resource_type": book.opened.resource_type,
+        "unit": book.opened.unit,
+        "opened_with": book.opened.limits,
+        "limits": book.limits,
+        "closed": book.closed,
+        "version": book.version,
+        "time": book.time,
+        "used": book.used,
+    }
+    for name, value in wanted.items():
+        if getattr(snapshot, name) != value:
+            yield f"{name} is {getattr(snapshot, name)!r}, the log says {value!r}"
+    for allocation_id in sorted(snapshot.holds.keys() ^ book.parts.keys()):
+        which = "is not held" if allocation_id in snapshot.holds else "is missing"
+        yield f"allocation {allocation_id!r} {which}"
+    for allocation_id, hold in snapshot.holds.items():
+        if allocation_id in book.parts and _facts(hold) != _facts_of(book.parts[allocation_id]):
+            yield f"allocation {allocation_id!r} is not held as the log says"
+
+
+def _facts(hold: Hold) -> tuple[object, ...]:
+    return (hold.quantity, hold.owner, hold.deadline, hold.reserved, hold.token, hold.pools, hold.tags, hold.opened_at)
+
+
+def _facts_of(part: Part) -> tuple[object, ...]:
+    grant = part.grant
+    held = (part.quantity, part.owner, part.deadline, part.reserved)
+    return (*held, grant.token, grant.pools, grant.tags, grant.opened_at)

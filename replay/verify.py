@@ -1,0 +1,151 @@
+"""Verification: every check there is, in one pass over the log.
+
+What it cannot find by itself is a log whose last commands were cut off, or whose whole chain was forged: for that
+something outside of the log must remember it, such as a checkpoint. A forged chain is still held to every other check.
+
+Memory grows with what is held and with the rows of the views that change; of everything that has ended, and of every
+command, 12 to 24 bytes are kept, to find an id that comes twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bursar.domain.errors import LogCorrupt
+from bursar.domain.events import Expired
+from bursar.domain.records import genesis
+from bursar.replay.agreement import disagreements
+from bursar.replay.books import Books
+from bursar.replay.chain import Chain, Versions
+from bursar.replay.commands import Commands, carrier
+from bursar.replay.findings import Check, Finding, Findings, Report, ViewChecked
+from bursar.replay.snapshots import SnapshotCheck
+from bursar.replay.stored import BEFORE_ALL, Columns, TrustedLog, pages
+from bursar.replay.views import ViewCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from bursar.domain.ports import EventLog
+    from bursar.domain.records import Recorded, StoredRow
+    from bursar.replay.commands import Group
+    from bursar.replay.snapshots import Snapshots
+    from bursar.replay.stored import StoredLog
+    from bursar.replay.views import CheckedView
+
+__all__ = ["Check", "Finding", "Report", "ViewChecked", "verify"]
+
+
+def verify(
+    log: EventLog,
+    *,
+    stored: StoredLog | None = None,
+    views: Sequence[CheckedView] = (),
+    snapshots: Snapshots | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Check every promise on the log as it stands now, on its views and its snapshots; writers may go on meanwhile.
+
+    ``stored`` reads the rows as they are (the log itself does where nobody else can have changed them);
+    ``progress`` is told rows read and rows in all. What is wrong is in the report. Raises `LogUnavailable`.
+    """
+    return _Pass(log, stored or TrustedLog(log), views, snapshots).run(progress)
+
+
+class _Pass:
+    """One pass over the log."""
+
+    def __init__(
+        self, log: EventLog, stored: StoredLog, views: Iterable[CheckedView], snapshots: Snapshots | None
+    ) -> None:
+        self._log = log
+        self._stored = stored
+        self._findings = Findings()
+        identity = stored.identity()
+        if identity is None:
+            self._findings.add(None, Check.LEDGER, "the ledger's own row is missing from the table ledger_meta")
+        ledger_id, epoch = identity or (log.ledger_id, log.epoch)
+        self._columns = Columns()
+        self._chain = Chain(self._findings, genesis(ledger_id))
+        self._versions = Versions(self._findings)
+        self._commands = Commands(self._findings)
+        self._books = Books(self._findings, epoch)
+        self._snapshots = SnapshotCheck(snapshots, self._findings)
+        self._views = [ViewCheck(view, self._findings) for view in views]
+        self._events = 0
+
+    def run(self, progress: Callable[[int, int], None] | None) -> Report:
+        """Read every row, then settle what is left."""
+        head = self._stored.head()
+        for page in pages(self._stored, BEFORE_ALL, head):
+            records = [recorded for row in page if (recorded := self._row(row)) is not None]
+            for view in self._views:
+                view.fold(records, page[-1].position)
+            self._events += len(page)
+            if progress is not None:
+                progress(self._events, max(head, self._events))
+        self._settle(self._commands.end())
+        self._snapshots.end()
+        views = tuple(view.settle(self._read_on, head) for view in self._views)
+        found = tuple(self._findings.in_order())
+        return Report(self._events, head, found, self._findings.more, views, self._snapshots.compared)
+
+    def _row(self, row: StoredRow) -> Recorded | None:
+        """Check one row; its event, if it can be read."""
+        if self._chain.follow(row):
+            self._settle(self._commands.lose())
+        fault = self._columns.fault(row)
+        if fault is not None:
+            self._findings.add(row.position, Check.COLUMNS, fault)
+            self._settle(self._commands.lose())
+            return None
+        recorded = self._decoded(row)
+        if recorded is None:
+            self._books.lose(row.allocation_id)
+            self._versions.follow(row.stream_id, row.version, row.position)
+        else:
+            self._check_envelope(row, recorded)
+            self._versions.follow(recorded.event.stream_id, row.version, row.position)
+        self._settle(self._commands.add(row, recorded))
+        return recorded
+
+    def _decoded(self, row: StoredRow) -> Recorded | None:
+        try:
+            return self._log.decode(row)
+        except LogCorrupt as error:
+            self._findings.add(row.position, Check.DECODING, str(error))
+            return None
+
+    def _check_envelope(self, row: StoredRow, recorded: Recorded) -> None:
+        event = recorded.event
+        wanted: dict[str, Any] = {"stream_id": event.stream_id, "allocation_id": event.subject}
+        for column, value in wanted.items():
+            if getattr(row, column) != value:
+                message = f"column {column} is {getattr(row, column)!r}; the event is about {value!r}"
+                self._findings.add(row.position, Check.ENVELOPE, message)
+        if isinstance(event, Expired) and event.deadline != recorded.occurred_at:
+            message = f"occurred_at is {row.occurred_at}; an expiry occurs at its deadline"
+            self._findings.add(row.position, Check.ENVELOPE, message)
+
+    def _settle(self, groups: Iterable[Group]) -> None:
+        """Check commands whose last row has been read."""
+        for group in groups:
+            records = group.records
+            if group.whole:
+                carrying = carrier(records, self._findings)
+                if carrying is not None:
+                    for fault in disagreements(records, carrying, self._books):
+                        self._findings.add(fault.position, Check.COMMANDS, fault.message)
+            for pool in self._books.enter(records, whole=group.whole) if records else ():
+                self._snapshots.meet(pool, records[-1].position)
+
+    def _read_on(self, after: int, upto: int) -> Iterator[tuple[int, list[Recorded]]]:
+        """Read what was appended since, for views that have seen it; it is checked another time."""
+        for page in pages(self._stored, after, upto):
+            records = []
+            for row in page:
+                try:
+                    records.append(self._log.decode(row))
+                except (LogCorrupt, TypeError):
+                    continue
+            yield page[-1].position, records

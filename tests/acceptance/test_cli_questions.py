@@ -1,0 +1,265 @@
+"""What auditors and operators ask: allocations, histories, exports, verification, views, the schema."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from bursar import Ledger, Limits
+from bursar.domain.records import StoredRow, chain_hash, genesis
+from bursar.infrastructure import schema
+from bursar.infrastructure.database import Database
+from bursar.replay.findings import Check, Finding, Report, ViewChecked
+from support.cli import Bursar, call
+
+MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that is moved."""
+
+    now = MORNING
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        return self.now
+
+
+@pytest.fixture
+def bursar(database_url: str) -> Bursar:
+    """The command line on a ledger where each state of an allocation occurs."""
+    clock = Clock()
+    with Ledger.open(database_url, actor="tester", clock=clock) as ledger:
+        for pool in ("gpu", "cpu"):
+            ledger.open_pool(pool, resource_type=pool, limits=Limits(total=8))
+        ledger.allocate({"gpu": 1, "cpu": 2}, owner="ann", allocation_id="held", tags={"team": "a", "n": "1"})
+        ledger.allocate({"cpu": 1}, owner="ann", allocation_id="lapsed", ttl=timedelta(minutes=10))
+        ledger.reserve({"cpu": 1}, owner="bob", allocation_id="promised", ttl=timedelta(days=36500))
+        ledger.reserve({"cpu": 1}, owner="bob", allocation_id="given-up", ttl=timedelta(hours=9))
+        clock.now += timedelta(minutes=5)
+        ledger.void("given-up", reason="no device")
+        ledger.allocate({"gpu": 2}, owner="ann", allocation_id="done", tags={"team": "a"})
+        clock.now += timedelta(minutes=25)
+        ledger.release("done", reason="finished")
+    return Bursar(database_url)
+
+
+def ids(bursar: Bursar, *words: str) -> list[str]:
+    """List the ids of allocations."""
+    return [one["id"] for one in bursar.lines("allocations", *words)]
+
+
+def test_allocations_are_those_open_now(bursar: Bursar) -> None:
+    """What has ended, or lapsed without anybody noticing, is not among them."""
+    assert ids(bursar) == ["held", "promised"]
+    assert bursar("allocations").out.splitlines()[-1] == "2 allocations"
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--owner", "ann"], ["held"]),
+        (["--pool", "cpu"], ["held", "promised"]),
+        (["--tag", "team=a", "--tag", "n=1"], ["held"]),
+        (["--state", "reserved"], ["promised"]),
+        (["--state", "active"], ["held"]),
+        (["--state", "released"], ["done"]),
+        (["--state", "voided"], ["given-up"]),
+        (["--state", "expired"], ["lapsed"]),
+        (["--state", "all", "--owner", "ann"], ["held", "lapsed", "done"]),
+        (["--as-of", "2026-01-05T09:07:00Z"], ["held", "lapsed", "promised", "done"]),
+        (["--as-of", "2026-01-05T10:10:00+01:00"], ["held", "promised", "done"]),
+        (["--as-of", "2026-01-05T09:07:00Z", "--state", "reserved"], ["promised"]),
+        (["--as-of", "2026-01-05T08:00:00Z"], []),
+    ],
+)
+def test_allocations_are_chosen(bursar: Bursar, words: list[str], found: list[str]) -> None:
+    """By owner, pool, tags, state, as of any moment."""
+    assert ids(bursar, *words) == found
+
+
+def test_people_see_a_table_or_that_there_is_none(bursar: Bursar) -> None:
+    """A table names what is found; nothing found is said."""
+    assert "held" in bursar("allocations", "--state", "active").out
+    assert bursar("allocations", "--state", "active").out.splitlines()[-1] == "1 allocation"
+    assert bursar("allocations", "--owner", "nobody").out == "no such allocations\n"
+
+
+def test_show_tells_a_lapsed_hold_as_expired(bursar: Bursar) -> None:
+    """Past its deadline an allocation is over, noticed or not."""
+    shown = bursar.json("show", "lapsed")
+    assert (shown["state"], shown["ended_at"]) == ("expired", "2026-01-05T09:10:00.000000Z")
+    assert "expired" in bursar("show", "lapsed").out
+
+
+def test_show_describes_one_allocation(bursar: Bursar) -> None:
+    """Times are those of the log, the token is epoch:position."""
+    shown = bursar.json("show", "done")
+    assert shown == {
+        "id": "done",
+        "owner": "ann",
+        "state": "released",
+        "quantities": {"gpu": 2},
+        "deadline": None,
+        "token": "1:9",
+        "tags": {"team": "a"},
+        "opened_at": "2026-01-05T09:05:00.000000Z",
+        "ended_at": "2026-01-05T09:30:00.000000Z",
+        "reason": "finished",
+    }
+    assert "2026-01-05 09:30:00Z" in bursar("show", "done").out
+
+
+def test_history_lists_refusals_too(bursar: Bursar) -> None:
+    """Everything that happened to an allocation, in order, for people and for programs."""
+    bursar("release", "done", code=1)
+    events = bursar.lines("history", "done")
+    assert [event["type"] for event in events] == ["Allocated", "Released", "ValidationFailed"]
+    assert events[1]["data"]["reason"] == "finished"
+    said = bursar("history", "done").out
+    assert "2 for ann, finished" in said
+    assert "Refused" in said
+    assert "has ended: released" in said
+
+
+@pytest.mark.parametrize("command", ["show", "history"])
+def test_what_is_not_there_is_exit_code_1(bursar: Bursar, command: str) -> None:
+    """A reader that finds nothing says what it looked for."""
+    error = bursar.error(command, "nobody", code=1)
+    assert (error["type"], error["kind"], error["name"]) == ("NotFound", "allocation", "nobody")
+    assert bursar.error("pool", "limits", "none", code=1)["kind"] == "pool"
+
+
+# Export
+
+
+def test_an_export_proves_the_chain(bursar: Bursar) -> None:
+    """Whoever has the export can compute every hash anew."""
+    with Ledger.open(bursar.url, create=False) as ledger:
+        previous = genesis(ledger.log.ledger_id)
+    for line in bursar("export").out.splitlines():
+        columns = json.loads(line)
+        data = line[line.index('"data":') + len('"data":') : -1]
+        row = StoredRow(**{**columns, "data": data, "hash": bytes.fromhex(columns["hash"])})
+        assert json.loads(data) == columns["data"]
+        previous = chain_hash(previous, row)
+        assert previous == row.hash
+
+
+def test_a_part_is_exported(bursar: Bursar) -> None:
+    """`--from` and `--to` are both among what is exported; past the end there is nothing."""
+    assert [row["position"] for row in bursar("export", "--from", "2", "--to", "4").lines] == [2, 3, 4]
+    assert bursar("export", "--from", "1000").out == ""
+
+
+def test_an_export_to_a_file_is_whole(bursar: Bursar, tmp_path: Path) -> None:
+    """The file has what the output would have had, and nothing is left beside it."""
+    file = tmp_path / "out" / "events.jsonl"
+    file.parent.mkdir()
+    assert bursar("export", "--output", str(file)).out == f"10 events written to {file}\n"
+    assert file.read_text() == bursar("export").out
+    assert bursar.json("export", "--output", str(file), "--from", "10") == {"events": 1, "file": str(file)}
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_an_export_to_no_place_names_it(bursar: Bursar, tmp_path: Path) -> None:
+    """A file that cannot be written is wrong usage."""
+    error = bursar.error("export", "--output", str(tmp_path / "none" / "x"), code=2)
+    assert (error["parameter"], error["value"]) == ("--output", str(tmp_path / "none" / "x"))
+
+
+# Verification
+
+
+def test_a_ledger_as_it_was_written_is_verified(bursar: Bursar) -> None:
+    """Every promise holds: exit code 0, and how much was checked."""
+    assert bursar("verify").out.startswith("every promise holds: 10 events")
+    report = bursar.json("verify")
+    assert (report["ok"], report["events"], report["findings"]) == (True, 10, [])
+
+
+def test_a_broken_promise_is_exit_code_1(bursar: Bursar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each finding is named with its place."""
+    findings = (Finding(3, Check.CHAIN, "the hash is another"), Finding(None, Check.VIEWS, "a row is missing"))
+    report = Report(9, 9, findings, 5, (ViewChecked("current_allocations", 9, 0, 2),), 1)
+    monkeypatch.setattr("bursar.infrastructure.cli.operate.verify_ledger", lambda *_: report)
+    said = bursar("verify", code=1).out.splitlines()
+    assert said == [
+        "chain: position 3: the hash is another",
+        "views: a row is missing",
+        "and 5 more",
+        "7 broken promises: 9 events, current_allocations (2 rows) and 1 snapshots checked",
+    ]
+    assert bursar.json("verify", code=1)["ok"] is False
+
+
+# Views
+
+
+@pytest.mark.parametrize("words", [("projections",), ("projections", "status")])
+def test_views_tell_how_far_they_are(bursar: Bursar, words: tuple[str, ...]) -> None:
+    """A view's position, and how many events it has not seen."""
+    status = {view["name"]: view for view in bursar.json(*words)["views"]}
+    assert status["current_allocations"] == {
+        "name": "current_allocations", "generation": 1, "position": 0, "behind": 10,
+    }  # fmt: skip
+    assert "current_allocations" in bursar(*words).out
+
+
+def test_a_view_is_rebuilt(bursar: Bursar) -> None:
+    """The next generation is published, true up to the log's end."""
+    built = bursar.json("projections", "rebuild", "current_allocations")
+    assert built == {"name": "current_allocations", "generation": 2, "position": 10, "behind": 0}
+    assert "generation 3 is published" in bursar("projections", "rebuild", "current_allocations").out
+    assert bursar.error("projections", "rebuild", "nonsense", code=1)["kind"] == "view"
+
+
+# The schema
+
+
+def test_the_schema_is_made_by_upgrade(empty_postgres_url: str) -> None:
+    """An existing database without a ledger becomes one."""
+    bursar = Bursar(empty_postgres_url)
+    for words in (("current",), ("check",)):
+        assert bursar.error("db", *words, code=3)["type"] == "SchemaMismatch"
+    assert bursar("db", "upgrade").out == f"{schema.head_revision()} (up to date)\n"
+    assert bursar.json("db", "current") == {"revision": schema.head_revision(), "wanted": schema.head_revision()}
+
+
+def test_a_sound_schema_passes_the_check(bursar: Bursar) -> None:
+    """Nothing to say but that."""
+    assert bursar("db", "check").out == "the schema is as it should be\n"
+    assert bursar.json("db", "check") == {"ok": True, "problems": []}
+
+
+def test_a_schema_that_differs_fails_the_check(bursar: Bursar) -> None:
+    """A view that is gone and an index that is gone are both named."""
+    database = Database(bursar.url)
+    with database.changing() as connection:
+        connection.execute(text("DROP VIEW current_allocations"))
+        connection.execute(text("DROP INDEX ix_events_pool_opened"))
+    database.close()
+    problems = bursar.json("db", "check", code=1)["problems"]
+    assert problems[-1] == "the view current_allocations is missing"
+    assert "ix_events_pool_opened" in problems[0]
+    assert "the view current_allocations is missing" in bursar("db", "check", code=1).out
+
+
+def test_another_revision_fails_the_check(bursar: Bursar) -> None:
+    """The check says which it is and what brings it up to date."""
+    database = Database(bursar.url)
+    with database.changing() as connection:
+        connection.execute(text("UPDATE bursar_schema SET version_num = '0000'"))
+    database.close()
+    assert bursar.json("db", "check", code=1)["problems"] == [
+        f"the schema is at 0000; this version of Bursar wants {schema.head_revision()}: run `bursar db upgrade`"
+    ]
+    assert bursar("db", "current").out == f"0000; this version of Bursar wants {schema.head_revision()}\n"
+
+
+@pytest.mark.parametrize("command", ["upgrade", "current", "check"])
+def test_the_schema_of_no_database(empty_sqlite_url: str, command: str) -> None:
+    """The schema's commands make no file."""
+    assert call("db", command, "--database", empty_sqlite_url).ends(3).err.startswith("error: the")

@@ -1,0 +1,126 @@
+"""Logs to test on, past the ledger: raw connections, events made by hand, a clock that stands still."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from bursar import Limits, MemoryEventLog
+from bursar.domain.events import Allocated, Event, PoolOpened
+from bursar.domain.records import Recorded
+from bursar.infrastructure.database import Database
+from bursar.infrastructure.mapper import EventMapper
+from bursar.infrastructure.sql_log import SQLEventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Log = MemoryEventLog | SQLEventLog
+Row = tuple[Any, ...]
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that goes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = MOMENT
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        return self.now
+
+    def advance(self, **duration: float) -> datetime:
+        """Go on by so much, and tell the time then."""
+        self.now += timedelta(**duration)
+        return self.now
+
+
+def open_log(url: str) -> SQLEventLog:
+    """Open the log in a database, without a ledger."""
+    return SQLEventLog(Database(url), EventMapper())
+
+
+@contextmanager
+def raw_connection(url: str) -> Iterator[sqlite3.Connection | psycopg.Connection[Row]]:
+    """Connect to a database as any other program may, with the driver's own defaults; each statement commits."""
+    parsed = make_url(url)
+    connection: sqlite3.Connection | psycopg.Connection[Row]
+    if parsed.get_backend_name() == "sqlite":
+        connection = sqlite3.connect(parsed.database or "", isolation_level=None)
+    else:
+        address = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+        connection = psycopg.connect(address, autocommit=True)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def query(url: str, statement: str) -> list[Row]:
+    """Ask a database as any other program may."""
+    with raw_connection(url) as connection:
+        found = connection.execute(statement)
+        return [tuple(row) for row in found.fetchall()]
+
+
+def execute(url: str, *statements: str) -> None:
+    """Change a database as any other program may."""
+    with raw_connection(url) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def raw_rows(url: str) -> list[Row]:
+    """Read the log past all of our code."""
+    return query(url, "SELECT * FROM events ORDER BY position")
+
+
+def append(log: Log, records: Sequence[Recorded]) -> None:
+    """Append in a transaction of its own."""
+    with log.writing() as writer:
+        writer.append(records)
+
+
+def opened(position: int, *, pool: str = "gpu", total: int = 10) -> Recorded:
+    """Make an event that opens a pool, wherever it is to stand."""
+    event = PoolOpened(pool=pool, resource_type="thing", unit="unit", limits=Limits(total=total))
+    return _recorded(event, position, 1, f"open-{pool}")
+
+
+def granted(position: int, version: int, *, allocation_id: str, command_id: str, pool: str = "gpu") -> Recorded:
+    """Make an event that grants one unit, wherever it is to stand."""
+    event = Allocated(
+        pool=pool,
+        allocation_id=allocation_id,
+        owner="a",
+        quantity=1,
+        pools=(pool,),
+        epoch=1,
+        tags={},
+        deadline=None,
+    )
+    return _recorded(event, position, version, command_id)
+
+
+def _recorded(event: Event, position: int, version: int, command_id: str) -> Recorded:
+    return Recorded(
+        position=position,
+        version=version,
+        command_id=command_id,
+        ordinal=0,
+        ordinals=1,
+        occurred_at=MOMENT,
+        recorded_at=MOMENT,
+        actor=None,
+        correlation_id=None,
+        causation_id=None,
+        command="{}",
+        event=event,
+    )

@@ -1,0 +1,176 @@
+"""Real processes for the tests: started with ``spawn``, talked to over pipes, killed without mercy.
+
+What runs in a process is a function of this module: a test's own module cannot be imported there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from bursar import Allocate, Ledger, Refused
+from bursar.domain.commands import command_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+    from multiprocessing.synchronize import Barrier
+
+_context = multiprocessing.get_context("spawn")
+
+ANSWER_SECONDS_MAX = 120.0
+"""How long a test waits for a process before it fails."""
+
+_FAILED = "failed in its process:\n"
+
+
+class Peer:
+    """One process, from the test's side."""
+
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        self._process = process
+        self._connection = connection
+
+    def send(self, value: object) -> None:
+        """Give the process something to work on."""
+        self._connection.send(value)
+
+    def receive(self) -> Any:  # noqa: ANN401 - whatever the process sends
+        """Wait for what the process sends next; its own failure fails the test."""
+        assert self._connection.poll(ANSWER_SECONDS_MAX), "the process does not answer"
+        answer = self._connection.recv()
+        assert not (isinstance(answer, str) and answer.startswith(_FAILED)), answer
+        return answer
+
+    def ask(self, value: object) -> Any:  # noqa: ANN401 - whatever the process sends
+        """Send and receive."""
+        self.send(value)
+        return self.receive()
+
+    def has_sent(self, seconds: float = 0) -> bool:
+        """Wait so long at most for the process to send something."""
+        return self._connection.poll(seconds)
+
+    def kill(self) -> list[Any]:
+        """Kill the process as ``kill -9`` does; give what it had sent and nobody had received."""
+        self._process.kill()
+        self._process.join()
+        rest = []
+        with contextlib.suppress(EOFError, OSError):
+            while self._connection.poll():
+                rest.append(self._connection.recv())
+        return rest
+
+
+@contextlib.contextmanager
+def running(function: Callable[..., None], arguments: Sequence[tuple[object, ...]]) -> Iterator[list[Peer]]:
+    """Run a function of this module in processes, one for each tuple of arguments; they end with the block."""
+    pipes = [_context.Pipe() for _ in arguments]
+    processes = [
+        _context.Process(target=_run, args=(function, theirs, *some), daemon=True)
+        for (_, theirs), some in zip(pipes, arguments, strict=True)
+    ]
+    for process in processes:
+        process.start()
+    for _, theirs in pipes:
+        theirs.close()
+    try:
+        yield [Peer(process, ours) for process, (ours, _) in zip(processes, pipes, strict=True)]
+    finally:
+        for (ours, _), process in zip(pipes, processes, strict=True):
+            ours.close()  # a process that waits for us ends by itself
+            process.join(ANSWER_SECONDS_MAX)
+            process.kill()
+            process.join()
+            process.close()
+
+
+def barrier(parties: int) -> Barrier:
+    """Make a barrier that processes can wait at together."""
+    return _context.Barrier(parties, timeout=ANSWER_SECONDS_MAX)
+
+
+def _run(function: Callable[..., None], connection: Connection, *arguments: object) -> None:
+    try:
+        function(connection, *arguments)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the test has ended
+    except BaseException:  # noqa: BLE001 - sent to the test, which fails with it
+        connection.send(_FAILED + traceback.format_exc())
+
+
+def serve(connection: Connection, url: str) -> None:
+    """Execute commands given as the fields of a workload; answer what became of each."""
+    with Ledger.open(url, create=False) as ledger:
+        connection.send("ready")
+        while True:
+            connection.send(_answer(ledger, connection.recv()))
+
+
+def _answer(ledger: Ledger, fields: dict[str, Any]) -> dict[str, Any]:
+    outcome = ledger.submit(command_from(fields)).result()
+    return {
+        "position": outcome.position,
+        "repeated": outcome.repeated,
+        "code": outcome.refusal and outcome.refusal.code.value,
+        "free": outcome.refusal and outcome.refusal.data.get("free"),
+        "allocation_id": outcome.allocation and outcome.allocation.id,
+    }
+
+
+def open_together(connection: Connection, start: Barrier, url: str) -> None:
+    """Open a database at the same moment as others; answer whose ledger it is."""
+    start.wait()
+    with Ledger.open(url) as ledger:
+        connection.send(ledger.log.ledger_id)
+
+
+def race(connection: Connection, start: Barrier, url: str, pools: Sequence[str]) -> None:
+    """Take single units of each pool in turn until there is none; answer how many were had of each."""
+    with Ledger.open(url, create=False) as ledger:
+        taken = []
+        for pool in pools:
+            start.wait()
+            taken.append(_take_all(ledger, pool))
+        connection.send(taken)
+
+
+def _take_all(ledger: Ledger, pool: str) -> int:
+    taken = 0
+    with contextlib.suppress(Refused):
+        while True:
+            ledger.allocate({pool: 1}, owner="racer")
+            taken += 1
+    return taken
+
+
+def write_for_ever(connection: Connection, url: str, name: str, pools: Sequence[str], threads: int) -> None:
+    """Allocate from all the pools at once, from several threads; send each command id that was acknowledged."""
+    lock = threading.Lock()
+
+    def write(ledger: Ledger, thread: int) -> None:
+        number = 0
+        while True:
+            command_id = f"{name}-{thread}-{number}"
+            ledger.execute(Allocate(quantities=dict.fromkeys(pools, 1), owner=name, command_id=command_id))
+            with lock:
+                connection.send(command_id)
+            number += 1
+
+    ledger = Ledger.open(url, create=False)
+    for thread in range(threads):
+        threading.Thread(target=write, args=(ledger, thread), daemon=True).start()
+    connection.recv()  # never comes: the process is killed
+
+
+def catch_up_together(connection: Connection, start: Barrier, url: str) -> None:
+    """Bring the views up to date at the same moment as others."""
+    with Ledger.open(url, create=False) as ledger:
+        projector = ledger.projector()
+        start.wait()
+        projector.catch_up()
+        connection.send("done")

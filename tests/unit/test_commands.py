@@ -1,0 +1,253 @@
+"""The commands: checked when they are made, written in one way, named by what they name."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bursar import (
+    Allocate,
+    ChangeLimits,
+    ClosePool,
+    Command,
+    Confirm,
+    Expire,
+    Limits,
+    Malformed,
+    OpenPool,
+    Release,
+    Renew,
+    Reserve,
+    Resize,
+    Token,
+    Transfer,
+    Void,
+)
+from bursar.domain.commands import COMMANDS, command_from, content
+
+EXAMPLES: tuple[Command, ...] = (
+    OpenPool(pool="gpu", resource_type="accelerator", unit="device", limits=Limits(total=8, overcommit="1.5")),
+    ChangeLimits(pool="gpu", limits=Limits(total=4), expected=Limits(total=8)),
+    ClosePool(pool="gpu", reason="sold"),
+    Allocate(quantities={"gpu": 2, "cpu": 8}, owner="ann", ttl=timedelta(minutes=1), tags={"job": "42"}),
+    Reserve(allocation_id="a", quantities={"gpu": 2}, owner="ann"),
+    Confirm(allocation_id="a", ttl=30, token="1:2"),
+    Void(allocation_id="a", reason="too late"),
+    Renew(allocation_id="a", ttl=1.5),
+    Resize(allocation_id="a", quantities={"gpu": 3}, token=Token(1, 2)),
+    Transfer(allocation_id="a", to="bob"),
+    Release(allocation_id="a", at="2026-01-01T00:00:00Z", actor="me", correlation_id="c", causation_id="d"),
+    Expire(pool="gpu"),
+)
+BAD_NAMES = ("", " a", "a ", "a\0b", "a\nb", "\ud800", "x" * 256, 1, True, None)
+BAD_QUANTITIES = (True, 1.0, "1", 0, -1, 2**63, None)
+FIELDS: dict[str, dict[str, Any]] = {
+    "open_pool": {"pool": "gpu", "resource_type": "accelerator", "limits": {"total": 8}},
+    "change_limits": {"pool": "gpu", "limits": {"total": 8}},
+    "close_pool": {"pool": "gpu"},
+    "allocate": {"quantities": {"gpu": 1}, "owner": "ann"},
+    "reserve": {"quantities": {"gpu": 1}, "owner": "ann"},
+    "confirm": {"allocation_id": "a"},
+    "void": {"allocation_id": "a"},
+    "renew": {"allocation_id": "a"},
+    "resize": {"allocation_id": "a", "quantities": {"gpu": 1}},
+    "transfer": {"allocation_id": "a", "to": "bob"},
+    "release": {"allocation_id": "a"},
+    "expire": {},
+}
+"""The least that each command needs, by verb."""
+NAMES = ("pool", "resource_type", "owner", "allocation_id", "to")
+
+
+def make(verb: str, **fields: object) -> Command:
+    """Make a command from its least fields and others."""
+    return command_from({"command": verb, **FIELDS[verb], **fields})
+
+
+def malformed(verb: str, **fields: object) -> Malformed:
+    """Give the error that making a command raises."""
+    with pytest.raises(Malformed) as info:
+        make(verb, **fields)
+    return info.value
+
+
+def test_every_command_has_its_verb_in_the_workload_format() -> None:
+    """The verbs are a contract with everybody's workload files."""
+    assert list(COMMANDS) == [
+        "open_pool", "change_limits", "close_pool", "allocate", "reserve", "confirm", "void", "renew", "resize",
+        "transfer", "release", "expire",
+    ]  # fmt: skip
+    assert set(COMMANDS) == set(FIELDS) == {command.verb for command in EXAMPLES}
+
+
+@pytest.mark.parametrize("command", EXAMPLES, ids=lambda command: command.verb)
+def test_a_command_is_read_as_it_was_written(command: Command) -> None:
+    """The canonical JSON of a command, read back, is the command."""
+    text = command.canonical()
+    assert command_from(json.loads(text)) == command
+    assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False) == text
+
+
+def test_a_command_is_written_whole_but_for_its_id() -> None:
+    """What is recorded beside the id holds every field that was given, times and tokens as text."""
+    command = EXAMPLES[8].model_copy(update={"command_id": "c", "at": datetime(2026, 1, 1, tzinfo=UTC)})
+    assert command.canonical() == (
+        '{"allocation_id":"a","at":"2026-01-01T00:00:00.000000Z","command":"resize","quantities":{"gpu":3},"token":"1:2"}'
+    )
+
+
+def test_a_repeat_may_have_other_times_and_correlation() -> None:
+    """All but `at` and the ids of correlation and causation is content."""
+    assert content(EXAMPLES[10].as_dict()) == {"command": "release", "allocation_id": "a", "actor": "me"}
+
+
+@pytest.mark.parametrize("verb", FIELDS)
+@pytest.mark.parametrize("name", ["command_id", "actor", "correlation_id", "causation_id"])
+def test_the_envelope_s_ids_are_names(verb: str, name: str) -> None:
+    """Bad ids are errors on every command, each naming its field."""
+    for bad in BAD_NAMES[:-1]:
+        error = malformed(verb, **{name: bad})
+        assert (error.parameter, error.value) == (name, bad)
+
+
+@pytest.mark.parametrize("verb", FIELDS)
+def test_a_naive_time_is_an_error_on_every_command(verb: str) -> None:
+    """A time without its offset is no time."""
+    error = malformed(verb, at="2026-01-01T00:00:00")
+    assert str(error) == (
+        "at: expected a time with its offset from UTC, such as 2026-01-31T12:00:00Z; got '2026-01-01T00:00:00' (str)"
+    )
+
+
+@pytest.mark.parametrize("verb", FIELDS)
+def test_an_unknown_field_is_an_error_on_every_command(verb: str) -> None:
+    """A mistyped field is never ignored."""
+    assert str(malformed(verb, tlt=30)) == "tlt: unknown field; got 30 (int)"
+
+
+@pytest.mark.parametrize(("verb", "name"), [(verb, name) for verb, fields in FIELDS.items() for name in fields])
+def test_a_missing_field_is_an_error_that_names_it(verb: str, name: str) -> None:
+    """What a command needs has no default."""
+    with pytest.raises(Malformed, match=f"^{name}: expected a value, none is given; got"):
+        command_from({"command": verb} | {key: value for key, value in FIELDS[verb].items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"), [(verb, name) for verb, fields in FIELDS.items() for name in fields if name in NAMES]
+)
+def test_a_bad_name_is_an_error_that_names_its_field(verb: str, name: str) -> None:
+    """The message holds the field, the value and its type."""
+    for bad in BAD_NAMES:
+        error = malformed(verb, **{name: bad})
+        assert (error.parameter, error.value) == (name, bad)
+        assert str(error).startswith(f"{name}: expected 1 to 255 characters")
+        assert str(error).endswith(f"({type(bad).__name__})")
+
+
+@pytest.mark.parametrize("verb", ["allocate", "reserve", "resize"])
+def test_a_bad_quantity_is_an_error_that_names_its_pool(verb: str) -> None:
+    """A bool, a float, a string, 0, a negative number and one above 2^63-1 are no quantities."""
+    for bad in BAD_QUANTITIES:
+        error = malformed(verb, quantities={"cpu": 1, "gpu": bad})
+        assert (error.parameter, error.value) == ("quantities.gpu", bad)
+        assert str(error).endswith(f"got {bad!r} ({type(bad).__name__})")
+
+
+@pytest.mark.parametrize("verb", ["allocate", "reserve", "resize"])
+@pytest.mark.parametrize("quantities", [{}, [], "gpu=1", None, 1, [("gpu", 1)], {f"p{n}": 1 for n in range(257)}])
+def test_quantities_are_a_mapping_of_1_to_256_pools(verb: str, quantities: object) -> None:
+    """An allocation of nothing, or of more pools than one may name, is an error."""
+    assert malformed(verb, quantities=quantities).parameter == "quantities"
+
+
+@pytest.mark.parametrize("verb", ["allocate", "reserve", "resize"])
+@pytest.mark.parametrize("pool", ["", " gpu", "g=pu", "g\0pu", "\ud800", "x" * 256, 1, None])
+def test_a_bad_pool_s_name_among_quantities_is_shown(verb: str, pool: object) -> None:
+    """The error names the field and shows the key that is no pool's name."""
+    error = malformed(verb, quantities={pool: 1})
+    assert (error.parameter, error.value) == ("quantities", pool)
+
+
+@pytest.mark.parametrize("verb", ["open_pool", "change_limits", "close_pool", "expire"])
+def test_a_pool_s_name_has_no_equals_sign(verb: str) -> None:
+    """`gpu=2` on the command line can be read in one way only."""
+    assert str(malformed(verb, pool="g=pu")) == "pool: expected a pool's name, which has no '='; got 'g=pu' (str)"
+
+
+@pytest.mark.parametrize("verb", ["allocate", "reserve", "confirm", "renew"])
+@pytest.mark.parametrize("ttl", [0, -1, True, "30", float("nan"), float("inf"), 10**400, 1e300, timedelta(0)])
+def test_a_bad_ttl_is_an_error(verb: str, ttl: object) -> None:
+    """A time to live is finite, above 0 and at most a hundred years."""
+    error = malformed(verb, ttl=ttl)
+    assert (error.parameter, error.value is ttl) == ("ttl", True)
+
+
+@pytest.mark.parametrize("verb", ["confirm", "void", "renew", "resize", "transfer", "release"])
+@pytest.mark.parametrize("token", ["", "1", "a:b", 42, "1:2:3"])
+def test_a_bad_token_is_an_error(verb: str, token: object) -> None:
+    """A token is written `epoch:position`."""
+    assert malformed(verb, token=token).parameter == "token"
+
+
+@pytest.mark.parametrize("verb", ["close_pool", "void", "release"])
+@pytest.mark.parametrize("reason", ["", " ", "a\x1b[2J", "x" * 1001, 1])
+def test_a_bad_reason_is_an_error(verb: str, reason: object) -> None:
+    """A reason is text that a terminal can show."""
+    assert malformed(verb, reason=reason).parameter == "reason"
+
+
+@pytest.mark.parametrize("verb", ["allocate", "reserve"])
+@pytest.mark.parametrize(
+    ("tags", "parameter"), [({"k": ""}, "tags.k"), ({"": "v"}, "tags"), ({"k": 1}, "tags.k"), (["k"], "tags")]
+)
+def test_a_bad_tag_is_an_error(verb: str, tags: object, parameter: str) -> None:
+    """Tags are names with names for values."""
+    assert malformed(verb, tags=tags).parameter == parameter
+
+
+def test_bad_limits_in_a_command_are_named_by_their_path() -> None:
+    """The path leads into the limits."""
+    assert malformed("open_pool", limits={"total": 1.5}).parameter == "limits.total"
+    assert malformed("open_pool", limits={"total": 1, "reserved": 2}).parameter == "limits"
+    assert malformed("change_limits", expected={"total": "8"}).parameter == "expected.total"
+
+
+@pytest.mark.parametrize("verb", [None, "alocate", 1, ["allocate"], "Allocate"])
+def test_an_unknown_verb_is_an_error_that_lists_the_known_ones(verb: object) -> None:
+    """A workload's line says which command it is."""
+    with pytest.raises(Malformed, match=r"^command: expected one of open_pool, .*, expire; got"):
+        command_from({"command": verb})
+
+
+def test_allocate_and_reserve_with_an_allocation_id_derive_their_command_id() -> None:
+    """`~` and the SHA-256 of kind and id, so that a retry that names its allocation needs no command id."""
+    expected = "~" + hashlib.sha256(b"allocate\0pod-1").hexdigest()
+    assert make("allocate", allocation_id="pod-1").id_from_content() == expected
+    assert make("reserve", allocation_id="pod-1").id_from_content() != expected
+    assert make("allocate").id_from_content() is None
+
+
+def test_open_pool_derives_its_command_id_from_the_pool_s_name() -> None:
+    """Whatever the limits, one name is opened once."""
+    expected = "~" + hashlib.sha256(b"open_pool\0gpu").hexdigest()
+    assert make("open_pool").id_from_content() == make("open_pool", unit="x").id_from_content() == expected
+
+
+@pytest.mark.parametrize(
+    "verb", sorted(FIELDS.keys() - {"allocate", "reserve", "open_pool"})
+)
+def test_no_other_command_names_itself(verb: str) -> None:
+    """Two releases of one allocation are two commands: the second is refused, and auditors see it."""
+    assert make(verb).id_from_content() is None
+
+
+def test_a_command_keeps_what_it_was_made_of() -> None:
+    """It does not change in place, nor with the mapping that it was made from."""
+    quantities = {"gpu": 1}
+    command = Allocate(quantities=quantities, owner="ann")
+    quantities["gpu"] = 9
+    assert command.quantities == {"gpu": 1}
+    with pytest.raises(ValueError, match="frozen"):
+        command.owner = "bob"  # type: ignore[misc]  # the point

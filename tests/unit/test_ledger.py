@@ -1,0 +1,421 @@
+"""The domain API over a log in memory."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from bursar import (
+    Allocate,
+    AllocationState,
+    Command,
+    CommandIdReused,
+    Expire,
+    Limits,
+    LogCorrupt,
+    Malformed,
+    NotFound,
+    OpenPool,
+    PoolAlreadyOpen,
+    PoolStatus,
+    RefusalCode,
+    Refused,
+    Release,
+    Token,
+)
+from bursar.domain import cache, ledger as domain
+from bursar.domain.batch import Outcome
+from bursar.domain.ledger import Ledger
+from support.deciding import (
+    Clock,
+    after,
+    allocated,
+    events_of,
+    given,
+    granted,
+    ledger_on,
+    opened,
+    refusal,
+    reserved,
+    seconds,
+)
+from bursar.domain.events import Allocated
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_the_life_of_an_allocation_by_name() -> None:
+    """Every command has its method, and each gives what it is about as it now is."""
+    clock = Clock()
+    ledger = ledger_on(given().log(), clock)
+    pool = ledger.open_pool("gpu", resource_type="accelerator", unit="device", limits=Limits(total=8))
+    assert (pool.free, pool.unit) == (8, "device")
+    held = ledger.allocate({"gpu": 2}, owner="ann", ttl=MINUTE, tags={"job": "42"}, allocation_id="a")
+    assert (held.id, held.state, held.quantities, held.tags) == ("a", AllocationState.ACTIVE, {"gpu": 2}, {"job": "42"})
+    assert ledger.renew("a", ttl=2 * MINUTE, token=held.token).deadline == after(120)
+    assert ledger.resize("a", {"gpu": 3}).quantities == {"gpu": 3}
+    assert ledger.transfer("a", to="bob").owner == "bob"
+    assert ledger.release("a", reason="done").state is AllocationState.RELEASED
+    assert ledger.reserve({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="b").state is AllocationState.RESERVED
+    assert ledger.confirm("b", ttl=MINUTE).state is AllocationState.ACTIVE
+    assert ledger.reserve({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="c").deadline == after(60)
+    assert ledger.void("c", reason="no").state is AllocationState.VOIDED
+    clock.set(60)
+    assert (ledger.expire("gpu"), ledger.expire()) == (("b",), ())
+    assert ledger.change_limits("gpu", Limits(total=4), expected=Limits(total=8)).capacity == 4
+    assert ledger.close_pool("gpu", reason="sold").closed
+
+
+def test_every_method_takes_an_envelope() -> None:
+    """Ids, actor and correlation go with any command."""
+    ledger = given(opened()).ledger()
+    ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", command_id="c", actor="cron", correlation_id="x")
+    row = ledger.log.rows()[-1]
+    assert (row.command_id, row.actor, row.correlation_id) == ("c", "cron", "x")
+
+
+def test_execute_raises_what_was_refused_and_submit_gives_it() -> None:
+    """A refusal is recorded either way."""
+    ledger = given(opened()).ledger()
+    command = Allocate(quantities={"gpu": 9}, owner="ann", command_id="c")
+    with pytest.raises(Refused) as info:
+        ledger.execute(command)
+    outcome = ledger.submit(command).result()
+    assert outcome.refusal is not None
+    assert (info.value.code, outcome.refusal.code) == (RefusalCode.ABOVE_CAPACITY, RefusalCode.ABOVE_CAPACITY)
+    assert (info.value.repeated, outcome.refusal.repeated) == (False, True)
+    assert len(events_of(ledger)) == 2
+
+
+def test_a_live_command_brings_no_time_of_its_own() -> None:
+    """Only imports do; the error names `at`, and nothing is recorded."""
+    ledger = given(opened()).ledger()
+    command = Allocate(quantities={"gpu": 1}, owner="ann", at=after(5))
+    for way in (ledger.execute, ledger.submit):
+        with pytest.raises(Malformed, match="^at: expected no time: a live command takes the ledger's clock; got"):
+            way(command)
+    assert len(events_of(ledger)) == 1
+    assert ledger.record([command])[0].records[0].occurred_at == after(5)
+
+
+@pytest.mark.parametrize("given_instead", ["allocate", None, {"command": "expire"}, Expire])
+def test_what_is_no_command_is_an_error(given_instead: object) -> None:
+    """The error says what is expected, and nothing is recorded."""
+    ledger = given(opened()).ledger()
+    wrong = cast("Command", given_instead)
+    ways: tuple[Callable[[], object], ...] = (
+        lambda: ledger.execute(wrong),
+        lambda: ledger.submit(wrong),
+        lambda: ledger.check(wrong),
+        lambda: ledger.record([Expire(), wrong]),
+    )
+    for way in ways:
+        with pytest.raises(Malformed, match="^command: expected one of Bursar's command objects; got"):
+            way()
+    assert len(events_of(ledger)) == 1
+
+
+def test_malformed_input_is_an_error_before_any_decision() -> None:
+    """It is no refusal: no event is recorded."""
+    ledger = given(opened()).ledger()
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: ledger.allocate({"gpu": 0}, owner="ann"),
+        lambda: ledger.allocate({"gpu": True}, owner="ann"),
+        lambda: ledger.allocate({"gpu": 1}, owner=""),
+        lambda: ledger.allocate({"gpu": 1}, owner="ann", ttl=timedelta(0)),
+        lambda: ledger.release("a\0"),
+        lambda: ledger.open_pool("g=pu", resource_type="r", limits=Limits(total=1)),
+        lambda: ledger.transfer("a", to=" "),
+    )
+    for attempt in attempts:
+        with pytest.raises(Malformed):
+            attempt()
+    assert len(events_of(ledger)) == 1
+
+
+def test_an_error_of_one_caller_is_his_alone() -> None:
+    """In one transaction, another command is decided as if the bad one had not come."""
+    ledger = given(opened()).ledger()
+    ledger.allocate({"gpu": 1}, owner="ann", command_id="c")
+    bad = Allocate(quantities={"gpu": 2}, owner="ann", command_id="c")
+    good = Allocate(quantities={"gpu": 3}, owner="ann", command_id="d")
+    error, outcome = ledger._commit([bad, good], atomic=False)  # noqa: SLF001 - as group commit calls it
+    assert isinstance(error, CommandIdReused)
+    assert isinstance(outcome, Outcome)
+    assert ledger.pool("gpu").used == 4
+
+
+def test_a_record_is_all_or_nothing() -> None:
+    """An error in the middle leaves nothing of the batch, and what comes later is unaffected."""
+    ledger = given(opened()).ledger()
+    ledger.allocate({"gpu": 1}, owner="ann", command_id="c")
+    rows = ledger.log.rows()
+    batch = [
+        Allocate(quantities={"gpu": 2}, owner="ann", allocation_id="x", command_id="d"),
+        Allocate(quantities={"gpu": 2}, owner="ann", command_id="c"),
+        Allocate(quantities={"gpu": 2}, owner="ann", command_id="e"),
+    ]
+    with pytest.raises(CommandIdReused):
+        ledger.record(batch)
+    assert ledger.log.rows() == rows
+    assert (ledger.pool("gpu").used, len(ledger.allocations())) == (1, 1)
+    outcomes = ledger.record([batch[0], batch[2]])
+    assert [outcome.repeated for outcome in outcomes] == [False, False]
+    assert [row.position for row in ledger.log.rows()] == [1, 2, 3, 4]
+    assert ledger.pool("gpu").used == 5
+
+
+def test_a_record_with_a_pool_already_open_leaves_nothing() -> None:
+    """The same holds for every error that is no refusal."""
+    ledger = given(opened()).ledger()
+    other = OpenPool(pool="gpu", resource_type="r", limits=Limits(total=1))
+    with pytest.raises(PoolAlreadyOpen):
+        ledger.record([OpenPool(pool="cpu", resource_type="r", limits=Limits(total=1)), other])
+    assert [pool.name for pool in ledger.pools()] == ["gpu"]
+
+
+def test_refusals_do_not_stop_a_record() -> None:
+    """They are outcomes in their place."""
+    ledger = given(opened()).ledger()
+    outcomes = ledger.record(
+        [Allocate(quantities={"gpu": size}, owner="ann", at=after(size)) for size in (1, 9, 2)]
+    )
+    assert [outcome.refusal is None for outcome in outcomes] == [True, False, True]
+    assert ledger.record([]) == []
+
+
+def test_corruption_stops_everybody() -> None:
+    """What the log holds cannot be right: no caller of the batch gets an answer."""
+    ledger = given(opened()).ledger()
+    ledger._cache.look = _corrupt  # type: ignore[method-assign]  # noqa: SLF001 - as a broken log would
+    future = ledger.submit(Expire())
+    with pytest.raises(LogCorrupt, match="broken"):
+        future.result()
+    assert ledger.expire() == ()
+
+
+def _corrupt(_reader: object) -> None:
+    message = "broken"
+    raise LogCorrupt(message)
+
+
+def test_corruption_met_by_one_command_is_everybody_s() -> None:
+    """It is not one caller's error: nothing of the batch is committed."""
+    history = given(opened(), allocated("a", gpu=1))
+    log = history.given(*history.when(Release(allocation_id="a")).events).log()
+    log._subjects["a"] = log._subjects["a"][:1]  # noqa: SLF001 - the index loses the ending, as no log does
+    ledger = ledger_on(log)
+    with pytest.raises(LogCorrupt):
+        ledger._commit([Release(allocation_id="a")], atomic=False)  # noqa: SLF001 - as group commit calls it
+
+
+def test_a_log_that_went_back_is_corruption() -> None:
+    """A ledger that has seen more than there is says so, rather than decide on it."""
+    log = given(opened(), allocated("a", gpu=1)).log()
+    ledger = ledger_on(log)
+    assert ledger.pool("gpu").used == 1
+    log._rows.pop()  # noqa: SLF001 - as after a restore from backup
+    with pytest.raises(LogCorrupt, match="ends at position 1 and ended at 2 before"):
+        ledger.pool("gpu")
+
+
+def test_check_says_what_would_happen_and_records_nothing() -> None:
+    """Grants with their token, refusals with their data, repeats, errors: all as execute would."""
+    ledger = given(opened()).ledger()
+    command = Allocate(quantities={"gpu": 2}, owner="ann", allocation_id="a")
+    foretold = ledger.check(command)
+    assert foretold.allocation is not None
+    assert (foretold.allocation.token, foretold.position) == (Token(1, 2), 2)
+    refused = ledger.check(Allocate(quantities={"gpu": 9}, owner="ann")).refusal
+    assert refused is not None
+    assert refused.code == RefusalCode.ABOVE_CAPACITY
+    assert len(events_of(ledger)) == 1
+    assert ledger.execute(command).allocation == foretold.allocation
+    assert ledger.check(command).repeated
+    with pytest.raises(CommandIdReused):
+        ledger.check(command.model_copy(update={"owner": "bob"}))
+    with pytest.raises(PoolAlreadyOpen):
+        ledger.check(OpenPool(pool="gpu", resource_type="r", limits=Limits(total=1)))
+
+
+def test_a_ledger_is_closed_by_its_block() -> None:
+    """Leaving the block closes the log, whatever happened in it."""
+    closed = []
+    log = given().log()
+    log.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    with pytest.raises(KeyError), ledger_on(log):
+        raise KeyError
+    assert closed == [True]
+
+
+SEVERAL = (
+    given(opened(), opened("cpu"), opened("ram", total=1))
+    .given(granted(Allocated, "b", {"cpu": 1, "gpu": 2}, owner="bob", until=50, tags={"job": "1", "qos": "low"}))
+    .given(granted(Allocated, "a", {"gpu": 1}, owner="ann", tags={"job": "1"}))
+    .given(reserved("r", owner="ann", until=60, cpu=1))
+)
+
+
+def test_pools_are_listed_by_name_as_of_now() -> None:
+    """What is due no longer counts, noticed or not; closed pools are there too, with nothing free."""
+    clock = Clock()
+    ledger = ledger_on(SEVERAL.log(), clock)
+    ledger.close_pool("ram")
+    assert [(one.name, one.used, one.free, one.allocations) for one in ledger.pools()] == [
+        ("cpu", 2, 6, 2),
+        ("gpu", 3, 5, 2),
+        ("ram", 0, 0, 0),
+    ]
+    clock.set(50)
+    assert [(one.used, one.allocations) for one in ledger.pools()] == [(1, 1), (1, 1), (0, 0)]
+    assert len(events_of(ledger)) == 8
+
+
+def test_a_pool_is_found_by_name() -> None:
+    """Its status tells all that people ask; an unknown name is an error."""
+    ledger = SEVERAL.ledger()
+    assert ledger.pool("gpu") == PoolStatus(
+        name="gpu",
+        resource_type="accelerator",
+        unit="device",
+        limits=Limits(total=8),
+        capacity=8,
+        used=3,
+        free=5,
+        allocations=2,
+        closed=False,
+    )
+    with pytest.raises(NotFound, match="no pool 'gpux' in this ledger"):
+        ledger.pool("gpux")
+
+
+def test_free_is_not_below_0() -> None:
+    """While more is held than the limits allow, nothing is free."""
+    ledger = SEVERAL.ledger()
+    ledger.change_limits("gpu", Limits(total=1))
+    assert (ledger.pool("gpu").used, ledger.pool("gpu").free) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, ["b", "a", "r"]),
+        ({"owner": "ann"}, ["a", "r"]),
+        ({"pool": "cpu"}, ["b", "r"]),
+        ({"pool": "nix"}, []),
+        ({"tags": {"job": "1"}}, ["b", "a"]),
+        ({"tags": {"job": "1", "qos": "low"}}, ["b"]),
+        ({"state": AllocationState.RESERVED}, ["r"]),
+        ({"state": AllocationState.RELEASED}, []),
+        ({"owner": "ann", "pool": "gpu"}, ["a"]),
+    ],
+)
+def test_allocations_are_chosen_by_owner_pool_tags_and_state(wanted: dict[str, Any], found: list[str]) -> None:
+    """Oldest grant first; all conditions hold together; an allocation over two pools is listed once."""
+    assert [one.id for one in SEVERAL.ledger().allocations(**wanted)] == found
+
+
+def test_allocations_are_those_open_now() -> None:
+    """What has lapsed is left out, noticed or not."""
+    assert [one.id for one in SEVERAL.ledger(at=50).allocations()] == ["a", "r"]
+
+
+def test_an_allocation_is_found_by_id_open_or_ended() -> None:
+    """With all its pools; one that never was, or was only refused, is an error."""
+    ledger = SEVERAL.ledger()
+    assert ledger.allocation("b").quantities == {"cpu": 1, "gpu": 2}
+    ledger.release("b")
+    assert ledger.allocation("b").state is AllocationState.RELEASED
+    refusal(ledger, Allocate(allocation_id="never", quantities={"gpu": 99}, owner="ann"))
+    for name in ("never", "no"):
+        with pytest.raises(NotFound, match=f"no allocation '{name}' in this ledger"):
+            ledger.allocation(name)
+
+
+def test_a_history_is_every_event_about_an_allocation() -> None:
+    """Refusals too, in order; an id that nobody ever named is an error."""
+    ledger = SEVERAL.ledger()
+    refusal(ledger, Release(allocation_id="r"))
+    ledger.void("r")
+    assert [type(one.event).__name__ for one in ledger.history("r")] == ["Reserved", "ValidationFailed", "Voided"]
+    with pytest.raises(NotFound, match="no allocation 'no'"):
+        ledger.history("no")
+
+
+def test_a_second_process_sees_what_the_first_did() -> None:
+    """What is remembered is brought up to date before it is used."""
+    log = given(opened(), opened("cpu")).log()
+    one, two = ledger_on(log), ledger_on(log)
+    one.allocate({"gpu": 5}, owner="ann", allocation_id="a", command_id="1")
+    assert two.pool("gpu").used == 5
+    two.allocate({"gpu": 3}, owner="ann", allocation_id="b", command_id="2")
+    assert refusal(one, Allocate(quantities={"gpu": 1}, owner="ann", command_id="3")).data["free"] == 0
+    assert refusal(two, Allocate(quantities={"gpu": 1}, owner="ann", command_id="4")).data["free"] == 0
+    assert [row.version for row in log.rows() if row.stream_id == "refusals:gpu"] == [1, 2]
+    one.open_pool("new", resource_type="r", limits=Limits(total=1))
+    assert [pool.name for pool in two.pools()] == ["cpu", "gpu", "new"]
+
+
+def test_pools_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is forgotten is read again, allocations over remembered and forgotten pools included."""
+    monkeypatch.setattr(cache, "POOLS_CACHED_MAX", 1)
+    ledger = SEVERAL.ledger()
+    ledger.expire()
+    for round_ in range(3):
+        ledger.resize("b", {"cpu": 2 + round_, "gpu": 3})
+        ledger.allocate({"ram": 1}, owner="ann", allocation_id=f"x{round_}")
+        ledger.release(f"x{round_}")
+        assert refusal(ledger, Allocate(allocation_id="b", quantities={"ram": 1}, owner="ann")).code in {
+            RefusalCode.ALLOCATION_ID_TAKEN
+        }
+        assert [pool.used for pool in ledger.pools()] == [3 + round_, 4, 0]
+    assert len(ledger._cache._pools) <= 3  # noqa: SLF001 - what it remembers
+
+
+def test_a_pool_is_loaded_from_its_snapshot_and_the_events_since() -> None:
+    """The same decisions are made as from its first event."""
+    log = SEVERAL.log()
+    log.snapshot("gpu")
+    before = ledger_on(log)
+    before.resize("b", {"gpu": 4})
+    after_restart = ledger_on(log)
+    assert after_restart.pool("gpu") == before.pool("gpu")
+    assert refusal(after_restart, Allocate(allocation_id="a", quantities={"gpu": 1}, owner="x")).code == (
+        RefusalCode.ALLOCATION_ID_TAKEN
+    )
+    assert after_restart.release("b").quantities == {"cpu": 1, "gpu": 4}
+
+
+def test_a_grant_without_an_allocation_is_corruption() -> None:
+    """The API never gives nothing where it promises something."""
+    nothing = Outcome(command_id="c", records=())
+    with pytest.raises(LogCorrupt, match="command 'c' was granted, and no allocation was"):
+        domain._allocation(nothing)  # noqa: SLF001 - no log leads there
+    with pytest.raises(LogCorrupt, match="command 'c' was granted, and its pool is not there"):
+        domain._pool(nothing)  # noqa: SLF001 - no log leads there
+
+
+def test_what_the_ledger_does_not_know_of_a_pool_s_hold_it_does_not_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hold that is gone by the time it is described is left out."""
+    ledger = SEVERAL.ledger()
+    monkeypatch.setattr(domain, "describe", lambda *_: None)
+    assert ledger.allocations() == []
+
+
+def test_every_caller_is_told_when_the_log_fails() -> None:
+    """A failure to append reaches the caller, and the ledger goes on from the log."""
+    log = given(opened()).log()
+    ledger = ledger_on(log)
+    extend = log._extend  # noqa: SLF001 - where a disk would be full
+
+    def fail(_rows: object) -> None:
+        raise OSError("disk full")
+
+    log._extend = fail  # type: ignore[method-assign]  # noqa: SLF001
+    with pytest.raises(OSError, match="disk full"):
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a")
+    log._extend = extend  # type: ignore[method-assign]  # noqa: SLF001
+    assert ledger.pool("gpu").used == 0
+    assert ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a").token == Token(1, 2)
+    assert seconds(1) < MINUTE
