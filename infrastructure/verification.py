@@ -79,15 +79,15 @@ class SQLRows:
             return list(map(StoredRow._make, fetch(driver, self._page, (after, upto, limit))))
 
 
-def _fetch(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> Iterable[tuple[Any, ...]]:
+def _fetch(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> Sequence[tuple[Any, ...]]:
     cursor = driver.cursor()
     cursor.execute(statement, values)
-    found: list[tuple[Any, ...]] = cursor.fetchall()
+    found: Sequence[tuple[Any, ...]] = cursor.fetchall()
     cursor.close()
     return found
 
 
-def _fetch_sqlite(driver: sqlite3.Connection, statement: str, values: tuple[int, ...]) -> Iterable[tuple[Any, ...]]:
+def _fetch_sqlite(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> Sequence[tuple[Any, ...]]:
     try:
         return _fetch(driver, statement, values)
     except sqlite3.OperationalError as error:  # SQLite takes any bytes for text, Python does not

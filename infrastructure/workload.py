@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from bursar.domain.commands import Command, OpenPool, command_from
@@ -91,10 +91,7 @@ class Summary:
 def read_lines(file: BinaryIO, name: str) -> Iterator[Line]:
     """Read a workload's commands, each with its id; raises `ImportStopped` at the first line that is malformed."""
     seen: Counter[str] = Counter()
-    for number in count(1):
-        raw = file.readline(LINE_BYTES_MAX + 1)
-        if not raw:
-            return
+    for number, raw in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""), 1):
         try:
             command = parse_line(raw) if raw.strip() else None
         except Malformed as error:

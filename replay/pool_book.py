@@ -71,6 +71,8 @@ class PoolBook:
             self.by_owner[owner] = left
         else:
             self.by_owner.pop(owner, None)
+        if self.beyond and quantity < 0:
+            self._fits_again(owner, left)
 
     def due(self, allocation_id: str, deadline: datetime | None) -> None:
         """Enter an allocation's deadline."""
@@ -124,6 +126,13 @@ class PoolBook:
         limit = self.limits.max_ttl
         if limit is not None and self._passes("max_ttl", int(deadline is None or deadline - moment > limit), 0):
             yield f"the deadline is further away than max_ttl, {limit}"
+
+    def _fits_again(self, owner: str, left: int) -> None:
+        limits = self.limits
+        if self.used <= limits.capacity:
+            self.beyond.discard("capacity")
+        if limits.per_owner is not None and left <= limits.per_owner:
+            self.beyond.discard(f"owner {owner}")
 
     def _passes(self, what: str, held: int, limit: int) -> bool:
         if held <= limit:

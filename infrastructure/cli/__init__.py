@@ -2,11 +2,11 @@
 
 from typer.main import get_command
 
-from bursar.infrastructure.cli.app import app
+from bursar.infrastructure.cli.app import app as _app
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line of this process and end it with the exit code."""
-    get_command(app).main()
+    get_command(_app).main()

@@ -15,10 +15,9 @@ from bursar.domain.records import Recorded
 from bursar.domain.refusals import explain
 from bursar.infrastructure.cli.options import AllocationId, Common, TagOption, command
 from bursar.infrastructure.cli.output import allocation_sheet, allocation_table, brief, emit, say, show, table, when
-from bursar.infrastructure.cli.parsing import moment, pairs
+from bursar.infrastructure.cli.parsing import moment, name, pairs
 from bursar.infrastructure.cli.shapes import allocation_shape, recorded_shape
 from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.ledger import Ledger
 from bursar.replay.as_of import allocations_as_of
 
 top = Typer()
@@ -89,10 +88,11 @@ def _list(found: list[Allocation], *, as_json: bool) -> None:
 
 
 @command(top, "history", "bursar history job-42")
-def history(name: AllocationId, options: Common) -> None:
+def history(allocation: AllocationId, options: Common) -> None:
     """Print everything that happened to an allocation, refusals too; as JSON, one line an event."""
+    allocation = name("ID", allocation)
     with options.open() as ledger:
-        records = ledger.history(name)
+        records = ledger.history(allocation)
     if options.json:
         for one in records:
             emit(recorded_shape(one))
@@ -131,16 +131,12 @@ def what(event: Event) -> str:
 
 
 @command(top, "show", "bursar show job-42 --json")
-def show_allocation(name: AllocationId, options: Common) -> None:
+def show_allocation(allocation: AllocationId, options: Common) -> None:
     """Print one allocation, open or ended; as JSON, one document."""
+    allocation = name("ID", allocation)
     with options.open() as ledger:
-        one = present(ledger, name)
+        one = ledger.allocation(allocation).lapsed_at(system_clock())
     if options.json:
         emit(allocation_shape(one))
     else:
         show(allocation_sheet(one))
-
-
-def present(ledger: Ledger, name: str) -> Allocation:
-    """Describe an allocation as of now: past its deadline it has expired, noticed or not."""
-    return ledger.allocation(name).lapsed_at(system_clock())

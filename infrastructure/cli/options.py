@@ -8,11 +8,9 @@ from os import getuid
 from pwd import getpwuid
 from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
 from typer import Argument, Context, Option, Typer
 
-from bursar.domain.errors import Malformed
-from bursar.domain.values import Name
+from bursar.infrastructure.cli import parsing
 from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.settings import Settings
 
@@ -30,8 +28,6 @@ ReasonOption = Annotated[str | None, Option(metavar="TEXT", help="Why, for the l
 TokenOption = Annotated[
     str | None, Option(metavar="EPOCH:POSITION", help="Refuse unless the allocation has this fencing token.")
 ]
-
-_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 class ReaderGone(Exception):
@@ -71,12 +67,7 @@ class Acting(Common):
     @property
     def who(self) -> str:
         """Who issues the command; raises `Malformed`."""
-        name = self.settings.actor or _system_user() if self.actor is None else self.actor
-        try:
-            return _NAME.validate_python(name)
-        except ValidationError as error:
-            parameter = "actor"
-            raise Malformed(parameter, name, Malformed.from_validation(error).expected) from None
+        return parsing.name("actor", self.settings.actor or _system_user() if self.actor is None else self.actor)
 
     def open_as_actor(self, *, create: bool = False) -> Ledger:
         """Open a ledger to write to, if need be a new one."""

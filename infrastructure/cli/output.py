@@ -40,11 +40,19 @@ STATE_STYLES: Final = {
 }
 
 
+class Screen(Console):
+    """A console that leaves it to the program what becomes of a reader that has gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that Rich would make an exit."""
+        raise BrokenPipeError
+
+
 def screen(*, errors: bool = False) -> Console:
     """Give the standard output, or the standard error, for people; names are shown as they are."""
     stream = sys.stderr if errors else sys.stdout
     width = None if stream.isatty() else _PIPE_COLUMNS
-    return Console(stderr=errors, width=width, markup=False, highlight=False, emoji=False)
+    return Screen(stderr=errors, width=width, markup=False, highlight=False, emoji=False)
 
 
 def emit(value: object, *, errors: bool = False) -> None:

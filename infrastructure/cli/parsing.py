@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from bursar.domain.errors import Malformed
-from bursar.domain.values import Instant
+from bursar.domain.values import Instant, Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,10 @@ _PARTS: Final = re.compile(
 )
 _UNIT_SECONDS: Final = (86400, 3600, 60, 1)
 
+T = TypeVar("T")
+
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def duration(parameter: str, text: str | None) -> float | None:
@@ -42,8 +45,17 @@ def _number(text: str) -> float:
 
 def moment(parameter: str, text: str) -> datetime:
     """Read a time with its offset from UTC."""
+    return _read(_INSTANT, parameter, text)
+
+
+def name(parameter: str, text: str) -> str:
+    """Read a name or an id."""
+    return _read(_NAME, parameter, text)
+
+
+def _read(kind: TypeAdapter[T], parameter: str, text: str) -> T:
     try:
-        return _INSTANT.validate_python(text)
+        return kind.validate_python(text)
     except ValidationError as error:
         raise Malformed(parameter, text, Malformed.from_validation(error).expected) from None
 

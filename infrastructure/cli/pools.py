@@ -10,7 +10,7 @@ from bursar.domain.limits import Limits
 from bursar.infrastructure.cli.issuing import decide, issue
 from bursar.infrastructure.cli.options import Common, Issuing, PoolArgument, ReasonOption, command
 from bursar.infrastructure.cli.output import emit, limits_sheet, pool_table, say, show
-from bursar.infrastructure.cli.parsing import duration, whole
+from bursar.infrastructure.cli.parsing import duration, name, whole
 from bursar.infrastructure.cli.shapes import pool_shape
 
 top = Typer()
@@ -54,7 +54,7 @@ def _limit(name: str, text: str) -> object:
 
 @command(pool, "open", "bursar pool open gpu --type gpu --unit device --total 8 --max-size 4")
 def open_pool(  # noqa: PLR0913 - a command's fields, each an option
-    name: PoolArgument,
+    pool_name: PoolArgument,
     resource_type: Annotated[str, Option("--type", metavar="TEXT", help="What it is a pool of.", show_default=False)],
     total: Annotated[str, Option(metavar="N", help="What there is, in units.", show_default=False)],
     unit: Annotated[str, Option(metavar="TEXT", help="The unit quantities are counted in.")] = "unit",
@@ -63,13 +63,13 @@ def open_pool(  # noqa: PLR0913 - a command's fields, each an option
     options: Issuing,
 ) -> None:
     """Open a pool; makes the database if it is not there."""
-    content = {"pool": name, "resource_type": resource_type, "unit": unit, "limits": Limits(**limits.given(total))}
+    content = {"pool": pool_name, "resource_type": resource_type, "unit": unit, "limits": Limits(**limits.given(total))}
     issue(options, OpenPool(**content, **options.envelope), create=True)
 
 
 @command(pool, "limits", "bursar pool limits gpu", "bursar pool limits gpu --total 10 --max-size none")
 def pool_limits(
-    name: PoolArgument,
+    pool_name: PoolArgument,
     total: Annotated[str | None, Option(metavar="N", help="What there is, in units.")] = None,
     *,
     limits: LimitOptions,
@@ -80,11 +80,12 @@ def pool_limits(
     Refused if somebody else changes the limits meanwhile.
     """
     changes = limits.given(total)
+    pool_name = name("NAME", pool_name)
     with options.open_as_actor() as ledger:
-        status = ledger.pool(name)
+        status = ledger.pool(pool_name)
         if changes:
             wanted = Limits(**{**status.limits.model_dump(), **changes})
-            change = ChangeLimits(pool=name, limits=wanted, expected=status.limits, **options.envelope)
+            change = ChangeLimits(pool=pool_name, limits=wanted, expected=status.limits, **options.envelope)
             decide(ledger, options, change)
         elif options.json:
             emit(pool_shape(status))
@@ -93,9 +94,9 @@ def pool_limits(
 
 
 @command(pool, "close", "bursar pool close gpu --reason retired")
-def close_pool(name: PoolArgument, reason: ReasonOption = None, *, options: Issuing) -> None:
+def close_pool(pool_name: PoolArgument, reason: ReasonOption = None, *, options: Issuing) -> None:
     """Close a pool for ever: nothing more is granted, what is held may end."""
-    issue(options, ClosePool(pool=name, reason=reason, **options.envelope))
+    issue(options, ClosePool(pool=pool_name, reason=reason, **options.envelope))
 
 
 @command(top, "pools", "bursar pools", "bursar pools --json")

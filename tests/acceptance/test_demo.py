@@ -1,12 +1,9 @@
 """The tour: what a newcomer sees."""
 
-import os
-import time
 from pathlib import Path
 
 import pytest
 
-from bursar import Outcome
 from bursar.infrastructure.cli import tour
 from support.cli import call, run
 

@@ -130,10 +130,10 @@ def test_an_error_of_the_watcher_reaches_the_reader(log: Log, monkeypatch: pytes
 
 
 def test_an_error_of_the_database_reaches_the_reader(shared_url: str) -> None:
-    """A database that loses its log under a subscription ends it with an error that names the database."""
-    with closing(open_log(shared_url)) as log, log.subscribe() as subscription:
+    """A database that lost its log ends a subscription with an error that names the database."""
+    with closing(open_log(shared_url)) as log:
         execute(shared_url, "ALTER TABLE events RENAME TO gone")
-        with pytest.raises(LogUnavailable, match="bursar"):
+        with log.subscribe() as subscription, pytest.raises(LogUnavailable, match="bursar"):
             next(subscription)
 
 

@@ -11,14 +11,15 @@ from bursar import Ledger
 from bursar.domain.records import StoredRow
 from bursar.infrastructure.verification import verify_ledger
 from bursar.replay.findings import Check
-from support.deciding import Clock
-from support.story import tell
+from support.story import Clock, tell
 from support.tampering import renumbered, tampering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bursar.replay.verify import Report
+
+    Change = Callable[[list[StoredRow]], Sequence[StoredRow]]
 
 ROWS = 36
 """Rows that the story leaves."""
@@ -32,7 +33,7 @@ def told_url(database_url: str) -> str:
         tell(ledger, clock)
         ledger.projector().catch_up()
         for pool in ("cpu", "gpu", "seats"):
-            ledger.log.snapshot(pool)
+            ledger.log.snapshot(pool)  # type: ignore[attr-defined]  # a log in a database
     return database_url
 
 
@@ -262,12 +263,12 @@ class TestRowsMoved:
         assert found(told_url)[:2] == [(0, "positions"), (1, "positions")]
 
 
-def without(*positions: int) -> Callable[[list[StoredRow]], Sequence[StoredRow]]:
+def without(*positions: int) -> Change:
     """Leave rows out, and number the rest as if they had never been."""
     return lambda rows: renumbered([row for row in rows if row.position not in positions])
 
 
-def altered(position: int, *, data: dict[str, Any] | None = None, **columns: object) -> Any:  # noqa: ANN401
+def altered(position: int, *, data: dict[str, Any] | None = None, **columns: Any) -> Change:  # noqa: ANN401 - columns by name
     """Change a row, its event, its columns, and number the rest as if it had always been so."""
 
     def change(rows: list[StoredRow]) -> Sequence[StoredRow]:
@@ -279,11 +280,11 @@ def altered(position: int, *, data: dict[str, Any] | None = None, **columns: obj
     return change
 
 
-def twice(position: int, at: int, **columns: object) -> Callable[[list[StoredRow]], Sequence[StoredRow]]:
+def twice(position: int, at: int) -> Change:
     """Put a copy of a row in at a position, as a command of its own."""
 
     def change(rows: list[StoredRow]) -> Sequence[StoredRow]:
-        copy = rows[position - 1]._replace(command_id="forged", **columns)
+        copy = rows[position - 1]._replace(command_id="forged")
         return renumbered([*rows[: at - 1], copy, *rows[at - 1 :]])
 
     return change
@@ -292,9 +293,7 @@ def twice(position: int, at: int, **columns: object) -> Callable[[list[StoredRow
 class TestForged:
     """Rows forged with a chain that holds: what they say contradicts the rest of the log."""
 
-    def forged(
-        self, url: str, change: Callable[[list[StoredRow]], Sequence[StoredRow]]
-    ) -> list[tuple[int | None, str]]:
+    def forged(self, url: str, change: Change) -> list[tuple[int | None, str]]:
         """Forge the log; what is found in it, the chain having nothing to say."""
         with tampering(url) as tamperer:
             tamperer.loosen()

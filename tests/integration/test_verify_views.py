@@ -11,8 +11,7 @@ import pytest
 from bursar import Ledger
 from bursar.infrastructure.verification import SQLView, verify_ledger
 from bursar.replay.findings import Check
-from support.deciding import Clock, seconds
-from support.story import tell
+from support.story import Clock, seconds, tell
 from support.tampering import tampering
 
 if TYPE_CHECKING:
@@ -157,22 +156,23 @@ class TestSnapshots:
     """Snapshots that say something else than the log."""
 
     @pytest.mark.parametrize(
-        ("stream_id", "old", "new", "message"),
+        ("change", "message"),
         [
-            ("pool:gpu", '"closed":false', '"closed":true', "version 12: closed is True, the log says False"),
-            ("pool:gpu", '"total":2,', '"total":3,', "version 12: limits is Limits(total=3"),
-            ("pool:gpu", '"holds":1', '"holds":2', "lacks some of its holds"),
-            ("pool:gpu", '"version":12', '"version":11', "version is 11, the log says 12"),
-            ("pool:gpu", '{"pool"', '{"pol"', "it cannot be read: KeyError"),
-            ("pool:gpu", "{", "[", "it cannot be read: JSONDecodeError"),
-            ("holds:12:gpu", '["r3",1,', '["r3",2,', "used is 2, the log says 1"),
-            ("holds:12:gpu", '["r3",1,', '["r9",1,', "allocation 'r3' is missing"),
-            ("holds:12:gpu", '["r3",1,', '["r3","1",', "it cannot be read: TypeError"),
-            ("holds:12:gpu", '"gil"', '"eve"', "allocation 'r3' is not held as the log says"),
+            (("pool:gpu", '"closed":false', '"closed":true'), "version 12: closed is True, the log says False"),
+            (("pool:gpu", '"total":2,', '"total":3,'), "version 12: limits is Limits(total=3"),
+            (("pool:gpu", '"holds":1', '"holds":2'), "lacks some of its holds"),
+            (("pool:gpu", '"version":12', '"version":11'), "version is 11, the log says 12"),
+            (("pool:gpu", '{"pool"', '{"pol"'), "it cannot be read: KeyError"),
+            (("pool:gpu", "{", "["), "it cannot be read: JSONDecodeError"),
+            (("holds:12:gpu", '["r3",1,', '["r3",2,'), "used is 2, the log says 1"),
+            (("holds:12:gpu", '["r3",1,', '["r9",1,'), "allocation 'r3' is missing"),
+            (("holds:12:gpu", '["r3",1,', '["r3","1",'), "it cannot be read: TypeError"),
+            (("holds:12:gpu", '"gil"', '"eve"'), "allocation 'r3' is not held as the log says"),
         ],
     )
-    def test_altered(self, ledger: Ledger, database_url: str, stream_id: str, old: str, new: str, message: str) -> None:
+    def test_altered(self, ledger: Ledger, database_url: str, change: tuple[str, str, str], message: str) -> None:
         """An altered snapshot is named, at the position of the event that it was taken at."""
+        stream_id, old, new = change
         with tampering(database_url) as tamperer:
             data = tamperer.ask("SELECT data FROM snapshots WHERE stream_id = :id", id=stream_id)
             assert old in data

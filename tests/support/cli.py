@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer.testing import CliRunner
 
-from bursar.infrastructure.cli import app
+from bursar.infrastructure.cli.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -33,11 +33,6 @@ def after(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
-def seconds(number: float) -> timedelta:
-    """Shorten ``timedelta(seconds=…)``."""
-    return timedelta(seconds=number)
-
-
 class Clock:
     """A clock that stands still until it is set."""
 

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bursar import Limits, Refused
-from support.deciding import Clock, seconds
 
 if TYPE_CHECKING:
     from bursar import Ledger
+
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the story begins."""
+
+
+def seconds(number: float) -> timedelta:
+    """Shorten ``timedelta(seconds=…)``."""
+    return timedelta(seconds=number)
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = T0
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        return self.now
+
+    def set(self, seconds_after: float) -> None:
+        """Set it to so many seconds after the story's beginning."""
+        self.now = T0 + seconds(seconds_after)
 
 
 def tell(ledger: Ledger, clock: Clock) -> None:

@@ -45,7 +45,8 @@ class Tamperer:
 
     def rows(self) -> list[StoredRow]:
         """Read the log."""
-        return [StoredRow(*row) for row in self._connection.execute(text(f"SELECT {COLUMNS} FROM events ORDER BY 1"))]
+        found = self._connection.execute(text(f"SELECT {COLUMNS} FROM events ORDER BY position"))  # noqa: S608 - own names
+        return [StoredRow(*row) for row in found]
 
     def row(self, position: int) -> StoredRow:
         """Read one row of the log."""
@@ -63,12 +64,10 @@ class Tamperer:
 
     def forge(self, change: Callable[[list[StoredRow]], Sequence[StoredRow]]) -> None:
         """Write the log anew: positions, versions and ordinals as given, hashes as if nothing had happened."""
-        previous = genesis(self.ask("SELECT ledger_id FROM ledger_meta"))
-        forged = list(change(self.rows()))
+        forged = rechained(change(self.rows()), self.ask("SELECT ledger_id FROM ledger_meta"))
         self.run("DELETE FROM events")
         for row in forged:
-            previous = chain_hash(previous, row)
-            self.run(f"INSERT INTO events ({COLUMNS}) VALUES ({VALUES})", **row._replace(hash=previous)._asdict())  # noqa: S608 - own names
+            self.run(f"INSERT INTO events ({COLUMNS}) VALUES ({VALUES})", **row._asdict())  # noqa: S608 - own names
 
     def loosen(self) -> None:
         """Drop whatever keeps nonsense out of the table: its constraints and its keys."""
@@ -96,6 +95,44 @@ def tampering(url: str) -> Iterator[Tamperer]:
             yield tamperer
     finally:
         engine.dispose()
+
+
+class StoredRows:
+    """Rows in a list, as a database would give them."""
+
+    def __init__(self, rows: Sequence[StoredRow], ledger_id: str, epoch: int = 1) -> None:
+        self._rows = rows
+        self._identity = ledger_id, epoch
+
+    def identity(self) -> tuple[str, int]:
+        """Give the ledger's id and its epoch."""
+        return self._identity
+
+    def head(self) -> int:
+        """Find the position of the last row."""
+        return self._rows[-1].position
+
+    def page(self, after: int, limit: int, upto: int) -> list[StoredRow]:
+        """Give the next rows."""
+        return [row for row in self._rows if after < row.position <= upto][:limit]
+
+
+def rechained(rows: Sequence[StoredRow], ledger_id: str) -> list[StoredRow]:
+    """Give rows the hashes that they would have if they had always been so."""
+    previous, done = genesis(ledger_id), []
+    for row in rows:
+        previous = chain_hash(previous, row)
+        done.append(row._replace(hash=previous))
+    return done
+
+
+def rewritten(row: StoredRow, data: dict[str, Any] | None = None, command: dict[str, Any] | None = None) -> StoredRow:
+    """Change fields of a row's event and of its command; a field that becomes None is left out of the command."""
+    changed = row._replace(data=json.dumps(json.loads(row.data) | (data or {})))
+    if command is None or row.command is None:
+        return changed
+    fields = json.loads(row.command) | command
+    return changed._replace(command=json.dumps({name: value for name, value in fields.items() if value is not None}))
 
 
 def renumbered(rows: Sequence[StoredRow]) -> list[StoredRow]:

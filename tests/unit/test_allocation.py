@@ -23,7 +23,9 @@ from bursar.domain.refusals import RefusalCode
 from support.deciding import T0, after, allocated, given, granted, opened
 
 OPEN = given(opened(), opened("cpu")).given(allocated("a", until=60, cpu=4, gpu=2), at=1)
-RESERVED = given(opened(), opened("cpu")).given(granted(Reserved, "a", {"cpu": 4, "gpu": 2}, until=60, tags={"k": "v"}), at=1)
+RESERVED = given(opened(), opened("cpu")).given(
+    granted(Reserved, "a", {"cpu": 4, "gpu": 2}, until=60, tags={"k": "v"}), at=1
+)
 HOLD: dict[str, Any] = {"pool": "gpu", "allocation_id": "a", "owner": "ann", "quantity": 2}
 
 
@@ -107,7 +109,7 @@ def test_an_event_that_is_about_a_pool_is_none_of_an_allocation_s() -> None:
 
 
 def test_a_hold_is_over_at_its_deadline_noticed_or_not() -> None:
-    """deadline <= now; without a deadline it is open until it ends."""
+    """Deadline <= now; without a deadline it is open until it ends."""
     allocation = seen()
     assert allocation.is_open_at(after(59.999999))
     assert not allocation.is_open_at(after(60))
@@ -119,9 +121,7 @@ def test_a_lapsed_allocation_is_shown_as_expired_at_its_deadline() -> None:
     """What nobody has noticed yet is over all the same."""
     allocation = seen()
     assert allocation.lapsed_at(after(59)) is allocation
-    assert allocation.lapsed_at(after(99)) == replace(
-        allocation, state=AllocationState.EXPIRED, ended_at=after(60)
-    )
+    assert allocation.lapsed_at(after(99)) == replace(allocation, state=AllocationState.EXPIRED, ended_at=after(60))
     released = seen(Released(**HOLD, reserved=False, reason=None))
     assert released.lapsed_at(after(99)) is released
 

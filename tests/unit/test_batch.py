@@ -56,7 +56,8 @@ def test_the_same_command_again_has_the_recorded_outcome() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"correlation_id": "x"}, {"causation_id": "y"}, {"at": after(99)}, {"correlation_id": "x", "at": after(0)}]
+    "changes",
+    [{"correlation_id": "x"}, {"causation_id": "y"}, {"at": after(99)}, {"correlation_id": "x", "at": after(0)}],
 )
 def test_a_repeat_may_have_another_time_and_other_correlation(changes: dict[str, Any]) -> None:
     """A retry through another service is still a retry."""
@@ -92,6 +93,17 @@ def test_a_repeat_works_after_a_crash_and_from_another_process() -> None:
     again = done(ledger_on(log), ask())
     assert again.repeated
     assert again.records == first.records
+
+
+def test_a_repeat_tells_what_another_process_did_to_the_allocation() -> None:
+    """The present state is the log's, not what this process remembers."""
+    log = given(opened()).log()
+    here, elsewhere = ledger_on(log), ledger_on(log)
+    done(here, ask(allocation_id="a"))
+    elsewhere.execute(Release(allocation_id="a", command_id="gone"))
+    ended = done(here, ask(allocation_id="a")).allocation
+    assert ended is not None
+    assert ended.state is AllocationState.RELEASED
 
 
 def test_a_repeated_refusal_stays_a_refusal() -> None:
@@ -262,7 +274,12 @@ def test_an_allocation_that_ended_in_the_batch_has_ended() -> None:
     """How it ended is told to the next command."""
     ledger = given(opened()).ledger()
     outcomes = ledger.record(
-        [ask(allocation_id="a"), Release(allocation_id="a"), Release(allocation_id="a"), ask(allocation_id="a", command_id="d")]
+        [
+            ask(allocation_id="a"),
+            Release(allocation_id="a"),
+            Release(allocation_id="a"),
+            ask(allocation_id="a", command_id="d"),
+        ]
     )
     refusals = [outcome.refusal for outcome in outcomes]
     assert refusals[2] is not None
@@ -342,7 +359,10 @@ def test_the_envelope_carries_who_and_why() -> None:
 def test_tokens_grow_with_every_grant() -> None:
     """Within a batch, between batches, after refusals, for grants over several pools."""
     ledger = given(opened(), opened("cpu")).ledger()
-    asked = [ask(command_id=f"c{n}", quantities={"gpu": 1, "cpu": 1} if n % 2 else {"gpu": 9 if n == 4 else 1}) for n in range(8)]
+    asked = [
+        ask(command_id=f"c{n}", quantities={"gpu": 1, "cpu": 1} if n % 2 else {"gpu": 9 if n == 4 else 1})
+        for n in range(8)
+    ]
     outcomes = ledger.record(asked[:4]) + ledger.record(asked[4:])
     tokens = [outcome.allocation.token for outcome in outcomes if outcome.allocation]
     assert tokens == sorted(set(tokens))
@@ -369,7 +389,11 @@ def test_an_allocation_that_another_process_ended_is_not_forgotten() -> None:
     done(here, ask(command_id="look"))
     elsewhere.execute(Release(allocation_id="a", command_id="gone"))
     outcomes = here.record(
-        [ask(command_id="first"), ask(command_id="second", allocation_id="a"), Release(allocation_id="a", command_id="third")]
+        [
+            ask(command_id="first"),
+            ask(command_id="second", allocation_id="a"),
+            Release(allocation_id="a", command_id="third"),
+        ]
     )
     codes = [outcome.refusal.code if outcome.refusal else None for outcome in outcomes]
     assert codes == [None, RefusalCode.ALLOCATION_ID_TAKEN, RefusalCode.ALLOCATION_ENDED]
@@ -394,4 +418,8 @@ def test_a_pool_s_status_comes_with_commands_about_it() -> None:
         done(ledger, command).pool
         for command in (OPEN, ChangeLimits(pool="gpu", limits=Limits(total=4)), ClosePool(pool="gpu"))
     ]
-    assert [(one.capacity, one.free, one.closed) for one in statuses if one] == [(8, 8, False), (4, 4, False), (4, 0, True)]
+    assert [(one.capacity, one.free, one.closed) for one in statuses if one] == [
+        (8, 8, False),
+        (4, 4, False),
+        (4, 0, True),
+    ]

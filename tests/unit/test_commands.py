@@ -33,7 +33,7 @@ EXAMPLES: tuple[Command, ...] = (
     ClosePool(pool="gpu", reason="sold"),
     Allocate(quantities={"gpu": 2, "cpu": 8}, owner="ann", ttl=timedelta(minutes=1), tags={"job": "42"}),
     Reserve(allocation_id="a", quantities={"gpu": 2}, owner="ann"),
-    Confirm(allocation_id="a", ttl=30, token="1:2"),
+    Confirm(allocation_id="a", ttl=30, token=Token(1, 2)),
     Void(allocation_id="a", reason="too late"),
     Renew(allocation_id="a", ttl=1.5),
     Resize(allocation_id="a", quantities={"gpu": 3}, token=Token(1, 2)),
@@ -235,9 +235,7 @@ def test_open_pool_derives_its_command_id_from_the_pool_s_name() -> None:
     assert make("open_pool").id_from_content() == make("open_pool", unit="x").id_from_content() == expected
 
 
-@pytest.mark.parametrize(
-    "verb", sorted(FIELDS.keys() - {"allocate", "reserve", "open_pool"})
-)
+@pytest.mark.parametrize("verb", sorted(FIELDS.keys() - {"allocate", "reserve", "open_pool"}))
 def test_no_other_command_names_itself(verb: str) -> None:
     """Two releases of one allocation are two commands: the second is refused, and auditors see it."""
     assert make(verb).id_from_content() is None

@@ -28,7 +28,7 @@ def ask(**quantities: int) -> Allocate:
 
 @pytest.mark.parametrize(("now", "is_over"), [(9.999999, False), (10, True), (10.000001, True)])
 def test_an_allocation_is_over_at_its_deadline(now: float, *, is_over: bool) -> None:
-    """deadline <= now, to the microsecond."""
+    """Deadline <= now, to the microsecond."""
     decision = given(opened(), allocated("a", until=10, gpu=8)).when(ask(gpu=1), at=now)
     if is_over:
         decision.then(expired("a", "gpu", 8, at=10), allocated("new", gpu=1)).then_repeats_if_delivered_twice()
@@ -38,8 +38,7 @@ def test_an_allocation_is_over_at_its_deadline(now: float, *, is_over: bool) -> 
 
 def test_a_lapsed_hold_never_blocks_a_request() -> None:
     """Sum, count and the owner's share are all freed before the decision."""
-    limits = {"max_allocations": 1, "per_owner": 8}
-    history = given(opened(**limits), allocated("a", until=10, gpu=8))
+    history = given(opened(max_allocations=1, per_owner=8), allocated("a", until=10, gpu=8))
     history.when(ask(gpu=8), at=10).then(expired("a", "gpu", 8, at=10), allocated("new", gpu=8))
 
 
@@ -61,7 +60,8 @@ def test_a_refusal_keeps_the_expiries_that_it_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [Release(allocation_id="a"), Renew(allocation_id="a", ttl=9), Resize(allocation_id="a", quantities={"gpu": 1})]
+    "command",
+    [Release(allocation_id="a"), Renew(allocation_id="a", ttl=9), Resize(allocation_id="a", quantities={"gpu": 1})],
 )
 def test_what_has_lapsed_can_no_longer_be_changed(command: Command) -> None:
     """Whoever comes after the deadline notices the expiry, and is told."""

@@ -74,9 +74,7 @@ def test_refused_says_whether_to_wait_or_to_act() -> None:
     permanent = Refused(RefusalCode.POOL_CLOSED, {"pool": "gpu"}, command_id="c")
     assert str(permanent) == "refused (pool_closed): pool 'gpu' is closed. It will not succeed as it is"
     repeated = Refused(RefusalCode.POOL_CLOSED, {"pool": "gpu"}, command_id="c", repeated=True)
-    assert str(repeated).endswith(
-        "This is the recorded outcome of command 'c'; to try again, give a new command id"
-    )
+    assert str(repeated).endswith("This is the recorded outcome of command 'c'; to try again, give a new command id")
 
 
 def test_command_id_reused_names_the_field_and_both_values() -> None:
@@ -117,5 +115,5 @@ def test_unknown_event_names_type_version_and_position() -> None:
 def test_an_error_of_pydantic_s_is_never_what_a_caller_sees() -> None:
     """The cause is suppressed: the message has it all."""
     with pytest.raises(Malformed) as info:
-        Limits(**{"total": -1})
+        Limits(total=-1)
     assert info.value.__suppress_context__

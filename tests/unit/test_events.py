@@ -120,11 +120,15 @@ def test_every_event_that_there_is_has_a_stored_name() -> None:
 def test_every_version_of_every_event_has_a_sample() -> None:
     """Whatever was ever released is read for ever."""
     sampled = {(line["type"], line["schema_version"]) for line in sample_lines()}
-    assert sampled >= {(name, version) for name, kind in EVENTS.items() for version in range(1, kind.schema_version + 1)}
+    assert sampled >= {
+        (name, version) for name, kind in EVENTS.items() for version in range(1, kind.schema_version + 1)
+    }
     assert len(sample_lines()) == len(SAMPLED)
 
 
-@pytest.mark.parametrize(("line", "expected"), list(zip(sample_lines(), SAMPLED, strict=True)), ids=lambda one: str(one)[:24])
+@pytest.mark.parametrize(
+    ("line", "expected"), list(zip(sample_lines(), SAMPLED, strict=True)), ids=lambda one: str(one)[:24]
+)
 def test_a_sample_is_read_as_the_event_it_was_written_from(line: dict[str, str], expected: Event) -> None:
     """The stored text means the same event, and the event is written as the same bytes."""
     kind = EVENTS[line["type"]]
@@ -160,4 +164,4 @@ def test_an_event_does_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         SAMPLED[0].pool = "cpu"  # type: ignore[attr-defined]  # the point
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
-        PoolClosed(**{"pool": "gpu", "reason": None, "colour": "red"})
+        PoolClosed.model_validate({"pool": "gpu", "reason": None, "colour": "red"})

@@ -64,7 +64,9 @@ def test_old_versions_are_read_step_by_step() -> None:
     assert [LENDING.from_row(one).event for one in (first, second, row)] == [LENT] * 3
 
 
-@pytest.mark.parametrize(("name", "version"), [("Borrowed", 1), ("PoolClosed", 2), ("PoolClosed", 0), ("poolclosed", 1)])
+@pytest.mark.parametrize(
+    ("name", "version"), [("Borrowed", 1), ("PoolClosed", 2), ("PoolClosed", 0), ("poolclosed", 1)]
+)
 def test_what_is_not_known_is_named(name: str, version: int) -> None:
     """A process that meets a type or version it does not know stops and names it, with its position."""
     row = MAPPER.to_row(envelope(opened(), position=17))._replace(type=name, schema_version=version)
@@ -80,7 +82,7 @@ def test_what_is_not_known_is_named(name: str, version: int) -> None:
 def test_data_that_cannot_be_read_is_corruption_with_its_position(data: str) -> None:
     """No field is guessed, none is ignored."""
     row = MAPPER.to_row(envelope(PoolClosed(pool="gpu", reason=None), position=5))._replace(data=data)
-    with pytest.raises(LogCorrupt, match="^position 5: the data of PoolClosed cannot be read: "):
+    with pytest.raises(LogCorrupt, match=r"^position 5: the data of PoolClosed cannot be read: "):
         MAPPER.from_row(row)
 
 
@@ -89,7 +91,7 @@ def test_old_data_that_cannot_be_read_is_corruption_too(data: str) -> None:
     """An upcaster's result is checked as any data is."""
     row = LENDING.to_row(envelope(LENT, position=5))
     for version in (1, 2):
-        with pytest.raises(LogCorrupt, match="^position 5: the data of Lent cannot be read: "):
+        with pytest.raises(LogCorrupt, match=r"^position 5: the data of Lent cannot be read: "):
             LENDING.from_row(row._replace(schema_version=version, data=data))
 
 
@@ -103,7 +105,7 @@ def test_limits_out_of_range_in_the_log_are_corruption() -> None:
 def test_a_time_that_is_none_is_corruption() -> None:
     """The envelope is read as strictly as the data."""
     row = MAPPER.to_row(envelope(opened(), position=3))
-    with pytest.raises(LogCorrupt, match="^position 3: Invalid isoformat string: 'noon'"):
+    with pytest.raises(LogCorrupt, match=r"^position 3: Invalid isoformat string: 'noon'"):
         MAPPER.from_row(row._replace(occurred_at="noon"))
 
 

@@ -71,7 +71,9 @@ def test_sums_keep_in_step_with_every_change() -> None:
 
 def test_limits_and_closing_are_folded() -> None:
     """What it was opened with stays known."""
-    pool = gpu(LimitsChanged(pool="gpu", limits=Limits(total=1), previous=Limits(total=8)), PoolClosed(pool="gpu", reason=None))
+    pool = gpu(
+        LimitsChanged(pool="gpu", limits=Limits(total=1), previous=Limits(total=8)), PoolClosed(pool="gpu", reason=None)
+    )
     assert (pool.limits, pool.opened_with, pool.closed) == (Limits(total=1), Limits(total=8), True)
 
 

@@ -28,6 +28,7 @@ from bursar.domain.refusals import PRECEDENCE, explain, is_transient
 from support.deciding import History, allocated, given, opened, reserved
 
 C = RefusalCode
+PERMANENT, TRANSIENT = False, True
 CLOSED = PoolClosed(pool="gpu", reason=None)
 ENDED = Released(pool="gpu", allocation_id="a", owner="ann", quantity=2, reserved=False, reason=None)
 
@@ -50,104 +51,105 @@ def ask(quantity: int = 1, **fields: Any) -> Allocate:  # noqa: ANN401 - fields 
 
 CASES = (
     Case(
-        C.POOL_NOT_FOUND, False, given(), ask(),
+        C.POOL_NOT_FOUND, PERMANENT, given(), ask(),
         {"pool": "gpu"},
         "there is no pool 'gpu'",
     ),
     Case(
-        C.ALLOCATION_NOT_FOUND, False, given(opened()), Release(allocation_id="a"),
+        C.ALLOCATION_NOT_FOUND, PERMANENT, given(opened()), Release(allocation_id="a"),
         {"allocation_id": "a"},
         "there is no allocation 'a'",
     ),
     Case(
-        C.ALLOCATION_ID_TAKEN, False, given(opened(), allocated("a", gpu=2)), ask(allocation_id="a"),
+        C.ALLOCATION_ID_TAKEN, PERMANENT, given(opened(), allocated("a", gpu=2)), ask(allocation_id="a"),
         {"allocation_id": "a", "pool": "gpu"},
         "allocation id 'a' was used before; an id names one allocation",
     ),
     Case(
-        C.ALLOCATION_ENDED, False, given(opened(), allocated("a", gpu=2), ENDED), Release(allocation_id="a"),
+        C.ALLOCATION_ENDED, PERMANENT, given(opened(), allocated("a", gpu=2), ENDED), Release(allocation_id="a"),
         {"allocation_id": "a", "pool": "gpu", "state": "released"},
         "allocation 'a' has ended: released",
     ),
     Case(
-        C.TOKEN_MISMATCH, False, given(opened(), allocated("a", gpu=2)), Release(allocation_id="a", token="1:9"),
+        C.TOKEN_MISMATCH, PERMANENT, given(opened(), allocated("a", gpu=2)),
+        Release(allocation_id="a", token=Token(1, 9)),
         {"allocation_id": "a", "pool": "gpu", "token": "1:2", "given": "1:9"},
         "allocation 'a' has token 1:2, not 1:9",
     ),
     Case(
-        C.NOT_RESERVED, False, given(opened(), allocated("a", gpu=2)), Confirm(allocation_id="a"),
+        C.NOT_RESERVED, PERMANENT, given(opened(), allocated("a", gpu=2)), Confirm(allocation_id="a"),
         {"allocation_id": "a", "pool": "gpu", "state": "active"},
         "allocation 'a' is active, not reserved",
     ),
     Case(
-        C.NOT_CONFIRMED, False, given(opened(), reserved("a", gpu=2)), Release(allocation_id="a"),
+        C.NOT_CONFIRMED, PERMANENT, given(opened(), reserved("a", gpu=2)), Release(allocation_id="a"),
         {"allocation_id": "a", "pool": "gpu"},
         "allocation 'a' is reserved: confirm it first, or void it",
     ),
     Case(
-        C.POOL_CLOSED, False, given(opened(), CLOSED), ask(),
+        C.POOL_CLOSED, PERMANENT, given(opened(), CLOSED), ask(),
         {"pool": "gpu"},
         "pool 'gpu' is closed",
     ),
     Case(
-        C.POOL_NOT_IN_ALLOCATION, False, given(opened(), opened("cpu"), allocated("a", gpu=2)),
+        C.POOL_NOT_IN_ALLOCATION, PERMANENT, given(opened(), opened("cpu"), allocated("a", gpu=2)),
         Resize(allocation_id="a", quantities={"cpu": 1}),
         {"allocation_id": "a", "pool": "cpu"},
         "allocation 'a' has nothing of pool 'cpu'",
     ),
     Case(
-        C.LIMITS_MOVED, False, given(opened()),
+        C.LIMITS_MOVED, PERMANENT, given(opened()),
         ChangeLimits(pool="gpu", limits=Limits(total=1), expected=Limits(total=9)),
         {"pool": "gpu", "field": "total", "expected": "9", "present": "8"},
         "the limits of pool 'gpu' are no longer those expected: total is 8",
     ),
     Case(
-        C.TTL_REQUIRED, False, given(opened(max_ttl=60)), ask(),
+        C.TTL_REQUIRED, PERMANENT, given(opened(max_ttl=60)), ask(),
         {"pool": "gpu"},
         "pool 'gpu' wants a ttl and has no default",
     ),
     Case(
-        C.TTL_TOO_LONG, False, given(opened(max_ttl=60)), ask(ttl=61.5),
+        C.TTL_TOO_LONG, PERMANENT, given(opened(max_ttl=60)), ask(ttl=61.5),
         {"pool": "gpu", "limit": 60, "asked": 61.5},
         "pool 'gpu' allows a ttl of 60 s at most, not 61.5 s",
     ),
     Case(
-        C.BELOW_MIN_SIZE, False, given(opened(min_size=2)), ask(1),
+        C.BELOW_MIN_SIZE, PERMANENT, given(opened(min_size=2)), ask(1),
         {"pool": "gpu", "limit": 2, "asked": 1},
         "pool 'gpu' grants 2 device at least, not 1",
     ),
     Case(
-        C.ABOVE_MAX_SIZE, False, given(opened(max_size=4)), ask(5),
+        C.ABOVE_MAX_SIZE, PERMANENT, given(opened(max_size=4)), ask(5),
         {"pool": "gpu", "limit": 4, "asked": 5},
         "pool 'gpu' grants 4 device at most, not 5",
     ),
     Case(
-        C.NOT_A_STEP, False, given(opened(step=2)), ask(3),
+        C.NOT_A_STEP, PERMANENT, given(opened(step=2)), ask(3),
         {"pool": "gpu", "limit": 2, "asked": 3},
         "pool 'gpu' grants multiples of 2 device, not 3",
     ),
     Case(
-        C.ABOVE_CAPACITY, False, given(opened()), ask(9),
+        C.ABOVE_CAPACITY, PERMANENT, given(opened()), ask(9),
         {"pool": "gpu", "limit": 8, "asked": 9, "capacity": 8, "used": 0, "free": 8},
         "pool 'gpu' has a capacity of 8 device in all, not 9",
     ),
     Case(
-        C.ABOVE_PER_OWNER, False, given(opened(per_owner=4)), ask(5),
+        C.ABOVE_PER_OWNER, PERMANENT, given(opened(per_owner=4)), ask(5),
         {"pool": "gpu", "limit": 4, "asked": 5, "owner": "ann"},
         "pool 'gpu' lets one owner hold 4 device, not 5",
     ),
     Case(
-        C.TOO_MANY_ALLOCATIONS, True, given(opened(max_allocations=1), allocated("a", gpu=2)), ask(),
+        C.TOO_MANY_ALLOCATIONS, TRANSIENT, given(opened(max_allocations=1), allocated("a", gpu=2)), ask(),
         {"pool": "gpu", "limit": 1, "used": 1},
         "pool 'gpu' holds 1 allocations, its limit is 1",
     ),
     Case(
-        C.OWNER_EXHAUSTED, True, given(opened(per_owner=4), allocated("a", gpu=2)), ask(3),
+        C.OWNER_EXHAUSTED, TRANSIENT, given(opened(per_owner=4), allocated("a", gpu=2)), ask(3),
         {"pool": "gpu", "limit": 4, "asked": 3, "used": 2, "owner": "ann"},
         "owner 'ann' holds 2 of 4 device in pool 'gpu', 3 asked",
     ),
     Case(
-        C.POOL_EXHAUSTED, True, given(opened(), allocated("a", gpu=7)), ask(2),
+        C.POOL_EXHAUSTED, TRANSIENT, given(opened(), allocated("a", gpu=7)), ask(2),
         {"pool": "gpu", "limit": 8, "asked": 2, "used": 7, "free": 1},
         "pool 'gpu' has 1 of 8 device free, 2 asked",
     ),
@@ -210,7 +212,10 @@ PAIRS: tuple[tuple[RefusalCode, RefusalCode, History, Command], ...] = (
     (C.TOKEN_MISMATCH, C.NOT_RESERVED, HELD, Confirm(allocation_id="a", token=WRONG)),
     (C.TOKEN_MISMATCH, C.NOT_CONFIRMED, TWO.given(reserved("a", gpu=2)), Release(allocation_id="a", token=WRONG)),
     (C.TOKEN_MISMATCH, C.POOL_CLOSED, HELD.given(CLOSED), Renew(allocation_id="a", ttl=9, token=WRONG)),
-    (C.NOT_RESERVED, C.TTL_TOO_LONG, given(opened(max_ttl=5), allocated("a", gpu=1)), Confirm(allocation_id="a", ttl=9)),
+    (
+        C.NOT_RESERVED, C.TTL_TOO_LONG,
+        given(opened(max_ttl=5), allocated("a", gpu=1)), Confirm(allocation_id="a", ttl=9),
+    ),
     (
         C.POOL_CLOSED, C.POOL_NOT_IN_ALLOCATION,
         HELD.given(CLOSED), Resize(allocation_id="a", quantities={"cpu": 1, "gpu": 3}),
@@ -225,11 +230,24 @@ PAIRS: tuple[tuple[RefusalCode, RefusalCode, History, Command], ...] = (
         C.POOL_NOT_IN_ALLOCATION, C.ABOVE_CAPACITY,
         TWO.given(allocated("a", cpu=2)), Resize(allocation_id="a", quantities={"cpu": 9, "gpu": 1}),
     ),
-    (C.TTL_REQUIRED, C.BELOW_MIN_SIZE, given(opened(max_ttl=9), opened("cpu", min_size=2)), ask(quantities={"cpu": 1, "gpu": 1})),
-    (C.TTL_TOO_LONG, C.BELOW_MIN_SIZE, given(opened(max_ttl=9), opened("cpu", min_size=2)), ask(quantities={"cpu": 1, "gpu": 1}, ttl=10)),
-    (C.BELOW_MIN_SIZE, C.ABOVE_MAX_SIZE, given(opened(min_size=2), opened("cpu", max_size=2)), ask(quantities={"cpu": 3, "gpu": 1})),
+    (
+        C.TTL_REQUIRED, C.BELOW_MIN_SIZE,
+        given(opened(max_ttl=9), opened("cpu", min_size=2)), ask(quantities={"cpu": 1, "gpu": 1}),
+    ),
+    (
+        C.TTL_TOO_LONG, C.BELOW_MIN_SIZE,
+        given(opened(max_ttl=9), opened("cpu", min_size=2)), ask(quantities={"cpu": 1, "gpu": 1}, ttl=10),
+    ),
+    (
+        C.BELOW_MIN_SIZE, C.ABOVE_MAX_SIZE,
+        given(opened(min_size=2), opened("cpu", max_size=2)), ask(quantities={"cpu": 3, "gpu": 1}),
+    ),
     (C.BELOW_MIN_SIZE, C.NOT_A_STEP, given(opened(min_size=4, step=2)), ask(3)),
-    (C.ABOVE_PER_OWNER, C.OWNER_EXHAUSTED, given(opened(per_owner=1), allocated("a", gpu=2), allocated("b", owner="bob", gpu=1)), Transfer(allocation_id="a", to="bob")),
+    (
+        C.ABOVE_PER_OWNER, C.OWNER_EXHAUSTED,
+        given(opened(per_owner=1), allocated("a", gpu=2), allocated("b", owner="bob", gpu=1)),
+        Transfer(allocation_id="a", to="bob"),
+    ),
 )  # fmt: skip
 """The code that wins, one that holds as well, and where both do."""
 
@@ -273,7 +291,9 @@ def test_the_code_decides_before_the_pool_s_name() -> None:
     history.when(ask(quantities={"cpu": 1, "gpu": 2})).then_refused(C.ABOVE_MAX_SIZE, pool="gpu")
 
 
-@pytest.mark.parametrize("command", [OpenPool(pool="gpu", resource_type="r", limits=Limits(total=1)), ClosePool(pool="gpu")])
+@pytest.mark.parametrize(
+    "command", [OpenPool(pool="gpu", resource_type="r", limits=Limits(total=1)), ClosePool(pool="gpu")]
+)
 def test_a_closed_pool_stays_closed(command: Command) -> None:
     """Closing is final, and the name is not used again."""
     TWO.given(CLOSED).when(command).then_refused(C.POOL_CLOSED, pool="gpu")

@@ -1,0 +1,216 @@
+"""The command line among other programs: pipes, signals, locales, full outputs, help."""
+
+import io
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from bursar import Ledger
+from bursar.infrastructure.cli import main
+from bursar.infrastructure.cli.app import app
+from support.cli import PROCESS_SECONDS_MAX, Bursar, Done, call, environment, program, run
+from support.workloads import made_up, write_workload
+
+
+@pytest.fixture
+def bursar(sqlite_url: str, tmp_path: Path) -> Bursar:
+    """The command line on a ledger whose export is longer than a pipe holds."""
+    bursar = Bursar(sqlite_url)
+    bursar("import", str(write_workload(tmp_path / "w.jsonl", made_up(600))))
+    return bursar
+
+
+def test_a_reader_that_has_seen_enough(bursar: Bursar) -> None:
+    """`| head -1` gets its line, and the command ends quietly with the code that the shell gives to SIGPIPE."""
+    command = program("export", "--database", bursar.url)
+    with subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("{")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(PROCESS_SECONDS_MAX) == 141
+
+
+def test_an_output_nobody_reads(bursar: Bursar) -> None:
+    """The last flush of a short answer meets a closed pipe as quietly."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = program("pools", "--database", bursar.url)
+    done = subprocess.run(command, env=environment(), check=False, stdout=theirs, stderr=subprocess.PIPE, timeout=120)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_output_that_is_full(bursar: Bursar) -> None:
+    """It is said once, without a traceback."""
+    command = program("pools", "--database", bursar.url)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, env=environment(), check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    assert done.stderr == "error: [Errno 28] No space left on device\n"
+    assert done.returncode == 2
+
+
+def test_an_interrupted_command(sqlite_url: str) -> None:
+    """Ctrl-C ends with 130 and a line that says what became of the work; the log is whole."""
+    command = program("import", "-", "--batch", "1", "--database", sqlite_url)
+    with (
+        Ledger.open(sqlite_url, create=False) as ledger,
+        subprocess.Popen(
+            command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(
+            b'{"at": "2026-03-01T00:00:00Z", "command": "open_pool", "pool": "p", "resource_type": "t", '
+            b'"limits": {"total": 1}}\n'
+        )
+        process.stdin.flush()
+        with ledger.log.watching() as news:  # type: ignore[attr-defined]  # the log in a database has it
+            while not ledger.pools():
+                news(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+        assert process.wait(PROCESS_SECONDS_MAX) == 130
+    assert said == "interrupted: each command not answered yet was recorded whole or not at all\n"
+
+
+def test_json_is_utf_8_in_any_locale(bursar: Bursar) -> None:
+    """Programs read the same bytes wherever the command runs; people see what their terminal can show."""
+    bursar("pool", "open", "mémoire 🙂", "--type", "t", "--total", "1")
+    latin = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    command = program("pools", "--database", bursar.url)
+    done = subprocess.run([*command, "--json"], env=environment(**latin), check=True, capture_output=True, timeout=120)
+    assert "mémoire 🙂".encode() in done.stdout
+    done = subprocess.run(command, env=environment(**latin), check=True, capture_output=True, timeout=120)
+    assert b"m\xe9moire \\U0001f642" in done.stdout
+
+
+def test_a_word_that_is_no_text(bursar: Bursar) -> None:
+    """Bytes of the command line that are no UTF-8 are malformed, and can be shown."""
+    done = run("allocate", os.fsdecode(b"gpu\xff=1"), "--owner", "o", "--database", bursar.url).ends(2)
+    assert "udcff" in done.err
+    error = run("show", os.fsdecode(b"\xff"), "--database", bursar.url, "--json").ends(2).error
+    assert error["value"] == "\udcff"
+
+
+def test_people_at_a_terminal_see_progress(bursar: Bursar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar on the standard error once the work takes long, gone at the end; none for programs."""
+    monkeypatch.setattr("bursar.infrastructure.cli.output.PROGRESS_AFTER_SECONDS", 0.0)
+    assert "rebuilding" not in bursar("projections", "rebuild", "current_allocations").err
+    code = (
+        "import sys; from bursar.infrastructure.cli import main, output; "
+        "output.PROGRESS_AFTER_SECONDS = 0.0; sys.argv[0] = 'bursar'; main()"
+    )
+    words = ("verify", "--database", bursar.url)
+    assert "verifying" in at_terminal(program()[0], "-P", "-c", code, *words)
+    assert "verifying" not in at_terminal(program()[0], "-P", "-c", code, *words, "--json")
+
+
+def at_terminal(*command: str) -> str:
+    """Run a command whose standard error is a terminal; what it showed there."""
+    ours, theirs = pty.openpty()
+    env = environment(TERM="xterm", COLUMNS="100")
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while more := os.read(ours, 65536):
+                shown += more
+        except OSError:  # how Linux says that the other end was closed
+            pass
+        assert process.wait(PROCESS_SECONDS_MAX) == 0
+    os.close(ours)
+    return shown.decode()
+
+
+# Help
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    """List every command by the words that call it."""
+    found: list[tuple[str, ...]] = []
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]  # the root is a group
+        inner = getattr(command, "commands", {})
+        found += [(name, one) for one in inner] or [(name,)]
+    return found
+
+
+COMMANDS = all_commands()
+
+
+def test_the_commands_are_those_of_the_design() -> None:
+    """No more, no fewer."""
+    assert {" ".join(words) for words in COMMANDS} == {
+        "pool open", "pool limits", "pool close", "pools", "allocate", "reserve", "confirm", "void", "renew", "resize",
+        "transfer", "release", "expire", "import", "export", "allocations", "history", "show", "verify",
+        "projections status", "projections rebuild", "db upgrade", "db current", "db check", "demo",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
+    """One line says what it does, an example shows it, `--json` is there, and it names the database if it has one."""
+    said = call(*words, "--help", env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).ends(0).out
+    assert re.search(rf"Usage: .* {' '.join(words)} ", said)
+    assert re.search(rf"Examples?  .*bursar {' '.join(words)}", said)
+    assert "--json" in said
+    assert words == ("demo",) or "--database" in said
+
+
+def test_the_command_line_explains_itself() -> None:
+    """Alone it shows the help, with exit codes and environment; and it knows its version."""
+    said = call().ends(0).out
+    for word in ("Exit codes", "BURSAR_DATABASE_URL", "demo"):
+        assert word in said
+    assert call("--help").ends(0).out.strip() == said.strip()
+    assert re.fullmatch(r"bursar \d+\.\d+\.\d+\n", call("--version").ends(0).out)
+
+
+def test_the_module_is_the_command_line() -> None:
+    """`python -m bursar` does what `bursar` does, by the name `bursar`."""
+    assert "Usage: bursar" in run("pools", "--help").ends(0).out
+
+
+def test_an_error_of_the_system_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as no room for a temporary folder."""
+
+    def fail(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bursar.infrastructure.cli.demo.TemporaryDirectory", fail)
+    done: Done = call("demo").ends(2)
+    assert done.err == "error: [Errno 28] No space left on device\n"
+
+
+def test_a_program_may_catch_the_output(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With something else in the place of the standard output, `main` works; and fails as it does elsewhere."""
+    monkeypatch.setattr(sys, "argv", ["bursar", "pools", "--json", "--database", sqlite_url])
+    with redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit) as ended:
+        main()
+    assert (said.getvalue(), ended.value.code) == ('{"pools": []}\n', 0)
+    with redirect_stdout(Closed()), pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 141
+
+
+class Closed(io.StringIO):
+    """An output that nobody reads."""
+
+    def write(self, _text: str) -> int:
+        """Fail as a pipe does."""
+        raise BrokenPipeError
