@@ -172,7 +172,7 @@ def test_the_views_are_brought_up_to_date(empty_database_url: str) -> None:
     """After an import no view is behind."""
     bursar = Bursar(empty_database_url)
     bursar("import", "-", stdin=jsonl([POOL, grant("a")]))
-    assert [view["behind"] for view in bursar.json("projections")["views"]] == [0, 0]
+    assert {view["behind"] for view in bursar.json("projections")["views"]} == {0}
 
 
 # Where it stops

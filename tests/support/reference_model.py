@@ -3,18 +3,35 @@
 Commands are the JSON objects of a workload file. Times are whole seconds. The words are those of the documentation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 Json = dict[str, Any]
 
-CODES = (
-    "pool_not_found allocation_not_found allocation_id_taken allocation_ended token_mismatch not_reserved not_confirmed "
-    "pool_closed pool_not_in_allocation limits_moved ttl_required ttl_too_long below_min_size above_max_size not_a_step "
-    "above_capacity above_per_owner too_many_allocations owner_exhausted pool_exhausted"
-).split()
+CODES = [
+    "pool_not_found",
+    "allocation_not_found",
+    "allocation_id_taken",
+    "allocation_ended",
+    "token_mismatch",
+    "not_reserved",
+    "not_confirmed",
+    "pool_closed",
+    "pool_not_in_allocation",
+    "limits_moved",
+    "ttl_required",
+    "ttl_too_long",
+    "below_min_size",
+    "above_max_size",
+    "not_a_step",
+    "above_capacity",
+    "above_per_owner",
+    "too_many_allocations",
+    "owner_exhausted",
+    "pool_exhausted",
+]
 """Refusals in order of precedence."""
 
 
@@ -60,7 +77,7 @@ class ModelAllocation:
         return self.state in {"active", "reserved"}
 
 
-class Refusal(Exception):  # noqa: N818 - not an error: an answer
+class Refusal(Exception):
     """The command is refused, for the first of these reasons."""
 
     def __init__(self, *reasons: tuple[str, str]) -> None:
@@ -173,6 +190,7 @@ class Model:
     # One method a command
 
     def open_pool(self, command: Json, moment: int) -> None:
+        """Open a pool."""
         if command["pool"] in self.pools:
             raise Refusal(("pool_closed", command["pool"]))
         description = describe(command)
@@ -186,16 +204,19 @@ class Model:
         return self.pools[name]
 
     def change_limits(self, command: Json, moment: int) -> None:
+        """Replace a pool's limits."""
         pool = self._usable(command["pool"])
         if "expected" in command and command["expected"] != pool.limits:
             raise Refusal(("limits_moved", command["pool"]))
         pool.limits, pool.time = command["limits"], moment
 
     def close_pool(self, command: Json, moment: int) -> None:
+        """Close a pool."""
         pool = self._usable(command["pool"])
         pool.closed, pool.time = True, moment
 
     def allocate(self, command: Json, moment: int) -> None:
+        """Grant, or reserve."""
         reasons = []
         pools = {name: self.pools[name] for name in command["quantities"] if name in self.pools}
         ttl = command.get("ttl") or self._default_ttl(pools)
@@ -246,7 +267,7 @@ class Model:
         }
         return [(code, name) for code, is_wrong in wrong.items() if is_wrong]
 
-    def _tick(self, pools: Any, moment: int) -> None:
+    def _tick(self, pools: Iterable[str], moment: int) -> None:
         for name in pools:
             self.pools[name].time = moment
 
@@ -267,6 +288,7 @@ class Model:
         return one
 
     def confirm(self, command: Json, moment: int) -> None:
+        """Make a reservation an allocation."""
         one = self._reserved(command)
         ttl = command.get("ttl") or self._default_ttl({name: self.pools[name] for name in one.held})
         reasons = [r for name in one.held for r in self._ttl(name, command.get("ttl"), ttl, needed=False)]
@@ -276,11 +298,13 @@ class Model:
         self._tick(one.held, moment)
 
     def void(self, command: Json, moment: int) -> None:
+        """Give a reservation up."""
         one = self._reserved(command)
         one.state = "voided"
         self._tick(one.held, moment)
 
     def renew(self, command: Json, moment: int) -> None:
+        """Move the deadline."""
         one = self._held(command)
         ttl = command.get("ttl") or self._default_ttl({name: self.pools[name] for name in one.held})
         reasons = [r for name in one.held for r in self._ttl(name, command.get("ttl"), ttl, needed=True)]
@@ -291,6 +315,7 @@ class Model:
         self._tick(one.held, moment)
 
     def resize(self, command: Json, moment: int) -> None:
+        """Change quantities."""
         unknown = [("pool_not_found", name) for name in command["quantities"] if name not in self.pools]
         if unknown:
             raise Refusal(*unknown)
@@ -308,6 +333,7 @@ class Model:
         self._tick(command["quantities"], moment)
 
     def transfer(self, command: Json, moment: int) -> None:
+        """Change the owner."""
         one = self._held(command)
         reasons = []
         for name, quantity in one.held.items():
@@ -323,6 +349,7 @@ class Model:
         self._tick(one.held, moment)
 
     def release(self, command: Json, moment: int) -> None:
+        """End an allocation."""
         one = self._held(command)
         if one.state == "reserved":
             raise Refusal(("not_confirmed", ""))
@@ -330,6 +357,7 @@ class Model:
         self._tick(one.held, moment)
 
     def expire_all(self, command: Json, _moment: int) -> None:
+        """Expire what is due: done already."""
         if "pool" in command and command["pool"] not in self.pools:
             raise Refusal(("pool_not_found", command["pool"]))
 

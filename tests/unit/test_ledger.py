@@ -28,6 +28,7 @@ from bursar.domain import cache
 from bursar.domain import ledger as domain
 from bursar.domain.batch import Outcome
 from bursar.domain.events import Allocated
+from bursar.domain.records import Recorded, StoredRow
 from support.deciding import (
     Clock,
     after,
@@ -43,6 +44,7 @@ from support.deciding import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 MINUTE = timedelta(minutes=1)
 
@@ -409,3 +411,27 @@ def test_every_caller_is_told_when_the_log_fails(monkeypatch: pytest.MonkeyPatch
 
 def _fail(_rows: object) -> None:
     raise OSError(ENOSPC, "disk full")
+
+
+def test_a_ledger_does_not_read_back_what_it_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its own commits a pool is current, repeats and refusals included; only what others wrote is read."""
+    log = given(opened()).log()
+    ledger, other = ledger_on(log), ledger_on(log)
+    read: list[int] = []
+    decode = log.decode
+
+    def count(row: StoredRow) -> Recorded:
+        read.append(row.position)
+        return decode(row)
+
+    ledger.expire("gpu")
+    monkeypatch.setattr(log, "decode", count)
+    for number in range(5):
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id=f"a{number}")
+        refusal(ledger, Allocate(quantities={"gpu": 9}, owner="ann"))
+    ledger.record([Release(allocation_id="a0"), Release(allocation_id="a1")])
+    assert read == []
+    other.allocate({"gpu": 1}, owner="bob", command_id="other")
+    read.clear()
+    assert ledger.pool("gpu").used == 4
+    assert read == [14]
