@@ -26,6 +26,7 @@ from bursar.domain.commands import (
     Void,
 )
 from bursar.domain.errors import BursarError, LogCorrupt, Malformed, NotFound
+from bursar.domain.values import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +56,7 @@ class Ledger:
         """The log, for those who read it: projections, replay, auditors."""
         self._clock = clock
         self._new_id = new_id
-        self._actor = actor
+        self._actor = None if actor is None else _check_name("actor", actor)
         self._cache = PoolCache()
         self._lock = RLock()
 
@@ -297,11 +298,11 @@ class Ledger:
 
     def pool(self, name: str) -> PoolStatus:
         """Describe one pool as of now; raises `NotFound`."""
+        _check_name("pool", name)
         with self._look() as reader:
             pool = self._cache.pool(name, reader)
             if pool is None:
-                kind = "pool"
-                raise NotFound(kind, name)
+                raise NotFound("pool", name)
             return PoolStatus.of(pool, self._clock())
 
     def allocations(
@@ -333,19 +334,18 @@ class Ledger:
         """Describe one allocation, open or ended; raises `NotFound` if it was never granted."""
         allocation = fold(self._history(allocation_id))
         if allocation is None:
-            kind = "allocation"
-            raise NotFound(kind, allocation_id)
-        return allocation
+            raise NotFound("allocation", allocation_id)
+        return allocation.lapsed_at(self._clock())
 
     def history(self, allocation_id: str) -> list[Recorded]:
         """List every event about an allocation, refusals too, in order; raises `NotFound` if there is none."""
         records = self._history(allocation_id)
         if not records:
-            kind = "allocation"
-            raise NotFound(kind, allocation_id)
+            raise NotFound("allocation", allocation_id)
         return records
 
     def _history(self, allocation_id: str) -> list[Recorded]:
+        _check_name("allocation_id", allocation_id)
         with self.log.reading() as reader:
             return reader.histories({allocation_id}).get(allocation_id, [])
 
@@ -369,19 +369,24 @@ def select(
             yield one
 
 
+def _check_name(parameter: str, value: str) -> str:
+    try:
+        return check_name(value)
+    except ValueError as error:
+        raise Malformed(parameter, value, str(error)) from None
+
+
 def check_command(command: Command) -> None:
     """Raise `Malformed` unless this is a command."""
     if not isinstance(command, Command):
-        parameter = "command"
-        raise Malformed(parameter, command, "expected one of Bursar's command objects")
+        raise Malformed("command", command, "expected one of Bursar's command objects")
 
 
 def check_live(command: Command) -> None:
     """Raise `Malformed` unless this is a command that brings no time of its own."""
     check_command(command)
     if command.at is not None:
-        parameter = "at"
-        raise Malformed(parameter, command.at, "expected no time: a live command takes the ledger's clock")
+        raise Malformed("at", command.at, "expected no time: a live command takes the ledger's clock")
 
 
 def _allocation(outcome: Outcome) -> Allocation:

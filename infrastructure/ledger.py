@@ -142,8 +142,7 @@ class Ledger(domain.Ledger):
             command, future = self._waiting.popleft()
             if future.set_running_or_notify_cancel():
                 batch.append((command, future))
-        if batch:
-            self._settle(batch)
+        self._settle(batch)
 
     # After the commit
 

@@ -100,6 +100,6 @@ class Net:
                     self.changed[key] = {**self.changed.get(key, {}), **values}
                 case Drop(key) if key in self.puts:
                     del self.puts[key]
-                case Drop(key):
-                    self.changed.pop(key, None)
-                    self.drops.add(key)
+                case _:  # Drop
+                    self.changed.pop(change.key, None)
+                    self.drops.add(change.key)

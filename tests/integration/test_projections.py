@@ -23,6 +23,7 @@ from support.processes import barrier, catch_up_together, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
     from support.logs import Row
 
@@ -278,7 +279,7 @@ def test_a_rebuild_while_writing(ledger: Ledger, database_url: str) -> None:
             keeper.catch_up()
 
     with ThreadPoolExecutor(2) as threads:
-        working = [threads.submit(write), threads.submit(follow)]
+        working: list[Future[Any]] = [threads.submit(write), threads.submit(follow)]
         try:
             for generation in range(2, 7):
                 assert projector(ledger, batch_events=20).rebuild("current_allocations").generation == generation

@@ -104,22 +104,20 @@ class Model:
                 return Answer("repeated", answer.code)
             if command["command"] != "open_pool" or "command_id" in command:
                 return Answer("reused")
-        if command["command"] == "open_pool" and (answered := self._open_again(command)):
-            if answered.kind == "refused" and key in self.decided:
-                return Answer("reused")
-            if answered.kind != "refused":
+        if command["command"] == "open_pool":
+            answered = self._open_again(command)
+            if answered:
                 return answered
         answer = self._decide(command, now)
-        if answer.kind == "refused" or command["command"] != "expire" or answer.expired:
+        noted = answer.kind == "refused" or command["command"] != "expire" or answer.expired
+        if noted and key not in self.decided:
             self.decided[str(key)] = (content, answer)
         return answer
 
     def _open_again(self, command: Json) -> Answer | None:
         pool = self.pools.get(command["pool"])
-        if pool is None:
+        if pool is None or pool.closed:
             return None
-        if pool.closed:
-            return Answer("refused", "pool_closed")
         given = describe(command)
         present = {**pool.description, "limits": pool.limits}
         return Answer("repeated" if given in (pool.description, present) else "already_open")
