@@ -68,7 +68,7 @@ def test_json(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_kind_of_outcome(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
-    """A grant is a message for who debugs, a refusal information, a reused id an error; all name the actor."""
+    """A grant is a message for who debugs, a refusal and a reused id information; all name the actor."""
     configure_logging(Settings(log_format="json", log_level="debug"))
     ledger.allocate({"gpu": 1}, owner="a", command_id="c-2")
     refuse(ledger)
@@ -78,7 +78,7 @@ def test_every_kind_of_outcome(ledger: Ledger, capsys: pytest.CaptureFixture[str
     assert found == [
         ("debug", "decided", "c-2", "ops"),
         ("info", "refused", "c-1", "é"),
-        ("error", "command_failed", "c-2", "ops"),
+        ("info", "not_decided", "c-2", "ops"),
     ]
 
 

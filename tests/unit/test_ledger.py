@@ -12,6 +12,7 @@ from bursar import (
     Command,
     CommandIdReused,
     Expire,
+    Ledger,
     Limits,
     LogCorrupt,
     Malformed,
@@ -333,6 +334,33 @@ def test_an_allocation_is_found_by_id_open_or_ended() -> None:
     for name in ("never", "no"):
         with pytest.raises(NotFound, match=f"no allocation '{name}' in this ledger"):
             ledger.allocation(name)
+
+
+def test_a_hold_past_its_deadline_reads_as_expired() -> None:
+    """Whoever asks again, or retries the grant, is not told that it still holds what has lapsed unnoticed."""
+    clock = Clock()
+    ledger = Ledger.in_memory(clock=clock)
+    ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
+    held = ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=timedelta(seconds=60))
+    clock.now += timedelta(seconds=60)
+    asked_again = ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=timedelta(seconds=60))
+    for shown in (asked_again, ledger.allocation("a")):
+        assert (shown.state, shown.ended_at) == (AllocationState.EXPIRED, held.deadline)
+
+
+@pytest.mark.parametrize("name", ["", " a", "a\0", "\ud800", "x" * 256])
+def test_reading_takes_names_only(name: str) -> None:
+    """What cannot be a name is malformed, whoever asks."""
+    ledger = SEVERAL.ledger()
+    for read, parameter in (
+        (ledger.pool, "pool"),
+        (ledger.allocation, "allocation_id"),
+        (ledger.history, "allocation_id"),
+    ):
+        with pytest.raises(Malformed, match=parameter):
+            read(name)
+    with pytest.raises(Malformed, match="actor"):
+        Ledger.in_memory(actor=name)
 
 
 def test_a_history_is_every_event_about_an_allocation() -> None:
