@@ -25,7 +25,7 @@ from bursar.domain.commands import (
     Transfer,
     Void,
 )
-from bursar.domain.errors import BursarError, LogCorrupt, Malformed, NotFound
+from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound
 from bursar.domain.values import check_name
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Ledger:
         """Decide a command and record what was decided; durable when this returns.
 
         Raises `Refused` (recorded), `CommandIdReused`, `PoolAlreadyOpen`, `Malformed` (not recorded), or
-        `LogUnavailable`, after which the command id tells what became of the command.
+        `LogUnavailable`, which names the command id that tells what became of the command.
         """
         outcome = self.submit(command).result()
         if outcome.refusal is not None:
@@ -94,9 +94,12 @@ class Ledger:
 
     def _settle(self, asked: Sequence[tuple[Command, Future[Outcome]]]) -> None:
         """Decide commands in one transaction and answer each caller."""
+        settled = [Asked.settle(command, self._new_id) for command, _ in asked]
         answers: Sequence[Outcome | BaseException]
         try:
-            answers = self._commit([command for command, _ in asked], atomic=False)
+            answers = self._commit(settled, atomic=False)
+        except LogUnavailable as error:
+            answers = [error.about(one.command_id) for one in settled]
         except BaseException as error:  # noqa: BLE001 - every caller that waits is told, whatever it was
             answers = [error] * len(asked)
         for (_, future), answer in zip(asked, answers, strict=True):
@@ -123,10 +126,10 @@ class Ledger:
         """
         for command in commands:
             check_command(command)
-        return self._commit(commands, atomic=True)  # type: ignore[return-value]  # atomic: an error is raised
-
-    def _commit(self, commands: Sequence[Command], *, atomic: bool) -> list[Outcome | BursarError]:
         asked = [Asked.settle(command, self._new_id) for command in commands]
+        return self._commit(asked, atomic=True)  # type: ignore[return-value]  # atomic: an error is raised
+
+    def _commit(self, asked: Sequence[Asked], *, atomic: bool) -> list[Outcome | BursarError]:
         answers: list[Outcome | BursarError] = []
         with self._own_cache() as cache, self.log.writing() as writer:
             batch = self._batch(asked, writer)
@@ -141,7 +144,7 @@ class Ledger:
                     answers.append(error)
             writer.append(batch.records)
             cache.appended(writer.head + len(batch.records))
-        self._committed(commands, answers)
+        self._committed([one.command for one in asked], answers)
         return answers
 
     def _committed(self, commands: Sequence[Command], answers: Sequence[Outcome | BursarError]) -> None:

@@ -30,11 +30,13 @@ from bursar.domain.errors import (
     UnknownEvent,
 )
 from bursar.domain.limits import Limits
+from bursar.domain.records import Recorded
 from bursar.domain.refusals import RefusalCode
 from bursar.domain.values import Token
 from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.schema import SchemaMismatch
+from bursar.projections.engine import Projector, ViewStatus
 
 __all__ = [
     "Allocate",
@@ -58,6 +60,8 @@ __all__ = [
     "Outcome",
     "PoolAlreadyOpen",
     "PoolStatus",
+    "Projector",
+    "Recorded",
     "RefusalCode",
     "Refused",
     "Release",
@@ -68,6 +72,7 @@ __all__ = [
     "Token",
     "Transfer",
     "UnknownEvent",
+    "ViewStatus",
     "Void",
     "events",
 ]

@@ -1,5 +1,7 @@
 """The domain API over a log in memory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from errno import ENOSPC
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +17,7 @@ from bursar import (
     Ledger,
     Limits,
     LogCorrupt,
+    LogUnavailable,
     Malformed,
     NotFound,
     OpenPool,
@@ -30,6 +33,7 @@ from bursar.domain import ledger as domain
 from bursar.domain.batch import Outcome
 from bursar.domain.events import Allocated
 from bursar.domain.records import Recorded, StoredRow
+from bursar.infrastructure.memory import MemoryWriter
 from support.deciding import (
     Clock,
     after,
@@ -435,6 +439,26 @@ def test_every_caller_is_told_when_the_log_fails(monkeypatch: pytest.MonkeyPatch
             ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a")
     assert ledger.pool("gpu").used == 0
     assert ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a").token == Token(1, 2)
+
+
+def test_a_lost_answer_is_found_again_by_the_id_that_the_error_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that gave no id learns which one to send again, and is not granted twice."""
+    log = given(opened()).log()
+    ledger, writing = ledger_on(log), log.writing
+
+    @contextmanager
+    def lose_the_answer() -> Iterator[MemoryWriter]:
+        with writing() as writer:
+            yield writer
+        raise LogUnavailable("the connection broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log, "writing", lose_the_answer)
+        with pytest.raises(LogUnavailable, match="the connection broke; .* send it again") as lost:
+            ledger.allocate({"gpu": 1}, owner="ann")
+    outcome = ledger.execute(Allocate(quantities={"gpu": 1}, owner="ann", command_id=lost.value.command_id))
+    assert outcome.repeated
+    assert ledger.pool("gpu").used == 1
 
 
 def _fail(_rows: object) -> None:
