@@ -1,6 +1,7 @@
 """The domain API over a log in memory."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 from errno import ENOSPC
@@ -143,15 +144,22 @@ def test_malformed_input_is_an_error_before_any_decision() -> None:
     assert len(events_of(ledger)) == 1
 
 
+def together(ledger: domain.Ledger, *commands: Command) -> list[Future[Outcome]]:
+    """Decide commands in one transaction, as group commit does."""
+    asked = [(command, Future[Outcome]()) for command in commands]
+    ledger._settle(asked)  # noqa: SLF001 - what the group's leader calls
+    return [future for _, future in asked]
+
+
 def test_an_error_of_one_caller_is_his_alone() -> None:
     """In one transaction, another command is decided as if the bad one had not come."""
     ledger = given(opened()).ledger()
     ledger.allocate({"gpu": 1}, owner="ann", command_id="c")
     bad = Allocate(quantities={"gpu": 2}, owner="ann", command_id="c")
     good = Allocate(quantities={"gpu": 3}, owner="ann", command_id="d")
-    error, outcome = ledger._commit([bad, good], atomic=False)  # noqa: SLF001 - as group commit calls it
-    assert isinstance(error, CommandIdReused)
-    assert isinstance(outcome, Outcome)
+    refused, answered = together(ledger, bad, good)
+    assert isinstance(refused.exception(), CommandIdReused)
+    assert answered.result().position == len(events_of(ledger))
     assert ledger.pool("gpu").used == 4
 
 
@@ -213,8 +221,8 @@ def test_corruption_met_by_one_command_is_everybody_s() -> None:
     log = history.given(*history.when(Release(allocation_id="a")).events).log()
     log._subjects["a"] = log._subjects["a"][:1]  # noqa: SLF001 - the index loses the ending, as no log does
     ledger = ledger_on(log)
-    with pytest.raises(LogCorrupt):
-        ledger._commit([Release(allocation_id="a")], atomic=False)  # noqa: SLF001 - as group commit calls it
+    for caller in together(ledger, Release(allocation_id="a"), Release(allocation_id="b")):
+        assert isinstance(caller.exception(), LogCorrupt)
 
 
 def test_a_log_that_went_back_is_corruption() -> None:
@@ -454,7 +462,7 @@ def test_a_lost_answer_is_found_again_by_the_id_that_the_error_names(monkeypatch
 
     with monkeypatch.context() as broken:
         broken.setattr(log, "writing", lose_the_answer)
-        with pytest.raises(LogUnavailable, match="the connection broke; .* send it again") as lost:
+        with pytest.raises(LogUnavailable, match=r"the connection broke; .* send it again") as lost:
             ledger.allocate({"gpu": 1}, owner="ann")
     outcome = ledger.execute(Allocate(quantities={"gpu": 1}, owner="ann", command_id=lost.value.command_id))
     assert outcome.repeated
