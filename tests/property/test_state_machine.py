@@ -20,7 +20,7 @@ from support.postgres import Databases
 PROFILES = {
     "dev": settings(max_examples=10, stateful_step_count=30),
     "ci": settings(max_examples=30, stateful_step_count=50),
-    "nightly": settings(max_examples=200, stateful_step_count=100, database=None),
+    "nightly": settings(max_examples=50, stateful_step_count=100, database=None),
 }
 PROFILE = settings(
     PROFILES[os.environ.get("BURSAR_MACHINES", "ci")], deadline=None, suppress_health_check=list(HealthCheck)
