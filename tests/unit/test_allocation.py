@@ -1,6 +1,6 @@
 """An allocation as the fold of its events over all its pools."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
@@ -129,3 +129,14 @@ def test_a_lapsed_allocation_is_shown_as_expired_at_its_deadline() -> None:
 def test_open_states_are_those_that_hold_something() -> None:
     """Reserved and active; what ended stays ended."""
     assert [state for state in AllocationState if state.is_open] == [AllocationState.RESERVED, AllocationState.ACTIVE]
+
+
+def test_what_has_not_ended_has_no_end_and_no_reason() -> None:
+    """None, not another word for nothing."""
+    assert (seen().ended_at, seen().reason) == (None, None)
+
+
+def test_an_allocation_does_not_change_in_the_hands_of_who_asked() -> None:
+    """What was told is a fact of its time."""
+    with pytest.raises(FrozenInstanceError):
+        seen().owner = "bob"  # type: ignore[misc]  # the point

@@ -28,6 +28,7 @@ from bursar import (
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import Allocated, Released
 from bursar.domain.ledger import Ledger
+from bursar.infrastructure.memory import MemoryReader
 from support.deciding import Clock, after, allocated, events_of, given, ledger_on, opened, refusal
 
 OPEN = OpenPool(pool="gpu", resource_type="accelerator", unit="device", limits=Limits(total=8))
@@ -424,3 +425,31 @@ def test_a_pool_s_status_comes_with_commands_about_it() -> None:
         (4, 4, False),
         (4, 0, True),
     ]
+
+
+def test_what_comes_of_another_opening_has_a_fresh_id() -> None:
+    """Not the id derived from the name, and not none: its events and its outcome carry the same one."""
+    ledger = given().ledger()
+    ledger.execute(OPEN)
+    ledger.close_pool("gpu")
+    outcome = done(ledger, OPEN.model_copy(update={"limits": Limits(total=5)}))
+    assert outcome.command_id.startswith("id-")
+    assert [one.command_id for one in outcome.records] == [outcome.command_id]
+
+
+def test_an_allocation_without_any_history_is_corruption_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be told is said to be missing, in the ledger's own error."""
+    released = Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None)
+    ledger = given(opened(), allocated("a", gpu=1), released).ledger()
+    monkeypatch.setattr(MemoryReader, "histories", lambda _self, _ids: {})
+    with pytest.raises(LogCorrupt, match="no event ended it"):
+        ledger.execute(Release(allocation_id="a"))
+
+
+def test_a_repeat_names_the_command_that_it_repeats() -> None:
+    """The answer to a retry is known by its id, as the first one was; a refusal's and an expiry's too."""
+    ledger = given(opened(), allocated("x", until=5, gpu=1)).ledger(at=9)
+    for command in (Expire(command_id="e"), ask(), ask(command_id="no", quantities={"gpu": 9})):
+        first, again = done(ledger, command), done(ledger, command)
+        assert (again.repeated, again.command_id) == (True, command.command_id)
+        assert first.command_id == command.command_id

@@ -3,6 +3,7 @@
 import pytest
 
 from bursar import Allocate, ChangeLimits, Command, Expire, Limits, OpenPool, RefusalCode, Release, Renew, Resize
+from bursar.domain.decide import named_pools
 from bursar.domain.events import Expired, LimitsChanged, PoolClosed, Released
 from support.deciding import after, allocated, given, opened, reserved
 
@@ -186,3 +187,28 @@ def test_a_release_expires_the_others_that_are_due_in_its_pools() -> None:
         expired("b", "gpu", 1, at=5),
         Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None),
     )
+
+
+@pytest.mark.parametrize(("lapsing", "asking"), [("ann", "bob"), ("bob", "ann")])
+def test_what_lapses_is_taken_off_its_owner_s_share_alone(lapsing: str, asking: str) -> None:
+    """Another owner's expiry makes no room in one's own share."""
+    history = given(
+        opened(per_owner=4), allocated("x", owner=lapsing, until=10, gpu=4), allocated("y", owner=asking, gpu=3)
+    )
+    command = Allocate(allocation_id="new", quantities={"gpu": 2}, owner=asking)
+    failed = history.when(command, at=10).failed
+    assert (failed.code, failed.data["owned"]) == (C.OWNER_EXHAUSTED, 3)
+
+
+def test_every_hold_that_lapses_is_taken_off_the_count() -> None:
+    """Two of four lapse, two are left."""
+    lapsing = [allocated(name, until=10, gpu=1) for name in "ab"]
+    history = given(opened(max_allocations=2), *lapsing, allocated("c", gpu=1), allocated("d", gpu=1))
+    failed = history.when(ask(gpu=1), at=10).failed
+    assert (failed.code, failed.data["allocations"]) == (C.TOO_MANY_ALLOCATIONS, 2)
+
+
+def test_expire_without_a_pool_names_none() -> None:
+    """Which pools it touches is for their dues to say."""
+    assert named_pools(Expire(), None) == ()
+    assert named_pools(Expire(pool="gpu"), None) == ("gpu",)

@@ -34,7 +34,7 @@ from bursar.domain import ledger as domain
 from bursar.domain.batch import Outcome
 from bursar.domain.events import Allocated
 from bursar.domain.records import Recorded, StoredRow
-from bursar.infrastructure.memory import MemoryWriter
+from bursar.infrastructure.memory import MemoryReader, MemoryWriter
 from support.deciding import (
     Clock,
     after,
@@ -495,3 +495,45 @@ def test_a_ledger_does_not_read_back_what_it_wrote(monkeypatch: pytest.MonkeyPat
     read.clear()
     assert ledger.pool("gpu").used == 4
     assert read == [14]
+
+
+def test_what_a_forgotten_pool_held_is_forgotten_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an allocation is held takes no memory without its pool, and is found in the log again."""
+    monkeypatch.setattr(cache, "POOLS_CACHED_MAX", 1)
+    ledger = SEVERAL.ledger()
+    ledger.resize("b", {"cpu": 2, "gpu": 3})
+    ledger.allocate({"ram": 1}, owner="ann", allocation_id="x")
+    ledger.release("x")
+    assert ledger._cache.where("b") is None  # noqa: SLF001 - what it remembers
+    assert ledger.release("b").quantities == {"cpu": 2, "gpu": 3}
+
+
+def test_a_pool_s_name_may_hold_colons() -> None:
+    """Neither its holds nor its refusals are mistaken for another pool's."""
+    name = "rack:1:gpu"
+    log = given(opened(name), opened("gpu")).log()
+    ledger = ledger_on(log)
+    for number in range(2):
+        ledger.allocate({name: 3}, owner="ann", allocation_id=f"a{number}")
+        too_much = Allocate(command_id=f"c{number}", quantities={name: 9}, owner="ann")
+        assert refusal(ledger, too_much).data["free"] == 5 - 3 * number
+    ledger.release("a0")
+    for one in (ledger, ledger_on(log)):
+        assert [(pool.name, pool.used) for pool in one.pools()] == [("gpu", 0), (name, 3)]
+    rows = [(row.stream_id, row.version) for row in log.rows() if row.stream_id.startswith("refusals:")]
+    assert rows == [(f"refusals:{name}", 1), (f"refusals:{name}", 2)]
+
+
+def test_what_a_snapshot_holds_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a pool costs the events since its snapshot."""
+    log = SEVERAL.log()
+    log.snapshot("gpu")
+    stream, asked = MemoryReader.stream, []
+
+    def noted(self: MemoryReader, stream_id: str, after_version: int) -> Iterator[Recorded]:
+        asked.append((stream_id, after_version))
+        return stream(self, stream_id, after_version)
+
+    monkeypatch.setattr(MemoryReader, "stream", noted)
+    assert ledger_on(log).release("a").quantities == {"gpu": 1}
+    assert asked == [("pool:gpu", 3)]

@@ -147,3 +147,8 @@ def test_a_copy_of_limits_is_checked_where_it_is_used() -> None:
     assert ChangeLimits(pool="gpu", limits=present.model_copy(update={"total": 16})).limits.capacity == 16
     with pytest.raises(Malformed, match=r"limits\.total: expected a whole number"):
         ChangeLimits(pool="gpu", limits=present.model_copy(update={"total": -3}))
+
+
+def test_an_overcommit_is_text_in_json_alone() -> None:
+    """In Python it stays the exact decimal."""
+    assert limits(total=1, overcommit="1.50").model_dump()["overcommit"] == Decimal("1.5")

@@ -184,3 +184,31 @@ def test_the_heap_stays_in_proportion_to_the_holds() -> None:
     assert len(pool.deadlines) <= 64 + 2 * 2
     assert pool.due(after(8)) == ["b"]
     assert pool.due(after(2000)) == ["b", "a"]
+
+
+@pytest.mark.parametrize("deadlines", [[1, 10, 2, 20, 21, 3, 4], [1, 2, 10, 3, 4, 20, 21]])
+def test_what_is_due_is_found_on_either_side_of_the_heap(deadlines: list[int]) -> None:
+    """An entry that is not due hides none but those behind it, at whatever moment one looks."""
+    grants = [allocated(f"{deadline:02}", until=deadline, gpu=1) for deadline in deadlines]
+    pool = given(opened(), *grants).pools()["gpu"]
+    for moment in range(23):
+        assert pool.due(after(moment)) == [f"{deadline:02}" for deadline in sorted(deadlines) if deadline <= moment]
+
+
+def test_finding_much_that_is_due_looks_at_each_once() -> None:
+    """The cost is in proportion to what is found."""
+    grants = [allocated(f"{number:05}", until=10 + number, gpu=1) for number in range(1000)]
+    pool = given(opened(total=1000), *grants).pools()["gpu"]
+    pool.deadlines = Counted(pool.deadlines)
+    assert len(pool.due(after(109))) == 100
+    assert pool.deadlines.looks <= 2 * 100 + 101
+
+
+def test_the_heap_s_bound_grows_no_faster_than_the_holds() -> None:
+    """With many holds too, one that is renewed for ever leaves a few entries a hold."""
+    others = [allocated(f"b{number}", until=8 + number, gpu=1) for number in range(20)]
+    pool, sizes = None, []
+    for recorded in HELD.given(*others, *[renewed(100 + number) for number in range(1000)]).records:
+        pool = evolve(pool, recorded)
+        sizes.append(len(pool.deadlines))
+    assert max(sizes) == 64 + 2 * 21

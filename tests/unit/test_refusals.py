@@ -306,3 +306,23 @@ def test_a_command_on_an_unknown_pool_is_refused(command: Command) -> None:
     """The refusal names the pool that is not there."""
     event = TWO.when(command).then_refused(C.POOL_NOT_FOUND, pool="no").failed
     assert event.stream_id == "refusals:"
+
+
+def test_a_code_is_written_as_its_name_in_small_letters() -> None:
+    """The words are in the log for ever."""
+    assert [code.value for code in RefusalCode] == [code.name.lower() for code in RefusalCode]
+
+
+def test_a_refused_resize_says_what_is_held() -> None:
+    """What was asked is in place of what the allocation has."""
+    failed = HELD.when(Resize(allocation_id="a", quantities={"gpu": 9})).failed
+    said = "pool 'gpu' has a capacity of 8 device in all, not 9 in place of 2"
+    assert explain(failed.code, failed.data) == said
+
+
+def test_of_many_pools_that_a_resize_cannot_reach_the_first_by_name_is_told() -> None:
+    """Whatever the order in which they were given: those that are not there, and those the allocation has not."""
+    names = [f"p{number}" for number in range(9, 0, -1)]
+    resize = Resize(allocation_id="a", quantities=dict.fromkeys(names, 1))
+    HELD.when(resize).then_refused(C.POOL_NOT_FOUND, pool="p1")
+    HELD.given(*(opened(name) for name in names)).when(resize).then_refused(C.POOL_NOT_IN_ALLOCATION, pool="p1")
