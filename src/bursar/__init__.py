@@ -31,9 +31,13 @@ from bursar.domain.errors import (
 )
 from bursar.domain.limits import Limits
 from bursar.domain.refusals import RefusalCode
+from bursar.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from bursar.domain.values import Token
 from bursar.infrastructure.ledger import Ledger
+from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
+from bursar.infrastructure.monitor import ResourceMonitor
+from bursar.infrastructure.providers import MemoryResourceProvider
 from bursar.infrastructure.schema import SchemaMismatch
 
 __all__ = [
@@ -53,6 +57,7 @@ __all__ = [
     "LogUnavailable",
     "Malformed",
     "MemoryEventLog",
+    "MemoryResourceProvider",
     "NotFound",
     "OpenPool",
     "Outcome",
@@ -64,9 +69,14 @@ __all__ = [
     "Renew",
     "Reserve",
     "Resize",
+    "Resource",
+    "ResourceMetadata",
+    "ResourceMonitor",
+    "ResourceProvider",
     "SchemaMismatch",
     "Token",
     "Transfer",
+    "UnifiedResourceManager",
     "UnknownEvent",
     "Void",
     "events",

@@ -10,7 +10,14 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import text
 
 from bursar import CommandIdReused, Ledger, PoolAlreadyOpen
@@ -155,7 +162,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), one=CHOICE, quantities=QUANTITIES, token=TOKENS)
     def resize(self, which: int, one: int, quantities: Json, token: str | None) -> None:
         """Resize an allocation."""
-        self.send(which, {"command": "resize", "allocation_id": self.some(one), "quantities": quantities, "token": token})
+        self.send(
+            which, {"command": "resize", "allocation_id": self.some(one), "quantities": quantities, "token": token}
+        )
 
     @rule(which=st.integers(0, 1), one=CHOICE, to=OWNERS)
     def transfer(self, which: int, one: int, to: str) -> None:
@@ -284,7 +293,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert all(status.used == 0 for status in self.ledgers[0].pools())
         report = verify_ledger(self.ledgers[0])
         assert report.ok, report.findings
-
 
     def shut(self) -> None:
         """Close every connection."""
