@@ -6,13 +6,14 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+SOAK_SECONDS ?= 900
 FITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3 python3.14 python3.13 python3.12; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -P -m pytest
 
-.PHONY: help demo test lint format fast lock clean
+.PHONY: help demo test lint format fast soak lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,10 @@ format: $(VENV)/.project ## put the code in shape
 
 fast: $(VENV)/.project ## unit and contract tests only
 	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/contract)
+
+soak: $(VENV)/.project ## hunt for leaks with the state machines, SOAK_SECONDS each (900), and count
+	BURSAR_MACHINES=nightly BURSAR_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n $(WORKERS) -rP \
+		-k "not canary" tests/property/test_state_machine.py
 
 lock: ## pin the development set anew
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -12,7 +12,7 @@ from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, f
 from bursar.domain.commands import Allocate, AllocationCommand, Command, Expire, OpenPool, Reserve, content
 from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
 from bursar.domain.errors import CommandIdReused, LogCorrupt, Refused
-from bursar.domain.events import Ending, Event, Expired, ValidationFailed
+from bursar.domain.events import Ending, Event, Expired, PoolOpened, ValidationFailed
 from bursar.domain.records import Recorded
 from bursar.domain.values import first_difference
 
@@ -149,9 +149,9 @@ class Batch:
             return self._repeat(one, decided)
         situation, moment = self._situation(one.command)
         before = self._allocation(one.command)
+        if decided:  # the id derived from a pool's name stands for its opening: what else comes of it has its own
+            one = Asked(one.command, self._new_id(), fresh=True)
         records = self._number(one, decide(situation, one.command, moment), moment)
-        if records and decided:
-            raise CommandIdReused(one.command_id, *_difference(one, decided))
         if not dry:
             self._take(one, records)
         return self._outcome(one, records, before)
@@ -185,7 +185,7 @@ class Batch:
         pools = self._cache.where(allocation_id)
         held = describe(allocation_id, self._load(pools)) if pools else None
         if held is not None:
-            return held
+            return held.lapsed_at(self._now)
         past = self._histories.get(allocation_id) or self._reader.histories({allocation_id}).get(allocation_id, [])
         return fold(chain(past, self._about.get(allocation_id, ())))
 
@@ -196,7 +196,9 @@ class Batch:
         pools = self._load(named_pools(command, past))
         moment = time_of(command, self._now, pools.values())
         if isinstance(command, Expire) and command.pool is None:
-            pools = {name: pool for name, pool in self._load(self._reader.pool_names()).items() if pool.due(moment)}
+            opened = (recorded.event.pool for recorded in self.records if isinstance(recorded.event, PoolOpened))
+            names = sorted({*self._reader.pool_names(), *opened})
+            pools = {name: pool for name, pool in self._load(names).items() if pool.due(moment)}
         while missing := reach(pools, moment):
             pools |= self._load(missing)
         new_id = self._new_id() if isinstance(command, Allocate | Reserve) and allocation_id is None else ""

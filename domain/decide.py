@@ -187,18 +187,20 @@ class _Scene:
         code, pool, data = min(reasons, key=lambda reason: (PRECEDENCE[reason.code], reason.pool or ""))
         known = pool in self.situation.pools
         allocation_id = getattr(command, "allocation_id", None)
-        shared: dict[str, Any] = {"pool": pool, "allocation_id": allocation_id}
+        named = {"pool": pool, "allocation_id": allocation_id}
+        shared: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
         if known and pool is not None:
             present = self.situation.pools[pool]
             used, capacity = self.used(present), present.limits.capacity
-            shared |= {"unit": present.unit, "capacity": capacity, "used": used, "free": max(capacity - used, 0)}
+            free = 0 if present.closed else max(capacity - used, 0)
+            shared |= {"unit": present.unit, "capacity": capacity, "used": used, "free": free}
         return ValidationFailed(
             code=code,
             pool=pool,
             known=known,
             allocation_id=allocation_id,
             asked=command.as_dict(),
-            data={key: value for key, value in {**shared, **data}.items() if value is not None},
+            data={**shared, **data},
         )
 
 
@@ -237,7 +239,7 @@ def _change_limits(command: ChangeLimits, scene: _Scene) -> Iterable[Event]:
         difference = first_difference(wanted, present)
         if difference:
             name, expected, found = difference
-            data = {"field": name, "expected": str(expected), "present": str(found)}
+            data = {"field": name, "expected": expected, "present": found}
             raise _Refusal(_Reason(RefusalCode.LIMITS_MOVED, pool.name, data))
     return [LimitsChanged(pool=pool.name, limits=command.limits, previous=pool.limits)]
 
@@ -262,7 +264,7 @@ def _grant(command: Allocate | Reserve, scene: _Scene) -> Iterable[Event]:
         reasons += _ttl_reasons(pool, command.ttl, ttl, required=isinstance(command, Reserve))
         reasons += _size_reasons(scene, pool, command.owner, command.quantities[pool.name])
         if pool.limits.max_allocations is not None and scene.held(pool) >= pool.limits.max_allocations:
-            data = {"limit": pool.limits.max_allocations, "used": scene.held(pool)}
+            data = {"limit": pool.limits.max_allocations, "allocations": scene.held(pool)}
             reasons.append(_Reason(RefusalCode.TOO_MANY_ALLOCATIONS, pool.name, data))
     if reasons:
         raise _Refusal(*reasons)
@@ -302,10 +304,11 @@ def _ttl_reasons(pool: Pool, given: timedelta | None, ttl: timedelta | None, *, 
 def _size_reasons(scene: _Scene, pool: Pool, owner: str, asked: int, present: int = 0) -> Iterator[_Reason]:
     """Check a hold of a new size against every limit on sizes; ``present`` is what the allocation holds already."""
     limits, capacity = pool.limits, pool.limits.capacity
-    used, owned = scene.used(pool) - present, scene.used_by(pool, owner) - present
+    used, owned = scene.used(pool) - present, scene.used_by(pool, owner)
+    already = {"held": present} if present else {}
 
     def reason(code: RefusalCode, limit: int, **more: object) -> _Reason:
-        return _Reason(code, pool.name, {"limit": limit, "asked": asked, **more})
+        return _Reason(code, pool.name, {"limit": limit, "asked": asked, **already, **more})
 
     if limits.min_size is not None and asked < limits.min_size:
         yield reason(RefusalCode.BELOW_MIN_SIZE, limits.min_size)
@@ -316,12 +319,12 @@ def _size_reasons(scene: _Scene, pool: Pool, owner: str, asked: int, present: in
     if asked > capacity:
         yield reason(RefusalCode.ABOVE_CAPACITY, capacity)
     if used + asked > capacity:
-        yield reason(RefusalCode.POOL_EXHAUSTED, capacity, used=used, free=max(capacity - used, 0))
+        yield reason(RefusalCode.POOL_EXHAUSTED, capacity)
     if limits.per_owner is not None:
         if asked > limits.per_owner:
-            yield reason(RefusalCode.ABOVE_PER_OWNER, limits.per_owner, owner=owner)
-        if owned + asked > limits.per_owner:
-            yield reason(RefusalCode.OWNER_EXHAUSTED, limits.per_owner, used=owned, owner=owner)
+            yield reason(RefusalCode.ABOVE_PER_OWNER, limits.per_owner, owned=owned, owner=owner)
+        if owned - present + asked > limits.per_owner:
+            yield reason(RefusalCode.OWNER_EXHAUSTED, limits.per_owner, owned=owned, owner=owner)
 
 
 class _Held(NamedTuple):
@@ -422,7 +425,7 @@ def _transfer(command: Transfer, scene: _Scene) -> Iterable[Event]:
         limit = pool.limits.per_owner
         if limit is not None and command.to != hold.owner and owned > limit:
             code = RefusalCode.ABOVE_PER_OWNER if hold.quantity > limit else RefusalCode.OWNER_EXHAUSTED
-            data = {"limit": limit, "asked": hold.quantity, "used": owned - hold.quantity, "owner": command.to}
+            data = {"limit": limit, "asked": hold.quantity, "owned": owned - hold.quantity, "owner": command.to}
             reasons.append(_Reason(code, pool.name, data))
     if reasons:
         raise _Refusal(*reasons)

@@ -109,6 +109,18 @@ class NotFound(BursarError, LookupError):
 class LogUnavailable(BursarError):
     """The database cannot be reached or used."""
 
+    command_id: str | None = None
+    """Id of the command that was being recorded, if one was: sent again with it, it is decided once."""
+
+    def about(self, command_id: str) -> LogUnavailable:
+        """Tell the caller of a command how to learn what became of it."""
+        told = LogUnavailable(
+            f"{self}; to learn what became of the command, send it again as command id {command_id!r}"
+        )
+        told.command_id = command_id
+        told.__cause__ = self
+        return told
+
 
 class LogCorrupt(BursarError):
     """What the log holds cannot be right; run `bursar verify`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictBool
 
 from bursar.domain.limits import Limits
 from bursar.domain.refusals import RefusalCode
@@ -96,7 +96,7 @@ class Opening(AllocationEvent):
 
     pools: tuple[PoolName, ...]
     """Every pool of the allocation, by name."""
-    epoch: int
+    epoch: Quantity
     """The ledger's epoch: the first half of the fencing token."""
     tags: Tags
     deadline: Instant | None
@@ -141,7 +141,7 @@ class Transferred(AllocationEvent):
 class Ending(AllocationEvent):
     """A hold ended."""
 
-    reserved: bool
+    reserved: StrictBool
     """True if it was a reservation never confirmed."""
 
 
@@ -169,7 +169,7 @@ class ValidationFailed(Event):
     code: RefusalCode
     pool: Name | None
     """The first pool that refuses; None where the command names no pool that is known."""
-    known: bool
+    known: StrictBool
     """True if a pool of that name exists."""
     allocation_id: Name | None
     asked: dict[str, Any]

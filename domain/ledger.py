@@ -25,7 +25,8 @@ from bursar.domain.commands import (
     Transfer,
     Void,
 )
-from bursar.domain.errors import BursarError, LogCorrupt, Malformed, NotFound
+from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound
+from bursar.domain.values import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +56,7 @@ class Ledger:
         """The log, for those who read it: projections, replay, auditors."""
         self._clock = clock
         self._new_id = new_id
-        self._actor = actor
+        self._actor = None if actor is None else _check_name("actor", actor)
         self._cache = PoolCache()
         self._lock = RLock()
 
@@ -77,7 +78,7 @@ class Ledger:
         """Decide a command and record what was decided; durable when this returns.
 
         Raises `Refused` (recorded), `CommandIdReused`, `PoolAlreadyOpen`, `Malformed` (not recorded), or
-        `LogUnavailable`, after which the command id tells what became of the command.
+        `LogUnavailable`, which names the command id that tells what became of the command.
         """
         outcome = self.submit(command).result()
         if outcome.refusal is not None:
@@ -93,9 +94,12 @@ class Ledger:
 
     def _settle(self, asked: Sequence[tuple[Command, Future[Outcome]]]) -> None:
         """Decide commands in one transaction and answer each caller."""
+        settled = [Asked.settle(command, self._new_id) for command, _ in asked]
         answers: Sequence[Outcome | BaseException]
         try:
-            answers = self._commit([command for command, _ in asked], atomic=False)
+            answers = self._commit(settled, atomic=False)
+        except LogUnavailable as error:
+            answers = [error.about(one.command_id) for one in settled]
         except BaseException as error:  # noqa: BLE001 - every caller that waits is told, whatever it was
             answers = [error] * len(asked)
         for (_, future), answer in zip(asked, answers, strict=True):
@@ -122,10 +126,10 @@ class Ledger:
         """
         for command in commands:
             check_command(command)
-        return self._commit(commands, atomic=True)  # type: ignore[return-value]  # atomic: an error is raised
-
-    def _commit(self, commands: Sequence[Command], *, atomic: bool) -> list[Outcome | BursarError]:
         asked = [Asked.settle(command, self._new_id) for command in commands]
+        return self._commit(asked, atomic=True)  # type: ignore[return-value]  # atomic: an error is raised
+
+    def _commit(self, asked: Sequence[Asked], *, atomic: bool) -> list[Outcome | BursarError]:
         answers: list[Outcome | BursarError] = []
         with self._own_cache() as cache, self.log.writing() as writer:
             batch = self._batch(asked, writer)
@@ -140,7 +144,7 @@ class Ledger:
                     answers.append(error)
             writer.append(batch.records)
             cache.appended(writer.head + len(batch.records))
-        self._committed(commands, answers)
+        self._committed([one.command for one in asked], answers)
         return answers
 
     def _committed(self, commands: Sequence[Command], answers: Sequence[Outcome | BursarError]) -> None:
@@ -297,11 +301,11 @@ class Ledger:
 
     def pool(self, name: str) -> PoolStatus:
         """Describe one pool as of now; raises `NotFound`."""
+        _check_name("pool", name)
         with self._look() as reader:
             pool = self._cache.pool(name, reader)
             if pool is None:
-                kind = "pool"
-                raise NotFound(kind, name)
+                raise NotFound("pool", name)
             return PoolStatus.of(pool, self._clock())
 
     def allocations(
@@ -333,19 +337,18 @@ class Ledger:
         """Describe one allocation, open or ended; raises `NotFound` if it was never granted."""
         allocation = fold(self._history(allocation_id))
         if allocation is None:
-            kind = "allocation"
-            raise NotFound(kind, allocation_id)
-        return allocation
+            raise NotFound("allocation", allocation_id)
+        return allocation.lapsed_at(self._clock())
 
     def history(self, allocation_id: str) -> list[Recorded]:
         """List every event about an allocation, refusals too, in order; raises `NotFound` if there is none."""
         records = self._history(allocation_id)
         if not records:
-            kind = "allocation"
-            raise NotFound(kind, allocation_id)
+            raise NotFound("allocation", allocation_id)
         return records
 
     def _history(self, allocation_id: str) -> list[Recorded]:
+        _check_name("allocation_id", allocation_id)
         with self.log.reading() as reader:
             return reader.histories({allocation_id}).get(allocation_id, [])
 
@@ -369,19 +372,24 @@ def select(
             yield one
 
 
+def _check_name(parameter: str, value: str) -> str:
+    try:
+        return check_name(value)
+    except ValueError as error:
+        raise Malformed(parameter, value, str(error)) from None
+
+
 def check_command(command: Command) -> None:
     """Raise `Malformed` unless this is a command."""
     if not isinstance(command, Command):
-        parameter = "command"
-        raise Malformed(parameter, command, "expected one of Bursar's command objects")
+        raise Malformed("command", command, "expected one of Bursar's command objects")
 
 
 def check_live(command: Command) -> None:
     """Raise `Malformed` unless this is a command that brings no time of its own."""
     check_command(command)
     if command.at is not None:
-        parameter = "at"
-        raise Malformed(parameter, command.at, "expected no time: a live command takes the ledger's clock")
+        raise Malformed("at", command.at, "expected no time: a live command takes the ledger's clock")
 
 
 def _allocation(outcome: Outcome) -> Allocation:

@@ -85,12 +85,13 @@ _MESSAGES = {
     RefusalCode.NOT_A_STEP: "pool {pool!r} grants multiples of {limit} {unit}, not {asked}",
     RefusalCode.ABOVE_CAPACITY: "pool {pool!r} has a capacity of {limit} {unit} in all, not {asked}",
     RefusalCode.ABOVE_PER_OWNER: "pool {pool!r} lets one owner hold {limit} {unit}, not {asked}",
-    RefusalCode.TOO_MANY_ALLOCATIONS: "pool {pool!r} holds {used} allocations, its limit is {limit}",
-    RefusalCode.OWNER_EXHAUSTED: "owner {owner!r} holds {used} of {limit} {unit} in pool {pool!r}, {asked} asked",
+    RefusalCode.TOO_MANY_ALLOCATIONS: "pool {pool!r} holds {allocations} allocations, its limit is {limit}",
+    RefusalCode.OWNER_EXHAUSTED: "owner {owner!r} holds {owned} of {limit} {unit} in pool {pool!r}, {asked} asked",
     RefusalCode.POOL_EXHAUSTED: "pool {pool!r} has {free} of {limit} {unit} free, {asked} asked",
 }
 
 
 def explain(code: RefusalCode, data: Mapping[str, Any]) -> str:
     """Say a refusal in one sentence, from its code and its recorded data."""
-    return _MESSAGES[code].format_map(data)
+    sentence = _MESSAGES[code].format_map(data)
+    return f"{sentence} in place of {data['held']}" if "held" in data else sentence

@@ -34,7 +34,8 @@ _FORBIDDEN_IN_REASONS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _WHOLE_TOKEN = re.compile(r"([0-9]{1,19}):([0-9]{1,19})")
 
 
-def _check_name(value: object) -> str:
+def check_name(value: object) -> str:
+    """Accept a name or an id as it is; raises ValueError."""
     if (
         type(value) is not str
         or not 1 <= len(value) <= NAME_CHARACTERS_MAX
@@ -142,7 +143,7 @@ class Token(NamedTuple):
         return cls(int(match[1]), int(match[2]))
 
 
-Name = Annotated[str, BeforeValidator(_check_name)]
+Name = Annotated[str, BeforeValidator(check_name)]
 PoolName = Annotated[Name, AfterValidator(_check_pool_name)]
 Reason = Annotated[str, BeforeValidator(_check_reason)]
 Quantity = Annotated[int, BeforeValidator(lambda value: _check_whole(value, 1, QUANTITY_MAX))]

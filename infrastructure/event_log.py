@@ -38,7 +38,7 @@ class BaseEventLog(ApplicationRecorder):
 
     @abstractmethod
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
-        """Read the rows from position ``after + 1``, about ``limit`` of them, ending where a command ends."""
+        """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
 
     @abstractmethod
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:

@@ -142,8 +142,7 @@ class Ledger(domain.Ledger):
             command, future = self._waiting.popleft()
             if future.set_running_or_notify_cancel():
                 batch.append((command, future))
-        if batch:
-            self._settle(batch)
+        self._settle(batch)
 
     # After the commit
 
@@ -187,7 +186,7 @@ def _report(command: Command, answer: Outcome | BursarError, actor: str | None) 
     context = {"correlation_id": command.correlation_id, "actor": command.actor or actor}
     if isinstance(answer, BursarError):
         with structlog.contextvars.bound_contextvars(command_id=command.command_id, **context):
-            logger.error("command_failed", command=command.verb, error=str(answer))
+            logger.info("not_decided", command=command.verb, error=str(answer))
         return
     with structlog.contextvars.bound_contextvars(command_id=answer.command_id, **context):
         if answer.refusal is not None:

@@ -61,7 +61,7 @@ class MemoryEventLog(BaseEventLog):
             self._extend(writer.appended)
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
-        """Read the rows from position ``after + 1``, about ``limit`` of them, ending where a command ends."""
+        """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
         with self._lock:
             stop = min(after + limit, len(self._rows))
             if after < stop:

@@ -156,7 +156,7 @@ class SQLEventLog(BaseEventLog):
             yield SQLWriter(connection, self.mapper, self.ledger_id)
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
-        """Read the rows from position ``after + 1``, about ``limit`` of them, ending where a command ends."""
+        """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
         page = select(events).where(events.c.position > after).order_by(events.c.position)
         if upto is not None:
             page = page.where(events.c.position <= upto)

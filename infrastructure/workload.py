@@ -216,6 +216,8 @@ def _value_at(fields: Mapping[str, Any], path: str) -> object:
 
 # Writing the log
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def export_lines(
     log: EventLog, first: int = 1, last: int | None = None, progress: Callable[[int, int], None] = lambda *_: None
@@ -243,4 +245,4 @@ def export_line(row: StoredRow) -> str:
         raise LogCorrupt(message) from None
     columns = {**row._asdict(), "hash": row.hash.hex()}
     del columns["data"]
-    return f'{json.dumps(columns, ensure_ascii=False, separators=(",", ":"))[:-1]},"data":{row.data}}}'
+    return f'{_encode(columns)[:-1]},"data":{row.data}}}'

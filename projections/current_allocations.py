@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bursar.domain.allocation import token_of
-from bursar.domain.events import AllocationEvent, Confirmed, Ending, Opening, Renewed, Reserved, Resized, Transferred
+from bursar.domain.events import AllocationEvent, Confirmed, Ending, Opening, Renewed, Reserved, Resized
 from bursar.domain.values import canonical_json, instant_text
 from bursar.projections.view import Change, Drop, Put, View
 
@@ -54,7 +54,7 @@ class CurrentAllocations(View):
                 yield Change(key, {"deadline": instant_text(event.deadline), "position": recorded.position})
             case Resized():
                 yield Change(key, {"quantity": event.quantity, "position": recorded.position})
-            case Transferred():
+            case _:  # Transferred
                 yield Change(key, {"owner": event.owner, "position": recorded.position})
 
 

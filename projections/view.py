@@ -156,7 +156,7 @@ class Net:
                     self.known.change(key, values, self.load)
                 case Drop(key) if key in self.puts:
                     del self.puts[key]
-                case _:
+                case _:  # Drop
                     self.changed.pop(change.key, None)
                     self.drops.add(change.key)
 

@@ -68,8 +68,7 @@ def disagreements(records: Sequence[Recorded], carrier: Recorded, books: Books) 
         yield Fault(carrier.position, f"the command cannot be read: {error}")
         return
     own = [recorded for recorded in records if not isinstance(recorded.event, Expired)]
-    for recorded in records:
-        yield from _differences(recorded, _envelope(command), recorded)
+    yield from _differences(carrier, _envelope(command), carrier)
     if len(own) == 1 and isinstance(own[0].event, ValidationFailed):
         yield from _refused(own[0], command, fields, books)
     else:
@@ -106,15 +105,16 @@ def _done(records: Sequence[Recorded], own: Sequence[Recorded], command: Command
         if isinstance(recorded.event, Expired):
             if recorded.event.deadline > moment:
                 yield Fault(recorded.position, f"expired before its deadline: the command was decided at {moment}")
-        else:
-            yield from _differences(recorded, {"occurred_at": moment}, recorded)
+        elif recorded.occurred_at != moment:
+            message = f"occurred_at is {recorded.occurred_at}; the command was decided at {moment}"
+            yield Fault(recorded.position, message)
     if isinstance(command, AllocationCommand) and grant is None:  # the books tell that nothing is held
         for recorded in own:
             yield from _differences(recorded, {"subject": command.allocation_id}, recorded.event)
         return
-    given = getattr(command, "token", None)
-    if grant is not None and given not in {None, grant.token}:
-        yield Fault(own[0].position, f"the command wants token {given}; the allocation has {grant.token}")
+    if isinstance(command, AllocationCommand) and grant is not None and command.token not in {None, grant.token}:
+        message = f"the command wants token {command.token}; the allocation has {grant.token}"
+        yield Fault((own or records)[0].position, message)
     wanted = list(_wanted(command, grant, books, moment))
     if [(kind, pool) for kind, pool, _ in wanted] != [(type(r.event), getattr(r.event, "pool", None)) for r in own]:
         asked = ", ".join(f"{kind.__name__} in {pool!r}" for kind, pool, _ in wanted) or "no event of its own"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from bursar.domain.allocation import Allocation, fold
+from bursar.domain.allocation import fold
 from bursar.domain.errors import Malformed
 from bursar.domain.values import instant_text
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from bursar.domain.allocation import Allocation
     from bursar.domain.ports import EventLog
     from bursar.domain.records import StoredRow
 
@@ -32,13 +33,13 @@ def allocations_as_of(log: EventLog, moment: datetime) -> Iterator[Allocation]:
 
 def _allocations(log: EventLog, moment: datetime) -> Iterator[Allocation]:
     last = instant_text(moment)
-    found: dict[str, Allocation | None] = {}
+    found: dict[str, Allocation] = {}
     for row in _rows(log):
         if row.allocation_id is not None and row.type != "ValidationFailed" and row.occurred_at <= last:
-            found[row.allocation_id] = fold([log.decode(row)], found.get(row.allocation_id))
+            folded = fold([log.decode(row)], found.get(row.allocation_id))
+            found[row.allocation_id] = cast("Allocation", folded)  # None is for refusals only
     for allocation in found.values():
-        if allocation is not None:
-            yield allocation.lapsed_at(moment)
+        yield allocation.lapsed_at(moment)
 
 
 def _rows(log: EventLog) -> Iterator[StoredRow]:

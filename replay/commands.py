@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from bursar.domain.events import Expired
@@ -111,12 +112,8 @@ def carrier(records: Sequence[Recorded], findings: Findings) -> Recorded | None:
     first = records[0]
     place = next((r for r in records if not isinstance(r.event, Expired)), first)
     for recorded in records:
-        for name in _SHARED:
-            if getattr(recorded, name) != getattr(first, name):
-                message = (
-                    f"{name} is {getattr(recorded, name)!s}, in the first row of the command {getattr(first, name)!s}"
-                )
-                findings.add(recorded.position, Check.COMMANDS, message)
+        if _shared(recorded) != _shared(first):
+            _not_shared(recorded, first, findings)
         if recorded is not place and recorded.command is not None:
             message = f"the command's text belongs to position {place.position}, and to no other"
             findings.add(recorded.position, Check.COMMANDS, message)
@@ -128,3 +125,13 @@ def carrier(records: Sequence[Recorded], findings: Findings) -> Recorded | None:
 
 _SHARED = ("recorded_at", "actor", "correlation_id", "causation_id")
 """What every row of a command has in common."""
+
+_shared = attrgetter(*_SHARED)
+
+
+def _not_shared(recorded: Recorded, first: Recorded, findings: Findings) -> None:
+    for name in _SHARED:
+        here, before = getattr(recorded, name), getattr(first, name)
+        if here != before:
+            message = f"{name} is {here!s}, in the first row of the command {before!s}"
+            findings.add(recorded.position, Check.COMMANDS, message)

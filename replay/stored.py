@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BEFORE_ALL: Final = -(2**63)
 """A position before any that a table can hold: forged rows may stand below 1."""
 
+AFTER_ALL: Final = 2**63 - 1
+"""The last position that a table can hold."""
+
 HASH_BYTES: Final = 32
 """Length of a SHA-256."""
 

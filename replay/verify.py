@@ -20,7 +20,7 @@ from bursar.replay.chain import Chain, Versions
 from bursar.replay.commands import Commands, carrier
 from bursar.replay.findings import Check, Finding, Findings, Report, ViewChecked
 from bursar.replay.snapshots import SnapshotCheck
-from bursar.replay.stored import BEFORE_ALL, Columns, TrustedLog, pages
+from bursar.replay.stored import AFTER_ALL, BEFORE_ALL, Columns, TrustedLog, pages
 from bursar.replay.views import ViewCheck
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Pass:
 
     def run(self, progress: Callable[[int, int], None] | None) -> Report:
         """Read every row, then settle what is left."""
-        head = self._stored.head()
+        head = self._head()
         for page in pages(self._stored, BEFORE_ALL, head):
             records = [recorded for row in page if (recorded := self._row(row)) is not None]
             for view in self._views:
@@ -89,6 +89,13 @@ class _Pass:
         views = tuple(view.settle(self._read_on, head) for view in self._views)
         found = tuple(self._findings.in_order())
         return Report(self._events, head, found, self._findings.more, views, self._snapshots.compared)
+
+    def _head(self) -> int:
+        head = self._stored.head()
+        if type(head) is int:
+            return head
+        self._findings.add(None, Check.POSITIONS, f"the last position is {head!r}; expected a number")
+        return AFTER_ALL
 
     def _row(self, row: StoredRow) -> Recorded | None:
         """Check one row; its event, if it can be read."""

@@ -99,7 +99,9 @@ class ViewCheck:
             with self._view.look() as look:
                 target = look.position
                 near = target - self._at <= NEAR_EVENTS
-                if near:
+                if target < self._at:
+                    self._add(f"went back to position {target} while it was compared; verify again")
+                elif near:
                     self._read_on(read, target)
                     self._compare(look, None)
             if near:
@@ -107,8 +109,6 @@ class ViewCheck:
             self._read_on(read, target)
 
     def _read_on(self, read: Callable[[int, int], Iterator[tuple[int, list[Recorded]]]], target: int) -> None:
-        if target < self._at:
-            self._add(f"went back to position {target} while it was compared; verify again")
         self._target = target
         for position, page in read(self._at, target):
             self.fold(page, position)

@@ -1,6 +1,5 @@
 """The command line as a whole: its commands, its errors, its exit codes."""
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from bursar.infrastructure.cli.issuing import tell_refusal
 from bursar.infrastructure.cli.options import ReaderGone
 from bursar.infrastructure.cli.output import emit, say
 from bursar.infrastructure.cli.shapes import error_shape
-from bursar.infrastructure.logging import NAME, configure_logging
+from bursar.infrastructure.logging import configure_logging
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.infrastructure.settings import Settings
 
@@ -83,12 +82,6 @@ def _prepare_streams(*, for_programs: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8" if for_programs else None, errors="backslashreplace")
-    logging.getLogger(NAME).addFilter(_not_told_twice)
-
-
-def _not_told_twice(record: logging.LogRecord) -> bool:
-    """Leave out the log's word on a command that failed: this program says it itself."""
-    return not (isinstance(record.msg, dict) and record.msg.get("event") == "command_failed")
 
 
 def _settings() -> Settings:

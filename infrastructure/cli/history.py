@@ -135,7 +135,7 @@ def show_allocation(allocation: AllocationId, options: Common) -> None:
     """Print one allocation, open or ended; as JSON, one document."""
     allocation = name("ID", allocation)
     with options.open() as ledger:
-        one = ledger.allocation(allocation).lapsed_at(system_clock())
+        one = ledger.allocation(allocation)
     if options.json:
         emit(allocation_shape(one))
     else:

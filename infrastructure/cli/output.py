@@ -80,7 +80,7 @@ def say(text: str | Text, *, errors: bool = False) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = ()) -> Table:
     """Lay rows out: no cell is cut short, and a column that is empty throughout is left out."""
-    laid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    laid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     cells = list(zip(*rows, strict=True))
     kept = [number for number, column in enumerate(cells) if any(map(str, column))]
     for number in kept:
@@ -93,7 +93,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right
 def sheet(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Lay names and values out, one below the other."""
     laid = Table.grid(padding=(0, 2))
-    laid.add_column(style="bold")
+    laid.add_column(style="bold", no_wrap=True)
     laid.add_column(overflow="fold")
     for name, value in rows:
         laid.add_row(name, value)
@@ -109,8 +109,8 @@ def show(thing: Table) -> None:
 
 
 def when(moment: datetime | None) -> str:
-    """Say an instant in UTC, with fractions of a second only where there are some."""
-    return "" if moment is None else instant_text(moment).replace("T", " ").replace(".000000Z", "Z")
+    """Say an instant in UTC, to the second; programs see the microseconds."""
+    return "" if moment is None else f"{instant_text(moment)[:19].replace('T', ' ')}Z"
 
 
 def holds(quantities: Mapping[str, int]) -> str:
@@ -186,9 +186,9 @@ def allocation_sheet(one: Allocation) -> Table:
     return sheet((name, value) for name, value in rows if value)
 
 
-def brief(text: str, characters_max: int = 13) -> str:
-    """Cut a long id for people; programs see it whole."""
-    return text if len(text) <= characters_max else f"{text[: characters_max - 1]}…"
+def brief(text: str, characters_max: int = 12) -> str:
+    """Cut a long id for people, to its end, in which those that are near in time differ; programs see it whole."""
+    return text if len(text) <= characters_max else f"…{text[1 - characters_max :]}"
 
 
 # Progress

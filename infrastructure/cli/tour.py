@@ -31,11 +31,11 @@ WORKERS: Final = 8
 """How many want the last units at once."""
 
 TRAINING: Final = Allocate(
-    quantities={"gpu": 3, "memory": 256}, owner="trainer-17", allocation_id="training", tags={"team": "vision"}
+    quantities={"gpu": 3, "memory": 256}, owner="trainer-17", allocation_id="training", tags={"team": "cv"}
 )
 
 NOTEBOOK: Final = Allocate(
-    quantities={"gpu": 2}, owner="anna", allocation_id="notebook", ttl=timedelta(minutes=30), tags={"team": "research"}
+    quantities={"gpu": 2}, owner="anna", allocation_id="notebook", ttl=timedelta(minutes=30), tags={"team": "bio"}
 )
 
 NEXT: Final = (

@@ -30,6 +30,7 @@ from bursar.domain.errors import (
     UnknownEvent,
 )
 from bursar.domain.limits import Limits
+from bursar.domain.records import Recorded
 from bursar.domain.refusals import RefusalCode
 from bursar.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from bursar.domain.values import Token
@@ -39,6 +40,7 @@ from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.monitor import ResourceMonitor
 from bursar.infrastructure.providers import MemoryResourceProvider
 from bursar.infrastructure.schema import SchemaMismatch
+from bursar.projections.engine import Projector, ViewStatus
 
 __all__ = [
     "Allocate",
@@ -63,6 +65,8 @@ __all__ = [
     "Outcome",
     "PoolAlreadyOpen",
     "PoolStatus",
+    "Projector",
+    "Recorded",
     "RefusalCode",
     "Refused",
     "Release",
@@ -78,6 +82,7 @@ __all__ = [
     "Transfer",
     "UnifiedResourceManager",
     "UnknownEvent",
+    "ViewStatus",
     "Void",
     "events",
 ]

@@ -5,6 +5,8 @@ Memory keeps its snapshots in the library's own recorder, which the library test
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bursar.infrastructure.event_log import BaseEventLog
+
+
+@contextmanager
+def used_by_threads(url: str) -> Iterator[Database]:
+    """Open a database, and close it when the threads that a case leaves behind have ended."""
+    before = set(threading.enumerate())
+    database = Database(url)
+    yield database
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    database.close()
 
 
 class StringIds:
@@ -47,9 +60,8 @@ class OnSQLite:
 
     @pytest.fixture(autouse=True)
     def _open_database(self, sqlite_url: str) -> Iterator[None]:
-        self.database = Database(sqlite_url)
-        yield
-        self.database.close()
+        with used_by_threads(sqlite_url) as self.database:
+            yield
 
 
 class OnPostgreSQL:
@@ -59,9 +71,8 @@ class OnPostgreSQL:
 
     @pytest.fixture(autouse=True)
     def _open_database(self, postgres_url: str) -> Iterator[None]:
-        self.database = Database(postgres_url)
-        yield
-        self.database.close()
+        with used_by_threads(postgres_url) as self.database:
+            yield
 
 
 class Snapshots(StringIds):

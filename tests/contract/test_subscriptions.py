@@ -54,6 +54,14 @@ def test_only_some_topics(log: Log) -> None:
         assert {one.topic for one in islice(subscription, 10)} == {"ValidationFailed"}
 
 
+def test_a_topic_far_away(log: Log) -> None:
+    """A subscription to a type finds it behind whole pages without any."""
+    grants = [granted(n, n, allocation_id=f"a{n}", command_id=f"c{n}") for n in range(2, 1200)]
+    append(log, [opened(1), *grants, opened(1200, pool="cpu")])
+    with log.subscribe(gt=1, topics=("PoolOpened",)) as subscription:
+        assert next(subscription).id == 1200
+
+
 def test_whole_commands_only(ledger: Ledger, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a subscription hands over at a time never ends within a command, however it races with the writer."""
     for pool in POOLS:

@@ -40,7 +40,7 @@ ONLY_SQLITE = (
     again("INSERT OR REPLACE", position="4", version="9", command_id="'another'"),
     again("INSERT", position="9", version="9", command_id="'another'", allocation_id="'another'"),
 )
-"""A row that meets another by position, by its place in the stream, by command id, by allocation id; one past the end."""
+"""A row that meets another by position, by its place in the stream, by command id, by allocation id; past the end."""
 
 
 @pytest.fixture

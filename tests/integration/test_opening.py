@@ -133,6 +133,15 @@ class TestSomethingElseThere:
         assert not other.in_transaction
         other.close()
 
+    def test_a_file_that_stays_busy(self, empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A new database that another program does not let go of is an error, after a time."""
+        other = sqlite3.connect(make_url(empty_sqlite_url).database or "", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("bursar.infrastructure.database.BUSY_SECONDS", 0)
+        with pytest.raises(LogUnavailable, match="cannot be used: database is locked"):
+            Ledger.open(empty_sqlite_url)
+        other.close()
+
     def test_an_older_schema(self, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A database at an older schema is refused with the command that upgrades it, with or without ``create``."""
         monkeypatch.setattr(schema, "head_revision", lambda: "9999")  # as if a release had brought another revision

@@ -32,7 +32,7 @@ def allocate(number: int) -> Allocate:
 
 
 def test_from_many_threads(ledger: Ledger) -> None:
-    """Each of many threads that submit gets the outcomes of its own commands, and only as much is granted as there is."""
+    """Each of many threads gets the outcomes of its own commands, and no more is granted than there is."""
 
     def submit(thread: int) -> list[tuple[str, Outcome]]:
         commands = [allocate(thread * 10 + number) for number in range(10)]

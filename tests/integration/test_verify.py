@@ -215,6 +215,16 @@ class TestAlteredRow:
             tamperer.set(23, **{column: value})
         assert found(sqlite_url)[0][0] == 23
 
+    def test_position_that_is_no_number_in_sqlite(self, sqlite_url: str) -> None:
+        """A row under a position that is no number is told of, though it sorts after every number."""
+        clock = Clock()
+        with Ledger.open(sqlite_url, clock=clock) as ledger:
+            tell(ledger, clock)
+        with tampering(sqlite_url) as tamperer:
+            tamperer.loosen()
+            tamperer.set(36, position="x")
+        assert found(sqlite_url) == [(35, "commands"), (None, "positions")]
+
     def test_text_that_is_none_in_sqlite(self, sqlite_url: str) -> None:
         """Text in SQLite that is not UTF-8 is a finding at its row."""
         clock = Clock()

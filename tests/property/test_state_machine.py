@@ -1,354 +1,58 @@
-"""Leak freedom: random commands, clocks, crashes and second writers, against a model that shares no code."""
+"""Leak freedom, put to the test by machines that look for counterexamples; and a canary that shows that they can."""
 
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from sqlalchemy import text
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from bursar import CommandIdReused, Ledger, PoolAlreadyOpen
-from bursar.domain.commands import command_from
-from bursar.infrastructure.verification import verify_ledger
+from bursar import BursarError, Ledger, Limits, MemoryEventLog
+from bursar.domain.pool import Pool
+from bursar.infrastructure.memory import MemoryReader
+from support.ledger_machine import LedgerMachine, Viewed
 from support.postgres import Databases
-from support.reference_model import Answer, Json, Model
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-POOLS = st.sampled_from(["a"] * 6 + ["b"] * 6 + ["c"] * 3 + ["nowhere"])
-CHOICE = st.integers(0, 30)
-"""Chooses among what is there at the time."""
-OWNERS = st.sampled_from(["ann", "bob"])
-SIZES = st.sampled_from([1, 1, 2, 2, 3, 4, 6])
-TTLS = st.none() | st.integers(1, 20)
-EXTRA_LIMITS = {
-    "reserved": st.integers(1, 3),
-    "overcommit": st.sampled_from(["0.5", "1.5", "2"]),
-    "min_size": st.integers(1, 2),
-    "max_size": st.integers(2, 6),
-    "step": st.integers(1, 2),
-    "max_allocations": st.integers(1, 3),
-    "per_owner": st.integers(2, 8),
-    "default_ttl": st.integers(1, 10),
-    "max_ttl": st.integers(10, 15),
+PROFILES = {
+    "dev": settings(max_examples=10, stateful_step_count=30),
+    "ci": settings(max_examples=30, stateful_step_count=50),
+    "nightly": settings(max_examples=50, stateful_step_count=100, database=None),
 }
-LIMITS = st.lists(st.sampled_from(sorted(EXTRA_LIMITS)), max_size=2, unique=True).flatmap(
-    lambda names: st.fixed_dictionaries({"total": st.integers(3, 12), **{name: EXTRA_LIMITS[name] for name in names}})
+PROFILE = settings(
+    PROFILES[os.environ.get("BURSAR_MACHINES", "ci")], deadline=None, suppress_health_check=list(HealthCheck)
 )
-QUANTITIES = st.dictionaries(POOLS, SIZES, min_size=1, max_size=2)
-TOKENS = st.sampled_from([None] * 8 + ["9:9"])
-COMMAND_IDS = st.sampled_from([None] * 12 + ["c1", "c2"])
+SOAK_SECONDS = float(os.environ.get("BURSAR_SOAK_SECONDS", "0"))
+"""How long each machine is run again and again, always with other choices; 0: once."""
 
 
-class Crash(Exception):  # noqa: N818 - not an error: the process is gone
-    """The process dies here."""
+def run(machine: type[RuleBasedStateMachine]) -> None:
+    """Run a machine in the profile, as long as is asked for, and say how much it did."""
+    end = time.monotonic() + SOAK_SECONDS
+    LedgerMachine.examples = LedgerMachine.commands = 0
+    while True:
+        run_state_machine_as_test(machine, settings=PROFILE)
+        if time.monotonic() >= end:
+            break
+    print(f"{machine.__name__}: {LedgerMachine.examples} runs, {LedgerMachine.commands} commands")  # noqa: T201 - the report of a soak
 
 
-class CrashingLog:
-    """A log whose process dies at its next commit, before or after it."""
-
-    def __init__(self, log: Any, when: str) -> None:
-        self._log, self._when = log, when
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._log, name)
-
-    @contextmanager
-    def writing(self) -> Iterator[Any]:
-        """Write as the log does, and die."""
-        with self._log.writing() as writer:
-            yield writer
-            if self._when == "before":
-                raise Crash
-        raise Crash
-
-
-class LedgerMachine(RuleBasedStateMachine):
-    """Any ledger, any commands, at any time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = Model()
-        self.now = 1000
-        self.ledgers = [self.open(), self.open()]
-        self.sent: list[Json] = []
-        self.dead: list[Ledger] = []
-        """Ledgers whose process died; their connections close at the end, as the system closes a process's."""
-
-    # What a backend gives
+class OnMemory(LedgerMachine):
+    """The machine on a log in memory."""
 
     def open(self) -> Ledger:
-        """Open another ledger on the same database."""
-        raise NotImplementedError  # every backend below does
-
-    def clock(self) -> datetime:
-        """The ledger's clock."""
-        return START + timedelta(seconds=self.now)
-
-    # Steps
-
-    @initialize(limits=st.lists(LIMITS, min_size=2, max_size=2), grants=st.lists(QUANTITIES, min_size=2, max_size=5))
-    def begin(self, limits: list[Json], grants: list[Json]) -> None:
-        """Begin with two pools and something held, so that there is something to do."""
-        for pool, given in zip("ab", limits, strict=True):
-            self.send(0, {"command": "open_pool", "pool": pool, "resource_type": "r", "limits": given})
-        for number, quantities in enumerate(grants):
-            ttl = 4 * number or None
-            self.grant(1, "reserve" if number % 3 == 2 else "allocate", 9, quantities, "ann", ttl, None)
-
-    @rule(forward=st.integers(-5, 15))
-    def move_clock(self, forward: int) -> None:
-        """The clock moves, back as well."""
-        self.now += forward
-
-    @rule(which=st.integers(0, 1), pool=st.sampled_from(["a", "b", "c"]), limits=LIMITS)
-    def open_pool(self, which: int, pool: str, limits: Json) -> None:
-        """Open a pool, maybe again."""
-        self.send(which, {"command": "open_pool", "pool": pool, "resource_type": "r", "limits": limits})
-
-    @rule(which=st.integers(0, 1), pool=POOLS, limits=LIMITS, expected=st.none() | LIMITS)
-    def change_limits(self, which: int, pool: str, limits: Json, expected: Json | None) -> None:
-        """Change limits, below what is held as well."""
-        self.send(which, {"command": "change_limits", "pool": pool, "limits": limits, "expected": expected})
-
-    @rule(which=st.integers(0, 1), pool=POOLS, sure=st.integers(0, 7))
-    def close_pool(self, which: int, pool: str, sure: int) -> None:
-        """Close a pool, seldom."""
-        if sure == 0:
-            self.send(which, {"command": "close_pool", "pool": pool})
-
-    @rule(
-        which=st.integers(0, 1),
-        verb=st.sampled_from(["allocate", "allocate", "reserve"]),
-        one=CHOICE,
-        quantities=QUANTITIES,
-        owner=OWNERS,
-        ttl=TTLS,
-        command_id=COMMAND_IDS,
-    )
-    def grant(  # noqa: PLR0913 - one argument a field
-        self, which: int, verb: str, one: int, quantities: Json, owner: str, ttl: int | None, command_id: str | None
-    ) -> None:
-        """Ask for something, under an id that may be taken."""
-        name = self.some(one) if one < 3 else f"x{len(self.sent)}"
-        grant = {"command": verb, "allocation_id": name, "quantities": quantities, "owner": owner, "ttl": ttl}
-        self.send(which, {**grant, "command_id": command_id})
-
-    @rule(
-        which=st.integers(0, 1),
-        verb=st.sampled_from(["release", "release", "renew", "confirm", "void"]),
-        one=CHOICE,
-        ttl=TTLS,
-        token=TOKENS,
-    )
-    def end_or_go_on(self, which: int, verb: str, one: int, ttl: int | None, token: str | None) -> None:
-        """Go on with an allocation that may not be there."""
-        ttl = ttl if verb in {"renew", "confirm"} else None
-        self.send(which, {"command": verb, "allocation_id": self.some(one), "ttl": ttl, "token": token})
-
-    @rule(which=st.integers(0, 1), one=CHOICE, quantities=QUANTITIES, token=TOKENS)
-    def resize(self, which: int, one: int, quantities: Json, token: str | None) -> None:
-        """Resize an allocation."""
-        self.send(
-            which, {"command": "resize", "allocation_id": self.some(one), "quantities": quantities, "token": token}
-        )
-
-    @rule(which=st.integers(0, 1), one=CHOICE, to=OWNERS)
-    def transfer(self, which: int, one: int, to: str) -> None:
-        """Give an allocation another owner."""
-        self.send(which, {"command": "transfer", "allocation_id": self.some(one), "to": to})
-
-    @rule(which=st.integers(0, 1), pool=st.none() | POOLS)
-    def expire(self, which: int, pool: str | None) -> None:
-        """Record what is due."""
-        self.send(which, {"command": "expire", "pool": pool})
-
-    @precondition(lambda self: self.sent)
-    @rule(which=st.integers(0, 1), data=st.data())
-    def repeat(self, which: int, data: st.DataObject) -> None:
-        """Send an earlier command again, word for word."""
-        self.send(which, data.draw(st.sampled_from(self.sent)))
-
-    @precondition(lambda self: self.sent)
-    @rule(which=st.integers(0, 1), data=st.data(), reason=st.sampled_from(["why", "wherefore"]))
-    def alter(self, which: int, data: st.DataObject, reason: str) -> None:
-        """Send an earlier command's id with another actor."""
-        self.send(which, {**data.draw(st.sampled_from(self.sent)), "actor": reason})
-
-    @rule(which=st.integers(0, 1), when=st.sampled_from(["before", "after"]), one=CHOICE, pool=st.sampled_from("ab"))
-    def crash(self, which: int, when: str, one: int, pool: str) -> None:
-        """The process dies around a commit; another one sends the same command again."""
-        name = self.some(one) if one < 3 else f"x{len(self.sent)}"
-        command = {"command": "allocate", "allocation_id": name, "quantities": {pool: 1}, "owner": "ann"}
-        ledger = self.ledgers[which]
-        ledger.log = CrashingLog(ledger.log, when)
-        with suppress(Crash, CommandIdReused):
-            ledger.submit(command_from(command)).result()
-        self.dead.append(ledger)
-        self.ledgers[which] = self.open()
-        if when == "after":
-            self.model.apply(command, self.now)
-        self.send(which, command)
-
-    @rule(which=st.integers(0, 1))
-    def reopen(self, which: int) -> None:
-        """A process ends in order and another begins."""
-        self.ledgers[which].close()
-        self.ledgers[which] = self.open()
-
-    def some(self, choice: int) -> str:
-        """One of the allocations, the open ones more often; seldom one that was never granted."""
-        known = [name for name, one in self.model.allocations.items() if one.is_open] * 3
-        known += [*self.model.allocations, "nobody"]
-        return known[choice % len(known)]
-
-    def send(self, which: int, fields: Json) -> None:
-        """Send a command to a ledger and to the model; they agree on what becomes of it."""
-        command = {name: value for name, value in fields.items() if value is not None}
-        if "command_id" not in command and command["command"] not in {"open_pool", "allocate", "reserve"}:
-            command["command_id"] = f"k{len(self.sent)}"
-        expected = self.model.apply(command, self.now)
-        assert self.ask(self.ledgers[which], command) == expected, command
-        self.sent.append(command)
-
-    def ask(self, ledger: Ledger, command: Json) -> Answer:
-        """What the ledger makes of a command; a check before it says the same."""
-        try:
-            foretold = ledger.check(command_from(command))
-            outcome = ledger.submit(command_from(command)).result()
-        except CommandIdReused:
-            return Answer("reused")
-        except PoolAlreadyOpen:
-            return Answer("already_open")
-        code = outcome.refusal.code.value if outcome.refusal else None
-        assert (foretold.repeated, foretold.refusal and foretold.refusal.code) == (
-            outcome.repeated,
-            outcome.refusal and outcome.refusal.code,
-        )
-        if outcome.repeated:
-            return Answer("repeated", code)
-        return Answer("refused" if outcome.refusal else "granted", code, tuple(sorted(outcome.expired)))
-
-    # What always holds
-
-    @invariant()
-    def what_is_held_agrees(self) -> None:
-        """The allocations that a ledger shows are those of the model, less what has lapsed."""
-        held = {
-            name: (one.owner, one.state, one.held, one.deadline)
-            for name, one in self.model.allocations.items()
-            if one.is_open and name not in self.model.due(self.now)
-        }
-        for ledger in self.ledgers:
-            shown = {
-                one.id: (one.owner, one.state.value, dict(one.quantities), one.deadline and seconds(one.deadline))
-                for one in ledger.allocations()
-            }
-            assert shown == held
-
-    @invariant()
-    def pools_agree(self) -> None:
-        """Every pool's use and capacity are the model's."""
-        lapsed = set(self.model.due(self.now))
-        for status in self.ledgers[0].pools():
-            gone = sum(self.model.allocations[name].held.get(status.name, 0) for name in lapsed)
-            pool = self.model.pools[status.name]
-            used = self.model.used(status.name) - gone
-            assert (status.used, status.capacity, status.closed) == (used, pool.capacity, pool.closed)
-
-    @invariant()
-    def tokens_grow(self) -> None:
-        """Of two grants the later has the greater fencing token."""
-        order = [self.model.allocations[one.id].order for one in self.ledgers[0].allocations()]
-        assert order == sorted(order)
-
-    def teardown(self) -> None:
-        """At the end everything is released or expires, nothing is held, and the log verifies."""
-        try:
-            self.end()
-        finally:
-            self.shut()
-
-    def end(self) -> None:
-        """Release what is held and look whether anything is left."""
-        self.now = 10_000
-        for name, one in list(self.model.allocations.items()):
-            if one.is_open:
-                self.send(0, {"command": "release" if one.state == "active" else "void", "allocation_id": name})
-        self.send(0, {"command": "expire"})
-        assert self.ledgers[0].allocations() == []
-        assert all(status.used == 0 for status in self.ledgers[0].pools())
-        report = verify_ledger(self.ledgers[0])
-        assert report.ok, report.findings
-
-    def shut(self) -> None:
-        """Close every connection."""
-        for ledger in [*self.ledgers, *self.dead]:
-            ledger.close()
-
-
-def seconds(moment: datetime) -> int:
-    """The model's time of a moment."""
-    return round((moment - START).total_seconds())
-
-
-class Viewed(LedgerMachine):
-    """A ledger in a database, whose views are built and rebuilt in between."""
-
-    @rule(name=st.sampled_from(["current_allocations", "allocation_history"]))
-    def rebuild(self, name: str) -> None:
-        """Build a view from nothing."""
-        self.ledgers[0].projector().rebuild(name)
-
-    @rule()
-    def views_agree(self) -> None:
-        """What SQL readers see is what the model holds, lapsed holds included until they are noticed."""
-        projector = self.ledgers[1].projector()
-        projector.catch_up()
-        with self.ledgers[1].log.reading() as reader:  # type: ignore[attr-defined]
-            found = reader._connection.execute(  # noqa: SLF001
-                text("SELECT allocation_id, pool, owner, quantity, state FROM current_allocations")
-            ).all()
-        held = [
-            (name, pool, one.owner, quantity, one.state)
-            for name, one in self.model.allocations.items()
-            if one.is_open
-            for pool, quantity in one.held.items()
-        ]
-        assert sorted(tuple(row) for row in found) == sorted(held)
-
-
-PROFILE = settings(
-    max_examples=40,
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+        """Open another ledger on the same log."""
+        if not hasattr(self, "shared"):
+            self.shared = MemoryEventLog()
+        return Ledger(self.shared, clock=self.clock)
 
 
 def test_memory() -> None:
     """In memory nothing leaks, whatever happens."""
-    from bursar import MemoryEventLog
-
-    class OnMemory(LedgerMachine):
-        def open(self) -> Ledger:
-            self.shared = getattr(self, "shared", None) or MemoryEventLog()
-            return Ledger(self.shared, clock=self.clock)
-
-    run_state_machine_as_test(OnMemory, settings=PROFILE)  # type: ignore[no-untyped-call]
+    run(OnMemory)
 
 
 def test_sqlite(sqlite_template: Path, tmp_path: Path) -> None:
@@ -356,12 +60,16 @@ def test_sqlite(sqlite_template: Path, tmp_path: Path) -> None:
 
     class OnSQLite(Viewed):
         def open(self) -> Ledger:
-            if not hasattr(self, "url"):
-                file = shutil.copy(sqlite_template, Path(mkdtemp(dir=tmp_path)) / "bursar.db")
-                self.url = f"sqlite:///{file}"
-            return Ledger.open(self.url, clock=self.clock)
+            if not hasattr(self, "file"):
+                self.file = Path(mkdtemp(dir=tmp_path)) / "bursar.db"
+                shutil.copy(sqlite_template, self.file)
+            return Ledger.open(f"sqlite:///{self.file}", clock=self.clock)
 
-    run_state_machine_as_test(OnSQLite, settings=PROFILE)  # type: ignore[no-untyped-call]
+        def shut(self) -> None:
+            super().shut()
+            shutil.rmtree(self.file.parent)
+
+    run(OnSQLite)
 
 
 def test_postgresql(postgres_server: Databases, postgres_template: str) -> None:
@@ -377,4 +85,41 @@ def test_postgresql(postgres_server: Databases, postgres_template: str) -> None:
             super().shut()
             postgres_server.drop(self.database)
 
-    run_state_machine_as_test(OnPostgreSQL, settings=PROFILE)  # type: ignore[no-untyped-call]
+    run(OnPostgreSQL)
+
+
+def lose_releases(patch: pytest.MonkeyPatch) -> None:
+    """What is given back stays counted as used."""
+    take = Pool.take
+
+    def leaking(self: Pool, allocation_id: str) -> object:
+        hold = take(self, allocation_id)
+        self.used += hold.quantity
+        return hold
+
+    patch.setattr(Pool, "take", leaking)
+
+
+def grant_one_too_many(patch: pytest.MonkeyPatch) -> None:
+    """A limit is off by one."""
+    capacity: property = vars(Limits)["capacity"]
+    patch.setattr(Limits, "capacity", property(lambda limits: capacity.__get__(limits) + 1))
+
+
+def skip_expiry(patch: pytest.MonkeyPatch) -> None:
+    """Nothing is ever due."""
+    patch.setattr(Pool, "due", lambda _self, _moment: [])
+
+
+def grant_twice(patch: pytest.MonkeyPatch) -> None:
+    """What was decided before is forgotten."""
+    patch.setattr(MemoryReader, "commands", lambda _self, _ids: {})
+
+
+@pytest.mark.parametrize("fault", [lose_releases, grant_one_too_many, skip_expiry, grant_twice])
+def test_canary(fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine finds a planted fault."""
+    fault(monkeypatch)
+    hunt = settings(PROFILE, max_examples=200, phases=[Phase.generate], database=None)
+    with pytest.raises((AssertionError, BursarError)):
+        run_state_machine_as_test(OnMemory, settings=hunt)

@@ -3,18 +3,35 @@
 Commands are the JSON objects of a workload file. Times are whole seconds. The words are those of the documentation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 Json = dict[str, Any]
 
-CODES = (
-    "pool_not_found allocation_not_found allocation_id_taken allocation_ended token_mismatch not_reserved not_confirmed "
-    "pool_closed pool_not_in_allocation limits_moved ttl_required ttl_too_long below_min_size above_max_size not_a_step "
-    "above_capacity above_per_owner too_many_allocations owner_exhausted pool_exhausted"
-).split()
+CODES = [
+    "pool_not_found",
+    "allocation_not_found",
+    "allocation_id_taken",
+    "allocation_ended",
+    "token_mismatch",
+    "not_reserved",
+    "not_confirmed",
+    "pool_closed",
+    "pool_not_in_allocation",
+    "limits_moved",
+    "ttl_required",
+    "ttl_too_long",
+    "below_min_size",
+    "above_max_size",
+    "not_a_step",
+    "above_capacity",
+    "above_per_owner",
+    "too_many_allocations",
+    "owner_exhausted",
+    "pool_exhausted",
+]
 """Refusals in order of precedence."""
 
 
@@ -60,7 +77,7 @@ class ModelAllocation:
         return self.state in {"active", "reserved"}
 
 
-class Refusal(Exception):  # noqa: N818 - not an error: an answer
+class Refusal(Exception):
     """The command is refused, for the first of these reasons."""
 
     def __init__(self, *reasons: tuple[str, str]) -> None:
@@ -87,22 +104,20 @@ class Model:
                 return Answer("repeated", answer.code)
             if command["command"] != "open_pool" or "command_id" in command:
                 return Answer("reused")
-        if command["command"] == "open_pool" and (answered := self._open_again(command)):
-            if answered.kind == "refused" and key in self.decided:
-                return Answer("reused")
-            if answered.kind != "refused":
+        if command["command"] == "open_pool":
+            answered = self._open_again(command)
+            if answered:
                 return answered
         answer = self._decide(command, now)
-        if answer.kind == "refused" or command["command"] != "expire" or answer.expired:
+        noted = answer.kind == "refused" or command["command"] != "expire" or answer.expired
+        if noted and key not in self.decided:
             self.decided[str(key)] = (content, answer)
         return answer
 
     def _open_again(self, command: Json) -> Answer | None:
         pool = self.pools.get(command["pool"])
-        if pool is None:
+        if pool is None or pool.closed:
             return None
-        if pool.closed:
-            return Answer("refused", "pool_closed")
         given = describe(command)
         present = {**pool.description, "limits": pool.limits}
         return Answer("repeated" if given in (pool.description, present) else "already_open")
@@ -173,6 +188,7 @@ class Model:
     # One method a command
 
     def open_pool(self, command: Json, moment: int) -> None:
+        """Open a pool."""
         if command["pool"] in self.pools:
             raise Refusal(("pool_closed", command["pool"]))
         description = describe(command)
@@ -186,16 +202,19 @@ class Model:
         return self.pools[name]
 
     def change_limits(self, command: Json, moment: int) -> None:
+        """Replace a pool's limits."""
         pool = self._usable(command["pool"])
         if "expected" in command and command["expected"] != pool.limits:
             raise Refusal(("limits_moved", command["pool"]))
         pool.limits, pool.time = command["limits"], moment
 
     def close_pool(self, command: Json, moment: int) -> None:
+        """Close a pool."""
         pool = self._usable(command["pool"])
         pool.closed, pool.time = True, moment
 
     def allocate(self, command: Json, moment: int) -> None:
+        """Grant, or reserve."""
         reasons = []
         pools = {name: self.pools[name] for name in command["quantities"] if name in self.pools}
         ttl = command.get("ttl") or self._default_ttl(pools)
@@ -246,7 +265,7 @@ class Model:
         }
         return [(code, name) for code, is_wrong in wrong.items() if is_wrong]
 
-    def _tick(self, pools: Any, moment: int) -> None:
+    def _tick(self, pools: Iterable[str], moment: int) -> None:
         for name in pools:
             self.pools[name].time = moment
 
@@ -267,6 +286,7 @@ class Model:
         return one
 
     def confirm(self, command: Json, moment: int) -> None:
+        """Make a reservation an allocation."""
         one = self._reserved(command)
         ttl = command.get("ttl") or self._default_ttl({name: self.pools[name] for name in one.held})
         reasons = [r for name in one.held for r in self._ttl(name, command.get("ttl"), ttl, needed=False)]
@@ -276,11 +296,13 @@ class Model:
         self._tick(one.held, moment)
 
     def void(self, command: Json, moment: int) -> None:
+        """Give a reservation up."""
         one = self._reserved(command)
         one.state = "voided"
         self._tick(one.held, moment)
 
     def renew(self, command: Json, moment: int) -> None:
+        """Move the deadline."""
         one = self._held(command)
         ttl = command.get("ttl") or self._default_ttl({name: self.pools[name] for name in one.held})
         reasons = [r for name in one.held for r in self._ttl(name, command.get("ttl"), ttl, needed=True)]
@@ -291,6 +313,7 @@ class Model:
         self._tick(one.held, moment)
 
     def resize(self, command: Json, moment: int) -> None:
+        """Change quantities."""
         unknown = [("pool_not_found", name) for name in command["quantities"] if name not in self.pools]
         if unknown:
             raise Refusal(*unknown)
@@ -308,6 +331,7 @@ class Model:
         self._tick(command["quantities"], moment)
 
     def transfer(self, command: Json, moment: int) -> None:
+        """Change the owner."""
         one = self._held(command)
         reasons = []
         for name, quantity in one.held.items():
@@ -323,6 +347,7 @@ class Model:
         self._tick(one.held, moment)
 
     def release(self, command: Json, moment: int) -> None:
+        """End an allocation."""
         one = self._held(command)
         if one.state == "reserved":
             raise Refusal(("not_confirmed", ""))
@@ -330,6 +355,7 @@ class Model:
         self._tick(one.held, moment)
 
     def expire_all(self, command: Json, _moment: int) -> None:
+        """Expire what is due: done already."""
         if "pool" in command and command["pool"] not in self.pools:
             raise Refusal(("pool_not_found", command["pool"]))
 

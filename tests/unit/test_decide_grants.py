@@ -87,7 +87,7 @@ def test_sizes_are_bounded(limits: dict[str, Any], taken: list[int], refused: di
 def test_a_pool_holds_so_many_allocations_at_once() -> None:
     """The count is of what is held now, not of what ever was."""
     full = given(opened(max_allocations=2), allocated("x", gpu=1), allocated("y", gpu=1))
-    full.when(ask(gpu=1)).then_refused(C.TOO_MANY_ALLOCATIONS, used=2, limit=2)
+    full.when(ask(gpu=1)).then_refused(C.TOO_MANY_ALLOCATIONS, allocations=2, limit=2)
     ended = Released(pool="gpu", allocation_id="x", owner="ann", quantity=1, reserved=False, reason=None)
     full.given(ended).when(ask(gpu=1)).then(allocated("a", gpu=1))
 
@@ -96,7 +96,7 @@ def test_an_owner_holds_so_much_at_once_over_all_its_allocations() -> None:
     """What others hold does not count."""
     history = given(opened(per_owner=4), allocated("x", gpu=2), allocated("y", owner="bob", gpu=2))
     history.when(ask(gpu=2)).then(allocated("a", gpu=2))
-    history.when(ask(gpu=3)).then_refused(C.OWNER_EXHAUSTED, used=2, limit=4, owner="ann")
+    history.when(ask(gpu=3)).then_refused(C.OWNER_EXHAUSTED, owned=2, limit=4, owner="ann")
     history.when(ask(owner="cyd", gpu=4)).then(allocated("a", owner="cyd", gpu=4))
 
 

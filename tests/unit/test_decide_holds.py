@@ -192,9 +192,11 @@ def test_enlarging_counts_what_is_held_already_once() -> None:
     """A hold of 2 may grow to all that the others leave, and no further."""
     history = given(opened(max_allocations=2, per_owner=6), allocated("a", gpu=2), allocated("b", owner="bob", gpu=3))
     history.when(Resize(allocation_id="a", quantities={"gpu": 5})).then(resized(5, 2))
-    history.when(Resize(allocation_id="a", quantities={"gpu": 6})).then_refused(C.POOL_EXHAUSTED, used=3, free=5)
+    history.when(Resize(allocation_id="a", quantities={"gpu": 6})).then_refused(
+        C.POOL_EXHAUSTED, used=5, free=3, held=2
+    )
     more = given(opened(per_owner=6), allocated("a", gpu=2), allocated("b", gpu=2))
-    more.when(Resize(allocation_id="a", quantities={"gpu": 5})).then_refused(C.OWNER_EXHAUSTED, used=2)
+    more.when(Resize(allocation_id="a", quantities={"gpu": 5})).then_refused(C.OWNER_EXHAUSTED, owned=4, held=2)
 
 
 @pytest.mark.parametrize("limits", [{"total": 1}, {"min_size": 2}, {"step": 2}, {"per_owner": 1}, {"max_size": 1}])
@@ -243,7 +245,7 @@ def test_transferring_checks_the_new_owner_s_limit() -> None:
     )
     full = history.given(allocated("c", owner="bob", gpu=1))
     full.when(Transfer(allocation_id="a", to="bob")).then_refused(
-        C.OWNER_EXHAUSTED, owner="bob", used=3, limit=4, asked=2
+        C.OWNER_EXHAUSTED, owner="bob", owned=3, limit=4, asked=2
     )
 
 

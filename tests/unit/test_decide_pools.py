@@ -67,13 +67,13 @@ def test_a_change_of_limits_may_expect_the_present_ones() -> None:
     """Of two people who change the same limits, the second is told."""
     change = ChangeLimits(pool="gpu", limits=Limits(total=6), expected=Limits(total=8))
     given(opened()).when(change).then(LimitsChanged(pool="gpu", limits=Limits(total=6), previous=Limits(total=8)))
-    CHANGED.when(change).then_refused(RefusalCode.LIMITS_MOVED, field="total", expected="8", present="4")
+    CHANGED.when(change).then_refused(RefusalCode.LIMITS_MOVED, field="total", expected=8, present=4)
 
 
 def test_expected_limits_may_differ_in_one_being_none() -> None:
     """A limit that somebody set, or lifted, has moved too."""
     change = ChangeLimits(pool="gpu", limits=Limits(total=6), expected=Limits(total=8, max_size=2))
-    given(opened()).when(change).then_refused(RefusalCode.LIMITS_MOVED, field="max_size", expected="2", present="None")
+    given(opened()).when(change).then_refused(RefusalCode.LIMITS_MOVED, field="max_size", expected=2, present=None)
 
 
 def test_lowering_a_limit_below_what_is_held_takes_nothing_away() -> None:

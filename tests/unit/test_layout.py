@@ -14,7 +14,7 @@ CODE_FOLDERS = {"domain", "projections", "infrastructure", "migrations", "replay
 FOLDERS = CODE_FOLDERS | {"docs", "requirements", "src", "tests"}
 LOCK_FILES = {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock"}
 INDEX_HOSTS = ("pypi" + ".org", "python" + "hosted.org")  # in halves, or this file would name them
-INDEX_OPTIONS = ("-i ", "-f ", "--index-url", "--extra-index-url", "--find-links", "--trusted-host")
+INDEX_OPTIONS = ("-i ", "-f ", *(f"--{option}" for option in ("index", "extra-index", "find-links", "trusted-host")))
 
 
 @cache

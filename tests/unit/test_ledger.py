@@ -1,5 +1,8 @@
 """The domain API over a log in memory."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import timedelta
 from errno import ENOSPC
 from typing import TYPE_CHECKING, Any, cast
@@ -12,8 +15,10 @@ from bursar import (
     Command,
     CommandIdReused,
     Expire,
+    Ledger,
     Limits,
     LogCorrupt,
+    LogUnavailable,
     Malformed,
     NotFound,
     OpenPool,
@@ -28,6 +33,8 @@ from bursar.domain import cache
 from bursar.domain import ledger as domain
 from bursar.domain.batch import Outcome
 from bursar.domain.events import Allocated
+from bursar.domain.records import Recorded, StoredRow
+from bursar.infrastructure.memory import MemoryWriter
 from support.deciding import (
     Clock,
     after,
@@ -43,6 +50,7 @@ from support.deciding import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 MINUTE = timedelta(minutes=1)
 
@@ -136,15 +144,22 @@ def test_malformed_input_is_an_error_before_any_decision() -> None:
     assert len(events_of(ledger)) == 1
 
 
+def together(ledger: domain.Ledger, *commands: Command) -> list[Future[Outcome]]:
+    """Decide commands in one transaction, as group commit does."""
+    asked = [(command, Future[Outcome]()) for command in commands]
+    ledger._settle(asked)  # noqa: SLF001 - what the group's leader calls
+    return [future for _, future in asked]
+
+
 def test_an_error_of_one_caller_is_his_alone() -> None:
     """In one transaction, another command is decided as if the bad one had not come."""
     ledger = given(opened()).ledger()
     ledger.allocate({"gpu": 1}, owner="ann", command_id="c")
     bad = Allocate(quantities={"gpu": 2}, owner="ann", command_id="c")
     good = Allocate(quantities={"gpu": 3}, owner="ann", command_id="d")
-    error, outcome = ledger._commit([bad, good], atomic=False)  # noqa: SLF001 - as group commit calls it
-    assert isinstance(error, CommandIdReused)
-    assert isinstance(outcome, Outcome)
+    refused, answered = together(ledger, bad, good)
+    assert isinstance(refused.exception(), CommandIdReused)
+    assert answered.result().position == len(events_of(ledger))
     assert ledger.pool("gpu").used == 4
 
 
@@ -206,8 +221,8 @@ def test_corruption_met_by_one_command_is_everybody_s() -> None:
     log = history.given(*history.when(Release(allocation_id="a")).events).log()
     log._subjects["a"] = log._subjects["a"][:1]  # noqa: SLF001 - the index loses the ending, as no log does
     ledger = ledger_on(log)
-    with pytest.raises(LogCorrupt):
-        ledger._commit([Release(allocation_id="a")], atomic=False)  # noqa: SLF001 - as group commit calls it
+    for caller in together(ledger, Release(allocation_id="a"), Release(allocation_id="b")):
+        assert isinstance(caller.exception(), LogCorrupt)
 
 
 def test_a_log_that_went_back_is_corruption() -> None:
@@ -333,6 +348,33 @@ def test_an_allocation_is_found_by_id_open_or_ended() -> None:
             ledger.allocation(name)
 
 
+def test_a_hold_past_its_deadline_reads_as_expired() -> None:
+    """Whoever asks again, or retries the grant, is not told that it still holds what has lapsed unnoticed."""
+    clock = Clock()
+    ledger = Ledger.in_memory(clock=clock)
+    ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
+    held = ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=timedelta(seconds=60))
+    clock.now += timedelta(seconds=60)
+    asked_again = ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=timedelta(seconds=60))
+    for shown in (asked_again, ledger.allocation("a")):
+        assert (shown.state, shown.ended_at) == (AllocationState.EXPIRED, held.deadline)
+
+
+@pytest.mark.parametrize("name", ["", " a", "a\0", "\ud800", "x" * 256])
+def test_reading_takes_names_only(name: str) -> None:
+    """What cannot be a name is malformed, whoever asks."""
+    ledger = SEVERAL.ledger()
+    for read, parameter in (
+        (ledger.pool, "pool"),
+        (ledger.allocation, "allocation_id"),
+        (ledger.history, "allocation_id"),
+    ):
+        with pytest.raises(Malformed, match=parameter):
+            read(name)
+    with pytest.raises(Malformed, match="actor"):
+        Ledger.in_memory(actor=name)
+
+
 def test_a_history_is_every_event_about_an_allocation() -> None:
     """Refusals too, in order; an id that nobody ever named is an error."""
     ledger = SEVERAL.ledger()
@@ -407,5 +449,49 @@ def test_every_caller_is_told_when_the_log_fails(monkeypatch: pytest.MonkeyPatch
     assert ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a").token == Token(1, 2)
 
 
+def test_a_lost_answer_is_found_again_by_the_id_that_the_error_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that gave no id learns which one to send again, and is not granted twice."""
+    log = given(opened()).log()
+    ledger, writing = ledger_on(log), log.writing
+
+    @contextmanager
+    def lose_the_answer() -> Iterator[MemoryWriter]:
+        with writing() as writer:
+            yield writer
+        raise LogUnavailable("the connection broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log, "writing", lose_the_answer)
+        with pytest.raises(LogUnavailable, match=r"the connection broke; .* send it again") as lost:
+            ledger.allocate({"gpu": 1}, owner="ann")
+    outcome = ledger.execute(Allocate(quantities={"gpu": 1}, owner="ann", command_id=lost.value.command_id))
+    assert outcome.repeated
+    assert ledger.pool("gpu").used == 1
+
+
 def _fail(_rows: object) -> None:
     raise OSError(ENOSPC, "disk full")
+
+
+def test_a_ledger_does_not_read_back_what_it_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its own commits a pool is current, repeats and refusals included; only what others wrote is read."""
+    log = given(opened()).log()
+    ledger, other = ledger_on(log), ledger_on(log)
+    read: list[int] = []
+    decode = log.decode
+
+    def count(row: StoredRow) -> Recorded:
+        read.append(row.position)
+        return decode(row)
+
+    ledger.expire("gpu")
+    monkeypatch.setattr(log, "decode", count)
+    for number in range(5):
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id=f"a{number}")
+        refusal(ledger, Allocate(quantities={"gpu": 9}, owner="ann"))
+    ledger.record([Release(allocation_id="a0"), Release(allocation_id="a1")])
+    assert read == []
+    other.allocate({"gpu": 1}, owner="bob", command_id="other")
+    read.clear()
+    assert ledger.pool("gpu").used == 4
+    assert read == [14]

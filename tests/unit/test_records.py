@@ -61,7 +61,7 @@ def test_a_row_s_hash_covers_the_one_before_it() -> None:
 
 
 def test_the_chain_s_test_vector() -> None:
-    """These digits are in the documentation; a change of them is another format."""
+    """A change of these digits is another format."""
     one = chain_hash(genesis("00000000-0000-7000-8000-000000000000"), FIRST)
     assert one.hex() == "38d04803dcff0cdf9623c4ccbbf29883a1cd2a61a68cd8db866999aff888320d"
     assert chain_hash(one, SECOND).hex() == "c4d66783193a4adaeff4bf3db588340c7ec4d87473ec17f2f5e734960d667ce5"

@@ -100,7 +100,7 @@ CASES = (
     Case(
         C.LIMITS_MOVED, PERMANENT, given(opened()),
         ChangeLimits(pool="gpu", limits=Limits(total=1), expected=Limits(total=9)),
-        {"pool": "gpu", "field": "total", "expected": "9", "present": "8"},
+        {"pool": "gpu", "field": "total", "expected": 9, "present": 8},
         "the limits of pool 'gpu' are no longer those expected: total is 8",
     ),
     Case(
@@ -135,17 +135,17 @@ CASES = (
     ),
     Case(
         C.ABOVE_PER_OWNER, PERMANENT, given(opened(per_owner=4)), ask(5),
-        {"pool": "gpu", "limit": 4, "asked": 5, "owner": "ann"},
+        {"pool": "gpu", "limit": 4, "asked": 5, "owned": 0, "owner": "ann"},
         "pool 'gpu' lets one owner hold 4 device, not 5",
     ),
     Case(
         C.TOO_MANY_ALLOCATIONS, TRANSIENT, given(opened(max_allocations=1), allocated("a", gpu=2)), ask(),
-        {"pool": "gpu", "limit": 1, "used": 1},
+        {"pool": "gpu", "limit": 1, "allocations": 1},
         "pool 'gpu' holds 1 allocations, its limit is 1",
     ),
     Case(
         C.OWNER_EXHAUSTED, TRANSIENT, given(opened(per_owner=4), allocated("a", gpu=2)), ask(3),
-        {"pool": "gpu", "limit": 4, "asked": 3, "used": 2, "owner": "ann"},
+        {"pool": "gpu", "limit": 4, "asked": 3, "used": 2, "owned": 2, "owner": "ann"},
         "owner 'ann' holds 2 of 4 device in pool 'gpu', 3 asked",
     ),
     Case(

@@ -1,0 +1,177 @@
+"""The parts of verification that are best seen by themselves: the set of ids, the report, views that move."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bursar import Ledger, Limits
+from bursar.domain.errors import LogUnavailable
+from bursar.infrastructure.database import Database
+from bursar.infrastructure.verification import SQLRows
+from bursar.replay.findings import FINDINGS_MAX, Check, Finding, Findings, ViewChecked
+from bursar.replay.idset import IdSet
+from bursar.replay.verify import verify
+from bursar.replay.views import NEAR_EVENTS
+from support.story import Clock, tell
+from support.tampering import StoredRows, rechained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from bursar.domain.ports import EventLog
+    from bursar.domain.records import Recorded, StoredRow
+
+
+class TestIdSet:
+    """The set that remembers what has ended."""
+
+    def test_like_a_set(self) -> None:
+        """It tells new ids from known ones, however many there are."""
+        ids, many = IdSet(), [f"id-{number}" for number in range(5000)]
+        assert all(ids.add(one) for one in many)
+        assert not any(ids.add(one) for one in many)
+        assert len(ids) == len(many)
+        assert all(one in ids for one in many)
+        assert not any(f"{one}-" in ids for one in many)
+
+
+class TestReport:
+    """What a report says."""
+
+    def test_order_and_end(self) -> None:
+        """Findings are in order of position, those of no row last; beyond so many of a kind they are counted."""
+        findings = Findings()
+        findings.add(None, Check.VIEWS, "last")
+        for position in range(FINDINGS_MAX + 7, 0, -1):
+            findings.add(position, Check.CHAIN, "broken")
+        found = findings.in_order()
+        assert found[0] == Finding(8, Check.CHAIN, "broken")
+        assert found[-1] == Finding(None, Check.VIEWS, "last")
+        assert (len(found), findings.more) == (FINDINGS_MAX + 1, 7)
+        assert found[0].as_dict() == {"position": 8, "check": "chain", "message": "broken"}
+
+
+def test_database_that_cannot_be_read(tmp_path: Path) -> None:
+    """A database that cannot be read is an error, not a finding."""
+    database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    database.make_file()
+    with pytest.raises(LogUnavailable, match="no such table: events"):
+        SQLRows(database).page(0, 1, 1)
+    database.close()
+
+
+class FakeView:
+    """A view of positions and types, of which positions are read one after another at every look."""
+
+    name = "kinds"
+    columns = ("position", "type")
+
+    def __init__(self, rows: list[StoredRow], positions: list[int], key: tuple[str, ...]) -> None:
+        self.key = key
+        self._rows = rows
+        self._positions = positions
+        self._folded: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.position = positions[0]
+        self.folded_most = 0
+        """The most rows that were ever folded and not yet forgotten."""
+
+    @contextmanager
+    def look(self) -> Iterator[FakeView]:
+        """Look at the view: it is at the next position."""
+        self.position = self._positions.pop(0) if len(self._positions) > 1 else self._positions[0]
+        yield self
+
+    def rows(self, after: int | None, upto: int | None) -> list[tuple[int, str]]:
+        """Give the rows of a range."""
+        last = self.position if upto is None else min(upto, self.position)
+        return [(row.position, row.type) for row in self._rows if (after or 0) < row.position <= last]
+
+    def fold(self, recorded: Recorded) -> None:
+        """Fold one more event."""
+        key = tuple({"position": recorded.position, "type": type(recorded.event).__name__}[one] for one in self.key)
+        self._folded[key] = {"position": recorded.position, "type": type(recorded.event).__name__}
+        self.folded_most = max(self.folded_most, len(self._folded))
+
+    def folded(self) -> Mapping[tuple[Any, ...], Mapping[str, Any]]:
+        """Give what was folded."""
+        return self._folded
+
+    def clear(self) -> None:
+        """Forget what was folded."""
+        self._folded = {}
+
+
+@pytest.fixture
+def log() -> EventLog:
+    """A log in which everything has happened."""
+    clock = Clock()
+    ledger = Ledger.in_memory(clock=clock)
+    tell(ledger, clock)
+    ledger.close()
+    return ledger.log
+
+
+class TestMovingViews:
+    """Views that move between two looks."""
+
+    @pytest.mark.parametrize(
+        ("key", "positions"), [(("position",), [6, 9, 20]), (("position", "type"), [6, 20])], ids=["grows", "changes"]
+    )
+    def test_catches_up(self, log: EventLog, key: tuple[str, ...], positions: list[int]) -> None:
+        """A view that moved on, past the log's end as it was, is compared where it is."""
+        rows = log.rows()
+        stored = StoredRows(rows[:20], log.ledger_id)
+        stored.head = lambda: 14  # type: ignore[method-assign]  # the log as it was when verification began
+        view = FakeView(rows, positions, key)
+        report = verify(log, stored=stored, views=[view])
+        assert report.findings == ()
+        assert report.views == (ViewChecked("kinds", 20, 0, 20),)
+
+    def test_far_ahead(self) -> None:
+        """A view that moved far on is caught up with before its rows are looked at."""
+        ledger = Ledger.in_memory(clock=Clock())
+        ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=9))
+        held = ledger.allocate({"cpu": 1}, owner="ann")
+        for _ in range(NEAR_EVENTS):
+            ledger.resize(held.id, {"cpu": 1})
+        rows = ledger.log.rows(0, 2 * NEAR_EVENTS)
+        view = FakeView(rows, [0, len(rows)], ("position",))
+        stored = StoredRows(rows, ledger.log.ledger_id)
+        stored.head = lambda: 1  # type: ignore[method-assign]
+        report = verify(ledger.log, stored=stored, views=[view])
+        assert report.findings == ()
+        assert report.views == (ViewChecked("kinds", len(rows), 0, len(rows)),)
+        assert view.folded_most <= NEAR_EVENTS
+        ledger.close()
+
+    def test_far_beyond_the_end(self, log: EventLog) -> None:
+        """A view that says it is far beyond the log's end is told so, once."""
+        rows = log.rows()
+        view = FakeView(rows, [10**9], ("position",))
+        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=[view])
+        assert [one.message for one in report.findings] == [
+            f"view kinds is at position {10**9}; the log ends at {len(rows)}"
+        ]
+
+    def test_went_back(self, log: EventLog) -> None:
+        """A view that went back while it was compared is told so."""
+        rows = log.rows()
+        view = FakeView(rows, [20, 5], ("position", "type"))
+        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=[view])
+        assert [one.message for one in report.findings] == [
+            "view kinds went back to position 5 while it was compared; verify again"
+        ]
+
+    def test_unreadable_rows_while_reading_on(self, log: EventLog) -> None:
+        """A row that cannot be read, met while a view is caught up with, is left to the next verification."""
+        rows = log.rows()
+        rows[29] = rows[29]._replace(type="Conjured")
+        stored = StoredRows(rechained(rows, log.ledger_id), log.ledger_id)
+        stored.head = lambda: 24  # type: ignore[method-assign]
+        view = FakeView(rows, [24, 36], ("position",))
+        report = verify(log, stored=stored, views=[view])
+        assert [one.message for one in report.findings] == ["view kinds has a row with none in the log, at position 30"]
