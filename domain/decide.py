@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -199,7 +200,7 @@ class _Scene:
             pool=pool,
             known=known,
             allocation_id=allocation_id,
-            asked=command.as_dict(),
+            asked=json.loads(command.canonical()),  # the same bytes for the same content
             data={**shared, **data},
         )
 

@@ -15,7 +15,7 @@ from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.tables import events, ledger_meta
 from bursar.infrastructure.tracking import SQLStore
 from bursar.projections.engine import VIEWS
-from bursar.projections.view import Net
+from bursar.projections.view import Known, Net
 from bursar.replay.verify import Report, verify
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class SQLView:
     def __init__(self, store: Store, view: View) -> None:
         self._store = store
         self._view = view
-        self._net = Net(view)
+        self._net = Net(view, Known(view))
         self.name = view.name
         self.columns = tuple(view.columns)
         self.key = view.key
@@ -131,8 +131,10 @@ class SQLView:
     def look(self) -> Iterator[SQLLook]:
         """Look at the live generation as it is at one moment."""
         with self._store.reading() as connection:
-            table = self._view.table(self._store.generation(connection, self.name))
-            yield SQLLook(connection, table, self._store.position(connection, table.name))
+            generation = self._store.generation(connection, self.name)
+            table = self._view.table(generation)
+            position = self._store.position(connection, table.name)
+            yield SQLLook(connection, table if generation else None, position)
 
     def fold(self, recorded: Recorded) -> None:
         """Fold one more event."""
@@ -144,7 +146,7 @@ class SQLView:
 
     def clear(self) -> None:
         """Forget the rows that there should be."""
-        self._net = Net(self._view)
+        self._net = Net(self._view, Known(self._view))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +154,14 @@ class SQLLook:
     """A view's rows and position at one moment."""
 
     connection: Connection
-    table: Table
+    table: Table | None
+    """None if the view was not made yet."""
     position: int
 
     def rows(self, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
         """Read the rows; of a view that only grows, of a range of positions."""
+        if self.table is None:
+            return ()
         found = select(self.table)
         if after is not None:
             found = found.where(self.table.c.position > after)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bursar.domain.records import Recorded
+    from bursar.projections.view import Find
 
 
 class AllocationHistory(View):
@@ -38,7 +39,7 @@ class AllocationHistory(View):
     key = ("position",)
     indexed = (("allocation_id", "position"), ("owner", "position"))
 
-    def changes(self, recorded: Recorded) -> Iterable[Put | Change | Drop]:
+    def changes(self, recorded: Recorded, _find: Find) -> Iterable[Put | Change | Drop]:
         """Say what an event does to the rows."""
         event = recorded.event
         if event.subject is None:

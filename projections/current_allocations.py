@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bursar.domain.records import Recorded
+    from bursar.projections.view import Find
 
 
 class CurrentAllocations(View):
@@ -35,7 +36,7 @@ class CurrentAllocations(View):
     key = ("allocation_id", "pool")
     indexed = (("pool",), ("owner",))
 
-    def changes(self, recorded: Recorded) -> Iterable[Put | Change | Drop]:
+    def changes(self, recorded: Recorded, _find: Find) -> Iterable[Put | Change | Drop]:
         """Say what an event does to the rows."""
         event = recorded.event
         if not isinstance(event, AllocationEvent):

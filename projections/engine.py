@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
-from bursar.domain.errors import NotFound
+from bursar.domain.errors import LogUnavailable, NotFound
 from bursar.projections.allocation_history import AllocationHistory
 from bursar.projections.current_allocations import CurrentAllocations
-from bursar.projections.view import Net, View
+from bursar.projections.metrics import Metrics
+from bursar.projections.pool_usage import PoolUsage
+from bursar.projections.validation_failures import ValidationFailures
+from bursar.projections.view import Known, Net, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
-    from typing import Any
 
     from sqlalchemy import Table
 
     from bursar.domain.ports import EventLog
+    from bursar.domain.records import Recorded
+    from bursar.projections.view import Key, Row
 
-VIEWS: Final[tuple[View, ...]] = (CurrentAllocations(), AllocationHistory())
+VIEWS: Final[tuple[View, ...]] = (
+    CurrentAllocations(),
+    AllocationHistory(),
+    PoolUsage(),
+    Metrics(),
+    ValidationFailures(),
+)
 """Every published view."""
 
 BATCH_EVENTS: Final = 2000
@@ -119,9 +130,30 @@ class Projector:
         return ViewStatus(view.name, generation, position, max(head - position, 0))
 
     def catch_up(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Bring every view up to the log's present end; ``progress`` is told events done and events in all."""
-        for status in self.status():
-            self._build(self.views[status.name], status.generation, progress)
+        """Bring every view up to the log's present end; ``progress`` is told events done and events in all.
+
+        A view that the database does not have yet is made, last of all. Raises `LogUnavailable`.
+        """
+        found = self.status()
+        for status in found:
+            if status.generation:
+                self._build(self.views[status.name], status.generation, progress)
+        missing = [self.views[status.name] for status in found if not status.generation]
+        if missing:
+            self._make(missing)
+            for view in missing:
+                self._build(view, 1, progress)
+
+    def _make(self, views: Sequence[View]) -> None:
+        """Make views that came with a newer Bursar than the one that made the database."""
+        try:
+            with self._store.exclusive() as connection:
+                prepare(connection, self._store, views)
+        except LogUnavailable as error:
+            names = ", ".join(view.name for view in views)
+            way_out = "run `bursar db upgrade` as an account that may make tables"
+            message = f"the views {names} are not there yet and could not be made: {way_out}: {error}"
+            raise LogUnavailable(message) from error
 
     def rebuild(self, name: str, progress: Callable[[int, int], None] | None = None) -> ViewStatus:
         """Build a view's next generation from the first event, publish it, and drop the one before.
@@ -133,6 +165,7 @@ class Projector:
             raise NotFound(kind, name)
         view = self.views[name]
         with self._store.exclusive() as connection:
+            prepare(connection, self._store, [view])
             live = self._store.generation(connection, name)
             view.table(live + 1).create(connection, checkfirst=True)
         published = False
@@ -160,30 +193,39 @@ class Projector:
             head = reader.head
         with self._store.reading() as connection:
             position = self._store.position(connection, table.name)
+        known = Known(view)
         while position < head:
-            net = Net(view)
             rows = self._log.rows(position, self._batch_events)
-            for row in rows:
-                net.add(self._log.decode(row))
+            records = [self._log.decode(row) for row in rows]
             with self._store.changing() as connection:
                 moved = self._store.advance(connection, table.name, position, rows[-1].position)
                 if self._store.generation(connection, view.name) > generation:  # replaced meanwhile, its table is gone
                     self._store.forget(connection, table.name)
                     return
                 if moved:
-                    write(connection, table, net)
+                    write(connection, table, _folded(view, known, records, partial(_last, connection, view, table)))
                     position = rows[-1].position
                 else:  # another process was first: go on from where it came to
                     position = self._store.position(connection, table.name)
+                    known.clear()
             if progress:
                 progress(min(position, head), head)
 
-    def rows(self, connection: Connection, view: View, generation: int) -> Iterator[Mapping[str, Any]]:
-        """Read a generation's rows in the order of their key."""
-        table = view.table(generation)
-        ordered = select(table).order_by(*(table.c[column] for column in view.key))
-        found = connection.execute(ordered, execution_options={"yield_per": BATCH_EVENTS}).mappings()
-        yield from cast("Iterator[Mapping[str, Any]]", found)
+
+def _folded(view: View, known: Known, records: Sequence[Recorded], load: Callable[[Key], Row | None]) -> Net:
+    net = Net(view, known, load)
+    for recorded in records:
+        net.add(recorded)
+    return net
+
+
+def _last(connection: Connection, view: View, table: Table, begin: Key) -> Row | None:
+    """Find the last row whose key begins so."""
+    key = [table.c[column] for column in view.key]
+    matches = (column == value for column, value in zip(key, begin, strict=False))
+    ordered = select(table).where(*matches).order_by(*(column.desc() for column in key)).limit(1)
+    found = connection.execute(ordered).mappings().first()
+    return None if found is None else {str(name): value for name, value in found.items()}
 
 
 def write(connection: Connection, table: Table, net: Net) -> None:

@@ -1,5 +1,7 @@
 """Databases for every kind of test. PostgreSQL is real; each test has a database of its own."""
 
+import asyncio
+import inspect
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,20 @@ BACKENDS = ("sqlite", "postgresql")
 
 settings.register_profile("bursar", deadline=None)  # a database's pauses are no failures
 settings.load_profile("bursar")
+
+
+ASYNC_SECONDS_MAX = 120
+"""How long a test in asyncio may take before it fails."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine, each in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), ASYNC_SECONDS_MAX))
+    return True
 
 
 def prepare(url: str) -> None:

@@ -13,7 +13,7 @@ from typer import BadParameter, Context, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
-from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools
+from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools, reports
 from bursar.infrastructure.cli.issuing import tell_refusal
 from bursar.infrastructure.cli.options import ReaderGone
 from bursar.infrastructure.cli.output import emit, say
@@ -41,8 +41,8 @@ HELP = """An event-sourced ledger of finite resources.
 Exit codes: 0 done; 1 refused, not found, or a check failed; 2 wrong usage or malformed input; 3 the database cannot be
 reached or used.
 
-With --json, the standard output is one JSON document, or JSON Lines for listings (allocations, history, export, demo).
-A refusal is such a document, its outcome being "refused"; an error is one on the standard error:
+With --json, the standard output is one JSON document, or JSON Lines for listings (allocations, history, failures,
+export, demo). A refusal is such a document, its outcome being "refused"; an error is one on the standard error:
 {"error": {"type": …, "message": …, "exit_code": …}}.
 
 Environment: BURSAR_DATABASE_URL, BURSAR_ACTOR, BURSAR_LOG_LEVEL (debug, info, warning, error), BURSAR_LOG_FORMAT
@@ -59,7 +59,7 @@ class Root(TyperGroup):
         """Run a command line; ends with its exit code."""
         words = sys.argv[1:] if args is None else list(args)
         as_json = "--json" in words
-        _prepare_streams(as_json=as_json)
+        _prepare_streams(for_programs=as_json or "--csv" in words)
         try:
             settings = _settings()
             configure_logging(settings)
@@ -77,11 +77,11 @@ class Root(TyperGroup):
         sys.exit(code)
 
 
-def _prepare_streams(*, as_json: bool) -> None:
-    """Write JSON in UTF-8 whatever the locale; and never fail at a character that the terminal cannot show."""
+def _prepare_streams(*, for_programs: bool) -> None:
+    """Write JSON and CSV in UTF-8 whatever the locale; and never fail at a character that the terminal cannot show."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
+            stream.reconfigure(encoding="utf-8" if for_programs else None, errors="backslashreplace")
 
 
 def _settings() -> Settings:
@@ -152,7 +152,7 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (pools.top, allocations.top, history.top, data.top, operate.top):
+for part in (pools.top, allocations.top, history.top, reports.top, data.top, operate.top):
     app.add_typer(part)
 app.add_typer(operate.projections, name="projections")
 app.add_typer(operate.db, name="db")

@@ -74,7 +74,11 @@ def catch_up(ledger: Ledger, progress: Callable[[int, int], None] | None = None)
     try:
         ledger.projector().catch_up(progress)
     except BursarError as error:
-        logger.warning("views_behind", error=str(error), way_out="the next command brings them up to date")
+        logger.warning(
+            "views_behind",
+            error=str(error),
+            way_out="the next command that may write brings them up to date",
+        )
 
 
 def tell_refusal(refusal: Refused, *, as_json: bool, dry_run: bool = False) -> None:
@@ -90,8 +94,15 @@ def sentence(command: Command, outcome: Outcome, *, dry_run: bool) -> Text:
     said = f"{DONE[command.verb]}: {_object(command, outcome, dry_run=dry_run)}"
     text = Text(f"would be {said}" if dry_run else said)
     if outcome.repeated:
-        text.append(" (decided before; nothing is recorded anew)", style="yellow")
+        text.append(f" (decided before{_since(command, outcome)}; nothing is recorded anew)", style="yellow")
     return text
+
+
+def _since(command: Command, outcome: Outcome) -> str:
+    """Say what has become of the allocation since, if it has ended otherwise than by this command."""
+    one = outcome.allocation
+    ended = one is not None and not one.state.is_open and one.state.value != DONE[command.verb]
+    return f", {one.state.value} since" if one is not None and ended else ""
 
 
 def _object(command: Command, outcome: Outcome, *, dry_run: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from contextlib import contextmanager
@@ -63,6 +64,13 @@ def emit(value: object, *, errors: bool = False) -> None:
 def emit_line(line: str, *, errors: bool = False) -> None:
     """Print a line that is JSON already."""
     print(line, file=sys.stderr if errors else sys.stdout)
+
+
+def emit_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Print a header and rows as CSV; what is null is empty."""
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def say(text: str | Text, *, errors: bool = False) -> None:

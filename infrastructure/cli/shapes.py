@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from bursar.domain.commands import Allocate, Command, Reserve
+from bursar.domain.refusals import RefusalCode, explain, is_transient
 from bursar.domain.values import instant_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from bursar.domain.allocation import Allocation
@@ -97,6 +100,13 @@ def refusal_shape(refusal: Refused, *, dry_run: bool = False) -> dict[str, Any]:
         "message": str(refusal),
         "data": refusal.data,
     }
+
+
+def failure_shape(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a row of ``validation_failures``, with the refusal in words."""
+    code, data = RefusalCode(row["code"]), json.loads(row["data"])
+    said = {"transient": is_transient(code), "message": explain(code, data)}
+    return {**row, "asked": json.loads(row["asked"]), "data": data, **said}
 
 
 def error_shape(error: Exception, exit_code: int) -> dict[str, Any]:

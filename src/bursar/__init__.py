@@ -32,9 +32,13 @@ from bursar.domain.errors import (
 from bursar.domain.limits import Limits
 from bursar.domain.records import Recorded
 from bursar.domain.refusals import RefusalCode
+from bursar.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from bursar.domain.values import Token
 from bursar.infrastructure.ledger import Ledger
+from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
+from bursar.infrastructure.monitor import ResourceMonitor
+from bursar.infrastructure.providers import MemoryResourceProvider
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.engine import Projector, ViewStatus
 
@@ -55,6 +59,7 @@ __all__ = [
     "LogUnavailable",
     "Malformed",
     "MemoryEventLog",
+    "MemoryResourceProvider",
     "NotFound",
     "OpenPool",
     "Outcome",
@@ -68,9 +73,14 @@ __all__ = [
     "Renew",
     "Reserve",
     "Resize",
+    "Resource",
+    "ResourceMetadata",
+    "ResourceMonitor",
+    "ResourceProvider",
     "SchemaMismatch",
     "Token",
     "Transfer",
+    "UnifiedResourceManager",
     "UnknownEvent",
     "ViewStatus",
     "Void",

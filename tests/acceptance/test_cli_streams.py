@@ -157,7 +157,8 @@ def test_the_commands_are_those_of_the_design() -> None:
     """No more, no fewer."""
     assert {" ".join(words) for words in COMMANDS} == {
         "pool open", "pool limits", "pool close", "pools", "allocate", "reserve", "confirm", "void", "renew", "resize",
-        "transfer", "release", "expire", "import", "export", "allocations", "history", "show", "verify",
+        "transfer", "release", "expire", "import", "export", "allocations", "history", "show", "metrics",
+        "failures", "usage-over-time", "verify",
         "projections status", "projections rebuild", "db upgrade", "db current", "db check", "demo",
     }  # fmt: skip
 

@@ -64,6 +64,7 @@ def test_a_reused_command_id(ledger_url: str) -> None:
 
 READERS = (
     ["pools"], ["allocations"], ["show", "x"], ["history", "x"], ["export"], ["verify"], ["projections"],
+    ["metrics"], ["failures"], ["usage-over-time", "x"],
     ["projections", "rebuild", "current_allocations"], ["pool", "limits", "x"], ["db", "current"], ["db", "check"],
     ["allocate", "x=1", "--owner", "o"], ["release", "x"], ["pool", "close", "x"], ["expire"],
 )  # fmt: skip

@@ -326,16 +326,3 @@ def test_a_rebuild_does_not_go_back(ledger: Ledger, database_url: str) -> None:
     assert keeper.rebuild("current_allocations", overtake).position == len(raw_rows(database_url)) - 1
     projector(ledger).catch_up()
     check_views(database_url)
-
-
-def test_rows(ledger: Ledger, database_url: str) -> None:
-    """The rows of a generation are given in the order of their key."""
-    assert isinstance(ledger.log, SQLEventLog)
-    keeper = projector(ledger)
-    keeper.catch_up()
-    for view in VIEWS:
-        columns, keys = ", ".join(view.columns), ", ".join(view.key)
-        expected = query(database_url, f"SELECT {columns} FROM {view.name} ORDER BY {keys}")  # noqa: S608 - names of our own
-        with ledger.log.database.reading() as connection:
-            found = [tuple(row[name] for name in view.columns) for row in keeper.rows(connection, view, 1)]
-        assert found == expected

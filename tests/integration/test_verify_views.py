@@ -10,6 +10,7 @@ import pytest
 
 from bursar import Ledger
 from bursar.infrastructure.verification import SQLView, verify_ledger
+from bursar.projections.engine import VIEWS
 from bursar.replay.findings import Check
 from support.story import Clock, seconds, tell
 from support.tampering import tampering
@@ -92,6 +93,51 @@ class TestViews:
                 "view allocation_history has a row with none in the log, at position -5",
             ),
             (
+                "UPDATE gen_pool_usage_1 SET peak = 3 WHERE pool = 'gpu'",
+                (
+                    "view pool_usage differs at pool 'gpu', bucket '2026-01-01T00:00:00.000000Z': "
+                    "peak is 3, the log says 5"
+                ),
+            ),
+            (
+                "DELETE FROM gen_pool_usage_1 WHERE pool = 'cpu'",
+                "view pool_usage lacks the row at pool 'cpu', bucket '2026-01-01T00:00:00.000000Z'",
+            ),
+            (
+                "INSERT INTO gen_pool_usage_1 (pool, bucket) VALUES ('tpu', 'never')",
+                "view pool_usage has a row with none in the log, at pool 'tpu', bucket 'never'",
+            ),
+            (
+                "UPDATE gen_metrics_1 SET count = 3 WHERE pool = 'gpu' AND operation = 'void'",
+                (
+                    "view metrics differs at pool 'gpu', operation 'void', outcome 'done', code '': "
+                    "count is 3, the log says 1"
+                ),
+            ),
+            (
+                "DELETE FROM gen_metrics_1 WHERE pool = 'gpu' AND operation = 'void'",
+                "view metrics lacks the row at pool 'gpu', operation 'void', outcome 'done', code ''",
+            ),
+            (
+                "INSERT INTO gen_metrics_1 (pool, operation, outcome, code) VALUES ('tpu', 'allocate', 'done', '')",
+                (
+                    "view metrics has a row with none in the log, "
+                    "at pool 'tpu', operation 'allocate', outcome 'done', code ''"
+                ),
+            ),
+            (
+                "UPDATE gen_validation_failures_1 SET owner = 'mallory' WHERE owner = 'eve'",
+                "view validation_failures differs at position 20: owner is 'mallory', the log says 'eve'",
+            ),
+            (
+                "DELETE FROM gen_validation_failures_1 WHERE owner = 'eve'",
+                "view validation_failures lacks the row at position 20",
+            ),
+            (
+                "INSERT INTO gen_validation_failures_1 (position) VALUES (1)",
+                "view validation_failures has a row with none in the log, at position 1",
+            ),
+            (
                 "UPDATE tracking SET position = 99 WHERE name = 'gen_allocation_history_1'",
                 "view allocation_history is at position 99; the log ends at 36",
             ),
@@ -113,7 +159,7 @@ class TestViews:
 
         def look_later(view: SQLView) -> object:
             looks.append(view.name)
-            if len(looks) > 2:
+            if len(looks) > len(VIEWS):
                 clock.set(500 + len(looks))
                 ledger.release(ledger.allocate({"cpu": 5}, owner="zoe").id)
                 ledger.projector().catch_up()

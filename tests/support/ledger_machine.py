@@ -14,6 +14,7 @@ from bursar.domain.commands import command_from
 from bursar.domain.ports import EventLog, LogWriter
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.verification import verify_ledger
+from bursar.projections.engine import VIEWS
 from support.reference_model import Answer, Json, Model
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -313,7 +314,7 @@ def seconds(moment: datetime) -> int:
 class Viewed(LedgerMachine):
     """A ledger in a database, whose views are built and rebuilt in between."""
 
-    @rule(name=st.sampled_from(["current_allocations", "allocation_history"]))
+    @rule(name=st.sampled_from([view.name for view in VIEWS]))
     def rebuild(self, name: str) -> None:
         """Build a view from nothing."""
         self.ledgers[0].projector().rebuild(name)

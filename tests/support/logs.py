@@ -77,6 +77,19 @@ def execute(url: str, *statements: str) -> None:
             connection.execute(statement)
 
 
+@contextmanager
+def account(url: str, privileges: str) -> Iterator[str]:
+    """Give the address of a PostgreSQL database for an account that has only some privileges on its tables."""
+    parsed = make_url(url)
+    name = f"{parsed.database}_account"
+    granted = f'GRANT {privileges} ON ALL TABLES IN SCHEMA public TO "{name}"'
+    execute(url, f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'secret'", granted)
+    try:
+        yield parsed.set(username=name, password="secret").render_as_string(hide_password=False)  # noqa: S106 - a test's
+    finally:
+        execute(url, f'DROP OWNED BY "{name}"', f'DROP ROLE "{name}"')
+
+
 def raw_rows(url: str) -> list[Row]:
     """Read the log past all of our code."""
     return query(url, "SELECT * FROM events ORDER BY position")

@@ -5,14 +5,16 @@ What runs in a process is a function of this module: a test's own module cannot 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
 import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from bursar import Allocate, Ledger, Refused
+from bursar import Allocate, Ledger, Limits, Refused, UnifiedResourceManager
 from bursar.domain.commands import command_from
+from support.providers import Scripted, hang
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,3 +176,17 @@ def catch_up_together(connection: Connection, start: Barrier, url: str) -> None:
         start.wait()
         projector.catch_up()
         connection.send("done")
+
+
+def acquire_forever(connection: Connection, url: str) -> None:
+    """Have a manager allocate the only slot from a provider that says so and never ends."""
+
+    async def acquire() -> None:
+        connection.send("acquiring")
+        await hang()
+
+    with Ledger.open(url, create=False) as ledger:
+        manager, provider = UnifiedResourceManager(ledger), Scripted(Limits(total=1))
+        provider.steps["allocate"] = acquire
+        manager.register_provider("slot", provider)
+        asyncio.run(manager.allocate("slot"))

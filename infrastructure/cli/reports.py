@@ -1,0 +1,194 @@
+"""What the published views tell: operations counted, refusals, pools over time."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from rich.text import Text
+from typer import Option, Typer
+
+from bursar.domain.errors import Malformed
+from bursar.domain.refusals import RefusalCode
+from bursar.domain.values import instant
+from bursar.infrastructure.cli.issuing import catch_up
+from bursar.infrastructure.cli.options import Common, PoolArgument, command
+from bursar.infrastructure.cli.output import emit, emit_csv, progress, say, screen, show, table, when
+from bursar.infrastructure.cli.parsing import moment, name
+from bursar.infrastructure.cli.plot import plot
+from bursar.infrastructure.cli.shapes import failure_shape
+from bursar.infrastructure.ledger import Ledger
+from bursar.infrastructure.published import Published
+from bursar.infrastructure.usage import COLUMNS, usage_over_time
+from bursar.projections.metrics import Metrics
+from bursar.projections.pool_usage import BUCKET
+from bursar.projections.validation_failures import ValidationFailures
+
+top = Typer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reporting(Common):
+    """What a command that prints rows takes."""
+
+    csv: Annotated[bool, Option("--csv", help="Print CSV, with a header.")] = False
+
+    @property
+    def for_people(self) -> bool:
+        """Tell whether neither JSON nor CSV is wanted."""
+        return not (self.json or self.csv)
+
+    @contextmanager
+    def up_to_date(self) -> Iterator[tuple[Ledger, Published]]:
+        """Open a ledger whose views have been brought up to date; raises `Malformed`."""
+        if self.json and self.csv:
+            raise Malformed("csv", "--csv", "expected --json or --csv, not both")
+        with self.open() as ledger:
+            with progress("bringing the views up to date", silent=not self.for_people) as tell:
+                catch_up(ledger, tell)
+            yield ledger, Published(ledger)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """What to choose refusals by."""
+
+    pool: Annotated[str | None, Option(metavar="NAME", help="Only those of this pool.")] = None
+    owner: Annotated[str | None, Option(metavar="NAME", help="Only what was asked for this owner.")] = None
+    actor: Annotated[str | None, Option(metavar="NAME", help="Only what this actor asked.")] = None
+    code: Annotated[str | None, Option(metavar="CODE", help="Only those with this code.")] = None
+    since: Annotated[str | None, Option(metavar="TIME", help="From 2026-01-31T14:03:00Z on, say.")] = None
+    until: Annotated[str | None, Option(metavar="TIME", help="Before this time.")] = None
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """The values that columns must have; raises `Malformed`."""
+        given = {"pool": self.pool, "owner": self.owner, "actor": self.actor}
+        names = {field: name(field, text) for field, text in given.items() if text is not None}
+        if self.code is None:
+            return names
+        if self.code not in set(RefusalCode):
+            raise Malformed("code", self.code, f"expected one of {', '.join(RefusalCode)}")
+        return {**names, "code": self.code}
+
+
+def moment_or_none(parameter: str, text: str | None) -> datetime | None:
+    """Read a time if one is given; raises `Malformed`."""
+    return None if text is None else moment(parameter, text)
+
+
+@command(top, "metrics", "bursar metrics", "bursar metrics --by-pool --csv")
+def metrics(
+    by_pool: Annotated[bool, Option("--by-pool", help="Count each pool apart.")] = False,  # noqa: FBT002 - an option
+    *,
+    options: Reporting,
+) -> None:
+    """Count operations by resource type, outcome and refusal code; as JSON, one document.
+
+    An operation on several pools counts once in each.
+    """
+    with options.up_to_date() as (_, published):
+        found = published.metrics(by_pool=by_pool)
+    columns = [column for column in Metrics.columns if by_pool or column != "pool"]
+    if options.json:
+        emit({"metrics": found})
+    elif options.csv:
+        emit_csv(columns, found)
+    elif found:
+        rows = ([f"{row[column]:,}" if column == "count" else row[column] for column in columns] for row in found)
+        show(table([column.replace("_", " ") for column in columns], rows, right=("count",)))
+    else:
+        say("nothing has happened yet")
+
+
+@command(
+    top,
+    "failures",
+    "bursar failures --pool gpu --code pool_exhausted",
+    "bursar failures --since 2026-01-31T00:00:00Z --csv",
+)
+def failures(chosen: Filters, options: Reporting) -> None:
+    """List refusals in the order of the log, with what was asked and why not; as JSON, one line each."""
+    wanted, since, until = chosen.wanted, moment_or_none("since", chosen.since), moment_or_none("until", chosen.until)
+    with options.up_to_date() as (_, published):
+        found = published.failures(wanted, since=since, until=until)
+        if options.json:
+            for row in found:
+                emit(failure_shape(row))
+        elif options.csv:
+            emit_csv(list(ValidationFailures.columns), found)
+        else:
+            _tell_failures(list(found))
+
+
+def _tell_failures(found: Sequence[Mapping[str, Any]]) -> None:
+    if not found:
+        say("no such refusals")
+        return
+    columns = ("position", "occurred at", "asked", "owner", "actor", "code", "why")
+    show(table(columns, map(_failure_cells, map(failure_shape, found)), right=("position",)))
+    say(f"{len(found):,} refusal{'s' * (len(found) != 1)}")
+
+
+def _failure_cells(row: Mapping[str, Any]) -> tuple[str | Text, ...]:
+    style = "yellow" if row["transient"] else "red"
+    return (
+        f"{row['position']:,}",
+        when(instant(row["occurred_at"])),
+        row["operation"] or "",
+        row["owner"] or "",
+        row["actor"] or "",
+        Text(row["code"], style=style),
+        row["message"],
+    )
+
+
+@command(
+    top,
+    "usage-over-time",
+    "bursar usage-over-time gpu",
+    "bursar usage-over-time gpu --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --csv",
+)
+def usage(
+    pool_name: PoolArgument,
+    begin: Annotated[
+        str | None, Option("--from", metavar="TIME", help="From 2026-01-31T14:03:00Z on, say. Default: its opening.")
+    ] = None,
+    end: Annotated[
+        str | None, Option("--to", metavar="TIME", help="Before this time. Default: when something happened last.")
+    ] = None,
+    *,
+    options: Reporting,
+) -> None:
+    """Plot what was used of a pool against its capacity, hour by hour; as JSON, one document."""
+    pool_name = name("NAME", pool_name)
+    since, until = moment_or_none("from", begin), moment_or_none("to", end)
+    with options.up_to_date() as (ledger, published):
+        unit = ledger.pool(pool_name).unit
+        buckets = usage_over_time(*published.usage(pool_name), since=since, until=until)
+    if options.json:
+        about = {"pool": pool_name, "unit": unit, "bucket_seconds": int(BUCKET.total_seconds())}
+        emit({**about, "buckets": buckets})
+    elif options.csv:
+        emit_csv(COLUMNS, buckets)
+    elif buckets:
+        _plot(pool_name, unit, buckets)
+    else:
+        say(f"nothing happened in pool {pool_name} in that time")
+
+
+def _plot(pool_name: str, unit: str, buckets: Sequence[Mapping[str, Any]]) -> None:
+    peak = max(buckets, key=lambda one: one["peak"])
+    last = buckets[-1]
+    console = screen()
+    say(plot(buckets, width=console.width, ascii_only=console.options.ascii_only))
+    say(
+        f"{pool_name}: {last['used']:,} of {last['capacity']:,} {unit} used in the end, "
+        f"at most {peak['peak']:,} in the hour from {when(instant(peak['bucket']))}; {_count(buckets)}"
+    )
+
+
+def _count(buckets: Iterable[Mapping[str, Any]]) -> str:
+    grants, endings, refusals = (sum(one[field] for one in buckets) for field in ("grants", "endings", "refusals"))
+    return f"{grants:,} granted, {endings:,} ended, {refusals:,} refused"

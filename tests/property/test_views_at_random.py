@@ -1,0 +1,86 @@
+"""For every log, however it is cut into batches, the views hold what a plain fold of its stored text gives."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from datetime import timedelta
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bursar import BursarError, Ledger
+from bursar.domain.commands import command_from
+from bursar.infrastructure.tracking import SQLStore
+from bursar.infrastructure.verification import verify_ledger
+from bursar.projections.engine import Projector
+from support.deciding import Clock
+from support.logs import query
+from support.strategies import POOLS, commands, small_limits
+from support.viewing import PlainFold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bursar.domain.records import StoredRow
+
+steps = st.lists(st.tuples(commands, st.sampled_from([-3000, 0, 7, 900, 4000])), min_size=5, max_size=40)
+
+sizes = st.tuples(st.integers(1, 5), st.integers(1, 30))
+
+
+def rows(url: str, view: str, columns: str = "*") -> list[tuple[Any, ...]]:
+    """Read a view by its published name."""
+    return query(url, f"SELECT {columns} FROM {view}")  # noqa: S608 - names of our own
+
+
+def check(url: str, log: list[StoredRow]) -> None:
+    """Compare the published views with the plain fold."""
+    wanted = PlainFold(log)
+    usage = "pool, bucket, peak, grants, endings, used, capacity, allocations, position"
+    assert sorted(rows(url, "pool_usage", usage)) == sorted(tuple(one.values()) for one in wanted.usage.values())
+    assert sorted(rows(url, "metrics")) == sorted(tuple(one.values()) for one in wanted.metrics.values())
+    failures = [
+        (*row[:9], json.loads(row[9]), json.loads(row[10]), *row[11:]) for row in rows(url, "validation_failures")
+    ]
+    assert sorted(failures, key=lambda row: row[0]) == [tuple(one.values()) for one in wanted.failures]
+
+
+@settings(max_examples=40)
+@given(limits=st.lists(small_limits, min_size=2, max_size=3), steps=steps, batches=sizes)
+def test_views_equal_a_plain_fold(
+    sqlite_template: Path,
+    limits: list[dict[str, Any]],
+    steps: list[tuple[dict[str, Any], int]],
+    batches: tuple[int, int],
+) -> None:
+    """Built in pieces while the log grows, or rebuilt: the rows are those of the plain fold, and verify agrees."""
+    with TemporaryDirectory() as folder:
+        url = f"sqlite:///{shutil.copy(sqlite_template, folder)}"
+        clock = Clock()
+        with Ledger.open(url, clock=clock, actor="tests") as ledger:
+            opening = [
+                {"command": "open_pool", "pool": name, "resource_type": f"type of {name}", "unit": "u", "limits": one}
+                for name, one in zip(POOLS, limits, strict=False)
+            ]
+            for number, (fields, seconds) in enumerate([*((one, 0) for one in opening), *steps]):
+                clock.now += timedelta(seconds=seconds)
+                with suppress(BursarError):
+                    ledger.execute(command_from({**fields, "command_id": f"c{number}"}))
+                if number == len(steps) // 2:
+                    projector(ledger, batches[0]).catch_up()
+            projector(ledger, batches[1]).catch_up()
+            log = ledger.log.rows(limit=10**6)
+            check(url, log)
+            for view in ("pool_usage", "metrics", "validation_failures"):
+                projector(ledger, batches[1]).rebuild(view)
+            check(url, log)
+            assert verify_ledger(ledger).findings == ()
+
+
+def projector(ledger: Ledger, batch_events: int) -> Projector:
+    """Give a projector with small batches."""
+    return Projector(ledger.log, SQLStore(ledger.log.database), batch_events=batch_events)  # type: ignore[attr-defined]  # a log in a database

@@ -1,0 +1,32 @@
+"""What a right's end meets that is out of the ordinary."""
+
+from datetime import timedelta
+
+import pytest
+
+from bursar import Ledger, Limits, LogCorrupt, OpenPool, RefusalCode, Refused
+from bursar.infrastructure.rights import Rights, granted
+
+
+async def test_a_grant_without_an_allocation() -> None:
+    """An answer that should describe an allocation and does not is not passed on."""
+    with Ledger.in_memory() as ledger:
+        opening = OpenPool(pool="gpu", resource_type="gpu", limits=Limits(total=1))
+        with pytest.raises(LogCorrupt, match="was granted, and no allocation was"):
+            await granted(Rights(ledger).ask(opening))
+
+
+async def test_an_end_that_is_refused() -> None:
+    """A right that was never granted, or has ended, has nothing to end; any other refusal is raised."""
+    with Ledger.in_memory() as ledger:
+        rights = Rights(ledger)
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
+        ledger.reserve({"gpu": 1}, owner="ann", ttl=timedelta(minutes=1), allocation_id="a")
+        with pytest.raises(Refused) as refused:
+            await rights.end("a", confirmed=True)
+        assert refused.value.code is RefusalCode.NOT_CONFIRMED
+        assert await rights.end("a", confirmed=False)
+        assert not await rights.end("a", confirmed=False)
+        assert not await rights.end("a", reason="again", confirmed=True)
+        assert not await rights.end("b", confirmed=False)
+        assert not await rights.end("b", confirmed=True)

@@ -1,0 +1,287 @@
+"""The handlers of the views: given what happened, then these rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bursar import Limits
+from bursar.domain.events import (
+    EVENTS,
+    Confirmed,
+    LimitsChanged,
+    PoolClosed,
+    PoolOpened,
+    Released,
+    Reserved,
+    Resized,
+    ValidationFailed,
+)
+from bursar.domain.refusals import RefusalCode
+from bursar.projections.metrics import OPERATIONS, Metrics
+from bursar.projections.pool_usage import PoolUsage
+from bursar.projections.validation_failures import ValidationFailures
+from bursar.projections.view import Change, Drop, Known, Net, Put, View
+from support.deciding import History, allocated, opened, reserved
+from support.viewing import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bursar.domain.records import Recorded
+    from bursar.projections.view import Find, Key, Row
+
+HOUR = 3600
+
+
+def ended(allocation_id: str, pool: str = "gpu", quantity: int = 2) -> Released:
+    """Release one hold."""
+    return Released(pool=pool, allocation_id=allocation_id, owner="ann", quantity=quantity, reserved=False, reason=None)
+
+
+def resized(allocation_id: str, before: int, after: int) -> Resized:
+    """Resize one hold."""
+    return Resized(pool="gpu", allocation_id=allocation_id, owner="ann", quantity=after, previous_quantity=before)
+
+
+def refused(pool: str | None = "gpu", *, known: bool = True, **asked: object) -> ValidationFailed:
+    """Refuse an allocate."""
+    return ValidationFailed(
+        code=RefusalCode.POOL_EXHAUSTED,
+        pool=pool,
+        known=known,
+        allocation_id="a9",
+        asked={"command": "allocate", "owner": "ann", **asked},
+        data={"free": 1, "asked": 4},
+    )
+
+
+def usage(history: History) -> list[tuple[object, ...]]:
+    """Fold the usage of pools: the hour, then used, peak, capacity, allocations, grants, endings, position."""
+    return [(row["bucket"][11:13], *list(row.values())[2:]) for row in rows_of(PoolUsage(), history)]
+
+
+class TestPoolUsage:
+    """Use, peak and capacity, an hour at a time."""
+
+    def test_nothing(self) -> None:
+        """Where nothing happened there is no row."""
+        assert rows_of(PoolUsage(), History()) == []
+
+    def test_opened(self) -> None:
+        """A pool begins with its capacity, nothing used."""
+        assert rows_of(PoolUsage(), History().given(opened(total=8, reserved=1, overcommit="1.5"))) == [
+            {
+                "pool": "gpu",
+                "bucket": "2026-01-01T00:00:00.000000Z",
+                "used": 0,
+                "peak": 0,
+                "capacity": 10,
+                "allocations": 0,
+                "grants": 0,
+                "endings": 0,
+                "position": 1,
+            }
+        ]
+
+    def test_within_a_bucket(self) -> None:
+        """The peak stays though less is used in the end; reservations use as allocations do."""
+        history = History().given(opened(), allocated("a", gpu=2), reserved("b", gpu=3), ended("a"))
+        assert usage(history) == [("00", 3, 5, 8, 1, 2, 1, 4)]
+
+    def test_a_later_bucket(self) -> None:
+        """A bucket begins with what the one before left, which is its peak unless more is used."""
+        history = History().given(opened(), allocated("a", gpu=2))
+        history = history.given(ended("a"), at=3 * HOUR - 0.000001).given(allocated("b", gpu=1), at=3 * HOUR)
+        assert usage(history) == [
+            ("00", 2, 2, 8, 1, 1, 0, 2),
+            ("02", 0, 2, 8, 0, 0, 1, 3),
+            ("03", 1, 1, 8, 1, 1, 0, 4),
+        ]
+
+    def test_resized(self) -> None:
+        """A resize moves what is used and is neither a grant nor an ending."""
+        history = History().given(opened(), allocated("a", gpu=4), resized("a", 4, 7), resized("a", 7, 1))
+        assert usage(history) == [("00", 1, 7, 8, 1, 1, 0, 4)]
+
+    def test_limits_changed(self) -> None:
+        """Other limits move the capacity; less than is used is possible."""
+        lowered = LimitsChanged(pool="gpu", limits=Limits(total=1), previous=Limits(total=8))
+        assert usage(History().given(opened(), allocated("a", gpu=2), lowered)) == [("00", 2, 2, 1, 1, 1, 0, 3)]
+
+    def test_what_uses_nothing(self) -> None:
+        """A confirmation and a closing change nothing but the position."""
+        confirmed = Confirmed(pool="gpu", allocation_id="a", owner="ann", quantity=2, deadline=None)
+        history = History().given(opened(), reserved("a", gpu=2), confirmed, PoolClosed(pool="gpu", reason=None))
+        assert usage(history) == [("00", 2, 2, 8, 1, 1, 0, 4)]
+
+    def test_refused(self) -> None:
+        """A refusal is no row: its time may be ahead of its pool's."""
+        history = History().given(opened()).given(refused(), at=9 * HOUR).given(allocated("a", gpu=2), at=2 * HOUR)
+        assert usage(history) == [("00", 0, 0, 8, 0, 0, 0, 1), ("02", 2, 2, 8, 1, 1, 0, 3)]
+
+    def test_pools_apart(self) -> None:
+        """Each pool has rows of its own."""
+        history = History().given(opened("cpu"), opened("gpu"), allocated("a", cpu=5, gpu=2))
+        assert [(row["pool"], row["used"]) for row in rows_of(PoolUsage(), history)] == [("cpu", 5), ("gpu", 2)]
+
+    def test_time_gone_back(self) -> None:
+        """In a forged log, what goes back in time counts in the last bucket; a pool never opened has no capacity."""
+        history = History().given(allocated("a", gpu=2), at=2 * HOUR).given(ended("a"), at=0)
+        assert usage(history) == [("02", 0, 2, 0, 0, 1, 1, 2)]
+
+
+class TestMetrics:
+    """Counters."""
+
+    def counted(self, history: History) -> list[tuple[object, ...]]:
+        """Fold the counters: resource type, pool, operation, outcome, code, count."""
+        return [tuple(row.values()) for row in rows_of(Metrics(), history)]
+
+    def test_nothing(self) -> None:
+        """Where nothing happened nothing is counted."""
+        assert self.counted(History()) == []
+
+    def test_done(self) -> None:
+        """Each operation on each pool counts, under the resource type of the pool's opening."""
+        history = History().given(opened("cpu"), opened(), allocated("a", cpu=5, gpu=2), allocated("b", gpu=2))
+        history = history.given(ended("b"))
+        assert self.counted(history) == [
+            ("accelerator", "cpu", "allocate", "done", "", 1),
+            ("accelerator", "cpu", "open_pool", "done", "", 1),
+            ("accelerator", "gpu", "allocate", "done", "", 2),
+            ("accelerator", "gpu", "open_pool", "done", "", 1),
+            ("accelerator", "gpu", "release", "done", "", 1),
+        ]
+
+    def test_refused(self) -> None:
+        """A refusal counts under what was asked and its code, in the pool that refused."""
+        assert self.counted(History().given(opened(), refused(), refused()))[0] == (
+            "accelerator",
+            "gpu",
+            "allocate",
+            "refused",
+            "pool_exhausted",
+            2,
+        )
+
+    @pytest.mark.parametrize("event", [refused("nope", known=False), refused(None, known=False), refused(None)])
+    def test_no_pool(self, event: ValidationFailed) -> None:
+        """Refusals of no known pool count together, whatever name was given."""
+        assert self.counted(History().given(event)) == [("", "", "allocate", "refused", "pool_exhausted", 1)]
+
+    def test_no_operation(self) -> None:
+        """In a forged log, a refusal of no command counts all the same, and so does a pool never opened."""
+        history = History().given(refused(command=7), allocated("a", gpu=1))
+        assert self.counted(history) == [
+            ("", "gpu", "", "refused", "pool_exhausted", 1),
+            ("", "gpu", "allocate", "done", "", 1),
+        ]
+
+    def test_every_event_has_its_operation(self) -> None:
+        """No type of event is left out."""
+        assert {*OPERATIONS, ValidationFailed} == set(EVENTS.values())
+
+
+class TestValidationFailures:
+    """Refusals, each whole."""
+
+    def test_only_refusals(self) -> None:
+        """What was done is no row."""
+        assert rows_of(ValidationFailures(), History().given(opened(), allocated("a", gpu=1))) == []
+
+    def test_refused(self) -> None:
+        """A refusal is there with what was asked, by whom, and what it was decided on."""
+        history = History().given(opened(), refused(z=1, a=[2]), at=1)
+        assert rows_of(ValidationFailures(), history) == [
+            {
+                "position": 2,
+                "occurred_at": "2026-01-01T00:00:01.000000Z",
+                "recorded_at": "2026-01-01T00:00:00.000000Z",
+                "operation": "allocate",
+                "code": "pool_exhausted",
+                "pool": "gpu",
+                "owner": "ann",
+                "allocation_id": "a9",
+                "actor": "tests",
+                "asked": '{"a":[2],"command":"allocate","owner":"ann","z":1}',
+                "data": '{"asked":4,"free":1}',
+                "command_id": "given-2",
+                "correlation_id": None,
+                "causation_id": None,
+            }
+        ]
+
+    def test_no_owner(self) -> None:
+        """Where a command names no owner there is none."""
+        (row,) = rows_of(ValidationFailures(), History().given(refused(owner=None)))
+        assert row["owner"] is None
+
+
+class Latest(View):
+    """A view that puts rows in any order and asks for the last."""
+
+    name = "latest"
+    columns = {"pool": str, "number": int, "before": int}  # noqa: RUF012 - read only
+    key = ("pool", "number")
+    found_by = ("pool",)
+
+    def changes(self, recorded: Recorded, find: Find) -> Iterable[Put | Change | Drop]:
+        """Put a row for an opened pool, numbered by its total; mark a row for changed limits."""
+        event = recorded.event
+        if isinstance(event, LimitsChanged):
+            yield Change((event.pool, event.previous.total), {"before": 99})
+        elif isinstance(event, PoolOpened):
+            last = find((event.pool,))
+            total = event.limits.total
+            yield Put({"pool": event.pool, "number": total, "before": last["number"] if last else 0})
+
+
+class TestFinding:
+    """What a handler finds is what the events before have left."""
+
+    def folded(self, history: History, stored: dict[str, Row] | None = None) -> Net:
+        """Fold into a view that has some rows, the last of each pool."""
+
+        def load(begin: Key) -> Row | None:
+            return (stored or {}).get(begin[0])
+
+        view = Latest()
+        net = Net(view, Known(view), load)
+        for recorded in history.records:
+            net.add(recorded)
+        return net
+
+    def test_the_last_is_found(self) -> None:
+        """A row put before the last one, by key, does not hide it."""
+        net = self.folded(History().given(opened(total=5), opened(total=3), opened(total=7)))
+        assert [row["before"] for row in net.puts.values()] == [0, 5, 5]
+
+    def test_what_is_stored_is_found(self) -> None:
+        """What the table has counts until something later is put."""
+        stored: dict[str, Row] = {"gpu": {"pool": "gpu", "number": 6, "before": 0}}
+        net = self.folded(History().given(opened(total=5), opened(total=7), opened(total=8)), stored)
+        assert [row["before"] for row in net.puts.values()] == [6, 6, 7]
+
+    def test_what_was_changed_is_found_changed(self) -> None:
+        """Other values in the last row are seen; those in another row, or in one that is not there, are not."""
+        change = LimitsChanged(pool="gpu", limits=Limits(total=1), previous=Limits(total=6))
+        other = LimitsChanged(pool="gpu", limits=Limits(total=1), previous=Limits(total=2))
+        nowhere = LimitsChanged(pool="cpu", limits=Limits(total=1), previous=Limits(total=2))
+        stored: dict[str, Row] = {"gpu": {"pool": "gpu", "number": 6, "before": 0}}
+        net = self.folded(History().given(change, other, nowhere), stored)
+        assert net.changed == {("gpu", 6): {"before": 99}, ("gpu", 2): {"before": 99}, ("cpu", 2): {"before": 99}}
+        assert net.known.find(("gpu",), lambda _: None) == {"pool": "gpu", "number": 6, "before": 99}
+
+    def test_another_event(self) -> None:
+        """What does not concern a view leaves it alone."""
+        assert self.folded(History().given(PoolClosed(pool="gpu", reason=None))).puts == {}
+
+
+def test_a_reservation_is_used_like_an_allocation() -> None:
+    """The two kinds of grant differ in their counters alone."""
+    grants = [History().given(opened(), kind("a", gpu=2)) for kind in (allocated, reserved)]
+    assert usage(grants[0]) == usage(grants[1])
+    assert isinstance(grants[1].records[1].event, Reserved)
+    assert rows_of(Metrics(), grants[0]) != rows_of(Metrics(), grants[1])
