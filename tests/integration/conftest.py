@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, UnifiedResourceManager
+from bursar import Ledger, Limits, UnifiedResourceManager
 from bursar.infrastructure.telemetry import Counters
 from support.deciding import Clock
+from support.providers import Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,3 +72,11 @@ def counters() -> Counters:
 def manager(stored_ledger: Ledger, counters: Counters) -> UnifiedResourceManager:
     """A manager over the ledger, with the test's counters."""
     return UnifiedResourceManager(stored_ledger, counters=counters)
+
+
+@pytest.fixture
+def provider(manager: UnifiedResourceManager) -> Scripted:
+    """A provider of slots, of which there are ten."""
+    provider = Scripted(Limits(total=10))
+    manager.register_provider("slot", provider)
+    return provider

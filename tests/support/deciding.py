@@ -255,6 +255,11 @@ def refusal(ledger: Ledger, command: Command) -> Refused:
     return refused
 
 
+def kinds_of(ledger: Ledger) -> list[str]:
+    """Name the events in a ledger's log."""
+    return [type(event).__name__ for event in events_of(ledger)]
+
+
 def events_of(ledger: Ledger) -> list[Event]:
     """Read every event of a ledger's log."""
     return [ledger.log.decode(row).event for row in ledger.log.rows(limit=10**9)]
