@@ -453,3 +453,12 @@ def test_a_repeat_names_the_command_that_it_repeats() -> None:
         first, again = done(ledger, command), done(ledger, command)
         assert (again.repeated, again.command_id) == (True, command.command_id)
         assert first.command_id == command.command_id
+
+
+def test_a_repeat_of_what_began_and_ended_in_the_batch_tells_its_end() -> None:
+    """The log knows nothing of it yet."""
+    command = ask(allocation_id="a")
+    outcomes = given(opened()).ledger().record([command, Release(allocation_id="a"), command])
+    assert outcomes[2].repeated
+    assert outcomes[2].allocation is not None
+    assert outcomes[2].allocation.state is AllocationState.RELEASED

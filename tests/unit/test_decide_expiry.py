@@ -212,3 +212,10 @@ def test_expire_without_a_pool_names_none() -> None:
     """Which pools it touches is for their dues to say."""
     assert named_pools(Expire(), None) == ()
     assert named_pools(Expire(pool="gpu"), None) == ("gpu",)
+
+
+def test_of_an_owner_s_share_only_what_lapses_is_taken_off() -> None:
+    """What the owner still holds still counts."""
+    history = given(opened(per_owner=4), allocated("x", until=10, gpu=1), allocated("y", gpu=3))
+    failed = history.when(ask(gpu=2), at=10).failed
+    assert (failed.code, failed.data["owned"]) == (C.OWNER_EXHAUSTED, 3)

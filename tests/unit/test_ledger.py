@@ -537,3 +537,18 @@ def test_what_a_snapshot_holds_is_not_read_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(MemoryReader, "stream", noted)
     assert ledger_on(log).release("a").quantities == {"gpu": 1}
     assert asked == [("pool:gpu", 3)]
+
+
+def test_a_pool_is_not_asked_about_while_the_log_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known as of the log's end needs no look at its stream."""
+    ledger = SEVERAL.ledger()
+    ledger.resize("a", {"gpu": 2})
+    asked: list[str] = []
+
+    def noted(_self: MemoryReader, stream_id: str, _after: int) -> Iterator[Recorded]:
+        asked.append(stream_id)
+        return iter(())
+
+    monkeypatch.setattr(MemoryReader, "stream", noted)
+    assert ledger.resize("a", {"gpu": 3}).quantities == {"gpu": 3}
+    assert asked == []

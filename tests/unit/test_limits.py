@@ -152,3 +152,11 @@ def test_a_copy_of_limits_is_checked_where_it_is_used() -> None:
 def test_an_overcommit_is_text_in_json_alone() -> None:
     """In Python it stays the exact decimal."""
     assert limits(total=1, overcommit="1.50").model_dump()["overcommit"] == Decimal("1.5")
+
+
+@pytest.mark.parametrize(
+    ("given", "written"), [(999_999_999, "999999999"), (Decimal("1E-9"), "0.000000001"), (Decimal("1E+8"), "100000000")]
+)
+def test_an_overcommit_has_nine_digits_a_side(given: object, written: str) -> None:
+    """The largest whole number and the smallest fraction are taken, in whatever type they come."""
+    assert limits(total=1, overcommit=given).model_dump(mode="json")["overcommit"] == written

@@ -212,3 +212,9 @@ def test_the_heap_s_bound_grows_no_faster_than_the_holds() -> None:
         pool = evolve(pool, recorded)
         sizes.append(len(pool.deadlines))
     assert max(sizes) == 64 + 2 * 21
+
+
+def test_an_owner_s_sum_is_of_what_is_left() -> None:
+    """One of two holds of one owner ends."""
+    pool = gpu(allocated("b", gpu=3), Released(**HOLD, reserved=False, reason=None))
+    assert (pool.used, pool.by_owner) == (3, {"ann": 3})

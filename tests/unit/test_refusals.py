@@ -326,3 +326,8 @@ def test_of_many_pools_that_a_resize_cannot_reach_the_first_by_name_is_told() ->
     resize = Resize(allocation_id="a", quantities=dict.fromkeys(names, 1))
     HELD.when(resize).then_refused(C.POOL_NOT_FOUND, pool="p1")
     HELD.given(*(opened(name) for name in names)).when(resize).then_refused(C.POOL_NOT_IN_ALLOCATION, pool="p1")
+
+
+def test_nothing_of_a_closed_pool_is_free() -> None:
+    """The refusal says 0, whatever its holds leave."""
+    given(opened(), allocated("a", gpu=2), CLOSED).when(ask()).then_refused(C.POOL_CLOSED, used=2, capacity=8, free=0)
