@@ -263,3 +263,12 @@ def kinds_of(ledger: Ledger) -> list[str]:
 def events_of(ledger: Ledger) -> list[Event]:
     """Read every event of a ledger's log."""
     return [ledger.log.decode(row).event for row in ledger.log.rows(limit=10**9)]
+
+
+SEVERAL = (
+    given(opened(), opened("cpu"), opened("ram", total=1))
+    .given(granted(Allocated, "b", {"cpu": 1, "gpu": 2}, owner="bob", until=50, tags={"job": "1", "qos": "low"}))
+    .given(granted(Allocated, "a", {"gpu": 1}, owner="ann", tags={"job": "1"}))
+    .given(reserved("r", owner="ann", until=60, cpu=1))
+)
+"""Several pools and several allocations, one of them reserved."""
