@@ -38,7 +38,7 @@ fast: $(VENV)/.project ## unit and contract tests only
 	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/contract)
 
 soak: $(VENV)/.project ## hunt for leaks with the state machines, SOAK_SECONDS each (900), and count
-	BURSAR_MACHINES=nightly BURSAR_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n $(WORKERS) -rP \
+	BURSAR_MACHINES=nightly BURSAR_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n $(WORKERS) -rP -o timeout=0 \
 		-k "not canary" tests/property/test_state_machine.py
 
 lock: ## pin the development set anew

@@ -64,13 +64,23 @@ def test_an_output_that_is_full(bursar: Bursar) -> None:
     assert done.returncode == 2
 
 
+def hear_interrupts() -> None:
+    """Undo what a shell does to what it runs in the background: it has the interrupt ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_command(sqlite_url: str) -> None:
     """Ctrl-C ends with 130 and a line that says what became of the work; the log is whole."""
     command = program("import", "-", "--batch", "1", "--database", sqlite_url)
     with (
         Ledger.open(sqlite_url, create=False) as ledger,
         subprocess.Popen(
-            command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=hear_interrupts,  # noqa: PLW1509 - this process has no other thread that could hold a lock
         ) as process,
     ):
         assert process.stdin is not None
@@ -84,8 +94,11 @@ def test_an_interrupted_command(sqlite_url: str) -> None:
             while not ledger.pools():
                 news(0.05)
         process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(PROCESS_SECONDS_MAX) == 130
+        finally:
+            process.kill()
         said = process.stderr.read().decode()
-        assert process.wait(PROCESS_SECONDS_MAX) == 130
     assert said == "interrupted: each command not answered yet was recorded whole or not at all\n"
 
 
