@@ -270,6 +270,12 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (status.used, status.capacity, status.closed) == (used, pool.capacity, pool.closed)
 
     @invariant()
+    def every_promise_holds(self) -> None:
+        """Positions and versions are dense, the books balance, no limit is passed, every view equals its fold."""
+        report = verify_ledger(self.ledgers[0])
+        assert report.ok, report.findings
+
+    @invariant()
     def tokens_grow(self) -> None:
         """Of two grants the later has the greater fencing token."""
         order = [self.model.allocations[one.id].order for one in self.ledgers[0].allocations()]
@@ -291,8 +297,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.send(0, {"command": "expire"})
         assert self.ledgers[0].allocations() == []
         assert all(status.used == 0 for status in self.ledgers[0].pools())
-        report = verify_ledger(self.ledgers[0])
-        assert report.ok, report.findings
+        self.every_promise_holds()
 
     def shut(self) -> None:
         """Close every connection."""
