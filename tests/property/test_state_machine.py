@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
 from bursar import BursarError, Ledger, Limits, MemoryEventLog
 from bursar.domain.pool import Pool
@@ -48,6 +48,11 @@ class OnMemory(LedgerMachine):
         if not hasattr(self, "shared"):
             self.shared = MemoryEventLog()
         return Ledger(self.shared, clock=self.clock)
+
+    @invariant()
+    def verified(self) -> None:
+        """Every promise holds after every step."""
+        self.every_promise_holds()
 
 
 def test_memory() -> None:
