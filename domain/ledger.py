@@ -80,10 +80,14 @@ class Ledger:
         Raises `Refused` (recorded), `CommandIdReused`, `PoolAlreadyOpen`, `Malformed` (not recorded), or
         `LogUnavailable`, which names the command id that tells what became of the command.
         """
-        outcome = self.submit(command).result()
+        outcome = self._answer(command)
         if outcome.refusal is not None:
             raise outcome.refusal
         return outcome
+
+    def _answer(self, command: Command) -> Outcome:
+        """Have a command decided, and wait for it."""
+        return self.submit(command).result()
 
     def submit(self, command: Command) -> Future[Outcome]:
         """Ask for a decision; the future holds the outcome, refusals included, or raises as `execute` does."""

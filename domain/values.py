@@ -167,9 +167,12 @@ Quantities = Annotated[dict[PoolName, Quantity], Field(min_length=1, max_length=
 Tags = Annotated[dict[Name, Name], Field(max_length=ENTRIES_MAX)]
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical_json(value: object) -> str:
     """Write JSON in one way only: keys sorted, no blanks, nothing escaped that need not be."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encode(value)
 
 
 def derived_id(*parts: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition, Lock
@@ -95,14 +96,10 @@ class Ledger(domain.Ledger):
 
     # Group commit: the first caller that finds nobody leading commits for all that wait
 
-    def execute(self, command: Command) -> Outcome:
-        """Decide a command, in one transaction with all that wait; see the domain's `Ledger`."""
+    def _answer(self, command: Command) -> Outcome:
         future = self._enqueue(command)
         self._see_through(future)
-        outcome = future.result()
-        if outcome.refusal is not None:
-            raise outcome.refusal
-        return outcome
+        return future.result()
 
     def submit(self, command: Command) -> Future[Outcome]:
         """Ask for a decision and go on; a command whose future is cancelled before its turn is never decided."""
@@ -147,8 +144,10 @@ class Ledger(domain.Ledger):
     # After the commit
 
     def _committed(self, commands: Sequence[Command], answers: Sequence[Outcome | BursarError]) -> None:
+        reports = logger.isEnabledFor(logging.INFO)  # the common case is that nobody reads them
         for command, answer in zip(commands, answers, strict=True):
-            _report(command, answer, self._actor)
+            if reports:
+                _report(command, answer, self._actor)
             if not isinstance(answer, BursarError) and not answer.repeated:
                 for recorded in answer.records:
                     self._look_at(recorded.event.stream_id, recorded.version)

@@ -175,12 +175,12 @@ class UnifiedResourceManager:
     def _reserve(self, resource_type: str, registered: _Registered, options: Mapping[str, Any]) -> Reserve:
         """Make the command of the first phase; raises `Malformed`."""
         if "allocation_id" in options:
-            parameter = "allocation_id"
-            raise Malformed(parameter, options[parameter], "expected none: the manager gives each resource a new one")
+            raise Malformed(
+                "allocation_id", options["allocation_id"], "expected none: the manager gives each resource a new one"
+            )
         expiration_time = options.get("expiration_time")
         if expiration_time is not None and not _is_aware(expiration_time):
-            parameter = "expiration_time"
-            raise Malformed(parameter, expiration_time, "expected a datetime with its offset from UTC")
+            raise Malformed("expiration_time", expiration_time, "expected a datetime with its offset from UTC")
         return Reserve(
             allocation_id=new_id(),
             quantities={resource_type: registered.provider.quantity(options)},
@@ -325,8 +325,7 @@ def _time_left(metadata: ResourceMetadata, moment: datetime) -> timedelta | None
     if metadata.expiration_time is None:
         return None
     if metadata.expiration_time <= moment:
-        parameter = "expiration_time"
-        raise Malformed(parameter, metadata.expiration_time, f"expected a time after {moment.isoformat()}")
+        raise Malformed("expiration_time", metadata.expiration_time, f"expected a time after {moment.isoformat()}")
     return metadata.expiration_time - moment
 
 

@@ -31,8 +31,7 @@ class MemoryResourceProvider(ResourceProvider[int]):
 
     def __init__(self, limits: dict[str, int]) -> None:
         for name in limits.keys() - _KNOWN_LIMITS:
-            parameter = f"limits.{name}"
-            raise Malformed(parameter, limits[name], "expected one of total, max_size")
+            raise Malformed(f"limits.{name}", limits[name], "expected one of total, max_size")
         self._limits = Limits(total=limits.get("total", TOTAL_DEFAULT), max_size=limits.get("max_size"))
         self._allocated: dict[str, int] = {}
 
@@ -49,8 +48,7 @@ class MemoryResourceProvider(ResourceProvider[int]):
     ) -> Resource[int]:
         """Set memory aside; raises ValueError if it is more than there is, or than one may have."""
         if type(size) is not int or not 1 <= size <= QUANTITY_MAX:
-            parameter = "size"
-            raise Malformed(parameter, size, f"expected a whole number from 1 to {QUANTITY_MAX}")
+            raise Malformed("size", size, f"expected a whole number from 1 to {QUANTITY_MAX}")
         if self._limits.max_size is not None and size > self._limits.max_size:
             message = f"Memory size limit exceeded: {size} asked, {self._limits.max_size} at most"
             raise ValueError(message)

@@ -19,7 +19,7 @@ from bursar.domain.events import PoolOpened
 from bursar.domain.limits import Limits
 from bursar.domain.pool import Hold, Pool, evolve
 from bursar.domain.values import Token, instant, instant_text
-from bursar.infrastructure.tables import snapshots
+from bursar.infrastructure.tables import of_stream, snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -206,11 +206,7 @@ class SQLSnapshots(AggregateRecorder):
         limit: int | None = None,
     ) -> list[StoredEvent]:
         """Read a stream's snapshots, in order of version."""
-        version = snapshots.c.version
-        found = select(snapshots).where(snapshots.c.stream_id == str(originator_id))
-        found = found.order_by(version.desc() if desc else version).limit(limit)
-        found = found if gt is None else found.where(version > gt)
-        found = found if lte is None else found.where(version <= lte)
+        found = of_stream(snapshots, str(originator_id), gt=gt, lte=lte, desc=desc, limit=limit)
         with self._connecting() as connection:
             rows = connection.execute(found).all()
         return [StoredEvent(row.stream_id, row.version, row.type, row.data.encode()) for row in rows]

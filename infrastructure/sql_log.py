@@ -13,7 +13,7 @@ from bursar.domain.records import StoredRow, genesis
 from bursar.infrastructure.database import CHANNEL
 from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
 from bursar.infrastructure.snapshots import SQLSnapshots, is_due, load_pool, load_pool_at_head, save_pool
-from bursar.infrastructure.tables import events, ledger_meta
+from bursar.infrastructure.tables import events, ledger_meta, of_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from eventsourcing.persistence import Notification, StoredEvent
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Column, Connection, Select
 
     from bursar.domain.pool import Pool
     from bursar.domain.records import Recorded
@@ -66,11 +66,7 @@ class SQLReader:
 
     def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
         """Find the events of the commands that were decided before, by command id."""
-        found: dict[str, list[Recorded]] = {}
-        for ids in _portions(command_ids):
-            for row in self._rows(select(events).where(events.c.command_id.in_(ids)).order_by(events.c.position)):
-                found.setdefault(row.command_id, []).append(self._mapper.from_row(row))
-        return found
+        return self._found(events.c.command_id, command_ids)
 
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Find the pools of each allocation that was ever granted, by allocation id."""
@@ -87,11 +83,7 @@ class SQLReader:
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
         """Read every event about the allocations, refusals too, by allocation id, in order."""
-        found: dict[str, list[Recorded]] = {}
-        for ids in _portions(allocation_ids):
-            for row in self._rows(select(events).where(events.c.allocation_id.in_(ids)).order_by(events.c.position)):
-                found.setdefault(str(row.allocation_id), []).append(self._mapper.from_row(row))
-        return found
+        return self._found(events.c.allocation_id, allocation_ids)
 
     def pool_names(self) -> list[str]:
         """List every pool ever opened, by name."""
@@ -101,6 +93,13 @@ class SQLReader:
     def snapshot(self, pool: str) -> Pool | None:
         """Load a pool from its latest usable snapshot, if there is one."""
         return load_pool(SQLSnapshots(lambda: nullcontext(self._connection)), pool)
+
+    def _found(self, column: Column[Any], keys: Collection[str]) -> dict[str, list[Recorded]]:
+        found: dict[str, list[Recorded]] = {}
+        for some in _portions(keys):
+            for row in self._rows(select(events).where(column.in_(some)).order_by(events.c.position)):
+                found.setdefault(getattr(row, column.name), []).append(self._mapper.from_row(row))
+        return found
 
     def _rows(self, statement: Select[Any]) -> list[StoredRow]:
         return [StoredRow(*row) for row in self._connection.execute(statement)]
@@ -215,11 +214,7 @@ class SQLEventLog(BaseEventLog):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         """Read a stream's events as the library stores them."""
-        version = events.c.version
-        found = select(events).where(events.c.stream_id == str(originator_id))
-        found = found.order_by(version.desc() if desc else version).limit(limit)
-        found = found if gt is None else found.where(version > gt)
-        found = found if lte is None else found.where(version <= lte)
+        found = of_stream(events, str(originator_id), gt=gt, lte=lte, desc=desc, limit=limit)
         with self.database.reading() as connection:
             return [stored_event(StoredRow(*row)) for row in connection.execute(found)]
 

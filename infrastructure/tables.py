@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -16,7 +18,11 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     column,
+    select,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
 
 PlainText = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that sorts by code point in both databases, as Python does."""
@@ -119,3 +125,14 @@ generations = Table(
     Column("generation", Integer, nullable=False),
 )
 """The live generation of each view: the physical tables that its published name points at."""
+
+
+def of_stream(  # noqa: PLR0913 - the library's own arguments
+    table: Table, stream_id: str, *, gt: int | None, lte: int | None, desc: bool, limit: int | None
+) -> Select[Any]:
+    """Select a stream's rows of ``events`` or ``snapshots``, in order of version, as the library's recorders ask."""
+    version = table.c.version
+    found = select(table).where(table.c.stream_id == stream_id)
+    found = found.order_by(version.desc() if desc else version).limit(limit)
+    found = found if gt is None else found.where(version > gt)
+    return found if lte is None else found.where(version <= lte)

@@ -106,8 +106,7 @@ def parse_line(raw: bytes) -> Command:
         raise _bad_line(raw[:80], f"expected a line of at most {LINE_BYTES_MAX} bytes")
     command = command_from(_json_object(raw))
     if command.at is None:
-        parameter = "at"
-        raise Malformed(parameter, None, "expected the command's own time, such as 2026-01-31T12:00:00Z")
+        raise Malformed("at", None, "expected the command's own time, such as 2026-01-31T12:00:00Z")
     return command
 
 

@@ -161,8 +161,7 @@ class Projector:
         An interrupted rebuild goes on where it stopped. Raises `NotFound` for a view that is not published.
         """
         if name not in self.views:
-            kind = "view"
-            raise NotFound(kind, name)
+            raise NotFound("view", name)
         view = self.views[name]
         with self._store.exclusive() as connection:
             prepare(connection, self._store, [view])
