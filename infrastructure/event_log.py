@@ -19,11 +19,15 @@ from bursar.domain.records import StoredRow, chain_hash
 from bursar.domain.values import instant_text
 from bursar.infrastructure.clock import new_id, system_clock
 from bursar.infrastructure.mapper import NO_HASH, EventMapper, topic_of
+from bursar.infrastructure.snapshots import is_due, load_pool_at_head, save_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from eventsourcing.persistence import AggregateRecorder
+
+    from bursar.domain.ports import LogReader
     from bursar.domain.records import Recorded
 
 _WATCH_SECONDS: Final = 0.1
@@ -33,8 +37,15 @@ _WATCH_SECONDS: Final = 0.1
 class BaseEventLog(ApplicationRecorder):
     """A log with the face of the library's recorder. Domain code writes through `writing`, never here."""
 
+    snapshots: AggregateRecorder
+    """Where snapshots of pools are kept."""
+
     def __init__(self, mapper: EventMapper) -> None:
         self.mapper = mapper
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[LogReader]:
+        """Look at the log without locking it."""
 
     @abstractmethod
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
@@ -51,6 +62,20 @@ class BaseEventLog(ApplicationRecorder):
     def decode(self, row: StoredRow) -> Recorded:
         """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         return self.mapper.from_row(row)
+
+    def snapshot_if_due(self, pool: str) -> None:
+        """Write a snapshot of a pool if enough has happened since its last one: off the commit path."""
+        with self.reading() as reader:
+            due = is_due(self.snapshots, reader, pool)
+        if due:
+            self.snapshot(pool)
+
+    def snapshot(self, pool: str) -> None:
+        """Write a snapshot of a pool from its last one and the events since."""
+        with self.reading() as reader:
+            present = load_pool_at_head(reader, pool)
+        if present is not None:
+            save_pool(self.snapshots, present)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
         """Append plain events as one command of their own; for the library's tools and tests."""

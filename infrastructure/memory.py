@@ -15,7 +15,7 @@ from bursar.domain.records import StoredRow, genesis
 from bursar.infrastructure.clock import new_id
 from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
 from bursar.infrastructure.mapper import EventMapper
-from bursar.infrastructure.snapshots import is_due, load_pool, load_pool_at_head, save_pool
+from bursar.infrastructure.snapshots import load_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -44,7 +44,7 @@ class MemoryEventLog(BaseEventLog):
         self._commands: dict[str, list[int]] = {}
         self._subjects: dict[str, list[int]] = {}
         self._openings: dict[str, int] = {}
-        self._snapshots = POPOAggregateRecorder()
+        self.snapshots = POPOAggregateRecorder()
 
     @contextmanager
     def reading(self) -> Iterator[MemoryReader]:
@@ -68,20 +68,6 @@ class MemoryEventLog(BaseEventLog):
                 last = self._rows[stop - 1]
                 stop += last.ordinals - 1 - last.ordinal
             return self._rows[after : stop if upto is None else min(stop, upto)]
-
-    def snapshot_if_due(self, pool: str) -> None:
-        """Write a snapshot of a pool if enough has happened since its last one."""
-        with self.reading() as reader:
-            due = is_due(self._snapshots, reader, pool)
-        if due:
-            self.snapshot(pool)
-
-    def snapshot(self, pool: str) -> None:
-        """Write a snapshot of a pool from its last one and the events since."""
-        with self.reading() as reader:
-            present = load_pool_at_head(reader, pool)
-        if present is not None:
-            save_pool(self._snapshots, present)
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[float], bool]]:
@@ -200,7 +186,7 @@ class MemoryReader:
 
     def snapshot(self, pool: str) -> Pool | None:
         """Load a pool from its latest usable snapshot, if there is one."""
-        return load_pool(self._log._snapshots, pool)  # noqa: SLF001
+        return load_pool(self._log.snapshots, pool)
 
     def _found(self, index: dict[str, list[int]], keys: Collection[str]) -> dict[str, list[Recorded]]:
         return {key: [self._event(at) for at in index[key]] for key in keys if key in index}

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from bursar.domain.ports import LogReader
 
+    Connecting = Callable[[], AbstractContextManager[Connection]]
+
 HOLDS_PER_CHUNK: Final = 10_000
 """How many holds are saved and loaded at a time."""
 
@@ -174,8 +176,10 @@ def _holds(recorder: AggregateRecorder, name: str, version: int) -> Iterator[tup
 class SQLSnapshots(AggregateRecorder):
     """The library's aggregate recorder over the table ``snapshots``."""
 
-    def __init__(self, connecting: Callable[[], AbstractContextManager[Connection]]) -> None:
-        self._connecting = connecting
+    def __init__(self, reading: Connecting, changing: Connecting | None = None) -> None:
+        self._reading = reading
+        self._changing = changing or reading
+        """What opens transactions, to read and to insert; without the second, the first is for both."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> None:
         """Insert all or none; raises the library's IntegrityError if one is there already."""
@@ -191,7 +195,7 @@ class SQLSnapshots(AggregateRecorder):
         if not rows:
             return
         try:
-            with self._connecting() as connection:
+            with self._changing() as connection:
                 connection.execute(insert(snapshots), rows)
         except LogCorrupt as error:
             raise IntegrityError(str(error)) from error
@@ -207,6 +211,6 @@ class SQLSnapshots(AggregateRecorder):
     ) -> list[StoredEvent]:
         """Read a stream's snapshots, in order of version."""
         found = of_stream(snapshots, str(originator_id), gt=gt, lte=lte, desc=desc, limit=limit)
-        with self._connecting() as connection:
+        with self._reading() as connection:
             rows = connection.execute(found).all()
         return [StoredEvent(row.stream_id, row.version, row.type, row.data.encode()) for row in rows]

@@ -12,7 +12,7 @@ from bursar.domain.errors import LogCorrupt
 from bursar.domain.records import StoredRow, genesis
 from bursar.infrastructure.database import CHANNEL
 from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
-from bursar.infrastructure.snapshots import SQLSnapshots, is_due, load_pool, load_pool_at_head, save_pool
+from bursar.infrastructure.snapshots import SQLSnapshots, load_pool
 from bursar.infrastructure.tables import events, ledger_meta, of_stream
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ class SQLEventLog(BaseEventLog):
     def __init__(self, database: Database, mapper: EventMapper) -> None:
         super().__init__(mapper)
         self.database = database
+        self.snapshots = SQLSnapshots(database.reading, database.changing)
         with database.reading() as connection:
             meta = connection.execute(select(ledger_meta)).one()
         self.ledger_id: str = meta.ledger_id
@@ -169,20 +170,6 @@ class SQLEventLog(BaseEventLog):
                 )
                 found += [StoredRow(*row) for row in connection.execute(rest)]
         return found
-
-    def snapshot_if_due(self, pool: str) -> None:
-        """Write a snapshot of a pool if enough has happened since its last one: off the commit path."""
-        with self.reading() as reader:
-            due = is_due(SQLSnapshots(self.database.reading), reader, pool)
-        if due:
-            self.snapshot(pool)
-
-    def snapshot(self, pool: str) -> None:
-        """Write a snapshot of a pool from its last one and the events since."""
-        with self.reading() as reader:
-            present = load_pool_at_head(reader, pool)
-        if present is not None:
-            save_pool(SQLSnapshots(self.database.changing), present)
 
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
         """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
