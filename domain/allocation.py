@@ -12,13 +12,13 @@ from bursar.domain.events import (
     Confirmed,
     Ending,
     Expired,
-    Opening,
     Released,
     Renewed,
     Resized,
     Transferred,
     ValidationFailed,
     Voided,
+    is_opening,
 )
 from bursar.domain.values import Token
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from bursar.domain.events import Opening
     from bursar.domain.records import Recorded
 
 
@@ -92,10 +93,10 @@ def fold(records: Iterable[Recorded], start: Allocation | None = None) -> Alloca
 
 def _evolve(allocation: Allocation | None, recorded: Recorded) -> Allocation | None:
     event = recorded.event
-    if isinstance(event, ValidationFailed):
-        return allocation
-    if isinstance(event, Opening):
+    if is_opening(event):
         return _opened(allocation, event, recorded)
+    if type(event) is ValidationFailed:
+        return allocation
     if allocation is None:
         message = f"position {recorded.position}: {type(event).__name__} of an allocation that was never granted"
         raise LogCorrupt(message)
@@ -124,7 +125,7 @@ def _opened(allocation: Allocation | None, event: Opening, recorded: Recorded) -
     return Allocation(
         id=event.allocation_id,
         owner=event.owner,
-        state=AllocationState.ACTIVE if isinstance(event, Allocated) else AllocationState.RESERVED,
+        state=AllocationState.ACTIVE if type(event) is Allocated else AllocationState.RESERVED,
         quantities={event.pool: event.quantity},
         deadline=event.deadline,
         token=token_of(event, recorded.position),

@@ -9,10 +9,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
-from bursar.domain.commands import Allocate, AllocationCommand, Command, Expire, OpenPool, Reserve, content
+from bursar.domain.commands import Allocate, Command, Expire, OpenPool, Reserve, content
 from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
-from bursar.domain.errors import CommandIdReused, LogCorrupt, Refused
-from bursar.domain.events import Ending, Event, Expired, PoolOpened, ValidationFailed
+from bursar.domain.errors import CommandIdReused, LogCorrupt, LogUnavailable, Refused
+from bursar.domain.events import Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
 from bursar.domain.records import Recorded
 from bursar.domain.values import first_difference
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bursar.domain.limits import Limits
     from bursar.domain.pool import Pool
     from bursar.domain.ports import LogReader
+
+
+_GRANTS = frozenset({Allocate, Reserve})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +129,15 @@ class Batch:
         """What is to be appended."""
         self._about: dict[str, list[Recorded]] = {}
         """The same, by the allocation that it is about."""
+        self._taking = False
+        """Whether pools are being changed: an error meanwhile leaves them as no log says."""
         self._decided = reader.commands({one.command_id for one in asked if not one.fresh})
         self._past = self._recorded_past(asked)
         self._histories = reader.histories(self._repeated_subjects())
         cache.look(reader)
 
     def _recorded_past(self, asked: Iterable[Asked]) -> dict[str, Past]:
-        ids = {getattr(one.command, "allocation_id", None) for one in asked if one.command_id not in self._decided}
+        ids = {vars(one.command).get("allocation_id") for one in asked if one.command_id not in self._decided}
         cached = {allocation_id: self._cache.where(allocation_id) for allocation_id in ids if allocation_id}
         found = self._reader.granted({allocation_id for allocation_id, pools in cached.items() if not pools})
         # What the cache knows is kept too: it forgets an allocation that another process ended, once it reads of it.
@@ -141,6 +146,17 @@ class Batch:
     def _repeated_subjects(self) -> set[str]:
         events = (records[-1].event for records in self._decided.values())
         return {event.subject for event in events if event.subject and not isinstance(event, ValidationFailed)}
+
+    def answer(self, one: Asked, *, atomic: bool) -> Outcome | Exception:
+        """Decide one command; an error in it is its answer and leaves the others alone, unless all are one."""
+        try:
+            return self.run(one)
+        except LogUnavailable:
+            raise
+        except Exception as error:
+            if atomic or self._taking:
+                raise
+            return error
 
     def run(self, one: Asked, *, dry: bool = False) -> Outcome:
         """Decide one command; raises `CommandIdReused` and `PoolAlreadyOpen`. Dry, the batch stays as it was."""
@@ -191,17 +207,17 @@ class Batch:
 
     def _situation(self, command: Command) -> tuple[Situation, datetime]:
         """Load every pool that a command reaches; tell the one time that it is decided at."""
-        allocation_id = getattr(command, "allocation_id", None)
+        allocation_id = vars(command).get("allocation_id")
         past = self._find_past(allocation_id) if allocation_id else None
         pools = self._load(named_pools(command, past))
         moment = time_of(command, self._now, pools.values())
-        if isinstance(command, Expire) and command.pool is None:
+        if type(command) is Expire and command.pool is None:
             opened = (recorded.event.pool for recorded in self.records if isinstance(recorded.event, PoolOpened))
             names = sorted({*self._reader.pool_names(), *opened})
             pools = {name: pool for name, pool in self._load(names).items() if pool.due(moment)}
         while missing := reach(pools, moment):
             pools |= self._load(missing)
-        new_id = self._new_id() if isinstance(command, Allocate | Reserve) and allocation_id is None else ""
+        new_id = self._new_id() if type(command) in _GRANTS and allocation_id is None else ""
         return Situation(pools, past, self._epoch, new_id), moment
 
     def _load(self, names: Iterable[str]) -> dict[str, Pool]:
@@ -225,16 +241,17 @@ class Batch:
 
     def _allocation(self, command: Command) -> Allocation | None:
         """Describe the open allocation that a command is about, as it was before the command."""
-        if not isinstance(command, AllocationCommand):
+        allocation_id = vars(command).get("allocation_id")
+        if allocation_id is None or type(command) in _GRANTS:
             return None
-        pools = self._cache.where(command.allocation_id)
-        return describe(command.allocation_id, self._load(pools)) if pools else None
+        pools = self._cache.where(allocation_id)
+        return describe(allocation_id, self._load(pools)) if pools else None
 
     def _number(self, one: Asked, events: Sequence[Event], occurred_at: datetime) -> list[Recorded]:
         """Wrap events in their envelopes, numbered from the end of the log and of each stream."""
         position = self._reader.head + len(self.records)
         versions: dict[str, int] = {}
-        first_own = next((i for i, e in enumerate(events) if not isinstance(e, Expired)), 0)
+        first_own = next((i for i, e in enumerate(events) if type(e) is not Expired), 0)
         records = []
         for ordinal, event in enumerate(events):
             stream_id = event.stream_id
@@ -247,7 +264,7 @@ class Batch:
                     command_id=one.command_id,
                     ordinal=ordinal,
                     ordinals=len(events),
-                    occurred_at=event.deadline if isinstance(event, Expired) else occurred_at,
+                    occurred_at=event.deadline if type(event) is Expired else occurred_at,
                     recorded_at=self._now,
                     actor=one.command.actor or self._actor,
                     correlation_id=one.command.correlation_id,
@@ -259,6 +276,7 @@ class Batch:
         return records
 
     def _take(self, one: Asked, records: Sequence[Recorded]) -> None:
+        self._taking = True
         self.records += records
         if records:
             self._decided[one.command_id] = list(records)
@@ -266,19 +284,20 @@ class Batch:
             event = recorded.event
             if event.subject is not None:
                 self._about.setdefault(event.subject, []).append(recorded)
-            if isinstance(event, Ending) and (pools := self._cache.where(event.allocation_id)):
+            if is_ending(event) and (pools := self._cache.where(event.allocation_id)):
                 self._past[event.allocation_id] = Past(pools, STATE_AFTER[type(event)])
             self._cache.apply(recorded)
+        self._taking = False
 
     def _outcome(self, one: Asked, records: Sequence[Recorded], before: Allocation | None) -> Outcome:
-        if not records and not isinstance(one.command, Expire):
+        if not records and type(one.command) is not Expire:
             return Outcome(command_id=one.command_id, records=(), repeated=True, pool=self._status(one.command))
         refusal, allocation = None, None
-        if records and isinstance(records[-1].event, ValidationFailed):
-            event = records[-1].event
+        event = records[-1].event if records else None
+        if type(event) is ValidationFailed:
             refusal = Refused(event.code, event.data, command_id=one.command_id)
-        elif records and not isinstance(one.command, Expire):
-            subject = records[-1].event.subject
+        elif event and type(one.command) is not Expire:
+            subject = event.subject
             allocation = fold((r for r in records if r.event.subject == subject), before) if subject else None
         return Outcome(
             command_id=one.command_id,
@@ -289,7 +308,7 @@ class Batch:
         )
 
     def _status(self, command: Command) -> PoolStatus | None:
-        name = getattr(command, "pool", None)
+        name = vars(command).get("pool")
         pool = self._cache.pool(name, self._reader) if name else None
         return PoolStatus.of(pool) if pool else None
 

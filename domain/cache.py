@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Ending, Opening
+from bursar.domain.events import is_ending, is_opening
 from bursar.domain.pool import Pool, evolve
 
 if TYPE_CHECKING:
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 POOLS_CACHED_MAX: Final = 10_000
 """The most pools kept in memory between two batches."""
 
+MILESTONE_EVENTS: Final = 1000
+"""How many of a pool's events go by before it is asked again whether a snapshot is due."""
+
 
 class PoolCache:
     """What a ledger remembers of the log between two looks at it; never trusted past the head it was read at."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: int = 0) -> None:
         self._pools: OrderedDict[str, Pool] = OrderedDict()
         self._fresh: set[str] = set()
         """Names of the pools (there or not) known to be current at ``_head``."""
@@ -29,12 +32,24 @@ class PoolCache:
         self._versions: dict[str, int] = {}
         """Last versions of refusal streams at ``_head``."""
         self._head = 0
+        self._seen = seen
+        """The furthest that the log itself was seen to reach."""
+        self.milestones: set[str] = set()
+        """Pools that lately had another `MILESTONE_EVENTS` events: it is time to ask whether a snapshot is due."""
+
+    def renewed(self) -> PoolCache:
+        """Forget everything, as it may be ahead of the log, but how far the log was seen to reach."""
+        return PoolCache(self._seen)
 
     def look(self, reader: LogReader) -> None:
         """Begin a look at the log: what others wrote since the last one makes every pool suspect."""
-        if reader.head < self._head:
-            message = f"the log ends at position {reader.head} and ended at {self._head} before: was it restored?"
+        if reader.head < self._seen:
+            message = (
+                f"the log ends at position {reader.head} and ended at {self._seen} before: "
+                "if it was restored, raise its epoch and open the ledger again"
+            )
             raise LogCorrupt(message)
+        self._seen = reader.head
         if reader.head != self._head:
             self._fresh.clear()
             self._versions.clear()
@@ -77,10 +92,12 @@ class PoolCache:
             return
         self._pools[name] = evolve(self._pools.get(name), recorded)
         self._fresh.add(name)
-        if isinstance(event, Opening):
+        if is_opening(event):
             self._where[event.allocation_id] = event.pools
-        elif isinstance(event, Ending):
+        elif is_ending(event):
             self._where.pop(event.allocation_id, None)
+        if recorded.version % MILESTONE_EVENTS == 0:
+            self.milestones.add(name)
 
     def where(self, allocation_id: str) -> tuple[str, ...] | None:
         """Find the pools of an open allocation, if a cached pool holds it."""

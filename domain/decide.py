@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import singledispatch
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bursar.domain.allocation import AllocationState
@@ -46,7 +45,7 @@ from bursar.domain.refusals import PRECEDENCE, RefusalCode
 from bursar.domain.values import first_difference, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from bursar.domain.limits import Limits
@@ -77,22 +76,18 @@ class Situation:
 
 def named_pools(command: Command, past: Past | None) -> tuple[str, ...]:
     """List the pools that a command touches by itself, by name; `Expire` without a pool touches those with dues."""
-    match command:
-        case OpenPool() | ChangeLimits() | ClosePool():
-            return (command.pool,)
-        case Allocate() | Reserve():
-            return tuple(sorted(command.quantities))
-        case Expire():
-            return (command.pool,) if command.pool else ()
-        case Resize():
-            return tuple(sorted({*command.quantities, *(past.pools if past else ())}))
-        case _:
-            return past.pools if past else ()
+    if type(command) is Allocate or type(command) is Reserve:
+        return tuple(sorted(command.quantities))
+    held = past.pools if past else ()
+    if type(command) is Resize:
+        return tuple(sorted({*command.quantities, *held}))
+    pool = vars(command).get("pool")
+    return (pool,) if pool else held
 
 
-def time_of(command: Command, now: datetime, pools: Iterable[Pool]) -> datetime:
+def time_of(command: Command, now: datetime, pools: Collection[Pool]) -> datetime:
     """Compute the one time a command is decided at: the latest of its ``at`` (else now) and its pools' times."""
-    return max([command.at or now, *(pool.time for pool in pools)])
+    return max(command.at or now, *(pool.time for pool in pools)) if pools else command.at or now
 
 
 def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
@@ -100,6 +95,7 @@ def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
     return {
         other
         for pool in pools.values()
+        if pool.has_due(moment)
         for allocation_id in pool.due(moment)
         for other in pool.holds[allocation_id].pools
         if other not in pools
@@ -115,8 +111,8 @@ def decide(situation: Situation, command: Command, moment: datetime) -> list[Eve
     scene = _Scene(situation, moment)
     expired = list(scene.expire())
     try:
-        decided = list(_decide(command, scene))
-        return expired + decided if decided or isinstance(command, Expire) else []
+        decided = _DECISIONS[type(command)](command, scene)
+        return [*expired, *decided] if decided or type(command) is Expire else []
     except _Refusal as refusal:
         return [*expired, scene.failed(command, refusal.reasons)]
 
@@ -205,14 +201,7 @@ class _Scene:
         )
 
 
-@singledispatch
-def _decide(command: Command, _scene: _Scene) -> Iterable[Event]:
-    """Decide one kind of command; raises `_Refusal`."""
-    raise TypeError(type(command))  # every kind of command is registered below; a test says so
-
-
-@_decide.register(OpenPool)
-def _open_pool(command: OpenPool, scene: _Scene) -> Iterable[Event]:
+def _open_pool(command: OpenPool, scene: _Scene) -> Sequence[Event]:
     pool = scene.situation.pools.get(command.pool)
     if pool is None:
         return [
@@ -232,8 +221,7 @@ def _description(resource_type: str, unit: str, limits: Limits) -> dict[str, Any
     return {"resource_type": resource_type, "unit": unit, "limits": limits.model_dump(mode="json")}
 
 
-@_decide.register(ChangeLimits)
-def _change_limits(command: ChangeLimits, scene: _Scene) -> Iterable[Event]:
+def _change_limits(command: ChangeLimits, scene: _Scene) -> Sequence[Event]:
     pool = scene.pool(command.pool)
     if command.expected is not None:
         wanted, present = command.expected.model_dump(mode="json"), pool.limits.model_dump(mode="json")
@@ -245,14 +233,11 @@ def _change_limits(command: ChangeLimits, scene: _Scene) -> Iterable[Event]:
     return [LimitsChanged(pool=pool.name, limits=command.limits, previous=pool.limits)]
 
 
-@_decide.register(ClosePool)
-def _close_pool(command: ClosePool, scene: _Scene) -> Iterable[Event]:
+def _close_pool(command: ClosePool, scene: _Scene) -> Sequence[Event]:
     return [PoolClosed(pool=scene.pool(command.pool).name, reason=command.reason)]
 
 
-@_decide.register(Allocate)
-@_decide.register(Reserve)
-def _grant(command: Allocate | Reserve, scene: _Scene) -> Iterable[Event]:
+def _grant(command: Allocate | Reserve, scene: _Scene) -> Sequence[Event]:
     names = sorted(command.quantities)
     pools = [pool for name in names if (pool := scene.situation.pools.get(name))]
     ttl = command.ttl or _default_ttl(pools)
@@ -368,8 +353,7 @@ def _reserved(command: Confirm | Void, scene: _Scene) -> _Held:
     return held
 
 
-@_decide.register(Confirm)
-def _confirm(command: Confirm, scene: _Scene) -> Iterable[Event]:
+def _confirm(command: Confirm, scene: _Scene) -> Sequence[Event]:
     held = _reserved(command, scene)
     ttl = command.ttl or _default_ttl(held.pools)
     reasons = [r for pool in held.pools for r in _ttl_reasons(pool, command.ttl, ttl, required=False)]
@@ -378,13 +362,11 @@ def _confirm(command: Confirm, scene: _Scene) -> Iterable[Event]:
     return held.events(Confirmed, deadline=_deadline(scene.moment, ttl))
 
 
-@_decide.register(Void)
-def _void(command: Void, scene: _Scene) -> Iterable[Event]:
+def _void(command: Void, scene: _Scene) -> Sequence[Event]:
     return _reserved(command, scene).events(Voided, reserved=True, reason=command.reason)
 
 
-@_decide.register(Renew)
-def _renew(command: Renew, scene: _Scene) -> Iterable[Event]:
+def _renew(command: Renew, scene: _Scene) -> Sequence[Event]:
     held = _held(command, scene)
     ttl = command.ttl or _default_ttl(held.pools)
     reasons = [_Reason(RefusalCode.POOL_CLOSED, pool.name, {}) for pool in held.pools if pool.closed]
@@ -394,8 +376,7 @@ def _renew(command: Renew, scene: _Scene) -> Iterable[Event]:
     return held.events(Renewed, deadline=_deadline(scene.moment, ttl), previous_deadline=held.holds[0].deadline)
 
 
-@_decide.register(Resize)
-def _resize(command: Resize, scene: _Scene) -> Iterable[Event]:
+def _resize(command: Resize, scene: _Scene) -> Sequence[Event]:
     unknown = [name for name in command.quantities if name not in scene.situation.pools]
     if unknown:
         raise _Refusal(*(_Reason(RefusalCode.POOL_NOT_FOUND, name, {}) for name in unknown))
@@ -417,8 +398,7 @@ def _resize(command: Resize, scene: _Scene) -> Iterable[Event]:
     return events
 
 
-@_decide.register(Transfer)
-def _transfer(command: Transfer, scene: _Scene) -> Iterable[Event]:
+def _transfer(command: Transfer, scene: _Scene) -> Sequence[Event]:
     held = _held(command, scene)
     reasons = []
     for pool, hold in zip(held.pools, held.holds, strict=True):
@@ -433,16 +413,31 @@ def _transfer(command: Transfer, scene: _Scene) -> Iterable[Event]:
     return held.events(Transferred, owner=command.to, previous_owner=held.holds[0].owner)
 
 
-@_decide.register(Release)
-def _release(command: Release, scene: _Scene) -> Iterable[Event]:
+def _release(command: Release, scene: _Scene) -> Sequence[Event]:
     held = _held(command, scene)
     if held.holds[0].reserved:
         raise _Refusal(_Reason(RefusalCode.NOT_CONFIRMED, held.pools[0].name, {}))
     return held.events(Released, reserved=False, reason=command.reason)
 
 
-@_decide.register(Expire)
-def _expire(command: Expire, scene: _Scene) -> Iterable[Event]:
+def _expire(command: Expire, scene: _Scene) -> Sequence[Event]:
     if command.pool is not None and command.pool not in scene.situation.pools:
         raise _Refusal(_Reason(RefusalCode.POOL_NOT_FOUND, command.pool, {}))
     return ()
+
+
+_DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
+    OpenPool: _open_pool,
+    ChangeLimits: _change_limits,
+    ClosePool: _close_pool,
+    Allocate: _grant,
+    Reserve: _grant,
+    Confirm: _confirm,
+    Void: _void,
+    Renew: _renew,
+    Resize: _resize,
+    Transfer: _transfer,
+    Release: _release,
+    Expire: _expire,
+}
+"""What decides each kind of command; each raises `_Refusal`."""

@@ -112,14 +112,24 @@ class LogUnavailable(BursarError):
     command_id: str | None = None
     """Id of the command that was being recorded, if one was: sent again with it, it is decided once."""
 
+    def __init__(self, message: str | None = None, *, transient: bool = False) -> None:
+        self.transient = transient
+        """True if it may pass by itself: a server that starts again, a connection that broke."""
+        super().__init__(message)
+
     def about(self, command_id: str) -> LogUnavailable:
         """Tell the caller of a command how to learn what became of it."""
         told = LogUnavailable(
-            f"{self}; to learn what became of the command, send it again as command id {command_id!r}"
+            f"{self}; to learn what became of the command, send it again as command id {command_id!r}",
+            transient=self.transient,
         )
         told.command_id = command_id
         told.__cause__ = self
         return told
+
+
+class Overloaded(BursarError):
+    """More commands wait than may; nothing of this one was recorded. Send it again later."""
 
 
 class LogCorrupt(BursarError):

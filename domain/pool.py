@@ -10,21 +10,22 @@ from bursar.domain.allocation import token_of
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import (
     Confirmed,
-    Ending,
     LimitsChanged,
-    Opening,
     PoolClosed,
     PoolOpened,
     Renewed,
     Reserved,
     Resized,
     Transferred,
+    is_ending,
+    is_opening,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from bursar.domain.events import Opening
     from bursar.domain.limits import Limits
     from bursar.domain.records import Recorded
     from bursar.domain.values import Token
@@ -85,8 +86,14 @@ class Pool:
         self.deadlines: list[tuple[datetime, str]] = []
         """Heap of (deadline, allocation id); entries of holds that were renewed or ended stay until they surface."""
 
+    def has_due(self, moment: datetime) -> bool:
+        """Tell whether any allocation's deadline is not after a moment."""
+        return bool(self.deadlines) and self.deadlines[0][0] <= moment
+
     def due(self, moment: datetime) -> list[str]:
         """List the allocations whose deadline is not after a moment, by deadline, then id; changes nothing."""
+        if not self.has_due(moment):
+            return []
         found = {entry for entry in self._up_to(moment) if self._is_live(entry)}
         return [allocation_id for _, allocation_id in sorted(found)]
 
@@ -157,24 +164,31 @@ def evolve(pool: Pool | None, recorded: Recorded) -> Pool:
     _apply(pool, recorded)
     pool.version = recorded.version
     pool.time = max(pool.time, recorded.occurred_at)
-    pool.trim()
+    if pool.deadlines:
+        pool.trim()
     return pool
 
 
 def _apply(pool: Pool, recorded: Recorded) -> None:
+    event = recorded.event
+    if is_opening(event) and event.allocation_id not in pool.holds:
+        pool.put(event.allocation_id, _opened(event, recorded))
+    elif is_ending(event):
+        pool.take(event.allocation_id)
+    else:
+        _change(pool, recorded)
+
+
+def _change(pool: Pool, recorded: Recorded) -> None:
     match recorded.event:
-        case Opening() as event if event.allocation_id not in pool.holds:
-            pool.put(event.allocation_id, _opened(event, recorded))
-        case Ending() as event:
-            pool.take(event.allocation_id)
         case Confirmed() as event:
-            _change(pool, event.allocation_id, deadline=event.deadline, reserved=False)
+            _put_changed(pool, event.allocation_id, deadline=event.deadline, reserved=False)
         case Renewed() as event:
-            _change(pool, event.allocation_id, deadline=event.deadline)
+            _put_changed(pool, event.allocation_id, deadline=event.deadline)
         case Resized() as event:
-            _change(pool, event.allocation_id, quantity=event.quantity)
+            _put_changed(pool, event.allocation_id, quantity=event.quantity)
         case Transferred() as event:
-            _change(pool, event.allocation_id, owner=event.owner)
+            _put_changed(pool, event.allocation_id, owner=event.owner)
         case LimitsChanged() as event:
             pool.limits = event.limits
         case PoolClosed():
@@ -189,7 +203,7 @@ def _opened(event: Opening, recorded: Recorded) -> Hold:
         quantity=event.quantity,
         owner=event.owner,
         deadline=event.deadline,
-        reserved=isinstance(event, Reserved),
+        reserved=type(event) is Reserved,
         token=token_of(event, recorded.position),
         pools=event.pools,
         tags=event.tags,
@@ -197,5 +211,5 @@ def _opened(event: Opening, recorded: Recorded) -> Hold:
     )
 
 
-def _change(pool: Pool, allocation_id: str, **changes: object) -> None:
+def _put_changed(pool: Pool, allocation_id: str, **changes: object) -> None:
     pool.put(allocation_id, replace(pool.held(allocation_id), **changes))  # type: ignore[arg-type]  # fields by name

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bursar.domain.pool import Pool
-    from bursar.domain.records import Recorded, StoredRow
+    from bursar.domain.records import Place, Recorded, StoredRow
 
     Clock = Callable[[], datetime]
     """Tells the present instant, in UTC."""
@@ -58,8 +58,15 @@ class LogReader(Protocol):
 class LogWriter(LogReader, Protocol):
     """A look at the log that holds the log's lock: what it sees stays the last until it appends."""
 
-    def append(self, records: Sequence[Recorded]) -> None:
-        """Append events numbered from ``head + 1``; they are durable when the block that opened the writer ends."""
+    def append(self, records: Sequence[Recorded]) -> Place:
+        """Append events numbered from ``head + 1``; they are durable when the block that opened the writer ends.
+
+        Gives the place of the last row that there is then.
+        """
+        ...
+
+    def holds(self, place: Place) -> bool:
+        """Tell whether a row that was appended earlier is there; if so it is durable when the block ends."""
         ...
 
 
@@ -80,8 +87,12 @@ class EventLog(Protocol):
         """Look at the log without locking it; raises `LogUnavailable`."""
         ...
 
-    def writing(self) -> AbstractContextManager[LogWriter]:
-        """Take the log's lock; commit at the block's end, or roll back if it raises. Raises `LogUnavailable`."""
+    def writing(self, timeout: float | None = None) -> AbstractContextManager[LogWriter]:
+        """Take the log's lock; commit at the block's end, or roll back if it raises.
+
+        Raises `LogUnavailable`, also if the database takes longer than the timeout (seconds) and waiting can be ended.
+        If that comes from the block's end, the commit may have been done all the same: `holds` tells.
+        """
         ...
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:

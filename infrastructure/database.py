@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import psycopg
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed
+from bursar.infrastructure.transactions import CHANNEL, LOCK, PostgresTransactions, SQLiteTransactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,23 +27,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
+    from bursar.infrastructure.transactions import Appending
+
 BUSY_SECONDS: Final = 60
 """How long a writer waits for SQLite's only write lock before it gives up."""
 
 CONNECT_SECONDS: Final = 10
 """How long to wait for a PostgreSQL server to answer."""
 
-CHANNEL: Final = "bursar_events"
-"""PostgreSQL's notification channel that wakes subscribers."""
+_CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "bursar"}
 
-_LOCK_KEY: Final = 0x6275727361720001
-"""Key of the advisory lock that orders writers: "bursar" in ASCII, then 1."""
-
-_LOCK: Final = text(
-    "SELECT pg_advisory_xact_lock(:key), CASE current_setting('synchronous_commit') "
-    "WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
-)
-"""Takes the lock; and what is acknowledged is on the disk, even where the server's default is not to wait for it."""
+_PASSES: Final = frozenset({"57P01", "57P02", "57P03", "57014", "53300", "40001", "40P01"})
+"""SQLSTATEs of what passes by itself: a server that stops or starts, a cancelled statement, too many connections."""
 
 _POLL_SECONDS: Final = 0.02
 """How often a subscriber looks whether another process has changed an SQLite database."""
@@ -49,12 +47,27 @@ _POLL_SECONDS: Final = 0.02
 class Database:
     """An engine and what differs between the two databases. Raises `LogUnavailable` wherever it is used."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, checks_clock: bool = False) -> None:
         self.url = _checked(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.name = self.url.set(query={}).render_as_string(hide_password=True)
         """The address without its password, for messages; options are left out, as one of them may be a password."""
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine()
+        self._transactions = (
+            SQLiteTransactions(self._connect_sqlite)
+            if self.is_sqlite
+            else PostgresTransactions(self._postgres_arguments(), checks_clock=checks_clock)
+        )
+        self._committer = create_engine(
+            self.url.set(database=None, query={}) if self.is_sqlite else self.url,
+            creator=self._transactions.connect,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",  # the transactions are begun by hand
+        )
+        self._kept: Connection | None = None
+        """The connection kept for the log's transactions."""
+        self._turn = Lock()
+        self._process = os.getpid()
 
     def _sqlite_engine(self) -> Engine:
         engine = create_engine("sqlite://", creator=self._connect_sqlite, poolclass=QueuePool)
@@ -74,8 +87,11 @@ class Database:
         return connection
 
     def _postgres_engine(self) -> Engine:
-        options = {"connect_timeout": CONNECT_SECONDS, "application_name": "bursar"}
-        return create_engine(self.url, connect_args=options, pool_pre_ping=True)
+        return create_engine(self.url, connect_args=_CONNECT_OPTIONS, pool_pre_ping=True)
+
+    def _postgres_arguments(self) -> dict[str, Any]:
+        _, arguments = self.engine.dialect.create_connect_args(self.url)
+        return {**arguments, **_CONNECT_OPTIONS}
 
     @property
     def path(self) -> Path:
@@ -94,6 +110,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one moment of the database and changes nothing."""
+        self._check_process()
         with self.translated(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -102,15 +119,49 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Open a transaction that holds the log's lock; it commits at the block's end."""
+        """Open a transaction that holds the log's lock and changes the schema; it commits at the block's end."""
         with self.changing() as connection:
             if not self.is_sqlite:
-                connection.execute(_LOCK, {"key": _LOCK_KEY})
+                connection.exec_driver_sql(LOCK)
             yield connection
+
+    @contextmanager
+    def appending(self, timeout: float | None = None) -> Iterator[Appending]:
+        """Open the log's own transaction, on a connection kept for it; it commits at the block's end.
+
+        With a timeout (seconds), PostgreSQL is waited for no longer. Whatever is raised ends the connection, and the
+        transaction with it, unless the server had committed it already; the next one begins on a new connection.
+        """
+        self._check_process()
+        with self.translated(), self._turn:
+            try:
+                if self._kept is None:
+                    self._kept = self._committer.connect()
+                deadline = None if timeout is None else monotonic() + timeout
+                driver: Any = self._kept.connection.dbapi_connection
+                appending = self._transactions.begin(self._kept, driver, deadline)
+                yield appending
+                self._transactions.commit(appending)
+            except BaseException:
+                self._end_kept()
+                raise
+
+    def _end_kept(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with suppress(SQLAlchemyError, psycopg.Error, sqlite3.Error):
+                kept.invalidate()
+                kept.close()
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            message = "the ledger was opened before this process was forked: open one of its own here"
+            raise LogUnavailable(message)
 
     @contextmanager
     def changing(self) -> Iterator[Connection]:
         """Open a transaction that changes other tables than the log; in SQLite there is but one lock for all."""
+        self._check_process()
         with self.translated(), self.engine.connect() as connection:
             connection.execution_options(bursar_writes=True)
             if not self.is_sqlite:  # the log's end is read after the lock is had, whatever the server's default is
@@ -130,7 +181,7 @@ class Database:
                 message = f"the database {self.name} refused what cannot be right: {detail}"
                 raise LogCorrupt(message) from cause
             message = f"the database {self.name} cannot be used: {detail}"
-            raise LogUnavailable(message) from cause
+            raise LogUnavailable(message, transient=_passes(cause)) from cause
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[float], bool]]:
@@ -148,8 +199,18 @@ class Database:
         return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def close(self) -> None:
-        """Close every connection."""
-        self.engine.dispose()
+        """Close every connection; those that a fork left to another process are that one's to close."""
+        if self._process == os.getpid():
+            with self._turn:
+                self._end_kept()
+            self.engine.dispose()
+
+
+def _passes(cause: BaseException) -> bool:
+    """Tell whether trying again, on a new connection, may go well."""
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith("08") or cause.sqlstate in _PASSES
 
 
 def _checked(url: str) -> URL:

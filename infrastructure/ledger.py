@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Condition, Lock
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -15,6 +15,7 @@ from bursar.domain.errors import BursarError, LogUnavailable
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
 from bursar.infrastructure.clock import new_id, system_clock
+from bursar.infrastructure.committer import Committer, Promise, Sleeper
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.mapper import EventMapper
@@ -25,16 +26,21 @@ from bursar.projections.engine import Projector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
-    from bursar.domain.batch import Outcome
+    from bursar.domain.batch import Asked, Outcome
     from bursar.domain.commands import Command
+    from bursar.domain.ledger import Attempt
     from bursar.domain.ports import Clock, EventLog
 
-BATCH_COMMANDS_MAX: Final = 500
-"""The most commands decided in one transaction."""
+PATIENCE_SECONDS: Final = 30.0
+"""How long a commit may take, with reconnecting and looking up what became of it, before its callers are told."""
 
-SNAPSHOT_CHECK_EVENTS: Final = 1000
-"""How many of a pool's events go by before it is looked at again whether a snapshot is due."""
+WAITING_MAX: Final = 10_000
+"""The most commands that wait to be committed; one more is refused at once."""
+
+_PAUSE_SECONDS: Final = 0.1
+"""How long to wait before trying again."""
 
 logger = get_logger()
 
@@ -42,37 +48,50 @@ logger = get_logger()
 class Ledger(domain.Ledger):
     """A ledger of finite resources in a database, or in memory.
 
-    Commands of any number of threads wait in one queue; whoever gets the lock commits all that wait.
+    Commands of any number of threads and tasks wait in one queue, and one thread commits all that wait at a time.
     """
 
-    def __init__(self, log: EventLog, *, actor: str | None = None, clock: Clock = system_clock) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        actor: str | None = None,
+        clock: Clock = system_clock,
+        patience: float = PATIENCE_SECONDS,
+        waiting_max: int = WAITING_MAX,
+    ) -> None:
         super().__init__(log, clock=clock, new_id=new_id, actor=actor)
-        self._waiting: deque[tuple[Command, Future[Outcome]]] = deque()
-        self._entering = Lock()
-        self._closed = False
-        self._turn = Condition()
-        self._led = False
-        """Whether somebody is committing just now."""
-        self._helper = ThreadPoolExecutor(1, "bursar-commit")
+        self._patience = patience
+        self._committer = Committer(waiting_max)
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
-        self._looked_at: dict[str, int] = {}
-        """The version at which each pool was last looked at whether it is due for a snapshot."""
+        weakref.finalize(self, self._committer.close)  # also at the interpreter's end: what waits is answered
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True, actor: str | None = None, clock: Clock = system_clock) -> Self:
+    def open(  # noqa: PLR0913 - each by name, each with a default
+        cls,
+        url: str,
+        *,
+        create: bool = True,
+        actor: str | None = None,
+        clock: Clock = system_clock,
+        patience: float = PATIENCE_SECONDS,
+        waiting_max: int = WAITING_MAX,
+    ) -> Self:
         """Open the ledger in a database, such as ``sqlite:///bursar.db`` or ``postgresql+psycopg://user@host/name``.
 
         With ``create``, a database that holds no ledger is made ready; any number of processes may do so at once.
-        Raises `Malformed` for an address that is none, `LogUnavailable` if the database cannot be used, and
+        ``patience`` is how long, in seconds, a commit may take, finding out after a broken connection what became of
+        it included, before its callers are told that it is not known. No more than ``waiting_max`` commands wait at
+        a time. Raises `Malformed` for an address that is none, `LogUnavailable` if the database cannot be used, and
         `SchemaMismatch` if it is at another schema, with the command that upgrades it.
         """
-        database = Database(url)
+        database = Database(url, checks_clock=clock is system_clock)
         try:
             log = _open_log(database, create=create)
         except BaseException:
             database.close()
             raise
-        return cls(log, actor=actor, clock=clock)
+        return cls(log, actor=actor, clock=clock, patience=patience, waiting_max=waiting_max)
 
     @classmethod
     def in_memory(cls, *, actor: str | None = None, clock: Clock = system_clock) -> Self:
@@ -81,9 +100,7 @@ class Ledger(domain.Ledger):
 
     def close(self) -> None:
         """Answer every command that waits, finish snapshots, and give the connections back."""
-        with self._entering:
-            self._closed = True
-        self._helper.shutdown()
+        self._committer.close()
         self._snapshots.shutdown()
         super().close()
 
@@ -94,69 +111,48 @@ class Ledger(domain.Ledger):
             raise LogUnavailable(message)
         return Projector(self.log, SQLStore(self.log.database))
 
-    # Group commit: the first caller that finds nobody leading commits for all that wait
+    # Group commit
 
-    def _answer(self, command: Command) -> Outcome:
-        future = self._enqueue(command)
-        self._see_through(future)
-        return future.result()
+    def _answer(self, asked: Asked, timeout: float | None) -> Outcome:
+        sleeper = Sleeper()
+        self._committer.ask(asked, sleeper, self._answers)
+        answer = sleeper.wait(timeout)
+        if isinstance(answer, BaseException):
+            raise answer
+        if answer is None:
+            message = f"the command was not answered within {timeout} s"
+            raise LogUnavailable(message, transient=True).about(asked.command_id)
+        return answer
 
     def submit(self, command: Command) -> Future[Outcome]:
         """Ask for a decision and go on; a command whose future is cancelled before its turn is never decided."""
-        with self._entering:  # `close` comes before both or after both
-            future = self._enqueue(command)
-            self._helper.submit(self._see_through, future)
-        return future
+        promise = Promise()
+        self._committer.ask(self._settle(command), promise, self._answers)
+        return promise
 
-    def _enqueue(self, command: Command) -> Future[Outcome]:
-        domain.check_live(command)
-        if self._closed:
-            message = "the ledger was closed: open it again"
-            raise LogUnavailable(message)
-        future: Future[Outcome] = Future()
-        self._waiting.append((command, future))
-        return future
-
-    def _see_through(self, future: Future[Outcome]) -> None:
-        """Wait until a command is answered, leading whenever nobody else does."""
-        while not future.done():
-            with self._turn:
-                self._turn.wait_for(lambda: future.done() or not self._led)
-                if future.done():
-                    return
-                self._led = True
+    def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
+        """Decide commands and record what was decided, trying again while the database comes back."""
+        until = monotonic() + self._patience
+        while True:
             try:
-                self._lead()
-            finally:
-                with self._turn:
-                    self._led = False
-                    self._turn.notify_all()
-
-    def _lead(self) -> None:
-        """Commit a batch of what waits."""
-        batch: list[tuple[Command, Future[Outcome]]] = []
-        while self._waiting and len(batch) < BATCH_COMMANDS_MAX:
-            command, future = self._waiting.popleft()
-            if future.set_running_or_notify_cancel():
-                batch.append((command, future))
-        self._settle(batch)
+                self._try(attempt, max(until - monotonic(), 0))
+                break
+            except LogUnavailable as error:
+                logger.warning("commit_failed", error=str(error), commands=len(attempt.asked))
+                if not error.transient or monotonic() + _PAUSE_SECONDS > until:
+                    raise
+                sleep(_PAUSE_SECONDS)
+        self._committed(attempt)
+        return attempt.answers
 
     # After the commit
 
-    def _committed(self, commands: Sequence[Command], answers: Sequence[Outcome | BursarError]) -> None:
-        reports = logger.isEnabledFor(logging.INFO)  # the common case is that nobody reads them
-        for command, answer in zip(commands, answers, strict=True):
-            if reports:
-                _report(command, answer, self._actor)
-            if not isinstance(answer, BursarError) and not answer.repeated:
-                for recorded in answer.records:
-                    self._look_at(recorded.event.stream_id, recorded.version)
-
-    def _look_at(self, stream_id: str, version: int) -> None:
-        kind, _, name = stream_id.partition(":")
-        if kind == "pool" and version - self._looked_at.get(name, 0) >= SNAPSHOT_CHECK_EVENTS:
-            self._looked_at[name] = version
-            self._snapshots.submit(self._snapshot, name)
+    def _committed(self, attempt: Attempt) -> None:
+        if logger.isEnabledFor(logging.INFO):  # the common case is that nobody reads them
+            for asked, answer in zip(attempt.asked, attempt.answers, strict=True):
+                _report(asked, answer, self._actor)
+        while self._cache.milestones:
+            self._snapshots.submit(self._snapshot, self._cache.milestones.pop())
 
     def _snapshot(self, pool: str) -> None:
         try:
@@ -181,14 +177,13 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
     return log
 
 
-def _report(command: Command, answer: Outcome | BursarError, actor: str | None) -> None:
+def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> None:
+    command = asked.command
     context = {"correlation_id": command.correlation_id, "actor": command.actor or actor}
-    if isinstance(answer, BursarError):
-        with structlog.contextvars.bound_contextvars(command_id=command.command_id, **context):
+    with structlog.contextvars.bound_contextvars(command_id=asked.command_id, **context):
+        if isinstance(answer, Exception):
             logger.info("not_decided", command=command.verb, error=str(answer))
-        return
-    with structlog.contextvars.bound_contextvars(command_id=answer.command_id, **context):
-        if answer.refusal is not None:
+        elif answer.refusal is not None:
             logger.info("refused", command=command.verb, code=answer.refusal.code.value, data=answer.refusal.data)
         else:
             logger.debug("decided", command=command.verb, position=answer.position, repeated=answer.repeated)

@@ -11,7 +11,7 @@ from eventsourcing.popo import POPOAggregateRecorder
 
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import Opening
-from bursar.domain.records import StoredRow, genesis
+from bursar.domain.records import Place, StoredRow, genesis
 from bursar.infrastructure.clock import new_id
 from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
 from bursar.infrastructure.mapper import EventMapper
@@ -53,7 +53,7 @@ class MemoryEventLog(BaseEventLog):
             yield MemoryReader(self)
 
     @contextmanager
-    def writing(self) -> Iterator[MemoryWriter]:
+    def writing(self, timeout: float | None = None) -> Iterator[MemoryWriter]:  # noqa: ARG002 - nothing makes it wait
         """Take the log's lock; what was appended is kept if the block does not raise."""
         with self._lock:
             writer = MemoryWriter(self)
@@ -203,9 +203,15 @@ class MemoryWriter(MemoryReader):
         self.appended: list[StoredRow] = []
         """What is kept if the block that opened the writer does not raise."""
 
-    def append(self, records: Sequence[Recorded]) -> None:
+    def append(self, records: Sequence[Recorded]) -> Place:
         """Append events numbered from ``head + 1``."""
-        self.insert(chained(map(self._log.mapper.to_row, records), self.head, self.head_hash))
+        rows = chained(map(self._log.mapper.to_row, records), self.head, self.head_hash)
+        self.insert(rows)
+        return Place.of(rows[-1]) if rows else Place(self.head, self.head_hash)
+
+    def holds(self, place: Place) -> bool:
+        """Tell whether the log holds a row that was appended earlier."""
+        return any(row.hash == place.hash for row in self._log._rows[place.position - 1 : place.position])  # noqa: SLF001
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Append chained rows; raises `LogCorrupt` where a database's constraints would refuse them."""

@@ -6,11 +6,10 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from eventsourcing.persistence import IntegrityError
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from bursar.domain.errors import LogCorrupt
-from bursar.domain.records import StoredRow, genesis
-from bursar.infrastructure.database import CHANNEL
+from bursar.domain.records import Place, StoredRow, genesis
 from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
 from bursar.infrastructure.snapshots import SQLSnapshots, load_pool
 from bursar.infrastructure.tables import events, ledger_meta, of_stream
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from bursar.domain.records import Recorded
     from bursar.infrastructure.database import Database
     from bursar.infrastructure.mapper import EventMapper
+    from bursar.infrastructure.transactions import Appending
 
 _IDS_PER_STATEMENT: Final = 1000
 """The most ids looked up in one statement; both databases bound the number of parameters."""
@@ -36,19 +36,17 @@ _PAGE_ROWS: Final = 5000
 
 _COLUMNS: Final = ", ".join(StoredRow._fields)
 
+_LAST: Final = select(func.max(events.c.position))
+
 
 class SQLReader:
     """A look at the log inside one transaction."""
 
-    def __init__(self, connection: Connection, mapper: EventMapper, ledger_id: str) -> None:
+    def __init__(self, connection: Connection, mapper: EventMapper, head: int) -> None:
         self._connection = connection
         self._mapper = mapper
-        last = connection.execute(
-            select(events.c.position, events.c.hash).order_by(events.c.position.desc()).limit(1)
-        ).first()
-        self.head: int = last.position if last else 0
+        self.head = head
         """Position of the last event; 0 in an empty log."""
-        self.head_hash: bytes = bytes(last.hash) if last else genesis(ledger_id)
 
     def stream(self, stream_id: str, after: int = 0) -> Iterator[Recorded]:
         """Read a stream's events whose version is above ``after``, in order."""
@@ -108,15 +106,22 @@ class SQLReader:
 class SQLWriter(SQLReader):
     """A look at the log that holds its lock, and may append."""
 
-    def append(self, records: Sequence[Recorded]) -> None:
+    def __init__(self, appending: Appending, mapper: EventMapper, ledger_id: str) -> None:
+        super().__init__(appending.connection, mapper, appending.position)
+        self.head_hash = appending.hash or genesis(ledger_id)
+        self._appending = appending
+
+    def append(self, records: Sequence[Recorded]) -> Place:
         """Append events numbered from ``head + 1``; durable when the transaction has committed."""
-        self.insert(chained(map(self._mapper.to_row, records), self.head, self.head_hash))
+        rows = chained(map(self._mapper.to_row, records), self.head, self.head_hash)
+        self.insert(rows)
+        return Place.of(rows[-1]) if rows else Place(self.head, self.head_hash)
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Insert chained rows in bulk, and wake those who follow the log."""
         if not rows:
             return
-        driver: Any = self._connection.connection.dbapi_connection
+        driver = self._appending.driver
         if self._connection.dialect.name == "sqlite":
             marks = ", ".join("?" * len(StoredRow._fields))
             driver.executemany(f"INSERT INTO events ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 - own names
@@ -124,7 +129,15 @@ class SQLWriter(SQLReader):
         with driver.cursor() as cursor, cursor.copy(f"COPY events ({_COLUMNS}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
-        self._connection.execute(text(f"NOTIFY {CHANNEL}"))
+        self._appending.has_news = True
+
+    def holds(self, place: Place) -> bool:
+        """Tell whether the log holds a row that was appended earlier; if so, this commit vouches for it again."""
+        found = select(events.c.hash).where(events.c.position == place.position)
+        if self._connection.execute(found).scalar() != place.hash:
+            return False
+        self._appending.vouch()
+        return True
 
 
 class SQLEventLog(BaseEventLog):
@@ -147,13 +160,13 @@ class SQLEventLog(BaseEventLog):
     def reading(self) -> Iterator[SQLReader]:
         """Look at the log without locking it."""
         with self.database.reading() as connection:
-            yield SQLReader(connection, self.mapper, self.ledger_id)
+            yield SQLReader(connection, self.mapper, connection.execute(_LAST).scalar() or 0)
 
     @contextmanager
-    def writing(self) -> Iterator[SQLWriter]:
+    def writing(self, timeout: float | None = None) -> Iterator[SQLWriter]:
         """Take the log's lock; commit at the block's end, or roll back if it raises."""
-        with self.database.writing() as connection:
-            yield SQLWriter(connection, self.mapper, self.ledger_id)
+        with self.database.appending(timeout) as appending:
+            yield SQLWriter(appending, self.mapper, self.ledger_id)
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
         """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
@@ -183,8 +196,7 @@ class SQLEventLog(BaseEventLog):
 
     def _insert(self, numbered: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
         try:
-            with self.database.writing() as connection:
-                writer = SQLWriter(connection, self.mapper, self.ledger_id)
+            with self.writing() as writer:
                 rows = chained(numbered(writer.head), writer.head, writer.head_hash)
                 writer.insert(rows)
         except LogCorrupt as error:

@@ -74,7 +74,7 @@ def test_a_waiting_command_can_be_cancelled(ledger: Ledger) -> None:
     futures: list[Future[Outcome]] = []
     with ThreadPoolExecutor(1) as threads, ledger.log.writing():  # nobody commits while the log's lock is held
         ahead = threads.submit(ledger.execute, allocate(0))
-        while ledger._waiting or not ledger._led:  # noqa: SLF001 - until that one is being decided
+        while ledger._committer.waiting or not ledger._committer.committing:  # noqa: SLF001 - until that one is being decided
             assert not ahead.done()
         futures += (ledger.submit(allocate(number)) for number in range(1, 4))
         assert futures[1].cancel()
@@ -117,7 +117,7 @@ def test_one_error_is_one_callers(ledger: Ledger) -> None:
     ledger.execute(allocate(1))
     with ThreadPoolExecutor(1) as threads, ledger.log.writing():
         ahead = threads.submit(ledger.execute, allocate(0))
-        while ledger._waiting or not ledger._led:  # noqa: SLF001 - until that one is being decided
+        while ledger._committer.waiting or not ledger._committer.committing:  # noqa: SLF001 - until that one is being decided
             assert not ahead.done()
         reused = Allocate(quantities={"gpu": 2}, owner="a", allocation_id="a1")
         futures = [ledger.submit(command) for command in (allocate(2), reused, Release(allocation_id="a1"))]

@@ -65,7 +65,7 @@ class CrashingLog:
         self.ledger_id, self.epoch = log.ledger_id, log.epoch
         self.reading, self.rows, self.decode = log.reading, log.rows, log.decode
         self.snapshot_if_due, self.close = log.snapshot_if_due, log.close
-        self.writing = lambda: dying(log, when)
+        self.writing = lambda _timeout=None: dying(log, when)
 
 
 class LedgerMachine(RuleBasedStateMachine):

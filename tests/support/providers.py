@@ -85,4 +85,4 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def is_deciding(ledger: Ledger) -> bool:
     """Tell whether somebody is deciding, and nothing waits."""
-    return ledger._led and not ledger._waiting  # noqa: SLF001 - nothing public tells
+    return bool(ledger._committer.committing and not ledger._committer.waiting)  # noqa: SLF001 - nothing public tells

@@ -139,11 +139,10 @@ def test_malformed_input_is_an_error_before_any_decision() -> None:
     assert len(events_of(ledger)) == 1
 
 
-def together(ledger: domain.Ledger, *commands: Command) -> list[Future[Outcome]]:
+def together(ledger: domain.Ledger, *commands: Command) -> Sequence[Outcome | BaseException]:
     """Decide commands in one transaction, as group commit does."""
-    asked = [(command, Future[Outcome]()) for command in commands]
-    ledger._settle(asked)  # noqa: SLF001 - what the group's leader calls
-    return [future for _, future in asked]
+    asked = [ledger._settle(command) for command in commands]  # noqa: SLF001 - as the committer does, below too
+    return ledger._answers(asked)  # noqa: SLF001
 
 
 def test_an_error_of_one_caller_is_his_alone() -> None:
@@ -153,8 +152,9 @@ def test_an_error_of_one_caller_is_his_alone() -> None:
     bad = Allocate(quantities={"gpu": 2}, owner="ann", command_id="c")
     good = Allocate(quantities={"gpu": 3}, owner="ann", command_id="d")
     refused, answered = together(ledger, bad, good)
-    assert isinstance(refused.exception(), CommandIdReused)
-    assert answered.result().position == len(events_of(ledger))
+    assert isinstance(refused, CommandIdReused)
+    assert isinstance(answered, Outcome)
+    assert answered.position == len(events_of(ledger))
     assert ledger.pool("gpu").used == 4
 
 
@@ -217,7 +217,7 @@ def test_corruption_met_by_one_command_is_everybody_s() -> None:
     log._subjects["a"] = log._subjects["a"][:1]  # noqa: SLF001 - the index loses the ending, as no log does
     ledger = ledger_on(log)
     for caller in together(ledger, Release(allocation_id="a"), Release(allocation_id="b")):
-        assert isinstance(caller.exception(), LogCorrupt)
+        assert isinstance(caller, LogCorrupt)
 
 
 def test_a_log_that_went_back_is_corruption() -> None:
@@ -329,8 +329,8 @@ def test_a_lost_answer_is_found_again_by_the_id_that_the_error_names(monkeypatch
     ledger, writing = ledger_on(log), log.writing
 
     @contextmanager
-    def lose_the_answer() -> Iterator[MemoryWriter]:
-        with writing() as writer:
+    def lose_the_answer(timeout: float | None) -> Iterator[MemoryWriter]:
+        with writing(timeout) as writer:
             yield writer
         raise LogUnavailable("the connection broke")
 

@@ -1,0 +1,146 @@
+"""Group commit: one thread of a process commits what all its other threads and tasks ask for."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Lock, Thread, current_thread
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from bursar.domain.errors import LogUnavailable, Overloaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bursar.domain.batch import Asked, Outcome
+
+    Answer = Outcome | BaseException
+    Commit = Callable[[Sequence[Asked]], Sequence[Answer]]
+    """Decides and records commands in one transaction, and gives each its answer, whatever happens."""
+
+BATCH_COMMANDS_MAX: Final = 500
+"""The most commands decided in one transaction."""
+
+
+class Sleeper:
+    """A caller whose thread sleeps until its command is answered: a third of what a future costs."""
+
+    __slots__ = ("_answered", "answer")
+
+    def __init__(self) -> None:
+        self._answered = Lock()
+        self._answered.acquire()
+        self.answer: Answer | None = None
+
+    def begin(self) -> bool:
+        """Tell that the command is wanted: a thread that gave up waiting leaves it to be decided all the same."""
+        return True
+
+    def give(self, answer: Answer) -> None:
+        """Wake the caller."""
+        self.answer = answer
+        self._answered.release()
+
+    def wait(self, seconds: float | None) -> Answer | None:
+        """Sleep until there is an answer, or for so long at most: then None."""
+        self._answered.acquire(timeout=-1 if seconds is None else max(seconds, 0))
+        return self.answer
+
+
+class Promise(Future["Outcome"]):
+    """A caller that goes on meanwhile. Cancelled before its turn, its command is never decided."""
+
+    def begin(self) -> bool:
+        """Tell whether the command is still wanted; it cannot be cancelled from now on."""
+        return self.set_running_or_notify_cancel()
+
+    def give(self, answer: Answer) -> None:
+        """Keep the promise."""
+        if isinstance(answer, BaseException):
+            self.set_exception(answer)
+        else:
+            self.set_result(answer)
+
+
+class _Request(NamedTuple):
+    asked: Asked
+    caller: Sleeper | Promise
+    commit: Commit
+
+
+class Committer:
+    """A queue of commands, and the thread that commits all that wait in it at a time.
+
+    The thread starts with the first command. It holds nothing between batches, so that a ledger which nobody holds
+    any more can go, and its committer with it.
+    """
+
+    def __init__(self, waiting_max: int) -> None:
+        self._waiting_max = waiting_max
+        self._queue: SimpleQueue[_Request | None] = SimpleQueue()
+        self._entering = Lock()
+        self._closed = False
+        self._thread: Thread | None = None
+        self._process = os.getpid()
+        self.committing = 0
+        """How many commands are being committed."""
+
+    def ask(self, asked: Asked, caller: Sleeper | Promise, commit: Commit) -> None:
+        """Put a command at the queue's end; its caller is given an answer, for sure.
+
+        Raises `Overloaded` if the queue is full, and `LogUnavailable` after `close` and in a process that was forked.
+        """
+        if self._process != os.getpid():
+            message = "the ledger was opened before this process was forked: open one of its own here"
+            raise LogUnavailable(message)
+        with self._entering:  # `close` comes before all of it or after all of it
+            if self._closed:
+                message = "the ledger was closed: open it again"
+                raise LogUnavailable(message)
+            if self._queue.qsize() >= self._waiting_max:
+                message = f"{self._waiting_max} commands wait already; nothing was recorded, send it again later"
+                raise Overloaded(message)
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="bursar-committer", daemon=True)
+                self._thread.start()
+            self._queue.put(_Request(asked, caller, commit))
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait to be taken."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Take no more commands, and wait until those that wait are answered."""
+        with self._entering:
+            if not self._closed and self._thread is not None:
+                self._queue.put(None)
+            self._closed = True
+        if self._thread is not None and self._process == os.getpid() and self._thread is not current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, ended = self._drain(first)
+            if batch:
+                self.committing = len(batch)
+                answers = batch[0].commit([request.asked for request in batch])
+                self.committing = 0
+                for request, answer in zip(batch, answers, strict=True):
+                    request.caller.give(answer)
+            del first, batch  # a ledger is not held while its committer sleeps
+            if ended:
+                return
+
+    def _drain(self, first: _Request) -> tuple[list[_Request], bool]:
+        """Take what waits, up to a batch; tell whether the end was among it."""
+        batch = []
+        request: _Request | None = first
+        while request is not None:
+            if request.caller.begin():
+                batch.append(request)
+            if len(batch) == BATCH_COMMANDS_MAX or self._queue.empty():  # nobody else takes from the queue
+                return batch, False
+            request = self._queue.get()
+        return batch, True

@@ -1,0 +1,183 @@
+"""The log's own transaction, in as few trips to the database as it takes, on a connection kept for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+from psycopg import waiting
+
+from bursar.domain.errors import LogUnavailable
+from bursar.infrastructure.clock import system_clock
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+
+    from psycopg.abc import PQGen
+    from sqlalchemy import Connection
+
+_Result = TypeVar("_Result")
+
+CHANNEL: Final = "bursar_events"
+"""PostgreSQL's notification channel that wakes subscribers."""
+
+CLOCK_SKEW_SECONDS_MAX: Final = 60
+"""How far this process's clock may be from the database's."""
+
+_WAIT_SECONDS: Final = 0.1
+"""How often a wait looks whether it was interrupted."""
+
+LAST: Final = "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1"
+"""Where the log ends."""
+
+_LOCK_KEY: Final = 0x6275727361720001
+"""Key of the advisory lock that orders writers: "bursar" in ASCII, then 1."""
+
+LOCK: Final = (
+    f"SELECT pg_advisory_xact_lock({_LOCK_KEY}), CASE current_setting('synchronous_commit') "
+    "WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
+)
+"""Takes the lock; and what is acknowledged is on the disk, even where the server's default is not to wait for it."""
+
+_BEGIN: Final = "; ".join(  # one string is one trip; each statement in it sees what was committed before it began
+    (
+        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        LOCK,
+        f"SELECT extract(epoch FROM clock_timestamp())::float8, l.* FROM (SELECT) AS o LEFT JOIN ({LAST}) AS l ON true",
+    )
+)
+
+_VOUCH: Final = "SELECT pg_logical_emit_message(true, 'bursar', '')"
+"""Writes to the write-ahead log without writing a row: a commit that has nothing in that log waits for no standby."""
+
+_GREETING: Final = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_walfile_name(pg_current_wal_lsn()) END"
+"""Asks for the name of the write-ahead log's present file, which begins with its timeline; a standby has none."""
+
+
+@dataclass(slots=True)
+class Appending:
+    """A transaction that holds the log's lock."""
+
+    connection: Connection
+    driver: Any
+    position: int
+    """Where the log ends; 0 if it is empty."""
+    hash: bytes | None
+    """Hash of its last row; None if it is empty."""
+    vouch: Callable[[], object]
+    """Has the commit wait for whatever the rows that are there already have to wait for."""
+    has_news: bool = False
+    """Whether rows were inserted, so that subscribers are to be woken."""
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """A connection whose waits end at a deadline, and which never cancels what is under way.
+
+    A server that was paused keeps its clients waiting for ever: the kernel answers for it. And a commit that is
+    cancelled while it waits for a standby is reported as done. So a wait that fails, whatever the reason, ends the
+    connection; what became of the transaction is for the log to say.
+    """
+
+    deadline: float | None = None
+    """When waits end, on the clock of `time.monotonic`; None: never."""
+
+    def wait(self, gen: PQGen[_Result], interval: float = _WAIT_SECONDS, timeout: float | None = None) -> _Result:
+        """Wait for the server until the deadline."""
+        try:
+            left = timeout if self.deadline is None else max(self.deadline - monotonic(), 0.0)
+            return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=left)
+        except BaseException as error:
+            self.pgconn.finish()
+            if isinstance(error, psycopg.OperationalError) and self.deadline and monotonic() >= self.deadline:
+                message = "the server did not answer in time"
+                raise psycopg.OperationalError(message) from error
+            raise
+
+
+class PostgresTransactions:
+    """Begins and commits the log's transactions on PostgreSQL."""
+
+    def __init__(self, arguments: Mapping[str, Any], *, checks_clock: bool) -> None:
+        self._arguments = arguments
+        """What psycopg connects with."""
+        self._checks_clock = checks_clock
+        self._timeline = 0
+        """The latest timeline seen: a server on an earlier one was left behind by a failover."""
+        self._warnings: list[str] = []
+
+    def connect(self) -> PatientConnection:
+        """Connect to the server that may be written to; raises psycopg's OperationalError for one left behind."""
+        connection = PatientConnection.connect(**self._arguments, autocommit=True)
+        try:
+            self._check_timeline(connection)
+        except BaseException:
+            connection.close()
+            raise
+        connection.add_notice_handler(self._heed)
+        return connection
+
+    def _check_timeline(self, connection: PatientConnection) -> None:
+        (file,) = connection.execute(_GREETING).fetchone() or (None,)
+        if file is None:
+            message = "the server is a standby, which takes no commands"
+            raise psycopg.OperationalError(message)
+        timeline = int(file[:8], 16)
+        if timeline < self._timeline:
+            message = f"the server is on timeline {timeline}, and timeline {self._timeline} has begun elsewhere"
+            raise psycopg.OperationalError(message)
+        self._timeline = timeline
+
+    def _heed(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self._warnings.append(f"{notice.message_primary}")
+
+    def begin(self, connection: Connection, driver: PatientConnection, deadline: float | None) -> Appending:
+        """Take the log's lock and look where the log ends: one trip."""
+        driver.deadline = deadline
+        self._warnings.clear()
+        cursor = driver.cursor()
+        cursor.execute(_BEGIN)
+        while cursor.nextset():
+            pass
+        clock, position, head_hash = cursor.fetchone() or (0.0, None, None)
+        self._check_clock(clock)
+        return Appending(connection, driver, position or 0, head_hash, vouch=lambda: driver.execute(_VOUCH))
+
+    def _check_clock(self, theirs: float) -> None:
+        skew = system_clock().timestamp() - theirs
+        if self._checks_clock and abs(skew) > CLOCK_SKEW_SECONDS_MAX:
+            side = "ahead of" if skew > 0 else "behind"
+            raise LogUnavailable(
+                f"the clock of this process is {abs(skew):.0f} s {side} the database server's; "
+                f"more than {CLOCK_SKEW_SECONDS_MAX} s would put wrong times into the log: set the clocks right"
+            )
+
+    def commit(self, appending: Appending) -> None:
+        """Commit: one trip. Raises psycopg's OperationalError if the server does not vouch for it."""
+        cursor = appending.driver.cursor()
+        cursor.execute(f"NOTIFY {CHANNEL}; COMMIT" if appending.has_news else "COMMIT")
+        while cursor.nextset():
+            pass
+        if self._warnings or cursor.statusmessage != "COMMIT":
+            message = f"the server does not vouch for the commit: {'; '.join(self._warnings) or cursor.statusmessage}"
+            raise psycopg.OperationalError(message)
+
+
+class SQLiteTransactions:
+    """Begins and commits the log's transactions on SQLite, whose file has but one lock for writers."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self.connect = connect
+
+    def begin(self, connection: Connection, driver: sqlite3.Connection, _deadline: float | None) -> Appending:
+        """Take the lock, waiting its turn, and look where the log ends."""
+        driver.execute("BEGIN IMMEDIATE")
+        position, head_hash = driver.execute(LAST).fetchone() or (0, None)
+        return Appending(connection, driver, position, head_hash, vouch=lambda: None)
+
+    def commit(self, appending: Appending) -> None:
+        """Commit; durable when this returns."""
+        appending.driver.execute("COMMIT")
