@@ -120,7 +120,8 @@ others = (
 )
 others |= texts.map(Text) | numbers.map(Whole)
 scalars = texts | numbers | others
-values = scalars | st.lists(scalars, max_size=2) | st.dictionaries(scalars, scalars, max_size=3)
+keys = texts | numbers | texts.map(Text) | st.none() | st.booleans() | st.binary(max_size=3) | st.sampled_from(Word)
+values = scalars | st.lists(scalars, max_size=2) | st.dictionaries(keys, scalars, max_size=3)
 values |= st.dictionaries(texts | st.just("gpu"), numbers | texts, max_size=3)
 
 
