@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,12 +55,20 @@ class Place(NamedTuple):
         return cls(row.position, row.hash)
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_IN_COLUMNS: Final = frozenset({int, str, type(None)})
+"""What a row is made of. Anything else could be written as one of these are: bytes as the text that they spell."""
 
 
 def canonical_bytes(row: StoredRow) -> bytes:
-    """Write a row as RFC 8785 canonical JSON: the array of its columns in order, all but the hash, in UTF-8."""
-    return _encode(row[:-1]).encode()
+    """Write a row as RFC 8785 canonical JSON: the array of its columns in order, all but the hash, in UTF-8.
+
+    Raises TypeError or ValueError for what no log has written.
+    """
+    columns = row[:-1]
+    if not _IN_COLUMNS.issuperset(map(type, columns)):
+        message = f"a row of the log holds whole numbers, text and None, not {columns}"
+        raise TypeError(message)
+    return to_json(columns)
 
 
 def genesis(ledger_id: str) -> bytes:
@@ -73,8 +81,7 @@ def chain_hash(previous: bytes, row: StoredRow) -> bytes:
     return hashlib.sha256(previous + canonical_bytes(row)).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event in the log, with its envelope."""
 
     position: int

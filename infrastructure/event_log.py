@@ -118,7 +118,7 @@ def chained(rows: Iterable[StoredRow], head: int, head_hash: bytes) -> list[Stor
             message = f"the event to append has position {row.position}; it belongs at {position}"
             raise LogCorrupt(message)
         head_hash = chain_hash(head_hash, row)
-        done.append(row._replace(hash=head_hash))
+        done.append(StoredRow(*row[:-1], head_hash))
     return done
 
 

@@ -46,7 +46,7 @@ _BEGIN: Final = "; ".join(  # one string is one trip; each statement in it sees 
     (
         "BEGIN ISOLATION LEVEL READ COMMITTED",
         LOCK,
-        f"SELECT extract(epoch FROM clock_timestamp())::float8, l.* FROM (SELECT) AS o LEFT JOIN ({LAST}) AS l ON true",
+        f"SELECT extract(epoch FROM clock_timestamp())::float8, l.* FROM (SELECT) o LEFT JOIN ({LAST}) l ON true",  # noqa: S608 - own text
     )
 )
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby, pairwise
 from threading import Event
@@ -194,7 +193,7 @@ class TestReading:
 
     def test_an_event_comes_back_as_it_went_in(self, log: Log) -> None:
         """What is appended is what is read: the event and all of its envelope."""
-        written = replace(opened(1), actor="é", correlation_id="r", causation_id="c")
+        written = opened(1)._replace(actor="é", correlation_id="r", causation_id="c")
         append(log, [written])
         assert log.decode(log.rows()[0]) == written
         with log.reading() as reader:

@@ -12,12 +12,14 @@ from pydantic import TypeAdapter
 
 from bursar import Limits, Malformed, Token
 from bursar.domain.commands import Command, command_from
+from bursar.domain.records import StoredRow, canonical_bytes
 from bursar.domain.values import Duration, canonical_json, first_difference, instant, instant_text, seconds
 from bursar.infrastructure.mapper import EventMapper
 from support.deciding import envelope
 from support.strategies import FIELDS, commands, durations, events, instants, names
 
 MAPPER = EventMapper()
+any_text = st.text(st.characters(codec="utf-8"))
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.decimals(),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
@@ -33,6 +35,18 @@ def test_an_event_survives_the_log_byte_for_byte(event: Any) -> None:  # noqa: A
     assert back == envelope(event)
     assert type(back.event) is type(event)
     assert MAPPER.to_row(back) == row
+
+
+@given(st.lists(st.none() | any_text, min_size=11, max_size=11), st.integers(-(2**63), 2**63 - 1))
+@example([*map(chr, range(11))], 0)
+@example(["".join(map(chr, range(0x100))), "\u2028\u2029", "\U0001f600\U0010ffff", *[None] * 8], 2**63 - 1)
+def test_canonical_bytes_are_those_of_the_standard_library(texts: list[Any], number: int) -> None:
+    """Whatever a row holds, Rust escapes as Python does, which is as the format says."""
+    numbers: dict[str, Any] = dict.fromkeys(("position", "version", "schema_version", "ordinal", "ordinals"), number)
+    names = [name for name in StoredRow._fields if name not in numbers and name != "hash"]
+    row = StoredRow(**numbers, **dict(zip(names, texts, strict=True)), hash=b"")
+    expected = json.dumps(row[:-1], ensure_ascii=False, separators=(",", ":")).encode()
+    assert canonical_bytes(row) == expected
 
 
 @given(commands)

@@ -106,7 +106,7 @@ def envelope(event: Event, **changes: Any) -> Recorded:  # noqa: ANN401 - fields
         command="{}",
         event=event,
     )
-    return replace(recorded, **changes)
+    return recorded._replace(**changes)
 
 
 @dataclass(frozen=True)

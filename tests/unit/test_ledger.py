@@ -1,7 +1,6 @@
 """The domain API over a log in memory."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 from errno import ENOSPC
@@ -44,7 +43,7 @@ from support.deciding import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 MINUTE = timedelta(minutes=1)

@@ -1,7 +1,10 @@
 """The bytes that are hashed, and the chain: test vectors that can never change."""
 
 import hashlib
+from decimal import Decimal
 from typing import Any
+
+import pytest
 
 from bursar.domain.records import StoredRow, canonical_bytes, chain_hash, genesis
 
@@ -89,3 +92,10 @@ def test_no_text_can_pass_for_another_column() -> None:
 def test_the_last_row_of_a_command_is_known() -> None:
     """Readers stop where a command ends."""
     assert [row.ends_command for row in (FIRST, SECOND)] == [False, True]
+
+
+@pytest.mark.parametrize("value", [b"gpu", 1.0, True, ["gpu"], Decimal(1), "\ud800"])
+def test_only_what_a_log_holds_has_canonical_bytes(value: object) -> None:
+    """Bytes that spell a text, or a number of another type, do not pass for what they look like."""
+    with pytest.raises((TypeError, ValueError)):
+        canonical_bytes(FIRST._replace(actor=value))  # type: ignore[arg-type]  # the point
