@@ -209,7 +209,8 @@ EVENTS: dict[str, type[Event]] = {
 """Every event type by its stored name."""
 
 _OPENINGS: frozenset[type[Event]] = frozenset({Allocated, Reserved})
-_ENDINGS: frozenset[type[Event]] = frozenset({Released, Voided, Expired})
+_ENDING_KINDS: tuple[type[Event], ...] = (Released, Voided, Expired)
+_ENDINGS = frozenset(_ENDING_KINDS)
 
 
 def is_opening(event: Event) -> TypeGuard[Opening]:

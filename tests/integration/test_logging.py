@@ -124,7 +124,7 @@ def test_a_snapshot_that_fails_is_a_warning(
 ) -> None:
     """A snapshot that cannot be saved is a warning: no command fails because of it."""
     configure_logging(Settings(log_format="json"))
-    monkeypatch.setattr("bursar.infrastructure.ledger.SNAPSHOT_CHECK_EVENTS", 2)
+    monkeypatch.setattr("bursar.domain.cache.MILESTONE_EVENTS", 2)
     with Ledger.open(sqlite_url) as ledger:
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
         ledger.allocate({"gpu": 1}, owner="a")

@@ -73,7 +73,7 @@ async def test_a_ledger_that_fails_at_release(
     assert kinds_of(stored_ledger)[-1] == "Released"
 
 
-def _unreachable() -> None:
+def _unreachable(*_: object) -> None:
     raise LogUnavailable
 
 

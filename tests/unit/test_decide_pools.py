@@ -109,5 +109,5 @@ def test_a_command_of_no_known_kind_is_not_decided() -> None:
     class Borrow(Command):
         verb = "borrow"
 
-    with pytest.raises(TypeError, match="Borrow"):
+    with pytest.raises(KeyError, match="Borrow"):
         decide(Situation({}), Borrow(), T0)

@@ -1,6 +1,6 @@
 """The domain API over a log in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from errno import ENOSPC
@@ -43,7 +43,7 @@ from support.deciding import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 
 MINUTE = timedelta(minutes=1)
@@ -209,14 +209,16 @@ def _corrupt(_reader: object) -> None:
     raise LogCorrupt(message)
 
 
-def test_corruption_met_by_one_command_is_everybody_s() -> None:
-    """It is not one caller's error: nothing of the batch is committed."""
+def test_corruption_met_by_one_command_leaves_the_others_alone() -> None:
+    """Who asks about what the log says wrongly is told so; the rest of the batch is decided and recorded."""
     history = given(opened(), allocated("a", gpu=1))
     log = history.given(*history.when(Release(allocation_id="a")).events).log()
     log._subjects["a"] = log._subjects["a"][:1]  # noqa: SLF001 - the index loses the ending, as no log does
     ledger = ledger_on(log)
-    for caller in together(ledger, Release(allocation_id="a"), Release(allocation_id="b")):
-        assert isinstance(caller, LogCorrupt)
+    corrupt, other = together(ledger, Release(allocation_id="a"), Allocate(quantities={"gpu": 1}, owner="ann"))
+    assert isinstance(corrupt, LogCorrupt)
+    assert isinstance(other, Outcome)
+    assert other.position == log.max_notification_id()
 
 
 def test_a_log_that_went_back_is_corruption() -> None:
