@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
 
 from bursar.domain.errors import Malformed
 from bursar.domain.limits import Limits
@@ -19,10 +21,12 @@ from bursar.domain.values import (
     Tags,
     canonical_json,
     derived_id,
+    instant_text,
+    seconds,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _NOT_CONTENT = frozenset({"at", "correlation_id", "causation_id"})
 """What a repeat of a command may change."""
@@ -31,6 +35,9 @@ _NOT_CONTENT = frozenset({"at", "correlation_id", "causation_id"})
 class Command(BaseModel):
     """What every command carries. Raises `Malformed`, naming the field, if anything in it is not well formed."""
 
+    # The canonical text, once it was asked for. No copy of the command takes a slot over, so that one with another
+    # field has another text; and nothing else of a model, such as its equality, knows of it.
+    __slots__ = ("_text",)
     model_config = ConfigDict(frozen=True, extra="forbid")
     verb: ClassVar[str]
     """The command's name in a workload file."""
@@ -52,15 +59,62 @@ class Command(BaseModel):
 
     def as_dict(self) -> dict[str, Any]:
         """Write the command as JSON values, ``command`` being its verb; its id, kept beside it, is left out."""
-        return {"command": self.verb, **self.model_dump(mode="json", exclude_none=True, exclude={"command_id"})}
+        fields = {**self.__dict__, "command": self.verb}
+        return {
+            name: write(value) if write else value
+            for name, write in _written(type(self))
+            if (value := fields.get(name)) is not None
+        }
 
     def canonical(self) -> str:
         """Write the command as canonical JSON, as it is recorded."""
-        return canonical_json(self.as_dict())
+        try:
+            text: str = _TEXT.__get__(self)
+        except AttributeError:
+            text = _canonical(self.as_dict())
+            _TEXT.__set__(self, text)
+        return text
 
     def id_from_content(self) -> str | None:
         """Derive the command id from what the command names, where that names the command too; else None."""
         return None
+
+
+_TEXT: Final = Command.__dict__["_text"]
+"""The slot itself: a model looks for a field before it says that there is none, and takes no assignment."""
+
+
+def _canonical(fields: dict[str, Any]) -> str:
+    """Write canonical JSON, of fields sorted by name. Rust does, but for fractions: of those Python's form counts."""
+    if "limits" in fields or isinstance(fields.get("ttl"), float):
+        return canonical_json(fields)
+    return to_json(fields).decode()
+
+
+@cache
+def _written(kind: type[Command]) -> list[tuple[str, Callable[[Any], object] | None]]:
+    """List what is written of a command, sorted, and how what JSON has no word for is."""
+    return [(name, _AS_JSON.get(name)) for name in sorted({*kind.model_fields, "command"} - {"command_id"})]
+
+
+def _by_name(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in sorted(values)}
+
+
+def _given(limits: Limits) -> dict[str, Any]:
+    return limits.model_dump(mode="json", exclude_none=True)
+
+
+_AS_JSON: Mapping[str, Callable[[Any], object]] = {
+    "at": instant_text,
+    "expected": _given,
+    "limits": _given,
+    "quantities": _by_name,
+    "tags": _by_name,
+    "token": str,
+    "ttl": seconds,
+}
+"""How a field is written as a JSON value; any other is one."""
 
 
 class _OfPool(Command):
