@@ -128,7 +128,7 @@ class PostgresServer:
             _kill_tree(process)
 
     def pause(self) -> None:
-        """Let the server stand still with all its children, connections open, as on a stalled machine, until `resume`."""
+        """Let the server and its children stand still, connections open, as on a stalled machine, until `resume`."""
         assert self._process is not None
         self._signal(self._process, "suspend")
 
