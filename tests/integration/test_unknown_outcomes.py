@@ -104,7 +104,7 @@ def test_execute(ledger: Ledger, proxy: FaultProxy, part: Part) -> None:
 
 @pytest.mark.parametrize("losses", [["reply"], ["request"], ["reply"] * 3, ["request"] * 3, ["request", "reply"] * 2])
 def test_a_batch(ledger: Ledger, other: Ledger, proxy: FaultProxy, postgres_url: str, losses: list[Part]) -> None:
-    """Of the commands of many threads that were committed together, each has one outcome, though losses come in a row."""
+    """Of commands of many threads that were committed together, each has one outcome, though losses come in a row."""
     commands: list[Command] = [Allocate(quantities={"gpu": 1}, owner=f"thread-{n}") for n in range(THREADS)]
     with other.log.writing():  # nobody commits while the log's lock is held
         futures = submit_all(ledger, commands)
