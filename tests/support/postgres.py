@@ -114,6 +114,7 @@ class PostgresServer:
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
+        self._signal(process, "resume")  # a process that is paused hears nothing
         process.send_signal(STOP_SIGNALS[mode])
         try:
             process.wait(STOP_SECONDS_MAX)
@@ -125,6 +126,23 @@ class PostgresServer:
         process, self._process = self._process, None
         if process is not None:
             _kill_tree(process)
+
+    def pause(self) -> None:
+        """Let the server and its children stand still, connections open, as on a stalled machine, until `resume`."""
+        assert self._process is not None
+        self._signal(self._process, "suspend")
+
+    def resume(self) -> None:
+        """Let the server go on after `pause`."""
+        assert self._process is not None
+        self._signal(self._process, "resume")
+
+    def processes(self) -> list[psutil.Process]:
+        """List the server's processes, its first one first."""
+        if self._process is None:
+            return []
+        server = psutil.Process(self._process.pid)
+        return [server, *server.children()]
 
     def cleanup(self) -> None:
         """Stop and remove every trace; may be called twice."""
@@ -139,6 +157,13 @@ class PostgresServer:
 
     def __exit__(self, *_: object) -> None:
         self.cleanup()
+
+    def _signal(self, process: subprocess.Popen[bytes], what: Literal["suspend", "resume"]) -> None:
+        server = psutil.Process(process.pid)
+        getattr(server, what)()  # first, so that it starts no other child meanwhile
+        for child in server.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                getattr(child, what)()
 
     def _initialise(self) -> None:
         done = subprocess.run(
@@ -191,7 +216,7 @@ class PostgresServer:
         """Say whether this process, not one that crashed before it, reports itself ready in its lock file."""
         with contextlib.suppress(OSError, IndexError, ValueError):  # the file grows line by line
             lines = (self._folder / LOCK_FILE).read_text().splitlines()
-            return int(lines[0]) == process.pid and lines[7].strip() == "ready"
+            return int(lines[0]) == process.pid and lines[7].strip() in {"ready", "standby"}
         return False
 
 

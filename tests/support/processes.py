@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
+import signal
 import threading
 import traceback
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from bursar import Allocate, Ledger, Limits, Refused, UnifiedResourceManager
@@ -94,6 +97,33 @@ def running(function: Callable[..., None], arguments: Sequence[tuple[object, ...
 def barrier(parties: int) -> Barrier:
     """Make a barrier that processes can wait at together."""
     return _context.Barrier(parties, timeout=ANSWER_SECONDS_MAX)
+
+
+def forked(function: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the function returns
+    """Run a function in a forked child, with all that this process has open, and give what it returns."""
+    ours, theirs = _context.Pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # newer Pythons warn of forks beside threads: it is the point
+        child = os.fork()
+    if not child:
+        try:
+            theirs.send(function())
+        except BaseException:  # noqa: BLE001 - sent to the test, which fails with it
+            theirs.send(_FAILED + traceback.format_exc())
+        finally:
+            os._exit(0)  # nothing of the parent's is cleaned up here
+    try:
+        theirs.close()
+        assert ours.poll(ANSWER_SECONDS_MAX), "the child does not answer"
+        answer = ours.recv()
+        assert not (isinstance(answer, str) and answer.startswith(_FAILED)), answer
+        return answer
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        ours.close()
 
 
 def _run(function: Callable[..., None], connection: Connection, *arguments: object) -> None:
