@@ -10,7 +10,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seconds: float = 2.0
+    seconds: float = 1.5
     """A measurement's length."""
     warm_up: float = 0.5
     """Seconds before it that do not count."""

@@ -33,35 +33,40 @@ def all_cases(found: Mapping[str, Place], plan: Plan) -> Iterator[Case]:
     yield from uma.cases(plan)
 
 
+def progress(console: Console) -> Progress:
+    """Make the bars that say how far it is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
 def run(plan: Plan, console: Console) -> Report:
     """Measure what the plan says; a case that fails is reported, and the rest go on."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with places(plan.databases) as found, Progress(*columns, console=console, transient=True) as progress:
+    with places(plan.databases) as found, progress(console) as shown:
         cases = [case for case in all_cases(found, plan) if re.search(plan.only, case.key, re.IGNORECASE)]
-        results = measure(cases, plan, progress)
-        task = progress.add_task("filling the crowded pools", total=plan.crowd)
+        results = measure(cases, plan, shown)
+        task = shown.add_task("filling the crowded pools", total=plan.crowd)
 
         def fill(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
+            shown.update(task, completed=done, total=total)
 
         with crowded.prepared(found, plan, fill) as crowds:
-            progress.remove_task(task)
-            results += measure(crowds, plan, progress)
+            shown.remove_task(task)
+            results += measure(crowds, plan, shown)
         return Report.of(plan, {name: place.settings() for name, place in found.items()}, results)
 
 
-def measure(cases: Sequence[Case], plan: Plan, progress: Progress) -> list[Found]:
+def measure(cases: Sequence[Case], plan: Plan, shown: Progress) -> list[Found]:
     """Measure every case in turn, as often as there are rounds."""
     span = Span(warm_up=plan.warm_up, seconds=plan.seconds)
     results = [Found.nothing_yet(case) for case in cases]
-    task = progress.add_task("", total=len(cases) * plan.rounds)
+    task = shown.add_task("", total=len(cases) * plan.rounds)
     for _ in range(plan.rounds):
         for case, result in zip(cases, results, strict=True):
-            progress.update(task, description=case.key)
+            shown.update(task, description=case.key)
             if result.status == "measured":
                 _measure(case, span, result)
-            progress.advance(task)
-    progress.remove_task(task)
+            shown.advance(task)
+    shown.remove_task(task)
     return results
 
 
