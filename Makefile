@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.14 python3.13 python3
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -P -m pytest
 
-.PHONY: help demo test lint format fast soak lock clean
+.PHONY: help demo test lint format fast soak bench lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fast: $(VENV)/.project ## unit and contract tests only
 soak: $(VENV)/.project ## hunt for leaks with the state machines, SOAK_SECONDS each (900), and count
 	BURSAR_MACHINES=nightly BURSAR_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n $(WORKERS) -rP -o timeout=0 \
 		-k "not canary" tests/property/test_state_machine.py
+
+bench: $(VENV)/.project ## measure beside other ways, about a quarter of an hour; BENCH="--quick" for a taste
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 lock: ## pin the development set anew
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

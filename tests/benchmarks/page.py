@@ -1,0 +1,83 @@
+"""Writes what a run found into a page of the documentation, between two marks; the words around them stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.report import CASE_HEADS, TARGET_HEADS, case_rows, number, target_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from benchmarks.report import Found, Report
+
+BEGIN: Final = "<!-- figures: begin; `make bench` writes what follows -->"
+END: Final = "<!-- figures: end -->"
+
+
+def write(report: Report, path: Path) -> None:
+    """Put the report between the marks of a page."""
+    head, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        message = f"expected the lines {BEGIN!r} and {END!r} in {path}"
+        raise ValueError(message)
+    path.write_text(f"{head}{BEGIN}\n\n{body(report)}\n{END}{tail}", encoding="utf-8")
+
+
+def body(report: Report) -> str:
+    """Write the report as Markdown."""
+    return "\n".join(_lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield from ("## Targets", "")
+    yield from table(TARGET_HEADS, target_rows(report.targets))
+    yield from ("", "## Everything measured", "")
+    yield from table(CASE_HEADS, case_rows(report.cases))
+    shared = [found for found in report.cases if found.special("slowest_to_fastest") is not None]
+    if shared:
+        yield from ("", "## Several processes", "")
+        yield from table(("work", "processes", "limit", "granted in the race", "slowest to fastest"), _shares(shared))
+    crowds = [found for found in report.cases if found.special("bytes_per_allocation") is not None]
+    if crowds:
+        yield from ("", "## Memory", "")
+        yield from table(("database", "open allocations", "bytes each", "mean ms", "p99 ms"), _memory(crowds))
+    yield from ("", "## The machine and the run", "")
+    yield from table(("what", "which"), _facts(report))
+    yield ""
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Write a table."""
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'|'.join('---' for _ in heads)}|"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
+
+
+def _shares(cases: Iterable[Found]) -> Iterator[list[str]]:
+    for found in cases:
+        values = (found.special("limit"), found.special("granted"))
+        share = found.special("slowest_to_fastest") or 0.0
+        yield [found.work, str(found.clients), *(f"{value or 0:,.0f}" for value in values), f"{share:.2f}"]
+
+
+def _memory(cases: Iterable[Found]) -> Iterator[list[str]]:
+    for found in cases:
+        values = (found.special("open_allocations"), found.special("bytes_per_allocation"))
+        times = [number(found.median(measure)) for measure in ("mean_ms", "p99_ms")]
+        yield [found.database, *(f"{value or 0:,.0f}" for value in values), *times]
+
+
+def _facts(report: Report) -> Iterator[list[str]]:
+    yield ["made", report.made_at]
+    yield ["revision", f"`{report.revision}`"]
+    for name, value in report.machine.items():
+        yield [name.replace("_", " "), f"{value:,}" if isinstance(value, int) else value]
+    yield ["versions", ", ".join(f"{name} {value}" for name, value in report.versions.items())]
+    for database, settings in report.databases.items():
+        yield [database, ", ".join(f"{name} = {value}" for name, value in settings.items())]
+    plan = report.plan
+    yield ["rounds", f"{plan.rounds} of {plan.seconds:g} s each, after {plan.warm_up:g} s of warm-up"]

@@ -1,0 +1,73 @@
+"""Throughput and latency against the number of clients, as SVG files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from benchmarks import bursar_cases, row_locked, uma
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from benchmarks.report import Found, Report
+
+FILES: Final = {"throughput.svg": ("per_second", "operations a second"), "latency.svg": ("p99_ms", "p99, milliseconds")}
+"""Each file with the measure that it shows, and the name of its axis."""
+
+_WORKS: Final = {bursar_cases.ONE, row_locked.WORK, uma.OWN}
+_MARKS: Final = "osD^vP"
+_SETTINGS: Final = {
+    "svg.hashsalt": "bursar",  # so that the same figures give the same file
+    "svg.fonttype": "none",  # letters stay letters
+    "font.family": "sans-serif",
+}
+
+
+def draw(report: Report, folder: Path) -> None:
+    """Draw every plot into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    databases = report.plan.databases
+    with mpl.rc_context(_SETTINGS):  # type: ignore[arg-type]  # the stubs know each key as a literal
+        for name, (measure, label) in FILES.items():
+            figure = Figure(figsize=(11, 4.5), layout="constrained")
+            every = figure.subplots(1, len(databases), squeeze=False, sharey=True)[0]
+            for axes, database in zip(every, databases, strict=True):
+                _panel(axes, report, database, measure)
+            every[0].set_ylabel(label)
+            figure.savefig(folder / name, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _panel(axes: Axes, report: Report, database: str, measure: str) -> None:
+    axes.set_title(f"one hot pool, {database}")
+    axes.set_xlabel("clients")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.grid(visible=True, alpha=0.3)
+    for mark, (label, line) in zip(_MARKS, _lines(report, database), strict=False):
+        values = [found.median(measure) for found in line]
+        axes.plot([found.clients for found in line], values, marker=mark, label=label)
+    ticks = sorted({*report.plan.clients, *report.plan.baseline_clients})
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    if axes.lines:
+        axes.legend()
+
+
+def _lines(report: Report, database: str) -> Iterator[tuple[str, list[Found]]]:
+    """Group the cases to show: one line a system and kind of callers."""
+    lines: dict[str, list[Found]] = {}
+    for found in report.cases:
+        here = found.database in {database, uma.DATABASE} and found.work in _WORKS
+        if here and found.status == "measured":
+            label = f"{found.system}, {found.callers}" if found.system == "Bursar" else found.system
+            if found.system == uma.SYSTEM:
+                label = f"{found.system}, {found.work}"
+            lines.setdefault(label, []).append(found)
+    for label in sorted(lines):
+        yield label, sorted(lines[label], key=lambda found: found.clients)

