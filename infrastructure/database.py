@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed
-from bursar.infrastructure.transactions import CHANNEL, LOCK, PostgresTransactions, SQLiteTransactions
+from bursar.infrastructure.transactions import BUSY_SECONDS, CHANNEL, LOCK, PostgresTransactions, SQLiteTransactions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from bursar.infrastructure.transactions import Appending
-
-BUSY_SECONDS: Final = 60
-"""How long a writer waits for SQLite's only write lock before it gives up."""
 
 CONNECT_SECONDS: Final = 10
 """How long to wait for a PostgreSQL server to answer."""

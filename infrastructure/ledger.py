@@ -39,8 +39,9 @@ PATIENCE_SECONDS: Final = 30.0
 WAITING_MAX: Final = 10_000
 """The most commands that wait to be committed; one more is refused at once."""
 
-_PAUSE_SECONDS: Final = 0.1
-"""How long to wait before trying again."""
+_PAUSE_SECONDS: Final = 0.05
+_PAUSE_SECONDS_MAX: Final = 1.0
+"""How long to wait before trying again, at first and at last."""
 
 logger = get_logger()
 
@@ -133,15 +134,18 @@ class Ledger(domain.Ledger):
     def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided, trying again while the database comes back."""
         until = monotonic() + self._patience
+        pause = _PAUSE_SECONDS
         while True:
             try:
                 self._try(attempt, max(until - monotonic(), 0))
                 break
             except LogUnavailable as error:
-                logger.warning("commit_failed", error=str(error), commands=len(attempt.asked))
-                if not error.transient or monotonic() + _PAUSE_SECONDS > until:
+                if not error.transient or monotonic() + pause > until:
+                    logger.warning("commit_failed", error=str(error), commands=len(attempt.asked))
                     raise
-                sleep(_PAUSE_SECONDS)
+                logger.info("commit_tried_again", error=str(error), commands=len(attempt.asked))
+                sleep(pause)
+                pause = min(2 * pause, _PAUSE_SECONDS_MAX)
         self._committed(attempt)
         return attempt.answers
 

@@ -24,6 +24,9 @@ _Result = TypeVar("_Result")
 CHANNEL: Final = "bursar_events"
 """PostgreSQL's notification channel that wakes subscribers."""
 
+BUSY_SECONDS: Final = 60
+"""How long a writer waits for SQLite's only write lock before it gives up, unless it is told."""
+
 CLOCK_SKEW_SECONDS_MAX: Final = 60
 """How far this process's clock may be from the database's."""
 
@@ -172,8 +175,10 @@ class SQLiteTransactions:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self.connect = connect
 
-    def begin(self, connection: Connection, driver: sqlite3.Connection, _deadline: float | None) -> Appending:
+    def begin(self, connection: Connection, driver: sqlite3.Connection, deadline: float | None) -> Appending:
         """Take the lock, waiting its turn, and look where the log ends."""
+        wait = BUSY_SECONDS if deadline is None else max(deadline - monotonic(), 0)
+        driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
         position, head_hash = driver.execute(LAST).fetchone() or (0, None)
         return Appending(connection, driver, position, head_hash, vouch=lambda: None)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bursar import Allocate, Ledger, Limits, LogUnavailable
+from bursar.infrastructure.committer import Sleeper
 from support.logs import raw_rows
 from support.outcomes import (
     DEADLINE_SECONDS,
@@ -77,9 +78,9 @@ def interrupt_when(is_time: Callable[[], bool]) -> None:
 
 
 def main_thread_waits() -> bool:
-    """Tell whether the main thread waits for another one."""
+    """Tell whether the main thread waits for its command to be answered."""
     frame = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - documented, name or not
-    return frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name == "wait"
+    return frame.f_code is Sleeper.wait.__code__
 
 
 @pytest.mark.parametrize("command_id", [None, "mine"])

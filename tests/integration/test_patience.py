@@ -258,13 +258,11 @@ def test_more_than_may_wait(other: Ledger, database_url: str, how: str) -> None:
     accepted: list[Future[Outcome]] = []
     with Ledger.open(database_url, waiting_max=WAITING_MAX) as ledger:
         with other.log.writing():  # a first batch may have left the queue and wait for the lock
-            with pytest.raises(Overloaded) as raised:
+            with pytest.raises(Overloaded, match=f"{WAITING_MAX} commands wait already"):
                 submit_more(ledger, 2 * WAITING_MAX + 1, accepted)
             if how == "execute":
                 with pytest.raises(Overloaded):
                     ledger.execute(allocate(-1, "never"))
-        assert raised.value.command_id is None
-        assert isinstance(raised.value, BursarError)
         assert WAITING_MAX <= len(accepted) <= 2 * WAITING_MAX
         outcomes = answers(accepted)
         check_told(database_url, outcomes)
