@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 SOAK_SECONDS ?= 900
+STORM_SECONDS ?= 10
+KILLS ?= 20
 FITS := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3 python3.14 python3.13 python3.12; do \
 	$$python -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
@@ -37,9 +39,11 @@ format: $(VENV)/.project ## put the code in shape
 fast: $(VENV)/.project ## unit and contract tests only
 	$(PYTEST) -n $(WORKERS) $(wildcard tests/unit tests/contract)
 
-soak: $(VENV)/.project ## hunt for leaks with the state machines, SOAK_SECONDS each (900), and count
+soak: $(VENV)/.project ## hunt with the state machines, SOAK_SECONDS each (900); kill KILLS times (20); measure storms
 	BURSAR_MACHINES=nightly BURSAR_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n $(WORKERS) -rP -o timeout=0 \
 		-k "not canary" tests/property/test_state_machine.py
+	BURSAR_KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) -o timeout=0 tests/integration/test_kill.py
+	BURSAR_STORM_SECONDS=$(STORM_SECONDS) $(PYTEST) -rP -o timeout=0 tests/integration/test_storms.py
 
 bench: $(VENV)/.project ## measure beside other ways, about a quarter of an hour; BENCH="--quick" for a taste
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,7 @@ import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from bursar import Allocate, Ledger, Limits, Refused, UnifiedResourceManager
+from bursar import Allocate, Ledger, Limits, Refused, Release, UnifiedResourceManager
 from bursar.domain.commands import command_from
 from support.providers import Scripted, hang
 
@@ -25,10 +26,15 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from multiprocessing.synchronize import Barrier
 
+    from bursar import Command, Outcome
+
 _context = multiprocessing.get_context("spawn")
 
 ANSWER_SECONDS_MAX = 120.0
 """How long a test waits for a process before it fails."""
+
+CLIENT_POOLS = ("cpu", "gpu", "ram")
+"""The pools of `client_command`."""
 
 _FAILED = "failed in its process:\n"
 
@@ -197,6 +203,56 @@ def write_for_ever(connection: Connection, url: str, name: str, pools: Sequence[
     for thread in range(threads):
         threading.Thread(target=write, args=(ledger, thread), daemon=True).start()
     connection.recv()  # never comes: the process is killed
+
+
+def client_command(client: str, number: int) -> Command:
+    """Make a client's n-th command up: grants of all pools and of one, refusals, releases; always the same ones."""
+    command_id = f"{client}-{number}"
+    match number % 4:
+        case 0:
+            return Allocate(quantities=dict.fromkeys(CLIENT_POOLS, 1), owner=client, command_id=command_id)
+        case 1:
+            return Allocate(quantities={"gpu": 10**12}, owner=client, command_id=command_id)
+        case 2:
+            held = f"held-{client}-{number}"
+            return Allocate(quantities={"cpu": 1}, owner=client, allocation_id=held, command_id=command_id)
+        case _:
+            return Release(allocation_id=f"held-{client}-{number - 1}", command_id=command_id)
+
+
+def clients_for_ever(connection: Connection, url: str, names: Sequence[str], tasks: Sequence[str]) -> None:
+    """Send each client's commands, one by one, from threads and from tasks of asyncio; tell what came of each."""
+    lock = threading.Lock()
+    ledger = Ledger.open(url, create=False)
+
+    def tell(outcome: Outcome) -> None:
+        with lock:
+            connection.send((outcome.command_id, outcome.position, outcome.refusal is None))
+
+    def in_thread(client: str) -> None:
+        for number in itertools.count():
+            tell(ledger.submit(client_command(client, number)).result())
+
+    async def in_task(client: str) -> None:
+        for number in itertools.count():
+            tell(await asyncio.wrap_future(ledger.submit(client_command(client, number))))
+
+    async def in_tasks() -> None:
+        await asyncio.gather(*map(in_task, tasks))
+
+    for name in names:
+        threading.Thread(target=in_thread, args=(name,), daemon=True).start()
+    threading.Thread(target=asyncio.run, args=(in_tasks(),), daemon=True).start()
+    connection.recv()  # never comes: the process is killed
+
+
+def obey(connection: Connection, start: Barrier, url: str) -> None:
+    """Carry out orders, each at the same moment as other processes do theirs, and answer what came of them."""
+    with Ledger.open(url, create=False) as ledger:
+        while True:
+            order: Callable[[Ledger], object] = connection.recv()
+            start.wait()
+            connection.send(order(ledger))
 
 
 def catch_up_together(connection: Connection, start: Barrier, url: str) -> None:

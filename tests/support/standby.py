@@ -14,7 +14,7 @@ from support.logs import execute, query
 from support.postgres import START_SECONDS_MAX, PostgresServer, PostgresUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 STANDBY: Final = "standby"
 """The standby's name, as the primary knows it."""
@@ -68,10 +68,15 @@ class StandbyPair:
         self.standby = StandbyServer(self.primary)
         self._paused: psutil.Process | None = None
 
-    def pause(self) -> None:
-        """Let the standby receive nothing; each commit on the primary waits for it from now on."""
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let the standby receive nothing for the time of a block: each commit on the primary waits for it."""
         self._paused = self.standby.receiver()
         self._paused.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.resume()
 
     def resume(self) -> None:
         """Let the standby receive again; does nothing if it was not paused."""
@@ -91,10 +96,10 @@ class StandbyPair:
         execute(self.primary.url(), "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
         wait_until(lambda: query(self.primary.url(), "SHOW synchronous_standby_names") == [("",)])
 
-    def waiting(self) -> list[int]:
-        """List the primary's processes that wait in a commit for the standby."""
-        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' ORDER BY xact_start"
-        return [pid for (pid,) in query(self.primary.url(), waits)]
+    def waiting(self) -> list[tuple[int, str]]:
+        """List the primary's transactions that wait in a commit for the standby, by process and beginning."""
+        waits = "SELECT pid, xact_start::text FROM pg_stat_activity WHERE wait_event = 'SyncRep' ORDER BY xact_start"
+        return [(pid, began) for pid, began in query(self.primary.url(), waits)]
 
     def __enter__(self) -> Self:
         try:
