@@ -91,9 +91,7 @@ class Committer:
 
         Raises `Overloaded` if the queue is full, and `LogUnavailable` after `close` and in a process that was forked.
         """
-        if self._process != os.getpid():
-            message = "the ledger was opened before this process was forked: open one of its own here"
-            raise LogUnavailable(message)
+        self.check_process()
         with self._entering:  # `close` comes before all of it or after all of it
             if self._closed:
                 message = "the ledger was closed: open it again"
@@ -105,6 +103,12 @@ class Committer:
                 self._thread = Thread(target=self._run, name="bursar-committer", daemon=True)
                 self._thread.start()
             self._queue.put(_Request(asked, caller, commit))
+
+    def check_process(self) -> None:
+        """Raise `LogUnavailable` in a process that was forked: neither the thread nor the connections are its own."""
+        if self._process != os.getpid():
+            message = "the ledger was opened before this process was forked: open one of its own here"
+            raise LogUnavailable(message)
 
     @property
     def waiting(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,10 +26,11 @@ from bursar.infrastructure.tracking import SQLStore
 from bursar.projections.engine import Projector
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
     from bursar.domain.batch import Asked, Outcome
+    from bursar.domain.cache import PoolCache
     from bursar.domain.commands import Command
     from bursar.domain.ledger import Attempt
     from bursar.domain.ports import Clock, EventLog
@@ -111,6 +113,12 @@ class Ledger(domain.Ledger):
             message = "a ledger in memory has no published views"
             raise LogUnavailable(message)
         return Projector(self.log, SQLStore(self.log.database))
+
+    @contextmanager
+    def _own_cache(self) -> Iterator[PoolCache]:
+        self._committer.check_process()  # before the lock, which a fork may have left locked
+        with super()._own_cache() as cache:
+            yield cache
 
     # Group commit
 
