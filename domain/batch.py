@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,12 @@ from bursar.domain.records import Recorded
 from bursar.domain.values import first_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from bursar.domain.cache import PoolCache
     from bursar.domain.limits import Limits
-    from bursar.domain.pool import Pool
+    from bursar.domain.pool import Hold, Pool
     from bursar.domain.ports import LogReader
 
 
@@ -55,12 +55,16 @@ class PoolStatus:
             resource_type=pool.resource_type,
             unit=pool.unit,
             limits=pool.limits,
-            capacity=pool.limits.capacity,
+            capacity=pool.capacity,
             used=used,
-            free=0 if pool.closed else max(pool.limits.capacity - used, 0),
+            free=0 if pool.closed else max(pool.capacity - used, 0),
             allocations=len(pool.holds) - len(due),
             closed=pool.closed,
         )
+
+
+def _nothing() -> Allocation | None:
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +77,15 @@ class Outcome:
     repeated: bool = False
     """True if the command was decided before and nothing was appended now."""
     refusal: Refused | None = None
-    allocation: Allocation | None = None
-    """The allocation that the command is about, in its present state."""
+    description: Callable[[], Allocation | None] = field(default=_nothing, repr=False, compare=False)
+    """Describes the allocation, for those who ask."""
     pool: PoolStatus | None = None
     """The pool that the command is about, in its present state."""
+
+    @cached_property
+    def allocation(self) -> Allocation | None:
+        """The allocation that the command is about, as the command left it; of a repeat, as it is now."""
+        return self.description()
 
     @property
     def position(self) -> int | None:
@@ -164,7 +173,8 @@ class Batch:
         if decided and self._is_repeat(one, decided):
             return self._repeat(one, decided)
         situation, moment = self._situation(one.command)
-        before = self._allocation(one.command)
+        subject = None if type(one.command) in _GRANTS else vars(one.command).get("allocation_id")
+        before = self._holds(subject) if subject else {}
         if decided:  # the id derived from a pool's name stands for its opening: what else comes of it has its own
             one = Asked(one.command, self._new_id(), fresh=True)
         records = self._number(one, decide(situation, one.command, moment), moment)
@@ -187,21 +197,21 @@ class Batch:
         if isinstance(event, ValidationFailed):
             refusal = Refused(event.code, event.data, command_id=one.command_id, repeated=True)
             return Outcome(command_id=one.command_id, records=tuple(decided), repeated=True, refusal=refusal)
-        subject = None if isinstance(one.command, Expire) else event.subject
+        subject = None if type(one.command) is Expire else event.subject
+        present = self._present(subject) if subject else None
         return Outcome(
             command_id=one.command_id,
             records=tuple(decided),
             repeated=True,
-            allocation=self._present(subject) if subject else None,
+            description=lambda: present,
             pool=self._status(one.command),
         )
 
     def _present(self, allocation_id: str) -> Allocation | None:
         """Describe an allocation in its present state, open or ended, the events of this batch included."""
-        pools = self._cache.where(allocation_id)
-        held = describe(allocation_id, self._load(pools)) if pools else None
-        if held is not None:
-            return held.lapsed_at(self._now)
+        held = self._holds(allocation_id)
+        if held:
+            return describe(allocation_id, held).lapsed_at(self._now)
         past = self._histories.get(allocation_id) or self._reader.histories({allocation_id}).get(allocation_id, [])
         return fold(chain(past, self._about.get(allocation_id, ())))
 
@@ -239,13 +249,10 @@ class Batch:
         message = f"allocation {allocation_id!r} is held by none of its pools, and no event ended it"
         raise LogCorrupt(message)
 
-    def _allocation(self, command: Command) -> Allocation | None:
-        """Describe the open allocation that a command is about, as it was before the command."""
-        allocation_id = vars(command).get("allocation_id")
-        if allocation_id is None or type(command) in _GRANTS:
-            return None
-        pools = self._cache.where(allocation_id)
-        return describe(allocation_id, self._load(pools)) if pools else None
+    def _holds(self, allocation_id: str) -> dict[str, Hold]:
+        """Find what an allocation holds, pool by pool; nothing if it is not open."""
+        pools = self._load(self._cache.where(allocation_id) or ())
+        return {name: hold for name, pool in pools.items() if (hold := pool.holds.get(allocation_id))}
 
     def _number(self, one: Asked, events: Sequence[Event], occurred_at: datetime) -> list[Recorded]:
         """Wrap events in their envelopes, numbered from the end of the log and of each stream."""
@@ -289,21 +296,21 @@ class Batch:
             self._cache.apply(recorded)
         self._taking = False
 
-    def _outcome(self, one: Asked, records: Sequence[Recorded], before: Allocation | None) -> Outcome:
+    def _outcome(self, one: Asked, records: Sequence[Recorded], before: Mapping[str, Hold]) -> Outcome:
         if not records and type(one.command) is not Expire:
             return Outcome(command_id=one.command_id, records=(), repeated=True, pool=self._status(one.command))
-        refusal, allocation = None, None
+        refusal = None
+        description: Callable[[], Allocation | None] = _nothing
         event = records[-1].event if records else None
         if type(event) is ValidationFailed:
             refusal = Refused(event.code, event.data, command_id=one.command_id)
         elif event and type(one.command) is not Expire:
-            subject = event.subject
-            allocation = fold((r for r in records if r.event.subject == subject), before) if subject else None
+            description = partial(_after, event.subject, records, before)
         return Outcome(
             command_id=one.command_id,
             records=tuple(records),
             refusal=refusal,
-            allocation=allocation,
+            description=description,
             pool=self._status(one.command),
         )
 
@@ -324,12 +331,15 @@ def _difference(one: Asked, decided: Sequence[Recorded]) -> tuple[str, Any, Any]
     return first_difference(recorded, content(one.command.as_dict())) or ("", None, None)
 
 
-def describe(allocation_id: str, pools: dict[str, Pool]) -> Allocation | None:
-    """Describe an open allocation from its holds in all its pools; None if it is not held."""
-    holds = {name: hold for name, pool in pools.items() if (hold := pool.holds.get(allocation_id))}
-    first = next(iter(holds.values()), None)
-    if first is None:
-        return None
+def _after(allocation_id: str | None, records: Sequence[Recorded], before: Mapping[str, Hold]) -> Allocation | None:
+    """Describe an allocation as a command left it; None if there is none that it is about."""
+    own = (recorded for recorded in records if recorded.event.subject == allocation_id)
+    return fold(own, describe(allocation_id, before) if before else None) if allocation_id else None
+
+
+def describe(allocation_id: str, holds: Mapping[str, Hold]) -> Allocation:
+    """Describe an open allocation from its holds in all its pools."""
+    first = next(iter(holds.values()))
     return Allocation(
         id=allocation_id,
         owner=first.owner,

@@ -52,16 +52,14 @@ if TYPE_CHECKING:
     from bursar.domain.pool import Hold, Pool
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(NamedTuple):
     """What the log knows of an allocation id that was granted: its pools, and its state if it has ended."""
 
     pools: tuple[str, ...]
     ended: AllocationState | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """All that a decision may depend on."""
 
     pools: Mapping[str, Pool]
@@ -109,7 +107,7 @@ def decide(situation: Situation, command: Command, moment: datetime) -> list[Eve
     is a repeat or has nothing to do.
     """
     scene = _Scene(situation, moment)
-    expired = list(scene.expire())
+    expired = list(scene.expire()) if any(pool.has_due(moment) for pool in situation.pools.values()) else []
     try:
         decided = _DECISIONS[type(command)](command, scene)
         return [*expired, *decided] if decided or type(command) is Expire else []
@@ -162,7 +160,8 @@ class _Scene:
                 )
 
     def used(self, pool: Pool) -> int:
-        return pool.used - sum(hold.quantity for hold in self.freed.get(pool.name, ()))
+        freed = self.freed.get(pool.name)
+        return pool.used - sum(hold.quantity for hold in freed) if freed else pool.used
 
     def held(self, pool: Pool) -> int:
         return len(pool.holds) - len(self.freed.get(pool.name, ()))
@@ -188,7 +187,7 @@ class _Scene:
         shared: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
         if known and pool is not None:
             present = self.situation.pools[pool]
-            used, capacity = self.used(present), present.limits.capacity
+            used, capacity = self.used(present), present.capacity
             free = 0 if present.closed else max(capacity - used, 0)
             shared |= {"unit": present.unit, "capacity": capacity, "used": used, "free": free}
         return ValidationFailed(
@@ -247,14 +246,14 @@ def _grant(command: Allocate | Reserve, scene: _Scene) -> Sequence[Event]:
     for pool in pools:
         if pool.closed:
             reasons.append(_Reason(RefusalCode.POOL_CLOSED, pool.name, {}))
-        reasons += _ttl_reasons(pool, command.ttl, ttl, required=isinstance(command, Reserve))
+        reasons += _ttl_reasons(pool, command.ttl, ttl, required=type(command) is Reserve)
         reasons += _size_reasons(scene, pool, command.owner, command.quantities[pool.name])
         if pool.limits.max_allocations is not None and scene.held(pool) >= pool.limits.max_allocations:
             data = {"limit": pool.limits.max_allocations, "allocations": scene.held(pool)}
             reasons.append(_Reason(RefusalCode.TOO_MANY_ALLOCATIONS, pool.name, data))
     if reasons:
         raise _Refusal(*reasons)
-    kind = Allocated if isinstance(command, Allocate) else Reserved
+    kind = Allocated if type(command) is Allocate else Reserved
     return [
         kind(
             pool=name,
@@ -289,11 +288,11 @@ def _ttl_reasons(pool: Pool, given: timedelta | None, ttl: timedelta | None, *, 
 
 def _size_reasons(scene: _Scene, pool: Pool, owner: str, asked: int, present: int = 0) -> Iterator[_Reason]:
     """Check a hold of a new size against every limit on sizes; ``present`` is what the allocation holds already."""
-    limits, capacity = pool.limits, pool.limits.capacity
-    used, owned = scene.used(pool) - present, scene.used_by(pool, owner)
-    already = {"held": present} if present else {}
+    limits, capacity = pool.limits, pool.capacity
+    used = scene.used(pool) - present
 
     def reason(code: RefusalCode, limit: int, **more: object) -> _Reason:
+        already = {"held": present} if present else {}
         return _Reason(code, pool.name, {"limit": limit, "asked": asked, **already, **more})
 
     if limits.min_size is not None and asked < limits.min_size:
@@ -307,6 +306,7 @@ def _size_reasons(scene: _Scene, pool: Pool, owner: str, asked: int, present: in
     if used + asked > capacity:
         yield reason(RefusalCode.POOL_EXHAUSTED, capacity)
     if limits.per_owner is not None:
+        owned = scene.used_by(pool, owner)
         if asked > limits.per_owner:
             yield reason(RefusalCode.ABOVE_PER_OWNER, limits.per_owner, owned=owned, owner=owner)
         if owned - present + asked > limits.per_owner:

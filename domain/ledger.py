@@ -337,19 +337,19 @@ class Ledger:
         """List the allocations open now, oldest grant first; what has lapsed is left out, noticed or not."""
         with self._look() as reader:
             now = self._clock()
-            found = (one for one in self._open(reader, pool) if one and one.is_open_at(now))
+            found = (one for one in self._open(reader, pool) if one.is_open_at(now))
             chosen = select(found, owner=owner, pool=pool, tags=tags, state=state)
             return sorted(chosen, key=lambda one: one.token)
 
-    def _open(self, reader: LogReader, name: str | None) -> Iterator[Allocation | None]:
+    def _open(self, reader: LogReader, name: str | None) -> Iterator[Allocation]:
         seen = set()
         for first in [name] if name else reader.pool_names():
             pool = self._cache.pool(first, reader)
             for allocation_id, hold in list(pool.holds.items()) if pool else ():
                 if allocation_id not in seen:
                     seen.add(allocation_id)
-                    pools = {other: found for other in hold.pools if (found := self._cache.pool(other, reader))}
-                    yield describe(allocation_id, pools)
+                    pools = (self._cache.pool(other, reader) for other in hold.pools)
+                    yield describe(allocation_id, {one.name: one.holds[allocation_id] for one in pools if one})
 
     def allocation(self, allocation_id: str) -> Allocation:
         """Describe one allocation, open or ended; raises `NotFound` if it was never granted."""

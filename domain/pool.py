@@ -53,11 +53,12 @@ class Pool:
     """A pool's present state, changed in place by `evolve` only: an allocate costs the same at any number of holds."""
 
     __slots__ = (
+        "_limits",
         "by_owner",
+        "capacity",
         "closed",
         "deadlines",
         "holds",
-        "limits",
         "name",
         "opened_with",
         "resource_type",
@@ -71,7 +72,7 @@ class Pool:
         self.name = opened.pool
         self.resource_type = opened.resource_type
         self.unit = opened.unit
-        self.limits: Limits = opened.limits
+        self.limits = opened.limits
         self.opened_with: Limits = opened.limits
         """The limits that it was opened with."""
         self.closed = False
@@ -85,6 +86,16 @@ class Pool:
         self.by_owner: dict[str, int] = {}
         self.deadlines: list[tuple[datetime, str]] = []
         """Heap of (deadline, allocation id); entries of holds that were renewed or ended stay until they surface."""
+
+    @property
+    def limits(self) -> Limits:
+        """The present limits."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self.capacity = limits.capacity
 
     def has_due(self, moment: datetime) -> bool:
         """Tell whether any allocation's deadline is not after a moment."""

@@ -159,7 +159,7 @@ class History:
             if isinstance(event, Opening) and event.allocation_id == allocation_id:
                 past = Past(event.pools)
             if isinstance(event, Ending) and event.allocation_id == allocation_id and past:
-                past = replace(past, ended=STATE_AFTER[type(event)])
+                past = past._replace(ended=STATE_AFTER[type(event)])
         return past
 
     def log(self) -> MemoryEventLog:
