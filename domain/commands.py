@@ -52,19 +52,19 @@ class Command(BaseModel):
     """When it was issued; given by imports only, live commands take the ledger's clock."""
 
     def __init__(self, **data: object) -> None:
-        try:
-            super().__init__(**data)
+        try:  # as the base class does it, without its frame
+            self.__pydantic_validator__.validate_python(data, self_instance=self)
         except ValidationError as error:
             raise Malformed.from_validation(error) from None
 
     def as_dict(self) -> dict[str, Any]:
         """Write the command as JSON values, ``command`` being its verb; its id, kept beside it, is left out."""
-        fields = {**self.__dict__, "command": self.verb}
-        return {
-            name: write(value) if write else value
-            for name, write in _written(type(self))
-            if (value := fields.get(name)) is not None
-        }
+        fields, values = {**self.__dict__, "command": self.verb}, {}
+        for name, write in _written(type(self)):
+            value = fields[name]
+            if value is not None:
+                values[name] = write(value) if write else value
+        return values
 
     def canonical(self) -> str:
         """Write the command as canonical JSON, as it is recorded."""

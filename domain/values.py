@@ -43,6 +43,9 @@ AT_YEAR_MAX: Final = 9800
 _NAME_EXPECTED: Final = f"expected 1 to {NAME_CHARACTERS_MAX} characters, no control characters, no blanks at the ends"
 _REASON_EXPECTED: Final = f"expected 1 to {REASON_CHARACTERS_MAX} characters without control characters"
 _POOL_EXPECTED: Final = "expected a pool's name, which has no '='"
+_TTL_MAX: Final = timedelta(seconds=TTL_SECONDS_MAX)
+_NO_TIME: Final = timedelta()
+_NUMBERS: Final = frozenset({int, float, Decimal})
 _WHOLE_TOKEN = re.compile(r"([0-9]{1,19}):([0-9]{1,19})")
 
 # Text and numbers, most of what is checked, are checked by schemas, which run in Rust; what is rarer, by functions.
@@ -101,9 +104,9 @@ def _check_at(value: datetime) -> datetime:
 
 def _check_duration(value: object) -> timedelta:
     try:
-        if type(value) in {int, float, Decimal}:
+        if type(value) in _NUMBERS:
             value = timedelta(seconds=float(value))  # type: ignore[arg-type]  # its type was just looked at
-        if isinstance(value, timedelta) and timedelta() < value <= timedelta(seconds=TTL_SECONDS_MAX):
+        if isinstance(value, timedelta) and _NO_TIME < value <= _TTL_MAX:
             return value
     except (ValueError, OverflowError):
         pass
