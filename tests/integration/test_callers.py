@@ -29,6 +29,7 @@ from support.processes import forked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
+    from types import FrameType
 
     from bursar import Outcome
 
@@ -77,9 +78,12 @@ def interrupt_when(is_time: Callable[[], bool]) -> None:
 
 
 def main_thread_waits() -> bool:
-    """Tell whether the main thread waits for another one."""
-    frame = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - documented, name or not
-    return frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name == "wait"
+    """Tell whether the main thread waits for the outcome of a command."""
+    frame: FrameType | None = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - documented, name or not
+    waits = frame is not None and (frame.f_code.co_filename, frame.f_code.co_name) == (threading.__file__, "wait")
+    while frame is not None and frame.f_code is not Ledger.execute.__code__:
+        frame = frame.f_back
+    return waits and frame is not None
 
 
 @pytest.mark.parametrize("command_id", [None, "mine"])
