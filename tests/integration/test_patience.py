@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -206,6 +207,38 @@ def test_close_of_a_silent_database(fault: Fault) -> None:
     with Ledger.open(fault.url) as again_open:
         send_until_known(again_open, fault.url, zip(ids, commands, strict=True))
         assert again_open.pool("gpu").used == 1 + len(commands)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["blackhole", "locked sqlite"], indirect=True)
+def test_an_import_in_silence(fault: Fault) -> None:
+    """An import whose commit gets no answer fails in time, and is there whole or not at all when it is sent again."""
+    commands = [allocate(number, f"line-{number}") for number in range(8)]
+    with Ledger.open(fault.through, patience=PATIENCE) as ledger:
+        answers([ledger.submit(allocate(-1))])
+        with fault.silence(), pytest.raises(LogUnavailable):
+            ledger.record(commands)
+        outcomes = ledger.record(commands)
+        assert len({outcome.repeated for outcome in outcomes}) == 1
+        check_told(fault.url, outcomes)
+        assert ledger.pool("gpu").used == 1 + len(commands)
+        check_promises(ledger)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["paused", "blackhole"], indirect=True)
+def test_readers_in_silence(fault: Fault) -> None:
+    """Readers that wait for a silent database keep no caller from being told in time, and go on when it is over."""
+    commands = [allocate(number) for number in range(4)]
+    with Ledger.open(fault.through, patience=PATIENCE) as ledger, ThreadPoolExecutor(4) as threads:
+        answers([ledger.submit(allocate(-1))])
+        with fault.silence():
+            reading = [threads.submit(ledger.pool, "gpu") for _ in range(4)]
+            ids = told_unknown(submit_all(ledger, commands))
+        for one in reading:
+            assert isinstance(one.exception(DEADLINE_SECONDS), LogUnavailable | None)
+        send_until_known(ledger, fault.url, zip(ids, commands, strict=True))
+        assert ledger.pool("gpu").used == 1 + len(commands)
 
 
 def test_delays_change_nothing(postgres_url: str) -> None:
