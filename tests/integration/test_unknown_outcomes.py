@@ -214,7 +214,7 @@ def test_losses_under_load(proxy: FaultProxy, postgres_url: str) -> None:
     open_pools(postgres_url)
     with Ledger.open(postgres_url) as other, Ledger.open(proxy.url) as ledger:
         with Load(other, 2, "other") as beside, Load(ledger, 16) as load:
-            for part in LOSSES * 10:
+            for part in LOSSES * 5:
                 load.wait_for(20)
                 loss = proxy.lose(part)
                 load.wait_until(loss.happened.is_set)
