@@ -99,6 +99,10 @@ class PoolCache:
         if recorded.version % MILESTONE_EVENTS == 0:
             self.milestones.add(name)
 
+    def copy_of(self, name: str) -> Pool | None:
+        """Copy a pool for a snapshot, if it is in memory and current."""
+        return self._pools[name].copy() if name in self._fresh and name in self._pools else None
+
     def where(self, allocation_id: str) -> tuple[str, ...] | None:
         """Find the pools of an open allocation, if a cached pool holds it."""
         return self._where.get(allocation_id)

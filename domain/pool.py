@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
@@ -96,6 +97,12 @@ class Pool:
     def limits(self, limits: Limits) -> None:
         self._limits = limits
         self.capacity = limits.capacity
+
+    def copy(self) -> Pool:
+        """Copy what a snapshot is made of: the copy is not for deciding."""
+        twin = copy(self)
+        twin.holds = self.holds.copy()
+        return twin
 
     def has_due(self, moment: datetime) -> bool:
         """Tell whether any allocation's deadline is not after a moment."""

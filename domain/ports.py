@@ -103,8 +103,11 @@ class EventLog(Protocol):
         """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         ...
 
-    def snapshot_if_due(self, pool: str) -> None:
-        """Write a snapshot of a pool if enough has happened since its last one; not to be called while committing."""
+    def snapshot_if_due(self, pool: str, copy: Callable[[], Pool | None]) -> None:
+        """Write a snapshot of a pool if enough has happened since its last one; not to be called while committing.
+
+        Called only then, ``copy`` gives a copy of the pool as it stands in the log, or None if there is none at hand.
+        """
         ...
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from bursar.domain.records import StoredRow, chain_hash
 from bursar.domain.values import instant_text
 from bursar.infrastructure.clock import new_id, system_clock
 from bursar.infrastructure.mapper import NO_HASH, EventMapper, topic_of
-from bursar.infrastructure.snapshots import is_due, load_pool_at_head, save_pool
+from bursar.infrastructure.snapshots import is_due, save_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from eventsourcing.persistence import AggregateRecorder
 
+    from bursar.domain.pool import Pool
     from bursar.domain.ports import LogReader
     from bursar.domain.records import Recorded
 
@@ -63,17 +64,14 @@ class BaseEventLog(ApplicationRecorder):
         """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         return self.mapper.from_row(row)
 
-    def snapshot_if_due(self, pool: str) -> None:
-        """Write a snapshot of a pool if enough has happened since its last one: off the commit path."""
+    def snapshot_if_due(self, pool: str, copy: Callable[[], Pool | None]) -> None:
+        """Write a snapshot of a pool, off the commit path, if enough has happened since its last one.
+
+        Called only then, ``copy`` gives a copy of the pool as it stands in the log, or None if there is none at hand.
+        """
         with self.reading() as reader:
             due = is_due(self.snapshots, reader, pool)
-        if due:
-            self.snapshot(pool)
-
-    def snapshot(self, pool: str) -> None:
-        """Write a snapshot of a pool from its last one and the events since."""
-        with self.reading() as reader:
-            present = load_pool_at_head(reader, pool)
+        present = copy() if due else None
         if present is not None:
             save_pool(self.snapshots, present)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bursar.domain.cache import PoolCache
     from bursar.domain.commands import Command
     from bursar.domain.ledger import Attempt
+    from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
 
 PATIENCE_SECONDS: Final = 30.0
@@ -167,8 +168,12 @@ class Ledger(domain.Ledger):
             self._snapshots.submit(self._snapshot, self._cache.milestones.pop())
 
     def _snapshot(self, pool: str) -> None:
+        def copy() -> Pool | None:
+            with self._own_cache() as cache:  # between two commits: nothing in it is ahead of the log
+                return cache.copy_of(pool)
+
         try:
-            self.log.snapshot_if_due(pool)
+            self.log.snapshot_if_due(pool, copy)
         except BursarError as error:
             logger.warning("snapshot_failed", pool=pool, error=str(error))
 

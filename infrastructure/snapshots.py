@@ -17,7 +17,7 @@ from sqlalchemy import insert, select
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import PoolOpened
 from bursar.domain.limits import Limits
-from bursar.domain.pool import Hold, Pool, evolve
+from bursar.domain.pool import Hold, Pool
 from bursar.domain.values import Token, instant, instant_text
 from bursar.infrastructure.tables import of_stream, snapshots
 
@@ -40,14 +40,6 @@ SNAPSHOT_EVENTS_MIN: Final = 5_000
 
 _TYPE: Final = "PoolSnapshot"
 """Stored type of this format; a snapshot of another type is passed over and the pool folded from its first event."""
-
-
-def load_pool_at_head(reader: LogReader, name: str) -> Pool | None:
-    """Load a pool from its latest snapshot and the events since; None if there is no such pool."""
-    pool = reader.snapshot(name)
-    for recorded in reader.stream(f"pool:{name}", pool.version if pool else 0):
-        pool = evolve(pool, recorded)
-    return pool
 
 
 def is_due(recorder: AggregateRecorder, reader: LogReader, name: str, *, events_min: int = SNAPSHOT_EVENTS_MIN) -> bool:

@@ -9,7 +9,7 @@ import re
 
 import sqlalchemy as sa
 from alembic import op
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 revision = "0001"
 down_revision = None

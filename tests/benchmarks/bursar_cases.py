@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 from benchmarks.case import Case
 from benchmarks.measure import Sample, Span, in_tasks, in_threads

@@ -11,7 +11,7 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import IntegrityError, OperationalError
 from sqlalchemy.engine import make_url
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 from benchmarks.case import Case
 from benchmarks.measure import Sample, Span, in_threads

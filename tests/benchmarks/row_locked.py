@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, LiteralString, Protocol
 
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 from benchmarks.case import Case
 from benchmarks.measure import Sample, Span, in_threads

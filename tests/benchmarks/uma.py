@@ -19,7 +19,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 from benchmarks.case import Case, NotAvailable
 from benchmarks.measure import Sample, Span, in_threads

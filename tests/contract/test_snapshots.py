@@ -17,9 +17,9 @@ from bursar.infrastructure.snapshots import (
     SQLSnapshots,
     is_due,
     load_pool,
-    load_pool_at_head,
     save_pool,
 )
+from support.logs import load_pool_at_head, take_snapshot
 
 if TYPE_CHECKING:
     from support.logs import Clock, Log
@@ -82,7 +82,7 @@ class TestLoading:
 
     def test_a_snapshot_is_the_pool(self, busy: Ledger, log: Log) -> None:
         """A pool loaded from a snapshot alone is the fold of its events: holds, order, sums, limits, deadlines."""
-        log.snapshot("gpu")
+        take_snapshot(log, "gpu")
         with log.reading() as reader:
             snapshot = reader.snapshot("gpu")
             assert reader.snapshot("cpu") is None
@@ -92,7 +92,7 @@ class TestLoading:
 
     def test_a_snapshot_and_the_events_since(self, busy: Ledger, log: Log, clock: Clock) -> None:
         """A pool loaded from a snapshot and what came after it is the fold of all its events, deadlines too."""
-        log.snapshot("gpu")
+        take_snapshot(log, "gpu")
         busy.allocate({"gpu": 3}, owner="late", allocation_id="late", ttl=TTL)
         busy.renew("a5", ttl=TTL * 3)
         busy.confirm("reserved", ttl=TTL)
@@ -102,10 +102,10 @@ class TestLoading:
 
     def test_a_later_snapshot_takes_the_place_of_an_earlier_one(self, busy: Ledger, log: Log) -> None:
         """The latest snapshot is the one that is loaded, and may itself be made from the one before."""
-        log.snapshot("gpu")
+        take_snapshot(log, "gpu")
         busy.release("a0")
-        log.snapshot("gpu")
-        log.snapshot("gpu")  # of the same version: what is there already is kept
+        take_snapshot(log, "gpu")
+        take_snapshot(log, "gpu")  # of the same version: what is there already is kept
         with log.reading() as reader:
             snapshot = reader.snapshot("gpu")
             assert snapshot is not None
@@ -116,7 +116,7 @@ class TestLoading:
         """A ledger that starts from snapshots decides as one that does not: a closed pool refuses, a hold ends."""
         busy.close_pool("cpu")
         for pool in ("gpu", "cpu"):
-            log.snapshot(pool)
+            take_snapshot(log, pool)
         fresh = Ledger(log, clock=clock)
         with pytest.raises(Refused, match="pool_closed"):
             fresh.allocate({"cpu": 1}, owner="x")
@@ -126,7 +126,7 @@ class TestLoading:
     @pytest.mark.usefixtures("busy")
     def test_no_such_pool(self, log: Log) -> None:
         """There is no snapshot of a pool that was never opened, and asking for one makes none."""
-        log.snapshot("none")
+        take_snapshot(log, "none")
         assert loaded(log, "none") is None
 
 
@@ -205,7 +205,7 @@ class TestDue:
     def test_the_ledger_makes_them_by_itself(self, ledger: Ledger, log: Log) -> None:
         """After thousands of events the ledger has saved the pool, off the commit path, and not before."""
         ledger.open_pool("gpu", resource_type="thing", limits=Limits(total=500))
-        log.snapshot_if_due("gpu")
+        log.snapshot_if_due("gpu", lambda: folded(log, "gpu"))
         with log.reading() as reader:
             assert reader.snapshot("gpu") is None
         for start in range(0, SNAPSHOT_EVENTS_MIN // 2, 500):

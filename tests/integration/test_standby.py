@@ -26,7 +26,7 @@ from support.standby import StandbyPair, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 3.0
+PATIENCE = 2.0
 FAKE_CLOCK = (
     "CREATE SCHEMA fake",
     """CREATE FUNCTION fake.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE

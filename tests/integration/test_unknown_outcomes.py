@@ -12,6 +12,7 @@ import pytest
 
 from bursar import Allocate, ChangeLimits, Ledger, Limits, OpenPool, Refused, Release, Reserve, Resize
 from support.faults import FaultProxy
+from support.load import Load, check_acknowledged, check_clients, open_pools, retry
 from support.logs import raw_rows
 from support.outcomes import answers, by_command, check_promises, check_same, check_told, submit_all
 
@@ -205,3 +206,24 @@ def test_another_sends_the_same_id(
     assert outcome.refusal is None
     check_told(postgres_url, [outcome])
     check_promises(ledger)
+
+
+@pytest.mark.slow
+def test_losses_under_load(proxy: FaultProxy, postgres_url: str) -> None:
+    """Losses among many clients, while another process writes too, cost nobody an error, and nothing comes twice."""
+    open_pools(postgres_url)
+    with Ledger.open(postgres_url) as other, Ledger.open(proxy.url) as ledger:
+        with Load(other, 2, "other") as beside, Load(ledger, 16) as load:
+            for part in LOSSES * 5:
+                load.wait_for(20)
+                loss = proxy.lose(part)
+                load.wait_until(loss.happened.is_set)
+            load.wait_for(20)
+        told = load.told | beside.told
+        assert load.failures + beside.failures + load.transient + beside.transient == []
+        log = by_command(postgres_url)
+        check_acknowledged(told, log)
+        ends = check_clients([*load.clients, *beside.clients], log)
+        assert sum(ends.values()) == len(told)
+        retry(ledger, ends, log, told)
+        check_promises(ledger)

@@ -12,6 +12,7 @@ from bursar import Ledger
 from bursar.infrastructure.verification import SQLView, verify_ledger
 from bursar.projections.engine import VIEWS
 from bursar.replay.findings import Check
+from support.logs import take_snapshot
 from support.story import Clock, seconds, tell
 from support.tampering import tampering
 
@@ -35,7 +36,7 @@ def ledger(database_url: str, clock: Clock) -> Iterator[Ledger]:
         tell(ledger, clock)
         ledger.projector().catch_up()
         for pool in ("cpu", "gpu", "seats"):
-            ledger.log.snapshot(pool)  # type: ignore[attr-defined]  # a log in a database
+            take_snapshot(ledger.log, pool)  # type: ignore[arg-type]  # a log in a database
         yield ledger
 
 

@@ -12,13 +12,17 @@ from sqlalchemy.engine import make_url
 
 from bursar import Limits, MemoryEventLog
 from bursar.domain.events import Allocated, Event, PoolOpened
+from bursar.domain.pool import Pool, evolve
 from bursar.domain.records import Recorded
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.mapper import EventMapper
+from bursar.infrastructure.snapshots import save_pool
 from bursar.infrastructure.sql_log import SQLEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from bursar.domain.ports import LogReader
 
 Log = MemoryEventLog | SQLEventLog
 Row = tuple[Any, ...]
@@ -45,6 +49,22 @@ class Clock:
 def open_log(url: str) -> SQLEventLog:
     """Open the log in a database, without a ledger."""
     return SQLEventLog(Database(url), EventMapper())
+
+
+def load_pool_at_head(reader: LogReader, name: str) -> Pool | None:
+    """Load a pool from its latest snapshot and the events since; None if there is no such pool."""
+    pool = reader.snapshot(name)
+    for recorded in reader.stream(f"pool:{name}", pool.version if pool else 0):
+        pool = evolve(pool, recorded)
+    return pool
+
+
+def take_snapshot(log: Log, name: str) -> None:
+    """Write a snapshot of a pool as it stands, if there is such a pool."""
+    with log.reading() as reader:
+        pool = load_pool_at_head(reader, name)
+    if pool is not None:
+        save_pool(log.snapshots, pool)
 
 
 @contextmanager

@@ -41,6 +41,7 @@ from support.deciding import (
     opened,
     refusal,
 )
+from support.logs import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -292,7 +293,7 @@ def test_pools_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyP
 def test_a_pool_is_loaded_from_its_snapshot_and_the_events_since() -> None:
     """The same decisions are made as from its first event."""
     log = SEVERAL.log()
-    log.snapshot("gpu")
+    take_snapshot(log, "gpu")
     before = ledger_on(log)
     before.resize("b", {"gpu": 4})
     after_restart = ledger_on(log)
@@ -402,7 +403,7 @@ def test_a_pool_s_name_may_hold_colons() -> None:
 def test_what_a_snapshot_holds_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading a pool costs the events since its snapshot."""
     log = SEVERAL.log()
-    log.snapshot("gpu")
+    take_snapshot(log, "gpu")
     stream, asked = MemoryReader.stream, []
 
     def noted(self: MemoryReader, stream_id: str, after_version: int) -> Iterator[Recorded]:
