@@ -69,7 +69,7 @@ class Sample(BaseModel):
     """What only this kind of case has: a process's share, bytes, grants."""
 
     @classmethod
-    def of(cls, windows: Sequence[Window], operations_each: int = 1, **extra: float) -> Sample:
+    def of(cls, windows: Sequence[Window], operations_each: int = 1, /, **extra: float) -> Sample:
         """Sum up what several processes did at the same time; each answer may be to a batch of operations."""
         latencies = sorted(chain.from_iterable(window.latencies for window in windows))
         rates = [len(window.latencies) * operations_each / window.seconds for window in windows]

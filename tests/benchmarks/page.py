@@ -16,13 +16,19 @@ BEGIN: Final = "<!-- figures: begin; `make bench` writes what follows -->"
 END: Final = "<!-- figures: end -->"
 
 
-def write(report: Report, path: Path) -> None:
-    """Put the report between the marks of a page."""
+def parts(path: Path) -> tuple[str, str]:
+    """Split a page at its marks, what is between them left out; raises ValueError if they are not there."""
     head, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
         message = f"expected the lines {BEGIN!r} and {END!r} in {path}"
         raise ValueError(message)
+    return head, tail
+
+
+def write(report: Report, path: Path) -> None:
+    """Put the report between the marks of a page."""
+    head, tail = parts(path)
     path.write_text(f"{head}{BEGIN}\n\n{body(report)}\n{END}{tail}", encoding="utf-8")
 
 

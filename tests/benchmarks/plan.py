@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Plan(BaseModel):
@@ -10,11 +12,11 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seconds: float = 1.5
+    seconds: float = Field(1.5, ge=0)
     """A measurement's length."""
-    warm_up: float = 0.5
+    warm_up: float = Field(0.5, ge=0)
     """Seconds before it that do not count."""
-    rounds: int = 3
+    rounds: int = Field(3, ge=1)
     """How often each case is measured; the cases take turns, so that noise of the machine hits all of them."""
     only: str = ""
     """Pattern that the cases' names must hold."""
@@ -23,12 +25,22 @@ class Plan(BaseModel):
     """Numbers of clients of Bursar."""
     baseline_clients: tuple[int, ...] = (1, 8, 32)
     """Numbers of clients of what it is compared with, each of which needs a connection."""
-    batches: int = 40
+    batches: int = Field(40, ge=1)
     """How many batches of 500 a measurement appends."""
-    race: int = 2000
+    race: int = Field(2000, ge=1)
     """Units of the pool that several processes empty."""
-    crowd: int = 1_000_000
+    crowd: int = Field(1_000_000, ge=0)
     """Open allocations in the crowded pool; 0 leaves the comparison out."""
+
+    @field_validator("only")
+    @classmethod
+    def _is_a_pattern(cls, only: str) -> str:
+        try:
+            re.compile(only)
+        except re.error as error:
+            message = f"not a regular expression: {error}"
+            raise ValueError(message) from None
+        return only
 
 
 QUICK = Plan(seconds=0.1, warm_up=0.02, rounds=1, clients=(1, 32, 256), batches=4, race=200, crowd=5_000)

@@ -48,7 +48,8 @@ def library() -> ModuleType:
     except ImportError as error:
         message = f"the wheel of UmaDB cannot be imported here: {error}"
         raise NotAvailable(message) from error
-    signal.signal(signal.SIGINT, before)
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
     return umadb
 
 

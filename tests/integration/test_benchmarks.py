@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 import threading
 from array import array
 from itertools import pairwise
@@ -11,8 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import __main__ as command
-from benchmarks import measure, page, plots, runner, targets
+from benchmarks import command, measure, page, plots, runner, targets, uma
 from benchmarks.case import Case, NotAvailable
 from benchmarks.measure import Sample, Span, Stuck, Window, percentile
 from benchmarks.plan import Plan
@@ -33,27 +33,34 @@ SMALLEST = Plan(
 SPAN = Span(warm_up=0.0, seconds=0.0)
 
 
-@pytest.fixture(scope="module")
-def report() -> Report:
-    """Run the whole benchmark once, in its smallest form."""
-    return runner.run(SMALLEST, Console(file=io.StringIO()))
-
-
-def test_every_case_counts_operations(report: Report) -> None:
-    """Every system is measured on its databases, UmaDB included, and each round has operations and their times."""
+@pytest.mark.slow
+def test_the_smallest_benchmark_measures_everything() -> None:
+    """Every system is measured on its databases, compared with its baselines, and the limit is met exactly."""
+    report = runner.run(SMALLEST, Console(file=io.StringIO()))
     assert [(found.key, found.error) for found in report.cases if found.status != "measured"] == []
-    systems = {(found.system, found.database) for found in report.cases}
-    assert systems == {
-        *(
-            (system, name)
-            for system in ("Bursar", "row-locked SQL", "eventsourcing", "bare insert")
-            for name in SMALLEST.databases
-        ),
+    check_systems(report)
+    check_rounds(report)
+    check_targets(report)
+    check_processes(report)
+    check_crowds(report)
+    check_facts(report)
+
+
+def check_systems(report: Report) -> None:
+    """Every system is there, UmaDB included, and a case's name names one case."""
+    assert len({found.key for found in report.cases}) == len(report.cases)
+    everywhere = ("Bursar", "row-locked SQL", "eventsourcing", "bare insert")
+    assert {(found.system, found.database) for found in report.cases} == {
+        *((system, name) for system in everywhere for name in SMALLEST.databases),
         ("COPY", "postgresql"),
         ("executemany", "sqlite"),
         ("UmaDB", "its own"),
         ("Bursar", "memory"),
     }
+
+
+def check_rounds(report: Report) -> None:
+    """Each round of each case has operations and their times."""
     for found in report.cases:
         assert len(found.rounds) == SMALLEST.rounds, found.key
         for sample in found.rounds:
@@ -62,12 +69,7 @@ def test_every_case_counts_operations(report: Report) -> None:
             assert 0 < sample.p50_ms <= sample.p99_ms, found.key
 
 
-def test_no_case_is_there_twice(report: Report) -> None:
-    """A case's name names one case."""
-    assert len({found.key for found in report.cases}) == len(report.cases)
-
-
-def test_every_target_is_a_ratio_of_what_was_measured(report: Report) -> None:
+def check_targets(report: Report) -> None:
     """Each target has its row: what was reached, by the best of its baselines."""
     assert [row.what for row in report.targets] == [target.what for target in targets.TARGETS]
     measured = {found.key: found for found in report.cases}
@@ -75,12 +77,12 @@ def test_every_target_is_a_ratio_of_what_was_measured(report: Report) -> None:
         assert row.reached_case == target.reached
         assert row.baseline_case in target.baselines
         assert row.reached == measured[row.reached_case].median(row.measure)
-        assert row.baseline is not None
+        assert row.baseline == measured[row.baseline_case].median(row.measure)
         assert row.ratio == row.reached / row.baseline
         assert row.met == (row.ratio >= row.goal if row.at_least else row.ratio <= row.goal)
 
 
-def test_several_processes_meet_the_limit_exactly(report: Report) -> None:
+def check_processes(report: Report) -> None:
     """Processes that empty a pool together are granted what it has, and the slowest one's share is known."""
     shared = [found for found in report.cases if found.callers == "processes"]
     assert {found.clients for found in shared} == {1, 4}
@@ -89,27 +91,70 @@ def test_several_processes_meet_the_limit_exactly(report: Report) -> None:
         assert 0 < (found.special("slowest_to_fastest") or 0) <= 1
 
 
-def test_the_crowded_pool_is_as_large_as_was_asked(report: Report) -> None:
+def check_crowds(report: Report) -> None:
     """The pool with very many allocations has so many, in memory and on SQLite."""
     crowds = {(found.database, found.special("open_allocations")) for found in report.cases if "beside" in found.work}
     assert crowds == {(database, count) for database in ("memory", "sqlite") for count in (1000, SMALLEST.crowd)}
 
 
-def test_durability_is_what_the_databases_say(report: Report) -> None:
-    """Nothing is measured on a database that does not wait for its disk."""
+def check_facts(report: Report) -> None:
+    """Nothing is measured on a database that does not wait for its disk, and the reader learns of the machine."""
     postgres, sqlite = report.databases["postgresql"], report.databases["sqlite"]
     assert {postgres[name] for name in ("fsync", "synchronous_commit", "full_page_writes")} == {"on"}
     assert sqlite == {"journal_mode": "wal", "synchronous": "2"}, "2 is FULL"
-
-
-def test_the_report_says_where_it_was_made(report: Report) -> None:
-    """Whoever reads the figures later learns of the machine, the versions and the options."""
     assert int(report.machine["cores"]) > 0
     assert int(report.machine["memory_bytes"]) > 0
     assert {"python", "sqlite", "bursar", "psycopg", "umadb"} <= report.versions.keys()
     assert "not installed" not in report.versions.values()
-    assert re.fullmatch(r"([0-9a-f]{40,64}\+?)?\+?", report.revision)
+    assert re.fullmatch(r"([0-9a-f]{40,64})?\+?", report.revision)
     assert report.plan == SMALLEST
+
+
+def sample(rate: float, **extra: float) -> Sample:
+    """Make up a round of so many operations in a second."""
+    return Sample.of([Window(1.0, array("d", [1 / rate] * int(rate)))], **extra)
+
+
+@pytest.fixture
+def report() -> Report:
+    """Make up a report: every case of every target, Bursar twice as fast as all else, in three uneven rounds."""
+    keys = dict.fromkeys(name for target in targets.TARGETS for name in (target.reached, *target.baselines))
+    cases = []
+    for name in keys:
+        system, database, *work, callers = name.split(", ")
+        clients, kind = callers.split(" ")
+        rate = 200 if system == "Bursar" and "few" not in name and "1 processes" not in name else 100
+        extra = {"granted": 7.0, "limit": 7.0, "slowest_to_fastest": 0.5} if kind == "processes" else {}
+        extra |= {"open_allocations": 1e6, "bytes_per_allocation": 800.0} if "beside" in name else {}
+        found = Found(
+            key=name,
+            system=system,
+            database=database,
+            work=", ".join(work),
+            callers=kind,
+            clients=int(clients),
+            rounds=[sample(rate + off, **extra) for off in (0, 7, -50)],
+        )
+        cases.append(found)
+    return Report.of(Plan(), {"sqlite": {"synchronous": "2"}}, cases)
+
+
+def test_a_target_is_met_by_the_medians(report: Report) -> None:
+    """A ratio is that of the medians of the rounds; twice as fast is half the time."""
+    rates = {row.ratio for row in report.targets if row.measure == "per_second"}
+    times = {round(row.ratio or 0, 6) for row in report.targets if row.measure != "per_second"}
+    assert (rates, times) == ({2.0}, {0.5})
+    assert {row.goal for row in report.targets if row.met} == {1.5, 0.4, 1.0, 1.2}
+    assert {row.goal for row in report.targets if not row.met} == {15.0, 40.0}
+
+
+def test_the_best_baseline_counts(report: Report) -> None:
+    """Where a target names several numbers of clients, the baseline's fastest is taken."""
+    fast = next(found for found in report.cases if found.key == "row-locked SQL, postgresql, one hot pool, 8 threads")
+    fast.rounds = [sample(400)]
+    rows = Report.of(Plan(), {}, report.cases).targets
+    best = [row for row in rows if row.goal == 40.0]
+    assert [(row.baseline_case, row.ratio) for row in best] == [(fast.key, 0.5)] * len(best)
 
 
 def test_json_gives_the_report_back(report: Report) -> None:
@@ -175,8 +220,7 @@ def test_a_case_that_fails_is_reported_and_the_rest_go_on() -> None:
         message = "not for this machine"
         raise NotAvailable(message)
 
-    sample = Sample.of([Window(1.0, array("d", [0.5]))])
-    cases = [case(fails, "a"), case(is_missing, "b"), case(lambda _: sample, "c")]
+    cases = [case(fails, "a"), case(is_missing, "b"), case(lambda _: sample(3), "c")]
     with runner.progress(Console(file=io.StringIO())) as shown:
         found = runner.measure(cases, SMALLEST.model_copy(update={"rounds": 2}), shown)
     assert [(one.status, one.error, len(one.rounds)) for one in found] == [
@@ -184,6 +228,15 @@ def test_a_case_that_fails_is_reported_and_the_rest_go_on() -> None:
         ("not available here", "not for this machine", 0),
         ("measured", None, 2),
     ]
+
+
+def test_what_has_no_wheel_here_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where UmaDB cannot be imported, its cases say so."""
+    monkeypatch.setitem(sys.modules, "umadb", None)
+    with runner.progress(Console(file=io.StringIO())) as shown:
+        found = runner.measure(list(uma.cases(SMALLEST)), SMALLEST, shown)
+    assert {one.status for one in found} == {"not available here"}
+    assert all("the wheel of UmaDB cannot be imported here" in str(one.error) for one in found)
 
 
 def test_a_failed_case_is_an_exit_code(report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,10 +281,23 @@ def test_a_window_has_enough_operations() -> None:
 def test_a_sample_sums_up_windows() -> None:
     """Rates of processes add up; a batch counts as all of its operations; percentiles are values that were seen."""
     windows = [Window(1.0, array("d", [0.1, 0.3])), Window(2.0, array("d", [0.2, 0.4]))]
-    sample = Sample.of(windows, operations_each=5, share=0.5)
-    assert (sample.operations, sample.per_second, sample.seconds) == (20, 15.0, 2.0)
-    assert (sample.p50_ms, sample.p99_ms, sample.mean_ms) == (200.0, 400.0, 250.0)
-    assert sample.extra == {"share": 0.5}
+    whole = Sample.of(windows, 5, share=0.5)
+    assert (whole.operations, whole.per_second, whole.seconds) == (20, 15.0, 2.0)
+    assert (whole.p50_ms, whole.p99_ms, whole.mean_ms) == (200.0, 400.0, 250.0)
+    assert whole.extra == {"share": 0.5}
     ordered = [percentile(range(1, 101), share) for share in (0.0, 0.5, 0.99, 1.0)]
     assert ordered == [1, 50, 99, 100]
     assert all(low <= high for low, high in pairwise(ordered))
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--only", "("], ["--rounds", "0"], ["--json", "no/such/folder/x.json"], ["--docs", "no-such-page.md"]]
+)
+def test_what_cannot_work_is_said_before_anything_is_measured(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits a quarter of an hour for an error in an option."""
+    with pytest.raises(SystemExit) as left:
+        command.main(wrong)
+    assert left.value.code == 2
+    assert "error: " in capsys.readouterr().err
