@@ -93,7 +93,7 @@ class LedgerBesideModel(RuleBasedStateMachine):
     @rule(name=st.sampled_from(POOLS))
     def take_a_snapshot(self, name: str) -> None:
         """A snapshot changes nothing."""
-        self.take_snapshot(log, name)
+        take_snapshot(self.log, name)
 
     @invariant()
     def the_ledger_shows_what_the_model_has(self) -> None:
