@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from bursar.domain.errors import LogUnavailable, Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from bursar.domain.batch import Asked, Outcome
 
@@ -27,6 +29,9 @@ class Sleeper:
     """A caller whose thread sleeps until its command is answered: a third of what a future costs."""
 
     __slots__ = ("_answered", "answer")
+
+    waiters: Final = ()
+    """No task awaits it."""
 
     def __init__(self) -> None:
         self._answered = Lock()
@@ -49,7 +54,27 @@ class Sleeper:
 
 
 class Promise(Future["Outcome"]):
-    """A caller that goes on meanwhile. Cancelled before its turn, its command is never decided."""
+    """A caller that goes on meanwhile. Cancelled before its turn, its command is never decided.
+
+    Tasks of asyncio await it as it is; `asyncio.wrap_future` works too, and costs a wake-up of the loop for each
+    command instead of one for each batch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiters: list[asyncio.Future[None]] = []
+        """What the tasks that await it wait for."""
+
+    def __await__(self) -> Generator[object, None, Outcome]:
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        if not self.done():  # if it is done only from here on, whoever gives the answer finds the waiter
+            try:
+                yield from waiter
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return self.result()
 
     def begin(self) -> bool:
         """Tell whether the command is still wanted; it cannot be cancelled from now on."""
@@ -61,6 +86,22 @@ class Promise(Future["Outcome"]):
             self.set_exception(answer)
         else:
             self.set_result(answer)
+
+
+def _wake(waiters: Sequence[asyncio.Future[None]]) -> None:
+    """Wake tasks, each event loop once."""
+    loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for waiter in waiters:
+        loops.setdefault(waiter.get_loop(), []).append(waiter)
+    for loop, some in loops.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
+            loop.call_soon_threadsafe(_go_on, some)
+
+
+def _go_on(waiters: Sequence[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():  # else its task was cancelled
+            waiter.set_result(None)
 
 
 class _Request(NamedTuple):
@@ -133,6 +174,7 @@ class Committer:
                 self.committing = 0
                 for request, answer in zip(batch, answers, strict=True):
                     request.caller.give(answer)
+                _wake([waiter for request in batch for waiter in request.caller.waiters])
             del first, batch  # a ledger is not held while its committer sleeps
             if ended:
                 return

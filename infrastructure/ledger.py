@@ -27,7 +27,6 @@ from bursar.projections.engine import Projector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from concurrent.futures import Future
 
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
@@ -134,8 +133,11 @@ class Ledger(domain.Ledger):
             raise LogUnavailable(message, transient=True).about(asked.command_id)
         return answer
 
-    def submit(self, command: Command) -> Future[Outcome]:
-        """Ask for a decision and go on; a command whose future is cancelled before its turn is never decided."""
+    def submit(self, command: Command) -> Promise:
+        """Ask for a decision and go on; a command whose future is cancelled before its turn is never decided.
+
+        What it gives is a future of `concurrent.futures`, and tasks of asyncio can await it as it is.
+        """
         promise = Promise()
         self._committer.ask(self._settle(command), promise, self._answers)
         return promise

@@ -26,6 +26,7 @@ from bursar.domain.pool import Pool, evolve
 from bursar.domain.records import StoredRow, chain_hash, genesis
 from bursar.infrastructure.memory import MemoryEventLog
 from support.deciding import Clock, ledger_on
+from support.logs import take_snapshot
 from support.reference_model import Answer, Model, ModelAllocation
 from support.strategies import POOLS, commands, small_limits
 
