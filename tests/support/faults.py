@@ -133,16 +133,25 @@ class FaultProxy:
                 client, _ = self._listener.accept()
             except OSError:  # closed
                 return
-            try:
-                if self._mode == "reset":
-                    raise ConnectionRefusedError
-                server = socket.create_connection(self._upstream, _CONNECT_SECONDS_MAX)
-            except OSError:
-                _reset(client)
-                continue
-            connection = _Connection(self, client, server)
-            self._connections.append(connection)
-            connection.start()
+            self._lead(client)
+
+    def _lead(self, client: socket.socket) -> None:
+        upstream = self._upstream
+        try:
+            if self._refuses():
+                raise ConnectionRefusedError
+            server = socket.create_connection(upstream, _CONNECT_SECONDS_MAX)
+        except OSError:
+            _reset(client)
+            return
+        connection = _Connection(self, client, server)
+        self._connections.append(connection)
+        connection.start()
+        if upstream != self._upstream or self._refuses():  # told so meanwhile
+            connection.reset()
+
+    def _refuses(self) -> bool:
+        return self._mode == "reset"
 
     def _reset_all(self) -> None:
         for connection in list(self._connections):

@@ -56,17 +56,16 @@ class Race:
     def __call__(self, ledger: Ledger) -> dict[str, int]:
         """Begin with another pool in each thread."""
         with ThreadPoolExecutor(self.threads) as threads:
-            jobs = [(n, pool) for n in range(self.threads) for pool in (*self.pools[n:], *self.pools[:n])]
-            of_thread = [[pool for m, pool in jobs if m == n] for n in range(self.threads)]
+            of_thread = [(*self.pools[n:], *self.pools[:n]) for n in range(self.threads)]
             taken = list(threads.map(lambda pools: {pool: self._take_all(ledger, pool) for pool in pools}, of_thread))
         return {pool: sum(one[pool] for one in taken) for pool in self.pools}
 
     def _take_all(self, ledger: Ledger, pool: str) -> int:
         command = Allocate(quantities={pool: 1}, owner="racer")
-        for taken in itertools.count():
-            if ledger.submit(command).result().refusal is not None:
-                return taken
-        raise AssertionError
+        taken = 0
+        while ledger.submit(command).result().refusal is None:
+            taken += 1
+        return taken
 
 
 @dataclass(frozen=True)
