@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from eventsourcing.persistence import IntegrityError, OperationalError
 from sqlalchemy.engine import make_url
 from uuid_utils import uuid7
 
-from benchmarks.case import Case
+from benchmarks.case import Case, NotAvailable
 from benchmarks.measure import Sample, Span, in_threads
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ WORK: Final = "one hot pool"
 
 _TOTAL: Final = 1_000_000
 _LOCK_SECONDS: Final = 60
+_FULL: Final = 2
+"""SQLite's number for `PRAGMA synchronous = FULL`."""
 
 
 class Pool(Aggregate):
@@ -127,9 +130,20 @@ def environment(url: str, clients: int) -> dict[str, str]:
     }
 
 
+def require_full_sync(url: str) -> None:
+    """Stop unless SQLite's own default waits for the disk: the library cannot be told to."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        if connection.execute("PRAGMA synchronous").fetchone()[0] < _FULL:
+            message = "the default of SQLite on this machine is not to wait for the disk"
+            raise NotAvailable(message)
+
+
 def run(place: Place, clients: int, span: Span) -> Sample:
     """Measure one round of so many clients, each in a thread of its own, of one application."""
     with place.fresh(with_ledger=False) as url, closing(Pools(env=environment(url, clients))) as pools:
+        if place.name == "sqlite":
+            require_full_sync(url)
         pool_id = pools.open(_TOTAL)
         callers = [Client(pools, pool_id, f"owner-{number}") for number in range(clients)]
         return Sample.of([in_threads([caller.step for caller in callers], span)])

@@ -82,6 +82,7 @@ def _facts(report: Report) -> Iterator[list[str]]:
     yield ["revision", f"`{report.revision}`"]
     for name, value in report.machine.items():
         yield [name.replace("_", " "), f"{value:,}" if isinstance(value, int) else value]
+    yield ["load in the minute before", f"{report.load_before:g}"]
     yield ["versions", ", ".join(f"{name} {value}" for name, value in report.versions.items())]
     for database, settings in report.databases.items():
         yield [database, ", ".join(f"{name} = {value}" for name, value in settings.items())]

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 FILES: Final = {"throughput.svg": ("per_second", "operations a second"), "latency.svg": ("p99_ms", "p99, milliseconds")}
 """Each file with the measure that it shows, and the name of its axis."""
 
-_WORKS: Final = {bursar_cases.ONE, row_locked.WORK, uma.OWN}
+_WORKS: Final = {bursar_cases.ONE, row_locked.WORK, uma.OWN, uma.SHARED}
 _MARKS: Final = "osD^vP"
+_TITLES: Final = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 _SETTINGS: Final = {
     "svg.hashsalt": "bursar",  # so that the same figures give the same file
     "svg.fonttype": "none",  # letters stay letters
@@ -35,16 +36,17 @@ def draw(report: Report, folder: Path) -> None:
     databases = report.plan.databases
     with mpl.rc_context(_SETTINGS):  # type: ignore[arg-type]  # the stubs know each key as a literal
         for name, (measure, label) in FILES.items():
-            figure = Figure(figsize=(11, 4.5), layout="constrained")
+            figure = Figure(figsize=(11, 5), layout="constrained")
             every = figure.subplots(1, len(databases), squeeze=False, sharey=True)[0]
             for axes, database in zip(every, databases, strict=True):
                 _panel(axes, report, database, measure)
             every[0].set_ylabel(label)
+            figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
             figure.savefig(folder / name, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def _panel(axes: Axes, report: Report, database: str, measure: str) -> None:
-    axes.set_title(f"one hot pool, {database}")
+    axes.set_title(f"one hot pool, {_TITLES[database]}")
     axes.set_xlabel("clients")
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -55,8 +57,7 @@ def _panel(axes: Axes, report: Report, database: str, measure: str) -> None:
     ticks = sorted({*report.plan.clients, *report.plan.baseline_clients})
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    if axes.lines:
-        axes.legend()
+    axes.yaxis.set_major_formatter("{x:,g}")
 
 
 def _lines(report: Report, database: str) -> Iterator[tuple[str, list[Found]]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from benchmarks.bursar_cases import SYSTEM, TOTAL, Holder, thread_step
 from benchmarks.case import Case
@@ -16,6 +17,7 @@ from bursar import Ledger, Limits, Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
     from multiprocessing.synchronize import Barrier
 
     from benchmarks.places import Place
@@ -54,16 +56,61 @@ class _Job:
     pool: str
     clients: int
     span: Span
+    together: bool
+    """True if the other processes work at the same time."""
 
 
-def run(place: Place, crew: Crew, span: Span) -> Sample:
+class Workers:
+    """Processes that wait for jobs; started when the first job comes."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._barrier = self._context.Barrier(COUNT)
+        self._started: list[tuple[BaseProcess, Connection]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _process, ours in self._started:
+            ours.close()
+        for process, _ours in self._started:
+            process.join(PATIENCE_SECONDS)
+
+    def do(self, jobs: Sequence[_Job]) -> list[tuple[Window, int]]:
+        """Let a process do each job, all at the same time."""
+        if not self._started:
+            self._start()
+        if self._barrier.broken:
+            self._barrier.reset()
+        busy = self._started[: len(jobs)]
+        for job, (_, ours) in zip(jobs, busy, strict=True):
+            ours.send(job)
+        answers = [_answer(ours, job.span) for job, (_, ours) in zip(jobs, busy, strict=True)]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [answer for answer in answers if not isinstance(answer, Exception)]
+
+    def _start(self) -> None:
+        for _ in range(COUNT):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=_serve, args=(self._barrier, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._started.append((process, ours))
+
+
+def run(place: Place, workers: Workers, crew: Crew, span: Span) -> Sample:
     """Measure one round: a window of time, then a race for the last units of a pool."""
+    together = crew.processes > 1
     with place.fresh() as url:
         with Ledger.open(url) as ledger:
             for number in range(crew.pools):
                 ledger.open_pool(crew.pool_of(number), resource_type="gpu", limits=Limits(total=TOTAL))
             ledger.open_pool(_RACE, resource_type="gpu", limits=Limits(total=crew.race))
-        answers = _answers([_Job(url, crew.pool_of(number), crew.clients, span) for number in range(crew.processes)])
+        numbers = range(crew.processes)
+        answers = workers.do([_Job(url, crew.pool_of(number), crew.clients, span, together) for number in numbers])
         with Ledger.open(url) as ledger:
             used = ledger.pool(_RACE).used
     granted = sum(grants for _, grants in answers)
@@ -75,47 +122,38 @@ def run(place: Place, crew: Crew, span: Span) -> Sample:
     return Sample.of(windows, limit=crew.race, granted=granted, slowest_to_fastest=min(rates) / max(rates))
 
 
-def _answers(jobs: Sequence[_Job]) -> list[tuple[Window, int]]:
-    """Let a process do each job, all at the same time."""
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(len(jobs))
-    started = []
-    for job in jobs:
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(job, barrier, sender), daemon=True)
-        process.start()
-        sender.close()
-        started.append((process, receiver))
+def _answer(ours: Connection, span: Span) -> tuple[Window, int] | Exception:
+    if not ours.poll(span.warm_up + span.seconds + 3 * PATIENCE_SECONDS):
+        return RuntimeError("a process gives no answer")
     try:
-        return [_answer(receiver, job.span) for job, (_, receiver) in zip(jobs, started, strict=True)]
-    finally:
-        for process, receiver in started:
-            receiver.close()
-            process.join(PATIENCE_SECONDS)
-
-
-def _answer(receiver: Connection, span: Span) -> tuple[Window, int]:
-    if not receiver.poll(span.warm_up + span.seconds + 2 * PATIENCE_SECONDS):
-        message = "a process gives no answer"
-        raise RuntimeError(message)
-    answer: tuple[Window, int] | Exception = receiver.recv()
-    if isinstance(answer, Exception):
-        raise answer
+        answer: tuple[Window, int] | Exception = ours.recv()
+    except EOFError:
+        return RuntimeError("a process has ended")
     return answer
 
 
-def _work(job: _Job, barrier: Barrier, sender: Connection) -> None:
-    """Be one of the processes."""
-    try:
-        with Ledger.open(job.url) as ledger:
-            steps = [thread_step(ledger, Holder((job.pool,), f"owner-{number}")) for number in range(job.clients)]
-            ledger.pool(job.pool)
+def _serve(barrier: Barrier, theirs: Connection) -> None:
+    """Be one of the processes: do a job after the other."""
+    with suppress(EOFError):
+        while True:
+            job: _Job = theirs.recv()
+            try:
+                theirs.send(_work(job, barrier if job.together else None))
+            except Exception as error:  # noqa: BLE001 - raised again by the process that asked
+                barrier.abort()  # or the others would wait for this one
+                theirs.send(RuntimeError(repr(error)))
+
+
+def _work(job: _Job, barrier: Barrier | None) -> tuple[Window, int]:
+    with Ledger.open(job.url) as ledger:
+        steps = [thread_step(ledger, Holder((job.pool,), f"owner-{number}")) for number in range(job.clients)]
+        ledger.pool(job.pool)
+        if barrier:
             barrier.wait(PATIENCE_SECONDS)
-            window = in_threads(steps, job.span)
+        window = in_threads(steps, job.span)
+        if barrier:
             barrier.wait(PATIENCE_SECONDS)
-            sender.send((window, _race(ledger, job.clients)))
-    except Exception as error:  # noqa: BLE001 - raised again by the process that asked
-        sender.send(RuntimeError(repr(error)))
+        return window, _race(ledger, job.clients)
 
 
 def _race(ledger: Ledger, clients: int) -> int:
@@ -145,7 +183,7 @@ def _race(ledger: Ledger, clients: int) -> int:
     return sum(granted)
 
 
-def cases(place: Place, plan: Plan) -> Iterator[Case]:
+def cases(place: Place, plan: Plan, workers: Workers) -> Iterator[Case]:
     """List the cases on one database: as many clients in all as one process has, and as many in each."""
     few = CLIENTS // COUNT
     wanted = [(HOT, 1, CLIENTS, 1), (HOT, COUNT, few, 1), (HOT, COUNT, CLIENTS, 1)]
@@ -158,5 +196,5 @@ def cases(place: Place, plan: Plan) -> Iterator[Case]:
             work=work.format(clients),
             callers="processes",
             clients=processes,
-            run=partial(run, place, crew),
+            run=partial(run, place, workers, crew),
         )

@@ -87,6 +87,8 @@ class Report(BaseModel):
     revision: str
     """The git revision; with a plus sign if files differ from it."""
     machine: dict[str, str | int]
+    load_before: float
+    """What else the machine did: the processes that wanted to run, in the minute before."""
     versions: dict[str, str]
     databases: dict[str, dict[str, str]]
     """The settings that say how durable each is, as it tells itself."""
@@ -95,7 +97,9 @@ class Report(BaseModel):
     targets: list[Row]
 
     @classmethod
-    def of(cls, plan: Plan, databases: Mapping[str, Mapping[str, str]], cases: list[Found]) -> Report:
+    def of(
+        cls, plan: Plan, databases: Mapping[str, Mapping[str, str]], cases: list[Found], load_before: float = 0.0
+    ) -> Report:
         """Put together what was found, with the targets and the facts of the machine."""
         medians = {
             found.key: {measure: found.median(measure) for measure in MEASURES}
@@ -106,11 +110,12 @@ class Report(BaseModel):
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             revision=_revision(),
             machine=_machine(),
+            load_before=load_before,
             versions=_versions(),
             databases={name: dict(settings) for name, settings in databases.items()},
             plan=plan,
             cases=cases,
-            targets=targets.evaluate(medians),
+            targets=targets.evaluate(medians, plan.crowd),
         )
 
     @property
@@ -134,6 +139,11 @@ def _machine() -> dict[str, str | int]:
         "cores": os.cpu_count() or 0,
         "memory_bytes": psutil.virtual_memory().total,
     }
+
+
+def load() -> float:
+    """Say how many processes have wanted to run in the last minute: what else the machine does, before a run."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _processor() -> str:
@@ -166,7 +176,12 @@ def number(value: float) -> str:
 def case_rows(cases: Iterable[Found]) -> Iterator[list[str]]:
     """Write the cases, cell by cell: who, where, what, by whom, operations a second, from, to, p50, p99."""
     for found in cases:
-        who = [found.system, found.database, found.work, f"{found.clients:,} {found.callers}"]
+        who = [
+            found.system,
+            found.database,
+            found.work,
+            f"{found.clients:,} {_CALLERS[found.callers][found.clients > 1]}",
+        ]
         if found.status == "measured":
             low, high = found.spread
             figures = [number(found.median("per_second")), f"{number(low)} to {number(high)}"]
@@ -174,6 +189,12 @@ def case_rows(cases: Iterable[Found]) -> Iterator[list[str]]:
         else:
             yield [*who, found.status, "", "", ""]
 
+
+_CALLERS: Final = {
+    "threads": ("thread", "threads"),
+    "asyncio": ("asyncio task", "asyncio tasks"),
+    "processes": ("process", "processes"),
+}
 
 CASE_HEADS: Final = ("system", "database", "work", "clients", "operations/s", "lowest to highest", "p50 ms", "p99 ms")
 

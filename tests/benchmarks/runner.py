@@ -11,7 +11,7 @@ from benchmarks import bare, bulk, bursar_cases, crowded, library, processes, ro
 from benchmarks.case import NotAvailable
 from benchmarks.measure import Span
 from benchmarks.places import places
-from benchmarks.report import Found, Report
+from benchmarks.report import Found, Report, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from benchmarks.plan import Plan
 
 
-def all_cases(found: Mapping[str, Place], plan: Plan) -> Iterator[Case]:
+def all_cases(found: Mapping[str, Place], plan: Plan, workers: processes.Workers) -> Iterator[Case]:
     """List every case but those of the crowded pool, which take long to prepare."""
     for place in found.values():
         for module in (row_locked, library, bare, bulk, bursar_cases):
             yield from module.cases(place, plan)
         if place.name == "postgresql":
-            yield from processes.cases(place, plan)
+            yield from processes.cases(place, plan, workers)
     yield from uma.cases(plan)
 
 
@@ -41,8 +41,9 @@ def progress(console: Console) -> Progress:
 
 def run(plan: Plan, console: Console) -> Report:
     """Measure what the plan says; a case that fails is reported, and the rest go on."""
-    with places(plan.databases) as found, progress(console) as shown:
-        cases = [case for case in all_cases(found, plan) if re.search(plan.only, case.key, re.IGNORECASE)]
+    before = load()
+    with places(plan.databases) as found, processes.Workers() as workers, progress(console) as shown:
+        cases = [case for case in all_cases(found, plan, workers) if re.search(plan.only, case.key, re.IGNORECASE)]
         results = measure(cases, plan, shown)
         task = shown.add_task("filling the crowded pools", total=plan.crowd)
 
@@ -52,7 +53,7 @@ def run(plan: Plan, console: Console) -> Report:
         with crowded.prepared(found, plan, fill) as crowds:
             shown.remove_task(task)
             results += measure(crowds, plan, shown)
-        return Report.of(plan, {name: place.settings() for name, place in found.items()}, results)
+        return Report.of(plan, {name: place.settings() for name, place in found.items()}, results, before)
 
 
 def measure(cases: Sequence[Case], plan: Plan, shown: Progress) -> list[Found]:

@@ -71,7 +71,9 @@ def check_rounds(report: Report) -> None:
 
 def check_targets(report: Report) -> None:
     """Each target has its row: what was reached, by the best of its baselines."""
-    assert [row.what for row in report.targets] == [target.what for target in targets.TARGETS]
+    assert [row.what for row in report.targets] == [
+        target.what.replace(targets.CROWD, "1,500") for target in targets.TARGETS
+    ]
     measured = {found.key: found for found in report.cases}
     for row, target in zip(report.targets, targets.TARGETS, strict=True):
         assert row.reached_case == target.reached
