@@ -179,7 +179,7 @@ class Batch:
             one = Asked(one.command, self._new_id(), fresh=True)
         records = self._number(one, decide(situation, one.command, moment), moment)
         if not dry:
-            self._take(one, records)
+            self.take(one, records)
         return self._outcome(one, records, before)
 
     def _is_repeat(self, one: Asked, decided: Sequence[Recorded]) -> bool:
@@ -282,7 +282,8 @@ class Batch:
             )
         return records
 
-    def _take(self, one: Asked, records: Sequence[Recorded]) -> None:
+    def take(self, one: Asked, records: Sequence[Recorded]) -> None:
+        """Let what was decided be seen by the commands that come after."""
         self._taking = True
         self.records += records
         if records:

@@ -11,7 +11,10 @@ from bursar.domain.pool import Pool, evolve
 
 if TYPE_CHECKING:
     from bursar.domain.ports import LogReader
-    from bursar.domain.records import Recorded
+    from bursar.domain.records import Place, Recorded, StoredRow
+
+FOLLOWED_EVENTS_MAX: Final = 1000
+"""The most events of others that are read as a whole; of more, only those of the pools that are asked for are."""
 
 POOLS_CACHED_MAX: Final = 10_000
 """The most pools kept in memory between two batches."""
@@ -32,8 +35,11 @@ class PoolCache:
         self._versions: dict[str, int] = {}
         """Last versions of refusal streams at ``_head``."""
         self._head = 0
+        self.end: Place | None = None
+        """Where the log ends, if the last that was written to it was ours, and nobody else wrote just before."""
         self._seen = seen
         """The furthest that the log itself was seen to reach."""
+        self._alone = False
         self.milestones: set[str] = set()
         """Pools that lately had another `MILESTONE_EVENTS` events: it is time to ask whether a snapshot is due."""
 
@@ -50,19 +56,41 @@ class PoolCache:
             )
             raise LogCorrupt(message)
         self._seen = reader.head
-        if reader.head != self._head:
-            self._fresh.clear()
-            self._versions.clear()
-            self._head = reader.head
+        self._alone = reader.head == self._head
+        if not self._alone:
+            self._follow(reader)
+            self._head, self.end = reader.head, None
         while len(self._pools) > POOLS_CACHED_MAX:
             name, pool = self._pools.popitem(last=False)
             self._fresh.discard(name)
             for allocation_id in pool.holds:
                 self._where.pop(allocation_id, None)
 
-    def appended(self, head: int) -> None:
+    def _follow(self, reader: LogReader) -> None:
+        if not self._pools or reader.head - self._head > FOLLOWED_EVENTS_MAX:
+            self._fresh.clear()
+            self._versions.clear()
+        else:
+            for row in reader.rows_since(self._head):
+                self._learn(row, reader)
+
+    def _learn(self, row: StoredRow, reader: LogReader) -> None:
+        """Take in what another process wrote, if it is about what is remembered."""
+        kind, _, name = row.stream_id.partition(":")
+        if kind != "pool":
+            self._versions.pop(row.stream_id, None)
+        elif name not in self._pools:
+            self._fresh.discard(name)
+        elif name in self._fresh:
+            try:
+                self.apply(reader.decode(row))
+            except LogCorrupt:
+                self._fresh.discard(name)  # whoever asks for the pool is told
+
+    def appended(self, end: Place) -> None:
         """Note that our own events moved the head; every pool was evolved with them."""
-        self._head = head
+        self._head = end.position
+        self.end = end if self._alone else None
 
     def pool(self, name: str, reader: LogReader) -> Pool | None:
         """Find a pool as of the reader's head, reading no more than what is new."""

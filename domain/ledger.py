@@ -27,6 +27,8 @@ from bursar.domain.commands import (
     Void,
 )
 from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
+from bursar.domain.known import KnownEnd, NotKnown
+from bursar.domain.records import Place
 from bursar.domain.values import check_name
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.limits import Limits
     from bursar.domain.ports import Clock, EventLog, LogReader, NewId
-    from bursar.domain.records import Place, Recorded
+    from bursar.domain.records import Recorded
     from bursar.domain.values import Token
 
 
@@ -58,10 +60,8 @@ class Attempt:
     """Whether an error in one of the commands is one of all: then nothing is recorded."""
     answers: Sequence[Outcome | Exception] = ()
     """What the commands' callers are told, once it is sure that the transaction was committed."""
-    start: int = 0
-    """Where the log ended before."""
     end: Place | None = None
-    """The last row after it: if the log holds that, the transaction was committed, whatever was heard of it."""
+    """Its last row, if it has any: if the log holds that, it was committed, whatever was heard of it."""
 
 
 class Ledger:
@@ -160,13 +160,41 @@ class Ledger:
 
     def _try(self, attempt: Attempt, timeout: float | None = None) -> None:
         """Decide commands in one transaction, unless an earlier try did and was only not told so."""
-        with self._own_cache() as cache, self.log.writing(timeout) as writer:
-            if attempt.end is not None and attempt.end.position > attempt.start and writer.holds(attempt.end):
+        with self._own_cache() as cache:
+            if self._try_alone(attempt, cache, timeout):
                 return
-            batch = self._batch(attempt.asked, writer)
-            attempt.answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
-            attempt.start, attempt.end = writer.head, writer.append(batch.records)
-            cache.appended(attempt.end.position)
+            with self.log.writing(timeout) as writer:
+                if attempt.end is not None and writer.holds(attempt.end):
+                    return
+                batch = self._batch(attempt.asked, writer)
+                attempt.answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
+                end = writer.append(batch.records)
+                attempt.end = end if batch.records else None
+                cache.appended(end)
+
+    def _try_alone(self, attempt: Attempt, cache: PoolCache, timeout: float | None) -> bool:
+        """Record one command, if all that it takes to decide it is known, in one trip to the log.
+
+        It is decided before the lock is taken, on the log's end as we left it, and recorded if that is the end still.
+        """
+        if cache.end is None or attempt.end is not None or len(attempt.asked) > 1 or attempt.atomic:
+            return False
+        (one,) = attempt.asked
+        try:
+            batch = self._batch(attempt.asked, KnownEnd(cache.end))
+            answer = batch.run(one, dry=True)
+        except NotKnown:
+            return False
+        if not answer.records:
+            return False
+        rows = self.log.chain(answer.records, cache.end)
+        attempt.answers, attempt.end = [answer], Place.of(rows[-1])
+        if not self.log.append_if(cache.end, rows, timeout):
+            attempt.end = None
+            return False
+        batch.take(one, answer.records)
+        cache.appended(attempt.end)
+        return True
 
     def _batch(self, asked: Sequence[Asked], reader: LogReader) -> Batch:
         return Batch(

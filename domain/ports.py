@@ -30,6 +30,14 @@ class LogReader(Protocol):
         """Read a stream's events whose version is above ``after``, in order."""
         ...
 
+    def rows_since(self, position: int) -> Sequence[StoredRow]:
+        """Read the rows after a position, up to the head."""
+        ...
+
+    def decode(self, row: StoredRow) -> Recorded:
+        """Read the event of a row; raises `UnknownEvent` or `LogCorrupt`."""
+        ...
+
     def version(self, stream_id: str) -> int:
         """Find the version of a stream's last event; 0 if it has none."""
         ...
@@ -92,6 +100,17 @@ class EventLog(Protocol):
 
         Raises `LogUnavailable`, also if the database takes longer than the timeout (seconds) and waiting can be ended.
         If that comes from the block's end, the commit may have been done all the same: `holds` tells.
+        """
+        ...
+
+    def chain(self, records: Sequence[Recorded], end: Place) -> Sequence[StoredRow]:
+        """Write events that follow a place as rows."""
+        ...
+
+    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
+        """Append rows if the log still ends at a place, and tell whether it did; durable when this returns.
+
+        Raises `LogUnavailable`, as `writing` does.
         """
         ...
 

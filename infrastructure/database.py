@@ -22,11 +22,12 @@ from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed
 from bursar.infrastructure.transactions import BUSY_SECONDS, CHANNEL, LOCK, PostgresTransactions, SQLiteTransactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
+    from bursar.domain.records import Place, StoredRow
     from bursar.infrastructure.transactions import Appending
 
 CONNECT_SECONDS: Final = 10
@@ -129,16 +130,24 @@ class Database:
         With a timeout (seconds), PostgreSQL is waited for no longer. Whatever is raised ends the connection, and the
         transaction with it, unless the server had committed it already; the next one begins on a new connection.
         """
+        with self._keeping() as connection:
+            appending = self._transactions.begin(connection, _deadline(timeout))
+            yield appending
+            self._transactions.commit(appending)
+
+    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None) -> bool | None:
+        """Append rows in one trip if the log ends at a place, and tell whether it did; None if one is not enough."""
+        with self._keeping() as connection:
+            return self._transactions.append_if(connection, end, rows, _deadline(timeout))
+
+    @contextmanager
+    def _keeping(self) -> Iterator[Connection]:
         self._check_process()
         with self.translated(), self._turn:
             try:
                 if self._kept is None:
                     self._kept = self._committer.connect()
-                deadline = None if timeout is None else monotonic() + timeout
-                driver: Any = self._kept.connection.dbapi_connection
-                appending = self._transactions.begin(self._kept, driver, deadline)
-                yield appending
-                self._transactions.commit(appending)
+                yield self._kept
             except BaseException:
                 self._end_kept()
                 raise
@@ -201,6 +210,10 @@ class Database:
             with self._turn:
                 self._end_kept()
             self.engine.dispose()
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else monotonic() + timeout
 
 
 def _passes(cause: BaseException) -> bool:

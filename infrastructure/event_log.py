@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.pool import Pool
     from bursar.domain.ports import LogReader
-    from bursar.domain.records import Recorded
+    from bursar.domain.records import Place, Recorded
 
 _WATCH_SECONDS: Final = 0.1
 """How long a subscription's watcher waits before it looks whether it was stopped."""
@@ -63,6 +63,10 @@ class BaseEventLog(ApplicationRecorder):
     def decode(self, row: StoredRow) -> Recorded:
         """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         return self.mapper.from_row(row)
+
+    def chain(self, records: Sequence[Recorded], end: Place) -> list[StoredRow]:
+        """Write events that follow a place as rows."""
+        return chained(map(self.mapper.to_row, records), end.position, end.hash)
 
     def snapshot_if_due(self, pool: str, copy: Callable[[], Pool | None]) -> None:
         """Write a snapshot of a pool, off the commit path, if enough has happened since its last one.

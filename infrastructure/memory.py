@@ -60,6 +60,14 @@ class MemoryEventLog(BaseEventLog):
             yield writer
             self._extend(writer.appended)
 
+    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
+        """Append rows if the log still ends at a place, and tell whether it did."""
+        with self.writing(timeout) as writer:
+            if (writer.head, writer.head_hash) != end:
+                return False
+            writer.insert(rows)
+            return True
+
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
         """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
         with self._lock:
@@ -160,6 +168,14 @@ class MemoryReader:
         stream = self._log._streams.get(stream_id, {})  # noqa: SLF001
         for version in range(after + 1, len(stream) + 1):
             yield self._event(stream[version])
+
+    def rows_since(self, position: int) -> list[StoredRow]:
+        """Read the rows after a position, up to the head."""
+        return self._log._rows[position : self.head]  # noqa: SLF001
+
+    def decode(self, row: StoredRow) -> Recorded:
+        """Read the event of a row; raises `UnknownEvent` or `LogCorrupt`."""
+        return self._log.decode(row)
 
     def version(self, stream_id: str) -> int:
         """Find the version of a stream's last event; 0 if it has none."""

@@ -57,6 +57,14 @@ class SQLReader:
             if len(rows) < _PAGE_ROWS:
                 return
 
+    def rows_since(self, position: int) -> list[StoredRow]:
+        """Read the rows after a position, up to the head."""
+        return self._rows(select(events).where(events.c.position > position).order_by(events.c.position))
+
+    def decode(self, row: StoredRow) -> Recorded:
+        """Read the event of a row; raises `UnknownEvent` or `LogCorrupt`."""
+        return self._mapper.from_row(row)
+
     def version(self, stream_id: str) -> int:
         """Find the version of a stream's last event; 0 if it has none."""
         last = select(func.max(events.c.version)).where(events.c.stream_id == stream_id)
@@ -167,6 +175,17 @@ class SQLEventLog(BaseEventLog):
         """Take the log's lock; commit at the block's end, or roll back if it raises."""
         with self.database.appending(timeout) as appending:
             yield SQLWriter(appending, self.mapper, self.ledger_id)
+
+    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
+        """Append rows if the log still ends at a place, and tell whether it did; durable when this returns."""
+        done = self.database.append_if(end, rows, timeout)
+        if done is not None:
+            return done
+        with self.writing(timeout) as writer:
+            if (writer.head, writer.head_hash) != end:
+                return False
+            writer.insert(rows)
+            return True
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
         """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""

@@ -7,17 +7,19 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
-from psycopg import waiting
+from psycopg import sql, waiting
 
 from bursar.domain.errors import LogUnavailable
 from bursar.infrastructure.clock import system_clock
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from psycopg.abc import PQGen
     from sqlalchemy import Connection
+
+    from bursar.domain.records import Place, StoredRow
 
 _Result = TypeVar("_Result")
 
@@ -33,7 +35,9 @@ CLOCK_SKEW_SECONDS_MAX: Final = 60
 _WAIT_SECONDS: Final = 0.1
 """How often a wait looks whether it was interrupted."""
 
-LAST: Final = "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1"
+_END: Final = "SELECT position FROM events ORDER BY position DESC LIMIT 1"
+
+_LAST: Final = "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1"
 """Where the log ends."""
 
 _LOCK_KEY: Final = 0x6275727361720001
@@ -49,9 +53,17 @@ _BEGIN: Final = "; ".join(  # one string is one trip; each statement in it sees 
     (
         "BEGIN ISOLATION LEVEL READ COMMITTED",
         LOCK,
-        f"SELECT extract(epoch FROM clock_timestamp())::float8, l.* FROM (SELECT) o LEFT JOIN ({LAST}) l ON true",  # noqa: S608 - own text
+        f"SELECT extract(epoch FROM clock_timestamp())::float8, l.* FROM (SELECT) o LEFT JOIN ({_LAST}) l ON true",  # noqa: S608 - own text
     )
 )
+
+_INSERT_IF: Final = f"INSERT INTO events SELECT * FROM unnest({{rows}}::text[]::events[]) WHERE {{end}} = ({_END})"  # noqa: S608 - own text
+
+_APPEND_IF: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; {_INSERT_IF}; NOTIFY {CHANNEL}; COMMIT"
+"""Appends rows in one trip, if the log ends at a position."""
+
+_CLOCK_CHECK_SECONDS: Final = 1.0
+"""How long a comparison of the clocks is good for."""
 
 _VOUCH: Final = "SELECT pg_logical_emit_message(true, 'bursar', '')"
 """Writes to the write-ahead log without writing a row: a commit that has nothing in that log waits for no standby."""
@@ -109,6 +121,8 @@ class PostgresTransactions:
         self._checks_clock = checks_clock
         self._timeline = 0
         """The latest timeline seen: a server on an earlier one was left behind by a failover."""
+        self._look_again = 0.0
+        """When the clocks have to be compared again."""
         self._warnings: list[str] = []
 
     def connect(self) -> PatientConnection:
@@ -137,8 +151,9 @@ class PostgresTransactions:
         if notice.severity_nonlocalized == "WARNING":
             self._warnings.append(f"{notice.message_primary}")
 
-    def begin(self, connection: Connection, driver: PatientConnection, deadline: float | None) -> Appending:
+    def begin(self, connection: Connection, deadline: float | None) -> Appending:
         """Take the log's lock and look where the log ends: one trip."""
+        driver: Any = connection.connection.dbapi_connection
         driver.deadline = deadline
         self._warnings.clear()
         cursor = driver.cursor()
@@ -147,6 +162,7 @@ class PostgresTransactions:
             pass
         clock, position, head_hash = cursor.fetchone() or (0.0, None, None)
         self._check_clock(clock)
+        self._look_again = monotonic() + _CLOCK_CHECK_SECONDS
         return Appending(connection, driver, position or 0, head_hash, vouch=lambda: driver.execute(_VOUCH))
 
     def _check_clock(self, theirs: float) -> None:
@@ -164,9 +180,44 @@ class PostgresTransactions:
         cursor.execute(f"NOTIFY {CHANNEL}; COMMIT" if appending.has_news else "COMMIT")
         while cursor.nextset():
             pass
+        self._check_commit(cursor)
+
+    def append_if(
+        self, connection: Connection, end: Place, rows: Sequence[StoredRow], deadline: float | None
+    ) -> bool | None:
+        """Append rows in one trip if the log ends at a place, and tell whether it did; None if it has to be begun."""
+        if monotonic() > self._look_again:
+            return None
+        driver: Any = connection.connection.dbapi_connection
+        driver.deadline = deadline
+        self._warnings.clear()
+        literal = sql.Literal([_composite(row) for row in rows]).as_string(driver)
+        cursor = driver.cursor()
+        cursor.execute(_APPEND_IF.format(end=end.position, rows=literal))
+        done = 0
+        while cursor.nextset():
+            done = cursor.rowcount if (cursor.statusmessage or "").startswith("INSERT") else done
+        self._check_commit(cursor)
+        return done == len(rows)
+
+    def _check_commit(self, cursor: psycopg.Cursor[Any]) -> None:
         if self._warnings or cursor.statusmessage != "COMMIT":
             message = f"the server does not vouch for the commit: {'; '.join(self._warnings) or cursor.statusmessage}"
             raise psycopg.OperationalError(message)
+
+
+def _composite(row: StoredRow) -> str:
+    """Write a row as PostgreSQL writes a value of a composite type."""
+    return "(" + ",".join([_component(value) for value in row]) + ")"
+
+
+def _component(value: int | str | bytes | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return str(value)
+    text = value if isinstance(value, str) else f"\\x{value.hex()}"
+    return '"' + text.replace("\\", "\\\\").replace('"', '""') + '"'
 
 
 class SQLiteTransactions:
@@ -175,14 +226,18 @@ class SQLiteTransactions:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self.connect = connect
 
-    def begin(self, connection: Connection, driver: sqlite3.Connection, deadline: float | None) -> Appending:
+    def begin(self, connection: Connection, deadline: float | None) -> Appending:
         """Take the lock, waiting its turn, and look where the log ends."""
+        driver: Any = connection.connection.dbapi_connection
         wait = BUSY_SECONDS if deadline is None else max(deadline - monotonic(), 0)
         driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
-        position, head_hash = driver.execute(LAST).fetchone() or (0, None)
+        position, head_hash = driver.execute(_LAST).fetchone() or (0, None)
         return Appending(connection, driver, position, head_hash, vouch=lambda: None)
 
     def commit(self, appending: Appending) -> None:
         """Commit; durable when this returns."""
         appending.driver.execute("COMMIT")
+
+    def append_if(self, *_: object) -> None:
+        """Give nothing: a trip to a file costs nothing worth saving."""

@@ -65,6 +65,7 @@ class CrashingLog:
         self.ledger_id, self.epoch = log.ledger_id, log.epoch
         self.reading, self.rows, self.decode = log.reading, log.rows, log.decode
         self.snapshot_if_due, self.close = log.snapshot_if_due, log.close
+        self.chain, self.append_if = log.chain, lambda *_: False
         self.writing = lambda _timeout=None: dying(log, when)
 
 

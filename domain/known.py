@@ -1,0 +1,40 @@
+"""A look at the log that knows where it ends, and nothing else: for deciding on what is in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from bursar.domain.records import Place, Recorded
+
+
+class NotKnown(Exception):
+    """The log itself has to be read."""
+
+
+class KnownEnd:
+    """A `LogReader` over nothing. Raises `NotKnown` for every question that a memory cannot answer."""
+
+    def __init__(self, end: Place) -> None:
+        self.head = end.position
+        """Position of the last event."""
+
+    def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """Find nothing if nothing is looked for."""
+        return {command_id: _not_known() for command_id in command_ids}
+
+    def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Find nothing if nothing is looked for."""
+        return {allocation_id: _not_known() for allocation_id in allocation_ids}
+
+    def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
+        """Find nothing if nothing is looked for."""
+        return {allocation_id: _not_known() for allocation_id in allocation_ids}
+
+    stream = rows_since = decode = version = pool_names = snapshot = lambda *_: _not_known()
+
+
+def _not_known() -> NoReturn:
+    raise NotKnown
