@@ -214,15 +214,18 @@ TARGET_HEADS: Final = ("what", "against", "Bursar", "baseline", "ratio", "goal",
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print both tables, and what failed."""
+    """Print both tables, the targets as far as they were measured, and what failed."""
+    compared = [row for row in report.targets if row.ratio is not None]
     for title, heads, rows in (
         ("Cases", CASE_HEADS, case_rows(report.cases)),
-        ("Targets", TARGET_HEADS, target_rows(report.targets)),
+        ("Targets", TARGET_HEADS, target_rows(compared)),
     ):
         table = Table(*heads, title=title, title_justify="left")
         for row in rows:
             table.add_row(*row)
         console.print(table)
+    if left := len(report.targets) - len(compared):
+        console.print(f"{left} targets were not measured")
     for found in report.cases:
         if found.error:
             console.print(f"{found.status}: {found.key}: {found.error}", markup=False)
