@@ -19,7 +19,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed
-from bursar.infrastructure.transactions import BUSY_SECONDS, CHANNEL, LOCK, PostgresTransactions, SQLiteTransactions
+from bursar.infrastructure.transactions import (
+    BUSY_SECONDS,
+    CHANNEL,
+    LOCK,
+    PatientConnection,
+    PostgresTransactions,
+    SQLiteTransactions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,11 +52,13 @@ _POLL_SECONDS: Final = 0.02
 class Database:
     """An engine and what differs between the two databases. Raises `LogUnavailable` wherever it is used."""
 
-    def __init__(self, url: str, *, checks_clock: bool = False) -> None:
+    def __init__(self, url: str, *, checks_clock: bool = False, silence: float | None = None) -> None:
         self.url = _checked(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.name = self.url.set(query={}).render_as_string(hide_password=True)
         """The address without its password, for messages; options are left out, as one of them may be a password."""
+        self._silence = silence
+        """How long a PostgreSQL server that is read may say nothing, in seconds."""
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine()
         self._transactions = (
             SQLiteTransactions(self._connect_sqlite)
@@ -85,7 +94,12 @@ class Database:
         return connection
 
     def _postgres_engine(self) -> Engine:
-        return create_engine(self.url, connect_args=_CONNECT_OPTIONS, pool_pre_ping=True)
+        return create_engine(self.url, creator=self._connect_postgres, pool_pre_ping=True)
+
+    def _connect_postgres(self) -> PatientConnection:
+        connection = PatientConnection.connect(**self._postgres_arguments())
+        connection.silence = self._silence
+        return connection
 
     def _postgres_arguments(self) -> dict[str, Any]:
         _, arguments = self.engine.dialect.create_connect_args(self.url)
@@ -172,8 +186,21 @@ class Database:
             connection.execution_options(bursar_writes=True)
             if not self.is_sqlite:  # the log's end is read after the lock is had, whatever the server's default is
                 connection.execution_options(isolation_level="READ COMMITTED")
-            with connection.begin():
+            with self._without_limit(connection), connection.begin():
                 yield connection
+
+    @contextmanager
+    def _without_limit(self, connection: Connection) -> Iterator[None]:
+        """Let statements take as long as they like: an index on a large log takes its time."""
+        driver: Any = connection.connection.dbapi_connection
+        if self.is_sqlite:
+            yield
+            return
+        driver.silence = None
+        try:
+            yield
+        finally:
+            driver.silence = self._silence
 
     @contextmanager
     def translated(self) -> Iterator[None]:

@@ -88,7 +88,7 @@ class Ledger(domain.Ledger):
         a time. Raises `Malformed` for an address that is none, `LogUnavailable` if the database cannot be used, and
         `SchemaMismatch` if it is at another schema, with the command that upgrades it.
         """
-        database = Database(url, checks_clock=clock is system_clock)
+        database = Database(url, checks_clock=clock is system_clock, silence=patience)
         try:
             log = _open_log(database, create=create)
         except BaseException:

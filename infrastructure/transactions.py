@@ -89,24 +89,30 @@ class Appending:
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """A connection whose waits end at a deadline, and which never cancels what is under way.
+    """A connection whose waits have an end, and which never cancels what is under way.
 
     A server that was paused keeps its clients waiting for ever: the kernel answers for it. And a commit that is
-    cancelled while it waits for a standby is reported as done. So a wait that fails, whatever the reason, ends the
-    connection; what became of the transaction is for the log to say.
+    cancelled while it waits for a standby is reported as done. So a wait that comes to its end, or is interrupted, ends
+    the connection; what became of the transaction is for the log to say.
     """
 
     deadline: float | None = None
     """When waits end, on the clock of `time.monotonic`; None: never."""
+    silence: float | None = None
+    """How long the server may say nothing, in seconds, where there is no deadline; None: for ever."""
 
     def wait(self, gen: PQGen[_Result], interval: float = _WAIT_SECONDS, timeout: float | None = None) -> _Result:
-        """Wait for the server until the deadline."""
+        """Wait for the server, but not for ever."""
+        limit = timeout or self.silence
+        end = self.deadline if self.deadline is not None or limit is None else monotonic() + limit
         try:
-            left = timeout if self.deadline is None else max(self.deadline - monotonic(), 0.0)
+            left = None if end is None else max(end - monotonic(), 0.0)
             return waiting.wait(gen, self.pgconn.socket, interval=interval, timeout=left)
         except BaseException as error:
-            self.pgconn.finish()
-            if isinstance(error, psycopg.OperationalError) and self.deadline and monotonic() >= self.deadline:
+            is_late = end is not None and monotonic() >= end
+            if is_late or not isinstance(error, Exception):
+                self.pgconn.finish()
+            if is_late:
                 message = "the server did not answer in time"
                 raise psycopg.OperationalError(message) from error
             raise
