@@ -68,10 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         parser().error(str(error))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    if options.report:
-        report = Report.model_validate_json(options.report.read_text(encoding="utf-8"))
-    else:
-        report = runner.run(plan, console)
+    report = Report.read(options.report) if options.report else runner.run(plan, console)
     print_report(report, console)
     if options.json:
         options.json.write_text(f"{report.model_dump_json(indent=1)}\n", encoding="utf-8")

@@ -101,11 +101,6 @@ class Report(BaseModel):
         cls, plan: Plan, databases: Mapping[str, Mapping[str, str]], cases: list[Found], load_before: float = 0.0
     ) -> Report:
         """Put together what was found, with the targets and the facts of the machine."""
-        medians = {
-            found.key: {measure: found.median(measure) for measure in MEASURES}
-            for found in cases
-            if found.status == "measured"
-        }
         return cls(
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             revision=_revision(),
@@ -115,13 +110,28 @@ class Report(BaseModel):
             databases={name: dict(settings) for name, settings in databases.items()},
             plan=plan,
             cases=cases,
-            targets=targets.evaluate(medians, plan.crowd),
+            targets=_compared(cases, plan),
         )
+
+    @classmethod
+    def read(cls, path: Path) -> Report:
+        """Read what was written, and compare the rounds in it with the targets of today."""
+        report = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        return report.model_copy(update={"targets": _compared(report.cases, report.plan)})
 
     @property
     def failed(self) -> list[Found]:
         """The cases that failed."""
         return [found for found in self.cases if found.status == "failed"]
+
+
+def _compared(cases: Iterable[Found], plan: Plan) -> list[Row]:
+    medians = {
+        found.key: {measure: found.median(measure) for measure in MEASURES}
+        for found in cases
+        if found.status == "measured"
+    }
+    return targets.evaluate(medians, plan.crowd)
 
 
 def _revision() -> str:

@@ -22,11 +22,11 @@ SMALLEST = Plan(
     seconds=0.0,
     warm_up=0.0,
     rounds=1,
-    # what differs from others in the number of clients or pools only, and takes long to start
-    only=r"^(?!.*(64 pools, (1|256) |a pool for each process, 32|boundary, 1 ))",
+    # not those that differ from others in the number of clients only
+    only=r"^(?!.*(64 pools, (1|256) |sqlite, .*, 256 |each process, 32 |eventsourcing, .*, 1 |one boundary, 1 ))",
     clients=(1, 32, 256),
     baseline_clients=(1, 32),
-    batches=2,
+    batches=1,
     race=50,
     crowd=1500,
 )
@@ -159,9 +159,11 @@ def test_the_best_baseline_counts(report: Report) -> None:
     assert [(row.baseline_case, row.ratio) for row in best] == [(fast.key, 0.5)] * len(best)
 
 
-def test_json_gives_the_report_back(report: Report) -> None:
-    """What is written can be read again, whole."""
-    assert Report.model_validate_json(report.model_dump_json()) == report
+def test_json_gives_the_report_back(report: Report, tmp_path: Path) -> None:
+    """What is written can be read again, whole; the targets are worked out from the rounds."""
+    saved = tmp_path / "report.json"
+    saved.write_text(report.model_copy(update={"targets": []}).model_dump_json())
+    assert Report.read(saved) == report
 
 
 def test_a_page_is_made_anew_from_the_json(report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
