@@ -149,8 +149,8 @@ class Database:
             yield appending
             self._transactions.commit(appending)
 
-    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None) -> bool | None:
-        """Append rows in one trip if the log ends at a place, and tell whether it did; None if one is not enough."""
+    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None) -> bool:
+        """Append rows if the log ends at a place, and tell whether it did."""
         with self._keeping() as connection:
             return self._transactions.append_if(connection, end, rows, _deadline(timeout))
 

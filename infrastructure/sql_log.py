@@ -34,8 +34,6 @@ _IDS_PER_STATEMENT: Final = 1000
 _PAGE_ROWS: Final = 5000
 """Rows of a stream read at a time."""
 
-_COLUMNS: Final = ", ".join(StoredRow._fields)
-
 _LAST: Final = select(func.max(events.c.position))
 
 
@@ -127,17 +125,8 @@ class SQLWriter(SQLReader):
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Insert chained rows in bulk, and wake those who follow the log."""
-        if not rows:
-            return
-        driver = self._appending.driver
-        if self._connection.dialect.name == "sqlite":
-            marks = ", ".join("?" * len(StoredRow._fields))
-            driver.executemany(f"INSERT INTO events ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 - own names
-            return
-        with driver.cursor() as cursor, cursor.copy(f"COPY events ({_COLUMNS}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-        self._appending.has_news = True
+        if rows:
+            self._appending.insert(rows)
 
     def holds(self, place: Place) -> bool:
         """Tell whether the log holds a row that was appended earlier; if so, this commit vouches for it again."""
@@ -178,14 +167,7 @@ class SQLEventLog(BaseEventLog):
 
     def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
         """Append rows if the log still ends at a place, and tell whether it did; durable when this returns."""
-        done = self.database.append_if(end, rows, timeout)
-        if done is not None:
-            return done
-        with self.writing(timeout) as writer:
-            if (writer.head, writer.head_hash) != end:
-                return False
-            writer.insert(rows)
-            return True
+        return self.database.append_if(end, rows, timeout)
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
         """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
