@@ -160,7 +160,7 @@ def thread_step(ledger: Ledger, client: Client) -> Callable[[], None]:
 
 
 async def _ask(ledger: Ledger, client: Client) -> None:
-    client.answered(await asyncio.wrap_future(ledger.submit(client.command())))
+    client.answered(await ledger.submit(client.command()))
 
 
 def measure(ledger: Ledger, work: str, callers: str, clients: int, span: Span) -> Sample:
