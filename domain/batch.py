@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
 from bursar.domain.commands import Allocate, Command, Expire, OpenPool, Reserve, content
@@ -98,8 +98,7 @@ class Outcome:
         return tuple(dict.fromkeys(r.event.allocation_id for r in self.records if isinstance(r.event, Expired)))
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A command with its id settled."""
 
     command: Command

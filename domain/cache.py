@@ -127,6 +127,11 @@ class PoolCache:
         if recorded.version % MILESTONE_EVENTS == 0:
             self.milestones.add(name)
 
+    @property
+    def behind(self) -> int | None:
+        """Where to read on, if others have been writing; None if nobody has, or nothing is remembered."""
+        return self._head if self._pools and not self._alone else None
+
     def copy_of(self, name: str) -> Pool | None:
         """Copy a pool for a snapshot, if it is in memory and current."""
         return self._pools[name].copy() if name in self._fresh and name in self._pools else None

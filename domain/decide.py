@@ -247,7 +247,8 @@ def _grant(command: Allocate | Reserve, scene: _Scene) -> Sequence[Event]:
         if pool.closed:
             reasons.append(_Reason(RefusalCode.POOL_CLOSED, pool.name, {}))
         reasons += _ttl_reasons(pool, command.ttl, ttl, required=type(command) is Reserve)
-        reasons += _size_reasons(scene, pool, command.owner, command.quantities[pool.name])
+        if pool.limits_sizes or scene.used(pool) + command.quantities[pool.name] > pool.capacity:
+            reasons += _size_reasons(scene, pool, command.owner, command.quantities[pool.name])
         if pool.limits.max_allocations is not None and scene.held(pool) >= pool.limits.max_allocations:
             data = {"limit": pool.limits.max_allocations, "allocations": scene.held(pool)}
             reasons.append(_Reason(RefusalCode.TOO_MANY_ALLOCATIONS, pool.name, data))

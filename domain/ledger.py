@@ -163,7 +163,7 @@ class Ledger:
         with self._own_cache() as cache:
             if self._try_alone(attempt, cache, timeout):
                 return
-            with self.log.writing(timeout) as writer:
+            with self.log.writing(timeout, cache.behind) as writer:
                 if attempt.end is not None and writer.holds(attempt.end):
                     return
                 batch = self._batch(attempt.asked, writer)

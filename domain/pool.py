@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bursar.domain.allocation import token_of
 from bursar.domain.errors import LogCorrupt
@@ -35,8 +34,7 @@ _STALE_DEADLINES_MIN: Final = 64
 """Below this many entries the heap of deadlines is never rebuilt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """One allocation's part of one pool, as long as it is held."""
 
     quantity: int
@@ -60,6 +58,7 @@ class Pool:
         "closed",
         "deadlines",
         "holds",
+        "limits_sizes",
         "name",
         "opened_with",
         "resource_type",
@@ -97,6 +96,9 @@ class Pool:
     def limits(self, limits: Limits) -> None:
         self._limits = limits
         self.capacity = limits.capacity
+        sizes = (limits.min_size, limits.max_size, limits.step, limits.per_owner)
+        self.limits_sizes = any(limit is not None for limit in sizes)
+        """Whether anything but the capacity limits what is granted at once."""
 
     def copy(self) -> Pool:
         """Copy what a snapshot is made of: the copy is not for deciding."""
@@ -229,5 +231,5 @@ def _opened(event: Opening, recorded: Recorded) -> Hold:
     )
 
 
-def _put_changed(pool: Pool, allocation_id: str, **changes: object) -> None:
-    pool.put(allocation_id, replace(pool.held(allocation_id), **changes))  # type: ignore[arg-type]  # fields by name
+def _put_changed(pool: Pool, allocation_id: str, **changes: Any) -> None:  # noqa: ANN401 - fields by name
+    pool.put(allocation_id, pool.held(allocation_id)._replace(**changes))

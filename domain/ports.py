@@ -95,8 +95,10 @@ class EventLog(Protocol):
         """Look at the log without locking it; raises `LogUnavailable`."""
         ...
 
-    def writing(self, timeout: float | None = None) -> AbstractContextManager[LogWriter]:
+    def writing(self, timeout: float | None = None, since: int | None = None) -> AbstractContextManager[LogWriter]:
         """Take the log's lock; commit at the block's end, or roll back if it raises.
+
+        With ``since``, the writer's `rows_since` that position may be read in the same trip as the lock is taken.
 
         Raises `LogUnavailable`, also if the database takes longer than the timeout (seconds) and waiting can be ended.
         If that comes from the block's end, the commit may have been done all the same: `holds` tells.

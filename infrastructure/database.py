@@ -138,14 +138,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def appending(self, timeout: float | None = None) -> Iterator[Appending]:
+    def appending(self, timeout: float | None = None, since: int | None = None) -> Iterator[Appending]:
         """Open the log's own transaction, on a connection kept for it; it commits at the block's end.
 
         With a timeout (seconds), PostgreSQL is waited for no longer. Whatever is raised ends the connection, and the
         transaction with it, unless the server had committed it already; the next one begins on a new connection.
         """
         with self._keeping() as connection:
-            appending = self._transactions.begin(connection, _deadline(timeout))
+            appending = self._transactions.begin(connection, _deadline(timeout), since)
             yield appending
             self._transactions.commit(appending)
 

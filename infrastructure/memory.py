@@ -53,7 +53,7 @@ class MemoryEventLog(BaseEventLog):
             yield MemoryReader(self)
 
     @contextmanager
-    def writing(self, timeout: float | None = None) -> Iterator[MemoryWriter]:  # noqa: ARG002 - nothing makes it wait
+    def writing(self, timeout: float | None = None, since: int | None = None) -> Iterator[MemoryWriter]:  # noqa: ARG002 - nothing makes it wait, or read
         """Take the log's lock; what was appended is kept if the block does not raise."""
         with self._lock:
             writer = MemoryWriter(self)

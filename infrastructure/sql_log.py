@@ -55,7 +55,7 @@ class SQLReader:
             if len(rows) < _PAGE_ROWS:
                 return
 
-    def rows_since(self, position: int) -> list[StoredRow]:
+    def rows_since(self, position: int) -> Sequence[StoredRow]:
         """Read the rows after a position, up to the head."""
         return self._rows(select(events).where(events.c.position > position).order_by(events.c.position))
 
@@ -112,10 +112,16 @@ class SQLReader:
 class SQLWriter(SQLReader):
     """A look at the log that holds its lock, and may append."""
 
-    def __init__(self, appending: Appending, mapper: EventMapper, ledger_id: str) -> None:
+    def __init__(self, appending: Appending, mapper: EventMapper, ledger_id: str, since: int | None) -> None:
         super().__init__(appending.connection, mapper, appending.position)
         self.head_hash = appending.hash or genesis(ledger_id)
         self._appending = appending
+        self._since = since
+
+    def rows_since(self, position: int) -> Sequence[StoredRow]:
+        """Read the rows after a position, up to the head; what was read with the lock is not read again."""
+        news = self._appending.news if position == self._since else None
+        return super().rows_since(position) if news is None else news
 
     def append(self, records: Sequence[Recorded]) -> Place:
         """Append events numbered from ``head + 1``; durable when the transaction has committed."""
@@ -160,10 +166,10 @@ class SQLEventLog(BaseEventLog):
             yield SQLReader(connection, self.mapper, connection.execute(_LAST).scalar() or 0)
 
     @contextmanager
-    def writing(self, timeout: float | None = None) -> Iterator[SQLWriter]:
+    def writing(self, timeout: float | None = None, since: int | None = None) -> Iterator[SQLWriter]:
         """Take the log's lock; commit at the block's end, or roll back if it raises."""
-        with self.database.appending(timeout) as appending:
-            yield SQLWriter(appending, self.mapper, self.ledger_id)
+        with self.database.appending(timeout, since) as appending:
+            yield SQLWriter(appending, self.mapper, self.ledger_id, since)
 
     def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
         """Append rows if the log still ends at a place, and tell whether it did; durable when this returns."""

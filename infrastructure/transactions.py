@@ -10,7 +10,7 @@ import psycopg
 from psycopg import waiting
 from psycopg.pq import Escaping
 
-from bursar.domain.errors import LogUnavailable
+from bursar.domain.errors import LogCorrupt, LogUnavailable
 from bursar.domain.records import StoredRow
 from bursar.infrastructure.clock import system_clock
 
@@ -33,6 +33,12 @@ BUSY_SECONDS: Final = 60
 
 CLOCK_SKEW_SECONDS_MAX: Final = 60
 """How far this process's clock may be from the database's."""
+
+NEWS_ROWS_MAX: Final = 1000
+"""The most rows of other processes that are read in the same trip as the lock is taken."""
+
+PENDING_ROWS_MAX: Final = 16
+"""The most rows that are inserted in the same trip as is committed; COPY is faster for more."""
 
 _WAIT_SECONDS: Final = 0.1
 """How often a wait looks whether it was interrupted."""
@@ -60,20 +66,18 @@ _BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE bursar_e
 _PREPARE: Final = (
     "PREPARE bursar_end AS SELECT extract(epoch FROM clock_timestamp())::float8, l.* FROM (SELECT) o "  # noqa: S608 - own text
     f"LEFT JOIN ({_LAST}) l ON true; "
-    f"PREPARE bursar_append AS INSERT INTO events SELECT * FROM unnest($1::events[]) WHERE $2::bigint = ({_END})"
+    f"PREPARE bursar_news AS SELECT {_COLUMNS} FROM events WHERE position > $1::bigint "
+    f"ORDER BY position LIMIT {NEWS_ROWS_MAX + 1}; "
+    f"PREPARE bursar_append AS INSERT INTO events SELECT * FROM unnest($1::events[]) WHERE $2::bigint = coalesce(({_END}), 0)"
 )
 """Spares the planner's work in each transaction."""
 
-_APPEND_IF: Final = "; ".join(
-    (
-        "BEGIN ISOLATION LEVEL READ COMMITTED",
-        LOCK,
-        "EXECUTE bursar_append ({rows}, {end})",
-        f"NOTIFY {CHANNEL}",
-        "COMMIT",
-    )
-)
-"""Appends rows in one trip, if the log ends at a position."""
+_APPEND: Final = f"EXECUTE bursar_append ({{rows}}, {{end}}); NOTIFY {CHANNEL}; COMMIT"
+"""Appends rows and commits, if the log ends at a position."""
+
+_BEGIN_AND_APPEND: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; {_APPEND}"
+
+_BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE bursar_news ({{position}})"
 
 _CLOCK_CHECK_SECONDS: Final = 1.0
 """How long a comparison of the clocks is good for."""
@@ -101,8 +105,12 @@ class Appending:
     """Where the log ends; 0 if it is empty."""
     hash: bytes | None
     """Hash of its last row; None if it is empty."""
-    has_news: bool = False
+    news: Sequence[StoredRow] | None
+    """The rows after the position that was asked for, if they are few enough to be read with the lock."""
+    has_rows: bool = False
     """Whether rows were inserted, so that subscribers are to be woken."""
+    pending: Sequence[StoredRow] = ()
+    """Rows that are few enough to be inserted with the commit."""
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Insert rows in bulk."""
@@ -183,19 +191,26 @@ class PostgresTransactions:
         if notice.severity_nonlocalized == "WARNING":
             self._warnings.append(f"{notice.message_primary}")
 
-    def begin(self, connection: Connection, deadline: float | None) -> Appending:
-        """Take the log's lock and look where the log ends: one trip."""
-        driver: Any = connection.connection.dbapi_connection
-        driver.deadline = deadline
-        self._warnings.clear()
+    def begin(self, connection: Connection, deadline: float | None, since: int | None = None) -> Appending:
+        """Take the log's lock, look where the log ends, and read what came after a position: one trip."""
+        driver = self._driver(connection, deadline)
         cursor = driver.cursor()
-        cursor.execute(_BEGIN)
-        while cursor.nextset():
-            pass
+        cursor.execute(_BEGIN if since is None else _BEGIN_AND_READ.format(position=since))
+        cursor.nextset()
+        cursor.nextset()
         clock, position, head_hash = cursor.fetchone() or (0.0, None, None)
         self._check_clock(clock)
         self._look_again = monotonic() + _CLOCK_CHECK_SECONDS
-        return Appending(self, connection, driver, position or 0, head_hash)
+        news = [StoredRow(*row) for row in cursor] if cursor.nextset() else None
+        if news is not None and len(news) > NEWS_ROWS_MAX:
+            news = None
+        return Appending(self, connection, driver, position or 0, head_hash, news)
+
+    def _driver(self, connection: Connection, deadline: float | None) -> PatientConnection:
+        driver: Any = connection.connection.dbapi_connection
+        driver.deadline = deadline
+        self._warnings.clear()
+        return driver  # type: ignore[no-any-return]  # it is what `connect` made
 
     def _check_clock(self, theirs: float) -> None:
         skew = system_clock().timestamp() - theirs
@@ -207,35 +222,45 @@ class PostgresTransactions:
             )
 
     def insert(self, appending: Appending, rows: Sequence[StoredRow]) -> None:
-        """Insert rows in bulk: two trips."""
+        """Insert rows: a few with the commit, more in bulk in two trips."""
+        if len(rows) <= PENDING_ROWS_MAX and not appending.pending:
+            appending.pending = rows
+            return
         with appending.driver.cursor() as cursor, cursor.copy(_COPY) as copy:
             for row in rows:
                 copy.write_row(row)
-        appending.has_news = True
+        appending.has_rows = True
 
     def commit(self, appending: Appending) -> None:
         """Commit: one trip. Raises psycopg's OperationalError if the server does not vouch for it."""
+        if appending.pending:
+            if not self._append(appending.driver, _APPEND, appending.position, appending.pending):
+                message = "the log has moved under its lock"
+                raise LogCorrupt(message)
+            return
         cursor = appending.driver.cursor()
-        cursor.execute(f"NOTIFY {CHANNEL}; COMMIT" if appending.has_news else "COMMIT")
+        cursor.execute(f"NOTIFY {CHANNEL}; COMMIT" if appending.has_rows else "COMMIT")
         while cursor.nextset():
             pass
         self._check_commit(cursor)
 
     def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow], deadline: float | None) -> bool:
-        """Append rows in one trip if the log ends at a place, and tell whether it did; False now and then, as begin
-        compares the clocks.
+        """Append rows in one trip if the log ends at a place, and tell whether it did.
+
+        Now and then it tells that it did not, for `begin` to compare the clocks.
         """
         if monotonic() > self._look_again:
             return False
-        driver: Any = connection.connection.dbapi_connection
-        driver.deadline = deadline
-        self._warnings.clear()
+        return self._append(self._driver(connection, deadline), _BEGIN_AND_APPEND, end.position, rows)
+
+    def _append(self, driver: PatientConnection, statements: str, end: int, rows: Sequence[StoredRow]) -> bool:
+        """Append rows and commit, if the log ends at a position; tell whether it did."""
         array = Escaping(driver.pgconn).escape_literal(_array(rows).encode()).decode()
         cursor = driver.cursor()
-        cursor.execute(_APPEND_IF.format(end=end.position, rows=array))
-        done = 0
+        cursor.execute(statements.format(end=end, rows=array))
+        done = cursor.rowcount
         while cursor.nextset():
-            done = cursor.rowcount if (cursor.statusmessage or "").startswith("INSERT") else done
+            done = max(done, cursor.rowcount if (cursor.statusmessage or "").startswith("INSERT") else 0)
         self._check_commit(cursor)
         return done == len(rows)
 
@@ -272,14 +297,14 @@ class SQLiteTransactions:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self.connect = connect
 
-    def begin(self, connection: Connection, deadline: float | None) -> Appending:
+    def begin(self, connection: Connection, deadline: float | None, since: int | None = None) -> Appending:  # noqa: ARG002 - a trip to a file costs nothing
         """Take the lock, waiting its turn, and look where the log ends."""
         driver: Any = connection.connection.dbapi_connection
         wait = BUSY_SECONDS if deadline is None else max(deadline - monotonic(), 0)
         driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
         position, head_hash = driver.execute(_LAST).fetchone() or (0, None)
-        return Appending(self, connection, driver, position, head_hash)
+        return Appending(self, connection, driver, position, head_hash, None)
 
     def commit(self, appending: Appending) -> None:
         """Commit; durable when this returns."""

@@ -66,7 +66,7 @@ class CrashingLog:
         self.reading, self.rows, self.decode = log.reading, log.rows, log.decode
         self.snapshot_if_due, self.close = log.snapshot_if_due, log.close
         self.chain, self.append_if = log.chain, lambda *_: False
-        self.writing = lambda _timeout=None: dying(log, when)
+        self.writing = lambda _timeout=None, _since=None: dying(log, when)
 
 
 class LedgerMachine(RuleBasedStateMachine):

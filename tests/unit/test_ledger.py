@@ -331,8 +331,8 @@ def test_a_lost_answer_is_found_again_by_the_id_that_the_error_names(monkeypatch
     ledger, writing = ledger_on(log), log.writing
 
     @contextmanager
-    def lose_the_answer(timeout: float | None) -> Iterator[MemoryWriter]:
-        with writing(timeout) as writer:
+    def lose_the_answer(timeout: float | None, since: int | None) -> Iterator[MemoryWriter]:
+        with writing(timeout, since) as writer:
             yield writer
         raise LogUnavailable("the connection broke")
 
