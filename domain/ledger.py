@@ -32,7 +32,7 @@ from bursar.domain.records import Place
 from bursar.domain.values import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
 
@@ -55,7 +55,9 @@ class Envelope(TypedDict, total=False):
 class Attempt:
     """Commands to be recorded in one transaction, and what came of it."""
 
-    asked: Sequence[Asked]
+    asked: list[Asked]
+    more: Callable[[], Iterable[Asked]] | None = None
+    """Gives the commands that came while the log's lock was waited for."""
     atomic: bool = False
     """Whether an error in one of the commands is one of all: then nothing is recorded."""
     answers: Sequence[Outcome | Exception] = ()
@@ -123,10 +125,15 @@ class Ledger:
             raise answer
         return answer
 
-    def _answers(self, asked: Sequence[Asked]) -> Sequence[Outcome | BaseException]:
-        """Decide commands in one transaction; give each its answer, whatever happens."""
+    def _answers(
+        self, asked: list[Asked], more: Callable[[], Iterable[Asked]] | None = None
+    ) -> Sequence[Outcome | BaseException]:
+        """Decide commands in one transaction; give each its answer, whatever happens.
+
+        ``more``, called once the log's lock is had, gives those that came meanwhile; they are added to ``asked``.
+        """
         try:
-            return self._commit(Attempt(asked))
+            return self._commit(Attempt(asked, more=more))
         except LogUnavailable as error:
             return [error.about(one.command_id) for one in asked]
         except BaseException as error:  # noqa: BLE001 - every caller that waits is told, whatever it was
@@ -166,6 +173,8 @@ class Ledger:
             with self.log.writing(timeout, cache.behind) as writer:
                 if attempt.end is not None and writer.holds(attempt.end):
                     return
+                if attempt.more is not None:
+                    attempt.asked.extend(attempt.more())
                 batch = self._batch(attempt.asked, writer)
                 attempt.answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
                 end = writer.append(batch.records)

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from bursar.domain.errors import LogUnavailable, Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from bursar.domain.batch import Asked, Outcome
 
     Answer = Outcome | BaseException
-    Commit = Callable[[Sequence[Asked]], Sequence[Answer]]
-    """Decides and records commands in one transaction, and gives each its answer, whatever happens."""
+    Commit = Callable[[list[Asked], Callable[[], Iterable[Asked]]], Sequence[Answer]]
+    """Decides and records commands in one transaction, and gives each its answer, whatever happens.
+
+    Called once the log's lock is had, the second argument gives those that came meanwhile, for the first to grow by.
+    """
 
 BATCH_COMMANDS_MAX: Final = 500
 """The most commands decided in one transaction."""
@@ -166,27 +169,40 @@ class Committer:
             self._thread.join()
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, ended = self._drain(first)
+        ended = False
+        while not ended and (first := self._queue.get()) is not None:
+            batch: list[_Request] = []
+            ended = self._take(first, batch)
             if batch:
-                self.committing = len(batch)
-                answers = batch[0].commit([request.asked for request in batch])
-                self.committing = 0
-                for request, answer in zip(batch, answers, strict=True):
-                    request.caller.give(answer)
-                _wake([waiter for request in batch for waiter in request.caller.waiters])
+                ended = self._commit(batch) or ended
             del first, batch  # a ledger is not held while its committer sleeps
-            if ended:
-                return
 
-    def _drain(self, first: _Request) -> tuple[list[_Request], bool]:
-        """Take what waits, up to a batch; tell whether the end was among it."""
-        batch = []
-        request: _Request | None = first
+    def _commit(self, batch: list[_Request]) -> bool:
+        """Have a batch committed, with what comes meanwhile, and answer; tell whether the end was among that."""
+        ended = False
+
+        def more() -> list[Asked]:
+            nonlocal ended
+            known = len(batch)
+            if not ended and known < BATCH_COMMANDS_MAX and not self._queue.empty():
+                ended = self._take(self._queue.get(), batch)
+            self.committing = len(batch)
+            return [request.asked for request in batch[known:]]
+
+        self.committing = len(batch)
+        answers = batch[0].commit([request.asked for request in batch], more)
+        self.committing = 0
+        for request, answer in zip(batch, answers, strict=True):
+            request.caller.give(answer)
+        _wake([waiter for request in batch for waiter in request.caller.waiters])
+        return ended
+
+    def _take(self, request: _Request | None, batch: list[_Request]) -> bool:
+        """Put what waits into a batch, until it is full; tell whether the end was met."""
         while request is not None:
             if request.caller.begin():
                 batch.append(request)
             if len(batch) == BATCH_COMMANDS_MAX or self._queue.empty():  # nobody else takes from the queue
-                return batch, False
+                return False
             request = self._queue.get()
-        return batch, True
+        return True

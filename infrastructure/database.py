@@ -22,6 +22,7 @@ from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed
 from bursar.infrastructure.transactions import (
     BUSY_SECONDS,
     CHANNEL,
+    CONNECT_SECONDS,
     LOCK,
     PatientConnection,
     PostgresTransactions,
@@ -37,13 +38,16 @@ if TYPE_CHECKING:
     from bursar.domain.records import Place, StoredRow
     from bursar.infrastructure.transactions import Appending
 
-CONNECT_SECONDS: Final = 10
-"""How long to wait for a PostgreSQL server to answer."""
-
 _CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "bursar"}
 
-_PASSES: Final = frozenset({"57P01", "57P02", "57P03", "57014", "53300", "40001", "40P01"})
-"""SQLSTATEs of what passes by itself: a server that stops or starts, a cancelled statement, too many connections."""
+_PASSES: Final = frozenset(
+    {
+        *("57P01", "57P02", "57P03"),  # a server that stops or starts
+        *("57014", "55P03", "57P05", "25P03", "25P04"),  # a statement, a lock, a session, a transaction took too long
+        *("53300", "40001", "40P01"),  # too many connections, conflicts
+    }
+)
+"""SQLSTATEs of what passes by itself."""
 
 _POLL_SECONDS: Final = 0.02
 """How often a subscriber looks whether another process has changed an SQLite database."""
@@ -144,20 +148,21 @@ class Database:
         With a timeout (seconds), PostgreSQL is waited for no longer. Whatever is raised ends the connection, and the
         transaction with it, unless the server had committed it already; the next one begins on a new connection.
         """
-        with self._keeping() as connection:
-            appending = self._transactions.begin(connection, _deadline(timeout), since)
+        with self._keeping(timeout) as connection:
+            appending = self._transactions.begin(connection, self._transactions.deadline, since)
             yield appending
             self._transactions.commit(appending)
 
     def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None) -> bool:
         """Append rows if the log ends at a place, and tell whether it did."""
-        with self._keeping() as connection:
-            return self._transactions.append_if(connection, end, rows, _deadline(timeout))
+        with self._keeping(timeout) as connection:
+            return self._transactions.append_if(connection, end, rows, self._transactions.deadline)
 
     @contextmanager
-    def _keeping(self) -> Iterator[Connection]:
+    def _keeping(self, timeout: float | None) -> Iterator[Connection]:
         self._check_process()
         with self.translated(), self._turn:
+            self._transactions.deadline = None if timeout is None else monotonic() + timeout
             try:
                 if self._kept is None:
                     self._kept = self._committer.connect()
@@ -224,12 +229,9 @@ class Database:
                 with self.engine.connect() as connection:
                     yield lambda seconds: _sqlite_news(connection, seconds)
             else:
-                with psycopg.connect(self._libpq_url(), autocommit=True, connect_timeout=CONNECT_SECONDS) as listener:
+                with psycopg.connect(**self._postgres_arguments(), autocommit=True) as listener:
                     listener.execute(f"LISTEN {CHANNEL}")
                     yield lambda seconds: any(True for _ in listener.notifies(timeout=seconds, stop_after=1))
-
-    def _libpq_url(self) -> str:
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def close(self) -> None:
         """Close every connection; those that a fork left to another process are that one's to close."""
@@ -239,15 +241,13 @@ class Database:
             self.engine.dispose()
 
 
-def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else monotonic() + timeout
-
-
 def _passes(cause: BaseException) -> bool:
     """Tell whether trying again, on a new connection, may go well."""
-    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
-        return False
-    return cause.sqlstate is None or cause.sqlstate.startswith("08") or cause.sqlstate in _PASSES
+    if isinstance(cause, sqlite3.OperationalError):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
+        return cause.sqlstate.startswith("08") or cause.sqlstate in _PASSES
+    return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def _checked(url: str) -> URL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self
 
@@ -152,12 +152,13 @@ class Ledger(domain.Ledger):
                 break
             except LogUnavailable as error:
                 if not error.transient or monotonic() + pause > until:
-                    logger.warning("commit_failed", error=str(error), commands=len(attempt.asked))
                     raise
-                logger.info("commit_tried_again", error=str(error), commands=len(attempt.asked))
+                if pause == _PAUSE_SECONDS:
+                    logger.warning("commit_tried_again", error=str(error), commands=len(attempt.asked))
                 sleep(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)
-        self._committed(attempt)
+        with suppress(Exception):  # what was committed is answered, whatever becomes of reports and snapshots
+            self._committed(attempt)
         return attempt.answers
 
     # After the commit

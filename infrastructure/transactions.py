@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from bursar.domain.records import Place
 
 _Result = TypeVar("_Result")
+
+CONNECT_SECONDS: Final = 10
+"""How long to wait for a PostgreSQL server to answer."""
 
 CHANNEL: Final = "bursar_events"
 """PostgreSQL's notification channel that wakes subscribers."""
@@ -68,7 +72,8 @@ _PREPARE: Final = (
     f"LEFT JOIN ({_LAST}) l ON true; "
     f"PREPARE bursar_news AS SELECT {_COLUMNS} FROM events WHERE position > $1::bigint "
     f"ORDER BY position LIMIT {NEWS_ROWS_MAX + 1}; "
-    f"PREPARE bursar_append AS INSERT INTO events SELECT * FROM unnest($1::events[]) WHERE $2::bigint = coalesce(({_END}), 0)"
+    f"PREPARE bursar_append AS INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM unnest($1::events[]) "
+    f"WHERE $2::bigint = coalesce(({_END}), 0)"
 )
 """Spares the planner's work in each transaction."""
 
@@ -158,6 +163,8 @@ class PostgresTransactions:
         self._arguments = arguments
         """What psycopg connects with."""
         self._checks_clock = checks_clock
+        self.deadline: float | None = None
+        """When the one who asks for a connection gives up, on the clock of `time.monotonic`; None: never."""
         self._timeline = 0
         """The latest timeline seen: a server on an earlier one was left behind by a failover."""
         self._look_again = 0.0
@@ -166,7 +173,10 @@ class PostgresTransactions:
 
     def connect(self) -> PatientConnection:
         """Connect to the server that may be written to; raises psycopg's OperationalError for one left behind."""
-        connection = PatientConnection.connect(**self._arguments, autocommit=True)
+        left = CONNECT_SECONDS if self.deadline is None else self.deadline - monotonic()
+        limit = max(1, min(CONNECT_SECONDS, ceil(left)))  # libpq's, in whole seconds
+        connection = PatientConnection.connect(**{**self._arguments, "connect_timeout": limit}, autocommit=True)
+        connection.deadline = monotonic() + limit  # until a transaction begins
         try:
             self._check_timeline(connection)
             connection.execute(f"{_DURABLE}; {_PREPARE}")
@@ -296,6 +306,8 @@ class SQLiteTransactions:
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self.connect = connect
+        self.deadline: float | None = None
+        """Not heeded: opening a file takes no time."""
 
     def begin(self, connection: Connection, deadline: float | None, since: int | None = None) -> Appending:  # noqa: ARG002 - a trip to a file costs nothing
         """Take the lock, waiting its turn, and look where the log ends."""
