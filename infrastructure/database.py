@@ -149,14 +149,14 @@ class Database:
         transaction with it, unless the server had committed it already; the next one begins on a new connection.
         """
         with self._keeping(timeout) as connection:
-            appending = self._transactions.begin(connection, self._transactions.deadline, since)
+            appending = self._transactions.begin(connection, since)
             yield appending
             self._transactions.commit(appending)
 
     def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None) -> bool:
         """Append rows if the log ends at a place, and tell whether it did."""
         with self._keeping(timeout) as connection:
-            return self._transactions.append_if(connection, end, rows, self._transactions.deadline)
+            return self._transactions.append_if(connection, end, rows)
 
     @contextmanager
     def _keeping(self, timeout: float | None) -> Iterator[Connection]:

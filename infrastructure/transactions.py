@@ -164,7 +164,7 @@ class PostgresTransactions:
         """What psycopg connects with."""
         self._checks_clock = checks_clock
         self.deadline: float | None = None
-        """When the one who asks for a connection gives up, on the clock of `time.monotonic`; None: never."""
+        """When whoever asks gives up, on the clock of `time.monotonic`; None: never."""
         self._timeline = 0
         """The latest timeline seen: a server on an earlier one was left behind by a failover."""
         self._look_again = 0.0
@@ -201,9 +201,9 @@ class PostgresTransactions:
         if notice.severity_nonlocalized == "WARNING":
             self._warnings.append(f"{notice.message_primary}")
 
-    def begin(self, connection: Connection, deadline: float | None, since: int | None = None) -> Appending:
+    def begin(self, connection: Connection, since: int | None = None) -> Appending:
         """Take the log's lock, look where the log ends, and read what came after a position: one trip."""
-        driver = self._driver(connection, deadline)
+        driver = self._driver(connection)
         cursor = driver.cursor()
         cursor.execute(_BEGIN if since is None else _BEGIN_AND_READ.format(position=since))
         cursor.nextset()
@@ -216,9 +216,9 @@ class PostgresTransactions:
             news = None
         return Appending(self, connection, driver, position or 0, head_hash, news)
 
-    def _driver(self, connection: Connection, deadline: float | None) -> PatientConnection:
+    def _driver(self, connection: Connection) -> PatientConnection:
         driver: Any = connection.connection.dbapi_connection
-        driver.deadline = deadline
+        driver.deadline = self.deadline
         self._warnings.clear()
         return driver  # type: ignore[no-any-return]  # it is what `connect` made
 
@@ -254,14 +254,14 @@ class PostgresTransactions:
             pass
         self._check_commit(cursor)
 
-    def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow], deadline: float | None) -> bool:
+    def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow]) -> bool:
         """Append rows in one trip if the log ends at a place, and tell whether it did.
 
         Now and then it tells that it did not, for `begin` to compare the clocks.
         """
         if monotonic() > self._look_again:
             return False
-        return self._append(self._driver(connection, deadline), _BEGIN_AND_APPEND, end.position, rows)
+        return self._append(self._driver(connection), _BEGIN_AND_APPEND, end.position, rows)
 
     def _append(self, driver: PatientConnection, statements: str, end: int, rows: Sequence[StoredRow]) -> bool:
         """Append rows and commit, if the log ends at a position; tell whether it did."""
@@ -307,12 +307,12 @@ class SQLiteTransactions:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self.connect = connect
         self.deadline: float | None = None
-        """Not heeded: opening a file takes no time."""
+        """When whoever asks gives up, on the clock of `time.monotonic`; None: after a while."""
 
-    def begin(self, connection: Connection, deadline: float | None, since: int | None = None) -> Appending:  # noqa: ARG002 - a trip to a file costs nothing
+    def begin(self, connection: Connection, since: int | None = None) -> Appending:  # noqa: ARG002 - a trip to a file costs nothing
         """Take the lock, waiting its turn, and look where the log ends."""
         driver: Any = connection.connection.dbapi_connection
-        wait = BUSY_SECONDS if deadline is None else max(deadline - monotonic(), 0)
+        wait = BUSY_SECONDS if self.deadline is None else max(self.deadline - monotonic(), 0)
         driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
         position, head_hash = driver.execute(_LAST).fetchone() or (0, None)
@@ -322,9 +322,9 @@ class SQLiteTransactions:
         """Commit; durable when this returns."""
         appending.driver.execute("COMMIT")
 
-    def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow], deadline: float | None) -> bool:
+    def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow]) -> bool:
         """Append rows if the log ends at a place, and tell whether it did."""
-        appending = self.begin(connection, deadline)
+        appending = self.begin(connection)
         is_end = appending.position == end.position and appending.hash == end.hash
         if is_end:
             self.insert(appending, rows)
