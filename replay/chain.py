@@ -36,19 +36,20 @@ class Chain:
         if gap:
             self._out_of_place(row)
         self.position = max(self.position, row.position)
-        try:
-            body = canonical_bytes(row)
-        except (TypeError, ValueError):  # what no log has written
-            wanted = instead = b""
-        else:
-            wanted = sha256(self._before + body).digest()
-            instead = sha256(self._instead + body).digest() if self._instead else b""
-        sound = gap or row.hash in (wanted, instead)
-        self._before = row.hash if type(row.hash) is bytes else wanted
+        wanted = self._hash_after(self._before, row)
+        instead = self._hash_after(self._instead, row) if self._instead else None
+        sound = gap or (wanted is not None and row.hash in (wanted, instead))
+        self._before = row.hash if type(row.hash) is bytes else wanted or b""
         self._instead = None if sound else wanted
         if not sound:
             self._findings.add(row.position, Check.CHAIN, _BROKEN)
         return gap
+
+    def _hash_after(self, before: bytes, row: StoredRow) -> bytes | None:
+        try:
+            return sha256(before + canonical_bytes(row)).digest()
+        except (TypeError, ValueError):  # what no log has written
+            return None
 
     def _out_of_place(self, row: StoredRow) -> None:
         first, last = self.position + 1, row.position - 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from benchmarks.bursar_cases import SYSTEM, TOTAL, Holder, thread_step
 from benchmarks.case import Case
-from benchmarks.measure import PATIENCE_SECONDS, Sample, Span, Window, in_threads
+from benchmarks.measure import PATIENCE_SECONDS, Sample, Span, Window, in_threads, settle
 from bursar import Ledger, Limits, Refused
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ def _serve(barrier: Barrier, theirs: Connection) -> None:
 
 
 def _work(job: _Job, barrier: Barrier | None) -> tuple[Window, int]:
+    settle()
     with Ledger.open(job.url) as ledger:
         steps = [thread_step(ledger, Holder((job.pool,), f"owner-{number}")) for number in range(job.clients)]
         ledger.pool(job.pool)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import bare, bulk, bursar_cases, crowded, library, processes, row_locked, uma
 from benchmarks.case import NotAvailable
-from benchmarks.measure import Span
+from benchmarks.measure import Span, settle
 from benchmarks.places import places
 from benchmarks.report import Found, Report, load
 
@@ -72,6 +72,7 @@ def measure(cases: Sequence[Case], plan: Plan, shown: Progress) -> list[Found]:
 
 
 def _measure(case: Case, span: Span, result: Found) -> None:
+    settle()
     try:
         result.rounds.append(case.run(span))
     except NotAvailable as error:
