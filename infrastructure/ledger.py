@@ -6,13 +6,14 @@ import logging
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from threading import TIMEOUT_MAX
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
 from bursar.domain import ledger as domain
-from bursar.domain.errors import BursarError, LogUnavailable
+from bursar.domain.errors import BursarError, LogUnavailable, Malformed
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
 from bursar.infrastructure.clock import new_id, system_clock
@@ -64,7 +65,9 @@ class Ledger(domain.Ledger):
         waiting_max: int = WAITING_MAX,
     ) -> None:
         super().__init__(log, clock=clock, new_id=new_id, actor=actor)
-        self._patience = patience
+        self._patience = _check_seconds("patience", patience)
+        if type(waiting_max) is not int or waiting_max < 1:
+            raise Malformed("waiting_max", waiting_max, "expected a whole number from 1")
         self._committer = Committer(waiting_max)
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
         weakref.finalize(self, self._committer.close)  # also at the interpreter's end: what waits is answered
@@ -85,7 +88,7 @@ class Ledger(domain.Ledger):
         With ``create``, a database that holds no ledger is made ready; any number of processes may do so at once.
         ``patience`` is how long, in seconds, a commit may take, finding out after a broken connection what became of
         it included, before its callers are told that it is not known. No more than ``waiting_max`` commands wait at
-        a time. Raises `Malformed` for an address that is none, `LogUnavailable` if the database cannot be used, and
+        a time. Raises `Malformed` for an address or another value that is none, `LogUnavailable` if the database cannot be used, and
         `SchemaMismatch` if it is at another schema, with the command that upgrades it.
         """
         database = Database(url, checks_clock=clock is system_clock, silence=patience)
@@ -123,6 +126,8 @@ class Ledger(domain.Ledger):
     # Group commit
 
     def _answer(self, asked: Asked, timeout: float | None) -> Outcome:
+        if timeout is not None:
+            _check_seconds("timeout", timeout)
         sleeper = Sleeper()
         self._committer.ask(asked, sleeper, self._answers)
         answer = sleeper.wait(timeout)
@@ -179,6 +184,12 @@ class Ledger(domain.Ledger):
             self.log.snapshot_if_due(pool, copy)
         except BursarError as error:
             logger.warning("snapshot_failed", pool=pool, error=str(error))
+
+
+def _check_seconds(parameter: str, value: float) -> float:
+    if type(value) not in {int, float} or not 0 < value <= TIMEOUT_MAX:
+        raise Malformed(parameter, value, "expected a number of seconds above 0")
+    return value
 
 
 def _open_log(database: Database, *, create: bool) -> SQLEventLog:

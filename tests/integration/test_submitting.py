@@ -134,6 +134,24 @@ def test_what_is_no_command(ledger: Ledger, command: Expire) -> None:
         ledger.submit(command)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1", True])
+def test_times_that_are_none(ledger: Ledger, seconds: float) -> None:
+    """A timeout, or a patience, that is no time is malformed, and nothing is decided."""
+    before = ledger.log.rows()
+    with pytest.raises(Malformed, match="timeout: expected a number of seconds above 0; got"):
+        ledger.execute(allocate(1), timeout=seconds)
+    with pytest.raises(Malformed, match="patience: expected a number of seconds above 0; got"):
+        Ledger(ledger.log, patience=seconds)
+    assert ledger.log.rows() == before
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "1", True, None])
+def test_a_queue_that_is_none(ledger: Ledger, number: int) -> None:
+    """A queue is as long as a whole number says, from 1."""
+    with pytest.raises(Malformed, match="waiting_max: expected a whole number from 1; got"):
+        Ledger(ledger.log, waiting_max=number)
+
+
 def test_a_live_command_brings_no_time(ledger: Ledger) -> None:
     """A time of its own is for imports: a live command that has one is malformed."""
     with pytest.raises(Malformed, match="a live command takes the ledger's clock"):
