@@ -88,16 +88,16 @@ class Ledger(domain.Ledger):
         With ``create``, a database that holds no ledger is made ready; any number of processes may do so at once.
         ``patience`` is how long, in seconds, a commit may take, finding out after a broken connection what became of
         it included, before its callers are told that it is not known. No more than ``waiting_max`` commands wait at
-        a time. Raises `Malformed` for an address or another value that is none, `LogUnavailable` if the database cannot be used, and
-        `SchemaMismatch` if it is at another schema, with the command that upgrades it.
+        a time. Raises `Malformed` for an address or another value that is none, `LogUnavailable` if the database cannot
+        be used, and `SchemaMismatch` if it is at another schema, with the command that upgrades it.
         """
         database = Database(url, checks_clock=clock is system_clock, silence=patience)
         try:
             log = _open_log(database, create=create)
+            return cls(log, actor=actor, clock=clock, patience=patience, waiting_max=waiting_max)
         except BaseException:
             database.close()
             raise
-        return cls(log, actor=actor, clock=clock, patience=patience, waiting_max=waiting_max)
 
     @classmethod
     def in_memory(cls, *, actor: str | None = None, clock: Clock = system_clock) -> Self:
