@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
@@ -11,6 +10,7 @@ from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bursar.domain.errors import LogUnavailable, Overloaded
+from bursar.infrastructure.forks import Birthplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -126,7 +126,7 @@ class Committer:
         self._entering = Lock()
         self._closed = False
         self._thread: Thread | None = None
-        self._process = os.getpid()
+        self.birthplace = Birthplace()
         self.committing = 0
         """How many commands are being committed."""
 
@@ -135,7 +135,7 @@ class Committer:
 
         Raises `Overloaded` if the queue is full, and `LogUnavailable` after `close` and in a process that was forked.
         """
-        self.check_process()
+        self.birthplace.check()
         with self._entering:  # `close` comes before all of it or after all of it
             if self._closed:
                 message = "the ledger was closed: open it again"
@@ -148,12 +148,6 @@ class Committer:
                 self._thread.start()
             self._queue.put(_Request(asked, caller, commit))
 
-    def check_process(self) -> None:
-        """Raise `LogUnavailable` in a process that was forked: neither the thread nor the connections are its own."""
-        if self._process != os.getpid():
-            message = "the ledger was opened before this process was forked: open one of its own here"
-            raise LogUnavailable(message)
-
     @property
     def waiting(self) -> int:
         """How many commands wait to be taken."""
@@ -165,7 +159,7 @@ class Committer:
             if not self._closed and self._thread is not None:
                 self._queue.put(None)
             self._closed = True
-        if self._thread is not None and self._process == os.getpid() and self._thread is not current_thread():
+        if self._thread is not None and self.birthplace.is_here() and self._thread is not current_thread():
             self._thread.join()
 
     def _run(self) -> None:

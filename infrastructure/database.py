@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed
+from bursar.infrastructure.forks import Birthplace
 from bursar.infrastructure.transactions import (
     BUSY_SECONDS,
     CHANNEL,
@@ -78,7 +78,7 @@ class Database:
         self._kept: Connection | None = None
         """The connection kept for the log's transactions."""
         self._turn = Lock()
-        self._process = os.getpid()
+        self._birthplace = Birthplace()
 
     def _sqlite_engine(self) -> Engine:
         engine = create_engine("sqlite://", creator=self._connect_sqlite, poolclass=QueuePool)
@@ -126,7 +126,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one moment of the database and changes nothing."""
-        self._check_process()
+        self._birthplace.check()
         with self.translated(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -160,7 +160,7 @@ class Database:
 
     @contextmanager
     def _keeping(self, timeout: float | None) -> Iterator[Connection]:
-        self._check_process()
+        self._birthplace.check()
         with self.translated(), self._turn:
             self._transactions.deadline = None if timeout is None else monotonic() + timeout
             try:
@@ -178,15 +178,10 @@ class Database:
                 kept.invalidate()
                 kept.close()
 
-    def _check_process(self) -> None:
-        if self._process != os.getpid():
-            message = "the ledger was opened before this process was forked: open one of its own here"
-            raise LogUnavailable(message)
-
     @contextmanager
     def changing(self) -> Iterator[Connection]:
         """Open a transaction that changes other tables than the log; in SQLite there is but one lock for all."""
-        self._check_process()
+        self._birthplace.check()
         with self.translated(), self.engine.connect() as connection:
             connection.execution_options(bursar_writes=True)
             if not self.is_sqlite:  # the log's end is read after the lock is had, whatever the server's default is
@@ -235,7 +230,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; those that a fork left to another process are that one's to close."""
-        if self._process == os.getpid():
+        if self._birthplace.is_here():  # pragma: no branch - a forked child does not report what it covered
             with self._turn:
                 self._end_kept()
             self.engine.dispose()

@@ -119,7 +119,7 @@ class Ledger(domain.Ledger):
 
     @contextmanager
     def _own_cache(self) -> Iterator[PoolCache]:
-        self._committer.check_process()  # before the lock, which a fork may have left locked
+        self._committer.birthplace.check()  # before the lock, which a fork may have left locked
         with super()._own_cache() as cache:
             yield cache
 

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import waiting
 from psycopg.pq import Escaping
 
-from bursar.domain.errors import LogCorrupt, LogUnavailable
+from bursar.domain.errors import LogUnavailable
 from bursar.domain.records import StoredRow
 from bursar.infrastructure.clock import system_clock
 
@@ -67,20 +67,24 @@ LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"
 _BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE bursar_end"
 """Begins in one trip; each statement of such a string sees what was committed before it began."""
 
+_INSERT_ALL: Final = f"INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM unnest($1::events[])"  # noqa: S608 - own names
+
 _PREPARE: Final = (
     "PREPARE bursar_end AS SELECT extract(epoch FROM clock_timestamp())::float8, l.* FROM (SELECT) o "  # noqa: S608 - own text
     f"LEFT JOIN ({_LAST}) l ON true; "
     f"PREPARE bursar_news AS SELECT {_COLUMNS} FROM events WHERE position > $1::bigint "
     f"ORDER BY position LIMIT {NEWS_ROWS_MAX + 1}; "
-    f"PREPARE bursar_append AS INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM unnest($1::events[]) "
-    f"WHERE $2::bigint = coalesce(({_END}), 0)"
+    f"PREPARE bursar_insert AS {_INSERT_ALL}; PREPARE bursar_append AS {_INSERT_ALL} WHERE $2::bigint = ({_END})"
 )
 """Spares the planner's work in each transaction."""
 
-_APPEND: Final = f"EXECUTE bursar_append ({{rows}}, {{end}}); NOTIFY {CHANNEL}; COMMIT"
-"""Appends rows and commits, if the log ends at a position."""
+_INSERT_PENDING: Final = f"EXECUTE bursar_insert ({{rows}}); NOTIFY {CHANNEL}; COMMIT"
+"""Inserts rows and commits."""
 
-_BEGIN_AND_APPEND: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; {_APPEND}"
+_BEGIN_AND_APPEND: Final = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE bursar_append ({{rows}}, {{end}}); NOTIFY {CHANNEL}; COMMIT"
+)
+"""Appends rows if the log ends at a position, and commits."""
 
 _BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE bursar_news ({{position}})"
 
@@ -244,9 +248,7 @@ class PostgresTransactions:
     def commit(self, appending: Appending) -> None:
         """Commit: one trip. Raises psycopg's OperationalError if the server does not vouch for it."""
         if appending.pending:
-            if not self._append(appending.driver, _APPEND, appending.position, appending.pending):
-                message = "the log has moved under its lock"
-                raise LogCorrupt(message)
+            self._append(appending.driver, _INSERT_PENDING, appending.pending)
             return
         cursor = appending.driver.cursor()
         cursor.execute(f"NOTIFY {CHANNEL}; COMMIT" if appending.has_rows else "COMMIT")
@@ -261,10 +263,10 @@ class PostgresTransactions:
         """
         if monotonic() > self._look_again:
             return False
-        return self._append(self._driver(connection), _BEGIN_AND_APPEND, end.position, rows)
+        return self._append(self._driver(connection), _BEGIN_AND_APPEND, rows, end.position) == len(rows)
 
-    def _append(self, driver: PatientConnection, statements: str, end: int, rows: Sequence[StoredRow]) -> bool:
-        """Append rows and commit, if the log ends at a position; tell whether it did."""
+    def _append(self, driver: PatientConnection, statements: str, rows: Sequence[StoredRow], end: int = 0) -> int:
+        """Run a string of statements that inserts rows and commits; tell how many were inserted."""
         array = Escaping(driver.pgconn).escape_literal(_array(rows).encode()).decode()
         cursor = driver.cursor()
         cursor.execute(statements.format(end=end, rows=array))
@@ -272,7 +274,7 @@ class PostgresTransactions:
         while cursor.nextset():
             done = max(done, cursor.rowcount if (cursor.statusmessage or "").startswith("INSERT") else 0)
         self._check_commit(cursor)
-        return done == len(rows)
+        return done
 
     def vouch(self, appending: Appending) -> None:
         """Write something that is no row: a commit that wrote nothing waits for no standby."""

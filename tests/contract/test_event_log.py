@@ -338,6 +338,32 @@ class TestWriting:
         assert raw() == []
 
 
+class TestAppendIf:
+    """Rows appended on the condition that the log still ends where it did."""
+
+    def test_where_the_log_ends(self, log: Log, raw: RawRows) -> None:
+        """Rows that follow the end are appended, as a writer appends them."""
+        end = append(log, [opened(1)])
+        assert log.append_if(end, log.chain([granted(2, 2, allocation_id="a", command_id="a")], end))
+        assert [row[0] for row in raw()] == [1, 2]
+
+    def test_where_it_no_longer_ends(self, log: Log, raw: RawRows) -> None:
+        """If somebody else has appended, nothing is; the log is as it was."""
+        end = append(log, [opened(1)])
+        append(log, [opened(2, pool="cpu")])
+        before = raw()
+        assert not log.append_if(end, log.chain([granted(2, 2, allocation_id="a", command_id="a")], end))
+        assert raw() == before
+
+    def test_what_is_there_is_found_again(self, log: Log) -> None:
+        """A writer finds the row that an earlier one appended, and no other in its place."""
+        end = append(log, [opened(1)])
+        with log.writing() as writer:
+            assert writer.holds(end)
+            assert not writer.holds(end._replace(hash=bytes(32)))
+            assert not writer.holds(end._replace(position=2))
+
+
 class TestDecoding:
     """From rows to events."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, CommandIdReused, Ledger, Limits, LogCorrupt, LogUnavailable, Refused
+from bursar import Allocate, CommandIdReused, Ledger, Limits, LogCorrupt, LogUnavailable, Refused, UnknownEvent
 from support.logs import execute, query, raw_rows
 from support.processes import barrier, race, running, serve
 
@@ -52,6 +52,22 @@ def grants(url: str, pool: str) -> int:
     """Count the grants in the log, past all of our code."""
     found = query(url, f"SELECT count(*) FROM events WHERE stream_id = 'pool:{pool}' AND type = 'Allocated'")  # noqa: S608 - names of our own
     return int(found[0][0])
+
+
+def test_what_cannot_be_read_stops_its_own_pool(one: Ledger, other: Ledger, database_url: str) -> None:
+    """An event that this version does not know stops commands on its pool alone, also for those who followed it."""
+    other.open_pool("cpu", resource_type="cpu", limits=Limits(total=10))
+    one.allocate({"gpu": 1, "cpu": 1}, owner="a")
+    other.allocate({"gpu": 1}, owner="a")
+    is_sqlite = database_url.startswith("sqlite")
+    unlock = "DROP TRIGGER events_no_update" if is_sqlite else "ALTER TABLE events DISABLE TRIGGER USER"
+    execute(database_url, unlock, "UPDATE events SET type = 'Lent' WHERE position = 5")
+    for ledger in (one, other, one):
+        futures = [ledger.submit(Allocate(quantities={pool: 1}, owner="b")) for pool in ("gpu", "cpu")]
+        if ledger is one:
+            with pytest.raises(UnknownEvent, match="'Lent'"):
+                futures[0].result(60)
+        assert futures[1].result(60).refusal is None
 
 
 def test_two_ledgers_write_in_turn(one: Ledger, other: Ledger, database_url: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, Expire, Ledger, Limits, LogUnavailable, Malformed, Release
+from bursar import Allocate, CommandIdReused, Expire, Ledger, Limits, LogUnavailable, Malformed, Release
 from bursar.domain.values import instant
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from bursar import Outcome
+    from bursar.infrastructure.committer import Promise
 
 
 @pytest.fixture
@@ -67,6 +68,62 @@ def test_from_asyncio(ledger: Ledger) -> None:
 
     outcomes = asyncio.run(work())
     assert sum(outcome.refusal is None for outcome in outcomes) == 100
+
+
+def test_tasks_await_as_it_is(ledger: Ledger) -> None:
+    """Tasks await what `submit` gives, before and after it is answered, once or more; refusals and errors as well."""
+
+    async def work() -> list[Outcome]:
+        ledger.execute(allocate(0))
+        done = ledger.submit(allocate(1))
+        done.result(60)
+        twice = ledger.submit(allocate(2))
+        reused = Allocate(quantities={"gpu": 2}, owner="a", allocation_id="a0")
+        with pytest.raises(CommandIdReused):
+            await ledger.submit(reused)
+        outcomes = [await done, *(await asyncio.gather(_outcome(twice), _outcome(twice)))]
+        return outcomes + await asyncio.gather(*(_outcome(ledger.submit(allocate(n))) for n in range(3, 120)))
+
+    outcomes = asyncio.run(work())
+    assert outcomes[1] is outcomes[2]
+    assert sum(outcome.refusal is None for outcome in outcomes[1:]) == 100 - 1
+
+
+async def _outcome(promise: Promise) -> Outcome:
+    return await promise
+
+
+def test_a_task_that_is_cancelled(ledger: Ledger) -> None:
+    """A command whose task is cancelled while it waits is never decided; once it is being decided, it is."""
+
+    async def work() -> None:
+        with ledger.log.writing():  # nobody commits meanwhile
+            ahead = asyncio.create_task(_outcome(ledger.submit(allocate(0))))
+            while ledger._committer.waiting or not ledger._committer.committing:  # noqa: ASYNC110, SLF001 - until it is taken
+                await asyncio.sleep(0)
+            behind = asyncio.create_task(_outcome(ledger.submit(allocate(1))))
+            await asyncio.sleep(0)
+            ahead.cancel()
+            behind.cancel()
+            done = await asyncio.gather(ahead, behind, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in done)
+
+    asyncio.run(work())
+    ledger.execute(allocate(2))
+    assert {one.id for one in ledger.allocations()} == {"a0", "a2"}
+
+
+def test_a_loop_that_is_gone(ledger: Ledger) -> None:
+    """A command whose event loop was closed is decided all the same, and those of others are answered."""
+    loop = asyncio.new_event_loop()
+    with ThreadPoolExecutor(1) as threads, ledger.log.writing():
+        task = loop.create_task(_outcome(ledger.submit(allocate(0))))
+        loop.run_until_complete(asyncio.sleep(0))
+        beside = threads.submit(ledger.execute, allocate(1))
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is meant to be lost
+        loop.close()
+    assert beside.result(60).refusal is None
+    assert {one.id for one in ledger.allocations()} == {"a0", "a1"}
 
 
 def test_a_waiting_command_can_be_cancelled(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ import pytest
 from bursar import Allocate, ChangeLimits, Ledger, Limits, OpenPool, Refused, Release, Reserve, Resize
 from support.faults import FaultProxy
 from support.load import Load, check_acknowledged, check_clients, open_pools, retry
-from support.logs import raw_rows
+from support.logs import execute, raw_rows
 from support.outcomes import answers, by_command, check_promises, check_same, check_told, submit_all
 
 if TYPE_CHECKING:
@@ -87,6 +87,20 @@ def test_each_command(ledger: Ledger, proxy: FaultProxy, postgres_url: str, name
     check_same(ledger, command, outcome)
     assert raw_rows(postgres_url) == after
     check_promises(ledger)
+
+
+@pytest.mark.parametrize("level", ["NOTICE", "WARNING"])
+def test_what_the_server_remarks(other: Ledger, postgres_url: str, level: str) -> None:
+    """A commit with a warning is looked up before it is believed; a notice is none. Its commands are decided once."""
+    execute(
+        postgres_url,
+        f"CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE {level} 'so'; RETURN NULL; END $$",
+        "CREATE TRIGGER remarks AFTER INSERT ON events EXECUTE FUNCTION say()",
+    )
+    outcomes = [other.execute(Allocate(quantities={"gpu": 1}, owner="a")) for _ in range(2)]
+    assert not any(outcome.repeated for outcome in outcomes)
+    check_told(postgres_url, outcomes)
+    check_promises(other)
 
 
 @pytest.mark.parametrize("part", LOSSES)

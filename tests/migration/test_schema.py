@@ -16,7 +16,7 @@ from bursar.infrastructure import schema
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.tables import metadata
 from bursar.projections.engine import VIEWS
-from support.logs import execute, query, raw_rows
+from support.logs import execute, query, raw_rows, take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def use(url: str) -> None:
             ledger.allocate({"gpu": 1}, owner="a", allocation_id=f"a{number}")
         ledger.projector().catch_up()
         ledger.projector().rebuild("current_allocations")
-        ledger.log.snapshot("gpu")  # type: ignore[attr-defined]  # of the log in a database
+        take_snapshot(ledger.log, "gpu")  # type: ignore[arg-type]  # the log in a database
 
 
 def shape_of(url: str) -> dict[str, Any]:

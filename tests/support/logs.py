@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from bursar import Limits, MemoryEventLog
 from bursar.domain.events import Allocated, Event, PoolOpened
 from bursar.domain.pool import Pool, evolve
-from bursar.domain.records import Recorded
+from bursar.domain.records import Place, Recorded
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.mapper import EventMapper
 from bursar.infrastructure.snapshots import save_pool
@@ -115,10 +115,10 @@ def raw_rows(url: str) -> list[Row]:
     return query(url, "SELECT * FROM events ORDER BY position")
 
 
-def append(log: Log, records: Sequence[Recorded]) -> None:
-    """Append in a transaction of its own."""
+def append(log: Log, records: Sequence[Recorded]) -> Place:
+    """Append in a transaction of its own; tell where the log ends then."""
     with log.writing() as writer:
-        writer.append(records)
+        return writer.append(records)
 
 
 def opened(position: int, *, pool: str = "gpu", total: int = 10) -> Recorded:
