@@ -272,9 +272,10 @@ class _Messages:
     def _commits(self, content: bytes) -> bool:
         if content[:1] not in {b"Q", b"P"}:  # a query, or one to be parsed
             return False
-        self._wrote = self._wrote or _WRITE.search(content) is not None
-        commits = self._wrote and _COMMIT.search(content) is not None
-        if _END.search(content):
+        text = content[5:]  # without its type and its length
+        self._wrote = self._wrote or _WRITE.search(text) is not None
+        commits = self._wrote and _COMMIT.search(text) is not None
+        if _END.search(text):
             self._wrote = False
         return commits
 
