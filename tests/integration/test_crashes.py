@@ -93,7 +93,7 @@ def test_a_database_server_that_crashes(durable_postgres: PostgresServer) -> Non
             acknowledged.append(command_id)
             number += 1
 
-    with Ledger.open(url) as ledger, ThreadPoolExecutor(THREADS) as threads:
+    with Ledger.open(url, patience=0.5) as ledger, ThreadPoolExecutor(THREADS) as threads:
         open_pools(ledger)
         for _ in range(2):
             writing = [threads.submit(write, ledger, len(acknowledged) * 10 + thread) for thread in range(THREADS)]

@@ -235,7 +235,7 @@ def test_readers_in_silence(fault: Fault) -> None:
     with Ledger.open(fault.through, patience=PATIENCE) as ledger, ThreadPoolExecutor(4) as threads:
         answers([ledger.submit(allocate(-1))])
         with fault.silence():
-            reading = [threads.submit(ledger.pool, "gpu") for _ in range(4)]
+            reading = [threads.submit(ledger.pool, "gpu") for _ in range(2)]
             ids = told_unknown(submit_all(ledger, commands))
         for one in reading:
             assert isinstance(one.exception(DEADLINE_SECONDS), LogUnavailable | None)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bursar import Allocate, CommandIdReused, Expire, Ledger, Limits, LogUnavailable, Malformed, Release
+from bursar.domain.batch import Asked
 from bursar.domain.values import instant
+from bursar.infrastructure.clock import new_id
+from bursar.infrastructure.committer import Committer, Promise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
     from bursar import Outcome
-    from bursar.infrastructure.committer import Promise
 
 
 @pytest.fixture
@@ -107,10 +110,11 @@ def test_a_task_that_is_cancelled(ledger: Ledger) -> None:
             behind.cancel()
             done = await asyncio.gather(ahead, behind, return_exceptions=True)
         assert all(isinstance(one, asyncio.CancelledError) for one in done)
+        await ledger.submit(allocate(3))  # by then the answer to the first has come here, where nobody waits for it
 
     asyncio.run(work())
     ledger.execute(allocate(2))
-    assert {one.id for one in ledger.allocations()} == {"a0", "a2"}
+    assert {one.id for one in ledger.allocations()} == {"a0", "a2", "a3"}
 
 
 def test_a_loop_that_is_gone(ledger: Ledger) -> None:
@@ -139,6 +143,32 @@ def test_a_waiting_command_can_be_cancelled(ledger: Ledger) -> None:
         futures[1].result(60)
     assert [futures[0].result(60).position, futures[2].result(60).position] == [3, 4]
     assert {one.id for one in ledger.allocations()} == {"a0", "a1", "a3"}
+
+
+def test_nothing_is_committed_for_those_who_are_gone() -> None:
+    """If all that waits was cancelled, no transaction is begun for it."""
+    batches: list[int] = []
+    taken, go_on = Event(), Event()
+
+    def commit(asked: list[Asked], _more: object) -> list[BaseException]:
+        batches.append(len(asked))
+        taken.set()
+        assert go_on.wait(60)
+        return [LogUnavailable()] * len(asked)
+
+    committer, promises = Committer(10), [Promise() for _ in range(4)]
+    one = Asked.settle(allocate(0), new_id)
+    committer.ask(one, promises[0], commit)
+    assert taken.wait(60)
+    for promise in promises[1:3]:
+        committer.ask(one, promise, commit)
+        assert promise.cancel()
+    go_on.set()
+    with pytest.raises(LogUnavailable):
+        promises[0].result(60)
+    committer.ask(one, promises[3], commit)
+    committer.close()
+    assert batches == [1, 1]
 
 
 def test_a_decided_command_cannot_be_cancelled(ledger: Ledger) -> None:

@@ -1,6 +1,6 @@
 """The domain API over a log in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from errno import ENOSPC
@@ -208,6 +208,24 @@ def test_corruption_stops_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
 def _corrupt(_reader: object) -> None:
     message = "broken"
     raise LogCorrupt(message)
+
+
+def test_a_database_that_goes_away_is_everybody_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not one command's error: nothing of the batch is recorded, and each caller learns the id to ask with."""
+    history = given(opened(), allocated("a", gpu=1))
+    log = history.given(*history.when(Release(allocation_id="a")).events).log()
+    ledger, rows, histories = ledger_on(log), log.rows(), MemoryReader.histories
+
+    def break_off(self: MemoryReader, ids: Collection[str]) -> dict[str, list[Recorded]]:
+        if ids:
+            raise LogUnavailable("the connection broke")
+        return histories(self, ids)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryReader, "histories", break_off)
+        answers = together(ledger, Allocate(quantities={"gpu": 1}, owner="ann"), Release(allocation_id="a"))
+    assert all(isinstance(one, LogUnavailable) and one.command_id for one in answers)
+    assert log.rows() == rows
 
 
 def test_corruption_met_by_one_command_leaves_the_others_alone() -> None:
