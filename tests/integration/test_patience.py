@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from threading import Event, Thread
@@ -11,7 +12,7 @@ import pytest
 
 from bursar import Allocate, BursarError, Ledger, Limits, LogUnavailable, Overloaded
 from support.faults import FaultProxy
-from support.logs import raw_rows
+from support.logs import execute, query, raw_rows
 from support.outcomes import (
     DEADLINE_SECONDS,
     again,
@@ -241,6 +242,30 @@ def test_readers_in_silence(fault: Fault) -> None:
             assert isinstance(one.exception(DEADLINE_SECONDS), LogUnavailable | None)
         send_until_known(ledger, fault.url, zip(ids, commands, strict=True))
         assert ledger.pool("gpu").used == 1 + len(commands)
+
+
+@pytest.mark.parametrize("setting", ["idle_session_timeout", "idle_in_transaction_session_timeout", "lock_timeout"])
+def test_time_limits_of_the_server(postgres_url: str, setting: str) -> None:
+    """What a time limit of the server ended, a session that was idle or a wait for the lock, is tried again."""
+    with Ledger.open(postgres_url) as other:
+        other.open_pool("gpu", resource_type="gpu", limits=Limits(total=10))
+        [(name,)] = query(postgres_url, "SELECT current_database()")
+        execute(postgres_url, f"ALTER DATABASE {name} SET {setting} = '100ms'")
+        check_time_limits(other, postgres_url)
+
+
+def check_time_limits(other: Ledger, postgres_url: str) -> None:
+    """Meet both kinds of limits, in new sessions."""
+    with Ledger.open(postgres_url) as ledger:
+        outcomes = [ledger.execute(allocate(1))]
+        with other.log.writing():  # a wait for the lock
+            waiting = ledger.submit(allocate(2))
+            time.sleep(0.3)
+        outcomes += answers([waiting])
+        time.sleep(0.3)  # an idle session
+        outcomes.append(ledger.execute(allocate(3)))
+    check_told(postgres_url, outcomes)
+    assert not any(outcome.repeated for outcome in outcomes)
 
 
 def test_delays_change_nothing(postgres_url: str) -> None:
