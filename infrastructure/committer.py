@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 BATCH_COMMANDS_MAX: Final = 500
 """The most commands decided in one transaction."""
 
+SHARED_BATCH_COMMANDS_MAX: Final = 64
+"""The same while other processes write to the log too: a storm in one of them keeps the others waiting no longer."""
+
 
 class Sleeper:
     """A caller whose thread sleeps until its command is answered: a third of what a future costs."""
@@ -129,6 +132,8 @@ class Committer:
         self.birthplace = Birthplace()
         self.committing = 0
         """How many commands are being committed."""
+        self.batch_max = BATCH_COMMANDS_MAX
+        """The most commands that the next batch takes."""
 
     def ask(self, asked: Asked, caller: Sleeper | Promise, commit: Commit) -> None:
         """Put a command at the queue's end; its caller is given an answer, for sure.
@@ -178,7 +183,7 @@ class Committer:
         def more() -> list[Asked]:
             nonlocal ended
             known = len(batch)
-            if not ended and known < BATCH_COMMANDS_MAX and not self._queue.empty():
+            if not ended and known < self.batch_max and not self._queue.empty():
                 ended = self._take(self._queue.get(), batch)
             self.committing = len(batch)
             return [request.asked for request in batch[known:]]
@@ -196,7 +201,7 @@ class Committer:
         while request is not None:
             if request.caller.begin():
                 batch.append(request)
-            if len(batch) == BATCH_COMMANDS_MAX or self._queue.empty():  # nobody else takes from the queue
+            if len(batch) >= self.batch_max or self._queue.empty():  # nobody else takes from the queue
                 return False
             request = self._queue.get()
         return True

@@ -17,7 +17,13 @@ from bursar.domain.errors import BursarError, LogUnavailable, Malformed
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
 from bursar.infrastructure.clock import new_id, system_clock
-from bursar.infrastructure.committer import Committer, Promise, Sleeper
+from bursar.infrastructure.committer import (
+    BATCH_COMMANDS_MAX,
+    SHARED_BATCH_COMMANDS_MAX,
+    Committer,
+    Promise,
+    Sleeper,
+)
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.mapper import EventMapper
@@ -162,6 +168,8 @@ class Ledger(domain.Ledger):
                     logger.warning("commit_tried_again", error=str(error), commands=len(attempt.asked))
                 sleep(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+        is_shared = self._cache.behind is not None
+        self._committer.batch_max = SHARED_BATCH_COMMANDS_MAX if is_shared else BATCH_COMMANDS_MAX
         with suppress(Exception):  # what was committed is answered, whatever becomes of reports and snapshots
             self._committed(attempt)
         return attempt.answers

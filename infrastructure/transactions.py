@@ -91,6 +91,10 @@ _BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE bursar_news ({{position}})"
 _CLOCK_CHECK_SECONDS: Final = 1.0
 """How long a comparison of the clocks is good for."""
 
+_BY_INDEX: Final = "SET enable_seqscan = off"
+"""All that is asked while the lock is held goes by an index. A plan that was made when the log was short, and reads all
+of it, would be kept while the log grows, until the server analyses the table."""
+
 _VOUCH: Final = "SELECT pg_logical_emit_message(true, 'bursar', '')"
 """Writes to the write-ahead log without writing a row: a commit that has nothing in that log waits for no standby."""
 
@@ -183,7 +187,7 @@ class PostgresTransactions:
         connection.deadline = monotonic() + limit  # until a transaction begins
         try:
             self._check_timeline(connection)
-            connection.execute(f"{_DURABLE}; {_PREPARE}")
+            connection.execute(f"{_DURABLE}; {_BY_INDEX}; {_PREPARE}")
         except BaseException:
             connection.close()
             raise
