@@ -77,12 +77,21 @@ def interrupt_when(is_time: Callable[[], bool]) -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let the process hear its interrupts, also where whoever started the tests has them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def main_thread_waits() -> bool:
     """Tell whether the main thread waits for its command to be answered."""
     frame = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - documented, name or not
     return frame.f_code is Sleeper.wait.__code__
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("command_id", [None, "mine"])
 def test_an_interrupt(ledger: Ledger, other: Ledger, database_url: str, command_id: str | None) -> None:
     """Ctrl-C ends a caller's waiting; its command and those that wait beside it are decided as if nothing had been."""
@@ -104,6 +113,7 @@ def test_an_interrupt(ledger: Ledger, other: Ledger, database_url: str, command_
     check_promises(ledger)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupts_at_any_moment(ledger: Ledger, database_url: str) -> None:
     """Ctrl-C at whatever moment of a commit leaves a ledger that works, and no command half done or done twice."""
     interrupted = 0
