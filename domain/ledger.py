@@ -171,14 +171,17 @@ class Ledger:
             if self._try_alone(attempt, cache, timeout):
                 return
             with self.log.writing(timeout, cache.behind) as writer:
-                if attempt.end is not None and writer.holds(attempt.end):
-                    return
+                if attempt.end is not None:
+                    if writer.holds(attempt.end):
+                        return
+                    # What was sent may still be on its way, and land after this: ids that were fresh no longer are.
+                    attempt.asked[:] = [one._replace(fresh=False) for one in attempt.asked]
                 if attempt.more is not None:
                     attempt.asked.extend(attempt.more())
                 batch = self._batch(attempt.asked, writer)
-                attempt.answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
+                answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
                 end = writer.append(batch.records)
-                attempt.end = end if batch.records else None
+                attempt.answers, attempt.end = answers, end if batch.records else None
                 cache.appended(end)
 
     def _try_alone(self, attempt: Attempt, cache: PoolCache, timeout: float | None) -> bool:

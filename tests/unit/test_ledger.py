@@ -28,7 +28,7 @@ from bursar import (
 from bursar.domain import cache
 from bursar.domain import ledger as domain
 from bursar.domain.batch import Outcome
-from bursar.domain.records import Recorded, StoredRow
+from bursar.domain.records import Place, Recorded, StoredRow
 from bursar.infrastructure.memory import MemoryReader, MemoryWriter
 from support.deciding import (
     SEVERAL,
@@ -361,6 +361,41 @@ def test_a_lost_answer_is_found_again_by_the_id_that_the_error_names(monkeypatch
     outcome = ledger.execute(Allocate(quantities={"gpu": 1}, owner="ann", command_id=lost.value.command_id))
     assert outcome.repeated
     assert ledger.pool("gpu").used == 1
+
+
+def test_what_was_sent_may_land_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command whose first sending arrives after its second was lost too is in the log once, and answered as it is."""
+    log = given(opened()).log()
+    ledger, writing = ledger_on(log), log.writing
+    for _ in range(2):
+        ledger.allocate({"gpu": 1}, owner="ann")
+    attempt = domain.Attempt([ledger._settle(Allocate(quantities={"gpu": 1}, owner="ann"))])  # noqa: SLF001 - as group commit does
+    sent: list[tuple[Place, Sequence[StoredRow]]] = []
+
+    def send(end: Place, rows: Sequence[StoredRow], _timeout: float | None) -> bool:
+        sent.append((end, rows))
+        raise LogUnavailable("the connection broke")
+
+    @contextmanager
+    def lose_the_commit(timeout: float | None, since: int | None) -> Iterator[MemoryWriter]:
+        with writing(timeout, since) as writer:
+            yield writer
+            raise LogUnavailable("the connection broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log, "append_if", send)
+        broken.setattr(log, "writing", lose_the_commit)
+        for _ in range(2):
+            with pytest.raises(LogUnavailable):
+                ledger._try(attempt)  # noqa: SLF001
+    assert log.append_if(*sent[0])
+    ledger._try(attempt)  # noqa: SLF001
+    [outcome] = attempt.answers
+    assert isinstance(outcome, Outcome)
+    assert [row.hash for row in log.rows()[3:]] == [row.hash for row in sent[0][1]]
+    assert [(one.position, one.command_id) for one in outcome.records] == [(4, sent[0][1][0].command_id)]
+    assert outcome.allocation is not None
+    assert ledger.pool("gpu").used == 3
 
 
 def _fail(_rows: object) -> None:
