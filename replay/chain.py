@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from bursar.domain.records import canonical_bytes
+from bursar.domain.records import chain_hash
 from bursar.replay.findings import Check
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Chain:
 
     def _hash_after(self, before: bytes, row: StoredRow) -> bytes | None:
         try:
-            return sha256(before + canonical_bytes(row)).digest()
+            return chain_hash(before, row)
         except (TypeError, ValueError):  # what no log has written
             return None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from benchmarks.measure import Sample, Span
 
@@ -31,6 +32,21 @@ class Case:
     def key(self) -> str:
         """Name the case; what --only looks through."""
         return key(self.system, self.database, self.work, self.callers, self.clients)
+
+
+def for_clients(
+    *, system: str, database: str, work: str, clients: Iterable[int], run: Callable[[int, Span], Sample]
+) -> Iterator[Case]:
+    """List the cases of one work at several numbers of clients, each client in a thread of its own."""
+    for number in clients:
+        yield Case(
+            system=system,
+            database=database,
+            work=work,
+            callers="threads",
+            clients=number,
+            run=partial(run, number),
+        )
 
 
 def key(system: str, database: str, work: str, callers: str, clients: int) -> str:  # the order of the columns

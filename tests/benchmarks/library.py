@@ -14,7 +14,7 @@ from eventsourcing.persistence import IntegrityError, OperationalError
 from sqlalchemy.engine import make_url
 from uuid_utils import uuid7
 
-from benchmarks.case import Case, NotAvailable
+from benchmarks.case import Case, NotAvailable, for_clients
 from benchmarks.measure import Sample, Span, in_threads
 
 if TYPE_CHECKING:
@@ -151,12 +151,6 @@ def run(place: Place, clients: int, span: Span) -> Sample:
 
 def cases(place: Place, plan: Plan) -> Iterator[Case]:
     """List the cases on one database."""
-    for clients in plan.baseline_clients:
-        yield Case(
-            system=SYSTEM,
-            database=place.name,
-            work=WORK,
-            callers="threads",
-            clients=clients,
-            run=partial(run, place, clients),
-        )
+    return for_clients(
+        system=SYSTEM, database=place.name, work=WORK, clients=plan.baseline_clients, run=partial(run, place)
+    )

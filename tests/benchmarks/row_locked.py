@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, LiteralString, Protocol
 
 from uuid_utils import uuid7
 
-from benchmarks.case import Case
+from benchmarks.case import Case, for_clients
 from benchmarks.measure import Sample, Span, in_threads
 from benchmarks.places import connect_postgres, connect_sqlite
 
@@ -147,12 +147,6 @@ def run(place: Place, clients: int, span: Span) -> Sample:
 
 def cases(place: Place, plan: Plan) -> Iterator[Case]:
     """List the cases on one database."""
-    for clients in plan.baseline_clients:
-        yield Case(
-            system=SYSTEM,
-            database=place.name,
-            work=WORK,
-            callers="threads",
-            clients=clients,
-            run=partial(run, place, clients),
-        )
+    return for_clients(
+        system=SYSTEM, database=place.name, work=WORK, clients=plan.baseline_clients, run=partial(run, place)
+    )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from uuid_utils import uuid7
 
-from benchmarks.case import Case, NotAvailable
+from benchmarks.case import Case, NotAvailable, for_clients
 from benchmarks.measure import Sample, Span, in_threads
 
 if TYPE_CHECKING:
@@ -128,12 +128,6 @@ def run(work: str, clients: int, span: Span) -> Sample:
 def cases(plan: Plan) -> Iterator[Case]:
     """List the cases."""
     for work in (OWN, SHARED):
-        for clients in plan.baseline_clients:
-            yield Case(
-                system=SYSTEM,
-                database=DATABASE,
-                work=work,
-                callers="threads",
-                clients=clients,
-                run=partial(run, work, clients),
-            )
+        yield from for_clients(
+            system=SYSTEM, database=DATABASE, work=work, clients=plan.baseline_clients, run=partial(run, work)
+        )
