@@ -25,15 +25,19 @@ from bursar.infrastructure.committer import (
     Sleeper,
 )
 from bursar.infrastructure.database import Database
+from bursar.infrastructure.facts import SQLFacts
+from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.mapper import EventMapper
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.tracking import SQLStore
-from bursar.projections.engine import Projector
+from bursar.infrastructure.verification import FoldCheck
+from bursar.projections.catalogue import VIEWS
+from bursar.projections.generations import State
+from bursar.projections.projector import Projector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
@@ -41,12 +45,17 @@ if TYPE_CHECKING:
     from bursar.domain.ledger import Attempt
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
+    from bursar.projections.generations import Generation
+    from bursar.projections.projector import ViewStatus
 
 PATIENCE_SECONDS: Final = 30.0
 """How long a commit may take, with reconnecting and looking up what became of it, before its callers are told."""
 
 WAITING_MAX: Final = 10_000
 """The most commands that wait to be committed; one more is refused at once."""
+
+WAIT_SECONDS: Final = 10.0
+"""How long whoever waits for a view does, unless told."""
 
 _PAUSE_SECONDS: Final = 0.05
 _PAUSE_SECONDS_MAX: Final = 1.0
@@ -116,12 +125,27 @@ class Ledger(domain.Ledger):
         self._snapshots.shutdown()
         super().close()
 
-    def projector(self) -> Projector:
-        """Give the keeper of the published views; raises `LogUnavailable` in memory, where there are none."""
-        if not isinstance(self.log, SQLEventLog):
+    def projector(self, tell: Callable[[str], object] = str) -> Projector:
+        """Give the keeper of the published views, which tells in words what it does when that takes long.
+
+        Raises `LogUnavailable` in memory, where there are no views.
+        """
+        log = self.log
+        if not isinstance(log, SQLEventLog):
             message = "a ledger in memory has no published views"
             raise LogUnavailable(message)
-        return Projector(self.log, SQLStore(self.log.database))
+        return Projector(SQLFacts(log), SQLStore(log.database), FoldCheck(log), clock=self._clock, tell=tell)
+
+    def wait_for(self, view: str, position: int, *, timeout: float = WAIT_SECONDS) -> ViewStatus:
+        """Wait until a view has seen the event at a position, such as an `Outcome`'s: whoever wrote it then reads it.
+
+        It only waits; a worker moves the view. ``timeout`` is in seconds. Raises `ViewBehind` when it is over,
+        `ViewStopped` if the view failed on an event before that, `NotFound` for a view that is not published,
+        `LogUnavailable`.
+        """
+        if type(position) is not int or position < 0:
+            raise Malformed("position", position, "expected a whole number from 0")
+        return self.projector().wait_for(view, position, _check_seconds("timeout", timeout))
 
     @contextmanager
     def _own_cache(self) -> Iterator[PoolCache]:
@@ -213,7 +237,21 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
     if log.format != LOG_FORMAT:
         message = f"the log in {database.name} has format {log.format}; this version of Bursar reads {LOG_FORMAT}"
         raise LogUnavailable(message)
+    _warn_of_outdated(database)
     return log
+
+
+def _warn_of_outdated(database: Database) -> None:
+    """Say which views were built by other code than this: they are read as they are, and not moved on."""
+    outdated = outdated_views(SQLStore(database).generations())
+    if outdated:
+        logger.warning("views_outdated", views=outdated, way_out="run `bursar projections rebuild --all`")
+
+
+def outdated_views(found: Iterable[Generation]) -> list[str]:
+    """List the views whose live generation was built by other code than this."""
+    live = {one.view: one.fingerprint for one in found if one.state is State.LIVE}
+    return [view.name for view in VIEWS if live.get(view.name, view.fingerprint) != view.fingerprint]
 
 
 def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from pydantic_core import from_json
 
 from bursar.domain.errors import LogCorrupt, UnknownEvent
 from bursar.domain.events import EVENTS, Event
@@ -40,6 +41,7 @@ class EventMapper(Mapper[str]):
         self._events = events
         self._names = {kind: name for name, kind in events.items()}
         self._upcasters = upcasters
+        self._present = frozenset((name, kind.schema_version) for name, kind in events.items())
 
     def to_row(self, recorded: Recorded) -> StoredRow:
         """Write an event and its envelope as a row, its hash still to come."""
@@ -86,17 +88,32 @@ class EventMapper(Mapper[str]):
             message = f"position {row.position}: {error}"
             raise LogCorrupt(message) from error
 
-    def _decode(self, name: str, schema_version: int, data: str, position: int) -> Event:
+    def fields(self, name: str, schema_version: int, data: str, position: int) -> dict[str, Any]:
+        """Read the fields of a row's data, upcast to the present version, without making an event of them.
+
+        Raises `UnknownEvent` or `LogCorrupt`, naming the position.
+        """
+        kind = None if (name, schema_version) in self._present else self._kind(name, schema_version, position)
+        try:
+            fields = from_json(data)
+            return fields if kind is None else self._upcast(name, schema_version, kind.schema_version, fields)
+        except (ValueError, TypeError, LookupError) as error:
+            raise _unreadable(name, position, error) from error
+
+    def _kind(self, name: str, schema_version: int, position: int) -> type[Event]:
         kind = self._events.get(name)
         if kind is None or not 1 <= schema_version <= kind.schema_version:
             raise UnknownEvent(name, schema_version, position)
+        return kind
+
+    def _decode(self, name: str, schema_version: int, data: str, position: int) -> Event:
+        kind = self._kind(name, schema_version, position)
         try:
             if schema_version == kind.schema_version:
                 return kind.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]  # an event
             return kind.model_validate(self._upcast(name, schema_version, kind.schema_version, json.loads(data)))
         except (ValueError, TypeError, LookupError) as error:  # whatever an upcaster meets in data that it cannot take
-            message = f"position {position}: the data of {name} cannot be read: {error}"
-            raise LogCorrupt(message) from error
+            raise _unreadable(name, position, error) from error
 
     def _upcast(self, name: str, version: int, wanted: int, fields: dict[str, Any]) -> dict[str, Any]:
         for step in range(version, wanted):
@@ -114,6 +131,10 @@ class EventMapper(Mapper[str]):
         name, _, version = stored_event.topic.partition("@")
         event = self._decode(name, int(version or 1), stored_event.state.decode(), stored_event.originator_version)
         return StreamEvent(str(stored_event.originator_id), stored_event.originator_version, event)
+
+
+def _unreadable(name: str, position: int, error: Exception) -> LogCorrupt:
+    return LogCorrupt(f"position {position}: the data of {name} cannot be read: {error}")
 
 
 def _data(event: Event) -> bytes:

@@ -1,27 +1,32 @@
-"""The published views as readers ask them: plain SQL on the published names."""
+"""The published views as readers ask them: plain SQL on the live generations."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import column, func, inspect, literal_column, select
+from sqlalchemy import table as table_clause
 
 from bursar.domain.errors import LogUnavailable
 from bursar.domain.values import instant_text
+from bursar.infrastructure.generations import list_generations
 from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.tracking import SQLStore
-from bursar.projections.metrics import Metrics
-from bursar.projections.pool_usage import BUCKET_CHARACTERS, PoolUsage, bucket_named
-from bursar.projections.validation_failures import ValidationFailures
+from bursar.projections.generations import State
+from bursar.projections.metrics import LASTED, METRICS
+from bursar.projections.pool_usage import BUCKET_CHARACTERS, POOL_USAGE, bucket_named
+from bursar.projections.validation_failures import VALIDATION_FAILURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection, FromClause, Select
 
     from bursar.domain.ledger import Ledger
+    from bursar.projections.generations import Generation
     from bursar.projections.view import View
 
     Row = dict[str, Any]
@@ -30,69 +35,110 @@ PAGE_ROWS: Final = 2000
 """How many refusals are read at a time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows of views, and where in the log they are true."""
+
+    rows: Iterable[Row]
+    position: int
+    """Position in the log at which the answer is true."""
+
+
 class Published:
-    """Reads the views of one database; raises `LogUnavailable` where there are none."""
+    """Reads the live generations of one database's views; raises `LogUnavailable` where there are none.
+
+    An answer is read from the generation that is live as the answer begins, whatever is published meanwhile.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         if not isinstance(ledger.log, SQLEventLog):
             message = "a ledger in memory has no published views"
             raise LogUnavailable(message)
         self._database = ledger.log.database
-        self._store = SQLStore(self._database)
 
     @contextmanager
-    def _reading(self, *views: View) -> Iterator[Connection]:
+    def _reading(self, *views: View) -> Iterator[tuple[Connection, list[_Live]]]:
         """Look at one moment of the database, which must have the views."""
-        with self._store.reading() as connection:
+        with self._database.reading() as connection:
+            found = {one.view: one for one in list_generations(connection) if one.state is State.LIVE}
             for view in views:
-                if not self._store.generation(connection, view.name):
+                if view.name not in found:
                     way_out = "run `bursar db upgrade` as an account that may make tables"
                     message = f"the database {self._database.name} does not have the view {view.name}: {way_out}"
                     raise LogUnavailable(message)
-            yield connection
+            yield connection, [_live(connection, view, found[view.name]) for view in views]
 
-    def metrics(self, *, by_pool: bool = False) -> list[Row]:
-        """Count operations by resource type, and by pool if that is wanted."""
-        view = Metrics()
-        source = view.published()
-        columns = [name for name in view.columns if name != "count" and (by_pool or name != "pool")]
-        grouped = [source.c[name] for name in columns]
-        asked = select(*grouped, func.sum(source.c.count).label("count")).group_by(*grouped).order_by(*grouped)
-        with self._reading(view) as connection:
-            return [{**row, "count": int(row["count"])} for row in map(_row, connection.execute(asked).mappings())]
+    def metrics(self, *, by_pool: bool = False) -> Answer:
+        """Count operations by resource type, and by pool if that is wanted, and how long they took.
+
+        Of a generation that was built before there was a histogram, there is none.
+        """
+        with self._reading(METRICS) as (connection, (live,)):
+            source = live.source
+            names = ("resource_type", "pool", "operation", "outcome", "code")
+            grouped = [source.c[name] for name in names if by_pool or name != "pool"]
+            sums = [source.c[name] for name in ("count", "milliseconds", *LASTED) if name in source.c]
+            asked = select(*grouped, *(func.sum(one).label(one.name) for one in sums))
+            found = connection.execute(asked.group_by(*grouped).order_by(*grouped)).mappings()
+            return Answer([_whole(row) for row in found], live.generation.position)
 
     def failures(
         self, wanted: Mapping[str, str], *, since: datetime | None = None, until: datetime | None = None
-    ) -> Iterator[Row]:
-        """Read refusals in order; only those with the wanted values in columns, from a time on, before a time."""
-        view = ValidationFailures()
-        source = view.published()
-        asked = select(source).order_by(source.c.position).limit(PAGE_ROWS)
+    ) -> Answer:
+        """Read refusals in order; only those with the wanted values in columns, from a time on, before a time.
+
+        They are read as they are wanted, none that is recorded after the first was asked for.
+        """
+        with self._reading(VALIDATION_FAILURES) as (_, (live,)):
+            source, position = live.source, live.generation.position
+        asked = select(source).order_by(source.c.position).limit(PAGE_ROWS).where(source.c.position <= position)
         for name, value in wanted.items():
             asked = asked.where(source.c[name] == value)
         if since is not None:
             asked = asked.where(source.c.occurred_at >= instant_text(since))
         if until is not None:
             asked = asked.where(source.c.occurred_at < instant_text(until))
-        page: Sequence[Row] = self._page(view, asked)
+        return Answer(self._pages(asked, source), position)
+
+    def _pages(self, asked: Select[Any], source: FromClause) -> Iterator[Row]:
+        page = self._page(asked)
         while page:
             yield from page
-            page = self._page(view, asked.where(source.c.position > page[-1]["position"]))
+            page = self._page(asked.where(source.c.position > page[-1]["position"]))
 
-    def _page(self, view: View, asked: Select[Any]) -> Sequence[Row]:
-        with self._reading(view) as connection:
+    def _page(self, asked: Select[Any]) -> Sequence[Row]:
+        with self._database.reading() as connection:
             return [_row(row) for row in connection.execute(asked).mappings()]
 
-    def usage(self, pool: str) -> tuple[list[Row], dict[str, int]]:
-        """Read a pool's rows in the order of time, and how often it refused, by bucket."""
-        usage, failures = PoolUsage(), ValidationFailures()
-        rows, refused = usage.published(), failures.published()
-        begin = func.substr(refused.c.occurred_at, literal_column("1"), literal_column(str(BUCKET_CHARACTERS)))
-        with self._reading(usage, failures) as connection:
+    def usage(self, pool: str) -> tuple[Answer, dict[str, int]]:
+        """Read a pool's rows in the order of time, and how often it refused, by bucket; both at one position."""
+        with self._reading(POOL_USAGE, VALIDATION_FAILURES) as (connection, (usage, failures)):
+            rows, refused = usage.source, failures.source
+            begin = func.substr(refused.c.occurred_at, literal_column("1"), literal_column(str(BUCKET_CHARACTERS)))
             found = connection.execute(select(rows).where(rows.c.pool == pool).order_by(rows.c.bucket)).mappings()
             counted = connection.execute(select(begin, func.count()).where(refused.c.pool == pool).group_by(begin))
-            return [_row(row) for row in found], {bucket_named(text): count for text, count in counted}
+            position = min(usage.generation.position, failures.generation.position)
+            answer = Answer([_row(row) for row in found], position)
+            return answer, {bucket_named(text): count for text, count in counted}
+
+
+class _Live(NamedTuple):
+    """A view's live generation, and its published table with the columns that it has."""
+
+    generation: Generation
+    source: FromClause
+
+
+def _live(connection: Connection, view: View, generation: Generation) -> _Live:
+    name = view.published.physical(generation.number)
+    columns = [str(one["name"]) for one in inspect(connection).get_columns(name)]
+    return _Live(generation, table_clause(name, *map(column, columns)))
 
 
 def _row(found: Mapping[Any, Any]) -> Row:
     return {str(name): value for name, value in found.items()}
+
+
+def _whole(found: Mapping[Any, Any]) -> Row:
+    """Read a row of sums, which PostgreSQL gives as decimals."""
+    return {name: int(value) if isinstance(value, Decimal) else value for name, value in _row(found).items()}

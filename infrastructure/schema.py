@@ -14,9 +14,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from bursar.domain.errors import BursarError, LogUnavailable
+from bursar.infrastructure.generations import prepare
 from bursar.infrastructure.tables import metadata
-from bursar.infrastructure.tracking import SQLStore
-from bursar.projections.engine import prepare
+from bursar.projections.catalogue import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,8 @@ def upgrade(database: Database, revision: str = "head") -> None:
     """Bring the schema up to a revision and publish the views; several processes at once take turns."""
     with _migrating(database) as (connection, config):
         command.upgrade(config, revision)
-        prepare(connection, SQLStore(database))
+        if _revision(connection) == head_revision():
+            prepare(connection, VIEWS)
 
 
 def downgrade(database: Database, revision: str) -> None:

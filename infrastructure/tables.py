@@ -116,15 +116,48 @@ tracking = Table(
     Column("name", PlainText, primary_key=True),
     Column("position", BigInteger, nullable=False),
 )
-"""How far each generation of each view has read the log."""
+"""How far readers that are built on the library's own projections have come."""
 
 generations = Table(
     "generations",
     metadata,
     Column("view", PlainText, primary_key=True),
-    Column("generation", Integer, nullable=False),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("state", PlainText, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("fingerprint", PlainText, nullable=False),
+    Column("tables", PlainText, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("moved_at", PlainText),
+    Column("rate", BigInteger),
+    Column("compared_at", BigInteger),
+    Column("stopped_at", BigInteger),
+    Column("stopped_type", PlainText),
+    Column("error", PlainText),
 )
-"""The live generation of each view: the physical tables that its published name points at."""
+"""The builds of each view: what for, by which code, how far they have read the log, and on what they failed."""
+
+Index(
+    "uq_generations_live",
+    generations.c.view,
+    unique=True,
+    postgresql_where=column("state") == "live",
+    sqlite_where=column("state") == "live",
+)
+
+skipped_events = Table(
+    "skipped_events",
+    metadata,
+    Column("view", PlainText, primary_key=True),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", PlainText, nullable=False),
+    Column("error", PlainText, nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("actor", PlainText, nullable=False),
+    Column("skipped_at", PlainText, nullable=False),
+)
+"""Events that a generation was told to leave out, why, and by whose decision."""
 
 
 def of_stream(  # noqa: PLR0913 - the library's own arguments

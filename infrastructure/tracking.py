@@ -1,18 +1,15 @@
-"""How far each reader of the log has come: the library's tracking recorder, and compare-and-set for views."""
+"""How far readers that are built on the library's own projections have come: its tracking recorder."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from eventsourcing.persistence import IntegrityError, Tracking, TrackingRecorder
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import select, text, update
 
-from bursar.infrastructure.tables import generations
 from bursar.infrastructure.tables import tracking as table
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from sqlalchemy import Connection
 
     from bursar.infrastructure.database import Database
@@ -53,38 +50,3 @@ def advance(connection: Connection, name: str, before: int, after: int) -> bool:
     )
     moved = update(table).where(table.c.name == name, table.c.position == before).values(position=after)
     return connection.execute(moved).rowcount == 1
-
-
-class SQLStore:
-    """Where views are kept: the projections' port on one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.position = position
-        self.advance = advance
-
-    def reading(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that sees one moment of the database."""
-        return self._database.reading()
-
-    def changing(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that commits at the block's end."""
-        return self._database.changing()
-
-    def exclusive(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that holds the log's lock: for changes of the views' tables themselves."""
-        return self._database.writing()
-
-    def forget(self, connection: Connection, name: str) -> None:
-        """Drop the position recorded under a name."""
-        connection.execute(delete(table).where(table.c.name == name))
-
-    def generation(self, connection: Connection, view: str) -> int:
-        """Find a view's live generation; 0 if it was never built."""
-        live = select(generations.c.generation).where(generations.c.view == view)
-        return connection.execute(live).scalar() or 0
-
-    def publish(self, connection: Connection, view: str, generation: int) -> None:
-        """Record a view's live generation."""
-        connection.execute(delete(generations).where(generations.c.view == view))
-        connection.execute(insert(generations).values(view=view, generation=generation))

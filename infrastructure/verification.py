@@ -5,31 +5,38 @@ from __future__ import annotations
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
 from bursar.domain.records import StoredRow
+from bursar.infrastructure.facts import SQLFacts, fact_of
+from bursar.infrastructure.generations import SQLStore, list_generations
+from bursar.infrastructure.physical import physical
 from bursar.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.tables import events, ledger_meta
-from bursar.infrastructure.tracking import SQLStore
-from bursar.projections.engine import VIEWS
-from bursar.projections.view import Known, Net
+from bursar.projections.catalogue import VIEWS
+from bursar.projections.fold import WholeFold
+from bursar.projections.generations import State
 from bursar.replay.verify import Report, verify
+from bursar.replay.views import CheckedViews, ViewCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from bursar.domain.ledger import Ledger
     from bursar.domain.pool import Pool
-    from bursar.domain.records import Recorded
     from bursar.infrastructure.database import Database
-    from bursar.projections.engine import Store
-    from bursar.projections.view import Key, Row, View
+    from bursar.projections.generations import Generation
+    from bursar.projections.view import Fact, Key, Row, Table, View
+
+PAGE_EVENTS: Final = 5000
+"""How many events are read at a time."""
 
 _COLUMNS: Final = ", ".join(StoredRow._fields)
 
@@ -39,11 +46,14 @@ def verify_ledger(ledger: Ledger, progress: Callable[[int, int], None] | None = 
     log = ledger.log
     if not isinstance(log, SQLEventLog):
         return verify(log, progress=progress)
-    store = SQLStore(log.database)
+    live = {one.view: one for one in SQLStore(log.database).generations() if one.state is State.LIVE}
+    by_this_code = [view for view in VIEWS if view.name in live and live[view.name].fingerprint == view.fingerprint]
     return verify(
         log,
         stored=SQLRows(log.database),
-        views=[SQLView(store, view) for view in VIEWS],
+        views=CheckedViews(
+            [SQLView(log.database, view, live[view.name]) for view in by_this_code], partial(fact_of, log.mapper)
+        ),
         snapshots=SQLPools(log.database),
         progress=progress,
     )
@@ -117,54 +127,81 @@ class SQLPools:
 
 
 class SQLView:
-    """A published view, and the fold of the log that it should equal."""
+    """A generation of a view, and the fold of the log that it should equal."""
 
-    def __init__(self, store: Store, view: View) -> None:
-        self._store = store
+    def __init__(self, database: Database, view: View, generation: Generation) -> None:
+        self._database = database
         self._view = view
-        self._net = Net(view, Known(view))
+        self._generation = generation
+        self._fold = WholeFold(view)
         self.name = view.name
-        self.columns = tuple(view.columns)
-        self.key = view.key
+        self.tables = view.tables
 
     @contextmanager
     def look(self) -> Iterator[SQLLook]:
-        """Look at the live generation as it is at one moment."""
-        with self._store.reading() as connection:
-            generation = self._store.generation(connection, self.name)
-            table = self._view.table(generation)
-            position = self._store.position(connection, table.name)
-            yield SQLLook(connection, table if generation else None, position)
+        """Look at the generation as it is at one moment."""
+        with self._database.reading() as connection:
+            number = self._generation.number
+            present = (one for one in list_generations(connection) if (one.view, one.number) == (self.name, number))
+            yield SQLLook(connection, number, next((one.position for one in present), 0))
 
-    def fold(self, recorded: Recorded) -> None:
-        """Fold one more event."""
-        self._net.add(recorded)
+    def fold(self, fact: Fact) -> None:
+        """Fold one more event, unless the generation was told to leave it out."""
+        if fact.position not in self._generation.skipped:
+            self._fold.add(fact)
 
-    def folded(self) -> Mapping[Key, Row]:
-        """Show the rows that there should be, by key, since the fold was last cleared."""
-        return self._net.puts
+    def folded(self, table: Table) -> Mapping[Key, Row]:
+        """Show the rows of a table that there should be, by key, since they were last cleared."""
+        return self._fold.rows[table]
 
-    def clear(self) -> None:
-        """Forget the rows that there should be."""
-        self._net = Net(self._view, Known(self._view))
+    def clear(self, table: Table) -> None:
+        """Forget the rows of a table that there should be."""
+        self._fold.clear(table)
 
 
 @dataclass(frozen=True, slots=True)
 class SQLLook:
-    """A view's rows and position at one moment."""
+    """A generation's rows and position at one moment."""
 
     connection: Connection
-    table: Table | None
-    """None if the view was not made yet."""
+    number: int
     position: int
 
-    def rows(self, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
-        """Read the rows; of a view that only grows, of a range of positions."""
-        if self.table is None:
-            return ()
-        found = select(self.table)
+    def rows(self, table: Table, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
+        """Read a table's rows; of one that only grows, of a range of positions."""
+        source = physical(table, self.number)
+        found = select(source)
         if after is not None:
-            found = found.where(self.table.c.position > after)
+            found = found.where(source.c.position > after)
         if upto is not None:
-            found = found.where(self.table.c.position <= upto)
+            found = found.where(source.c.position <= upto)
         return self.connection.execute(found, execution_options={"yield_per": 2000})
+
+
+class FoldCheck:
+    """Compares generations with an independent fold of the log: the projections' port."""
+
+    def __init__(self, log: SQLEventLog) -> None:
+        self._log = log
+
+    def __call__(
+        self, found: Sequence[tuple[View, Generation]], progress: Callable[[int, int], None]
+    ) -> Mapping[str, Sequence[str]]:
+        """Read the log from its first event; by view, the first rows that differ, said in words."""
+        said: dict[str, list[str]] = {view.name: [] for view, _ in found}
+        checks = [ViewCheck(SQLView(self._log.database, view, one), said[view.name].append) for view, one in found]
+        source = SQLFacts(self._log)
+
+        def read(after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:
+            while after < upto and (facts := source.facts(after, PAGE_EVENTS, upto)):
+                after = facts[-1].position
+                yield facts, after
+
+        head = source.head()
+        for page, position in read(0, head):
+            for check in checks:
+                check.fold(page, position)
+            progress(position, head)
+        for check in checks:
+            check.settle(read, head)
+        return said

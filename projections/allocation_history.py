@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bursar.domain.events import ValidationFailed
-from bursar.domain.values import instant_text
-from bursar.projections.view import Change, Drop, Put, View
+from bursar.projections.view import Add, Table, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from bursar.projections.view import Fact, Find
 
-    from bursar.domain.records import Recorded
-    from bursar.projections.view import Find
-
-
-class AllocationHistory(View):
-    """Everything that happened to allocations, refusals too; rows are only ever added."""
-
-    name = "allocation_history"
-    columns = {  # noqa: RUF012 - read only
+_TABLE: Final = Table(
+    name="allocation_history",
+    columns={
         "position": int,
         "allocation_id": str,
         "pool": str,
@@ -35,32 +27,51 @@ class AllocationHistory(View):
         "command_id": str,
         "correlation_id": str,
         "causation_id": str,
-    }
-    key = ("position",)
-    indexed = (("allocation_id", "position"), ("owner", "position"))
+    },
+    key=("position",),
+    indexed=(("allocation_id", "position"), ("owner", "position")),
+)
 
-    def changes(self, recorded: Recorded, _find: Find) -> Iterable[Put | Change | Drop]:
-        """Say what an event does to the rows."""
-        event = recorded.event
-        if event.subject is None:
-            return
-        deadline = getattr(event, "deadline", None)
-        yield Put(
-            {
-                "position": recorded.position,
-                "allocation_id": event.subject,
-                "pool": getattr(event, "pool", None),
-                "event": type(event).__name__,
-                "owner": getattr(event, "owner", None),
-                "quantity": getattr(event, "quantity", None),
-                "deadline": deadline and instant_text(deadline),
-                "reason": getattr(event, "reason", None),
-                "code": event.code.value if isinstance(event, ValidationFailed) else None,
-                "occurred_at": instant_text(recorded.occurred_at),
-                "recorded_at": instant_text(recorded.recorded_at),
-                "actor": recorded.actor,
-                "command_id": recorded.command_id,
-                "correlation_id": recorded.correlation_id,
-                "causation_id": recorded.causation_id,
-            }
-        )
+ABOUT_ALLOCATIONS: Final = (
+    "Allocated",
+    "Reserved",
+    "Confirmed",
+    "Renewed",
+    "Resized",
+    "Transferred",
+    "Released",
+    "Voided",
+    "Expired",
+    "ValidationFailed",
+)
+
+
+def _happened(fact: Fact, _find: Find) -> tuple[Add, ...]:
+    get = fact.data.get
+    allocation_id = get("allocation_id")
+    if allocation_id is None:  # a refusal that concerns none
+        return ()
+    row = {
+        "position": fact.position,
+        "allocation_id": allocation_id,
+        "pool": get("pool"),
+        "event": fact.type,
+        "owner": get("owner"),
+        "quantity": get("quantity"),
+        "deadline": get("deadline"),
+        "reason": get("reason"),
+        "code": get("code"),
+        "occurred_at": fact.occurred_at,
+        "recorded_at": fact.recorded_at,
+        "actor": fact.actor,
+        "command_id": fact.command_id,
+        "correlation_id": fact.correlation_id,
+        "causation_id": fact.causation_id,
+    }
+    return (Add(row),)
+
+
+ALLOCATION_HISTORY: Final = View(
+    name="allocation_history", version=1, tables=(_TABLE,), handlers=dict.fromkeys(ABOUT_ALLOCATIONS, _happened)
+)
+"""Everything that happened to allocations, refusals too; rows are only ever added."""

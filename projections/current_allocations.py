@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.allocation import token_of
-from bursar.domain.events import AllocationEvent, Confirmed, Ending, Opening, Renewed, Reserved, Resized
-from bursar.domain.values import canonical_json, instant_text
-from bursar.projections.view import Change, Drop, Put, View
+from bursar.domain.values import Token, canonical_json
+from bursar.projections.view import Add, Drop, Set, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bursar.domain.records import Recorded
-    from bursar.projections.view import Find
+    from bursar.projections.view import Fact, Find, Key, Row
 
-
-class CurrentAllocations(View):
-    """What is held: an allocation that has lapsed stays until its expiry is recorded (see ``deadline``)."""
-
-    name = "current_allocations"
-    columns = {  # noqa: RUF012 - read only
+_TABLE: Final = Table(
+    name="current_allocations",
+    columns={
         "allocation_id": str,
         "pool": str,
         "owner": str,
@@ -32,43 +26,81 @@ class CurrentAllocations(View):
         "opened_at": str,
         "opened_by": str,
         "position": int,
+    },
+    key=("allocation_id", "pool"),
+    indexed=(("pool",), ("owner",)),
+    found_by=("allocation_id", "pool"),
+)
+
+
+def hold_of(fact: Fact) -> Key:
+    """Name the hold that an event is about: its allocation and its pool."""
+    return fact.data["allocation_id"], fact.data["pool"]
+
+
+def _opened(fact: Fact, _find: Find) -> tuple[Add]:
+    data = fact.data
+    row = {
+        "allocation_id": data["allocation_id"],
+        "pool": data["pool"],
+        "owner": data["owner"],
+        "quantity": data["quantity"],
+        "state": "reserved" if fact.type == "Reserved" else "active",
+        "deadline": data["deadline"],
+        "token": str(Token(data["epoch"], fact.position - data["pools"].index(data["pool"]))),
+        "tags": canonical_json(data["tags"]),
+        "opened_at": fact.occurred_at,
+        "opened_by": fact.actor,
+        "position": fact.position,
     }
-    key = ("allocation_id", "pool")
-    indexed = (("pool",), ("owner",))
-
-    def changes(self, recorded: Recorded, _find: Find) -> Iterable[Put | Change | Drop]:
-        """Say what an event does to the rows."""
-        event = recorded.event
-        if not isinstance(event, AllocationEvent):
-            return
-        key = (event.allocation_id, event.pool)
-        match event:
-            case Opening():
-                yield Put(_opened(event, recorded))
-            case Ending():
-                yield Drop(key)
-            case Confirmed():
-                deadline = event.deadline and instant_text(event.deadline)
-                yield Change(key, {"state": "active", "deadline": deadline, "position": recorded.position})
-            case Renewed():
-                yield Change(key, {"deadline": instant_text(event.deadline), "position": recorded.position})
-            case Resized():
-                yield Change(key, {"quantity": event.quantity, "position": recorded.position})
-            case _:  # Transferred
-                yield Change(key, {"owner": event.owner, "position": recorded.position})
+    return (Add(row),)
 
 
-def _opened(event: Opening, recorded: Recorded) -> dict[str, object]:
-    return {
-        "allocation_id": event.allocation_id,
-        "pool": event.pool,
-        "owner": event.owner,
-        "quantity": event.quantity,
-        "state": "reserved" if isinstance(event, Reserved) else "active",
-        "deadline": event.deadline and instant_text(event.deadline),
-        "token": str(token_of(event, recorded.position)),
-        "tags": canonical_json(event.tags),
-        "opened_at": instant_text(recorded.occurred_at),
-        "opened_by": recorded.actor,
-        "position": recorded.position,
-    }
+def _ended(fact: Fact, _find: Find) -> tuple[Drop]:
+    return (Drop(hold_of(fact)),)
+
+
+def _confirmed(fact: Fact, find: Find) -> tuple[Set]:
+    return _changed(fact, find, {"state": "active", "deadline": fact.data["deadline"]})
+
+
+def _renewed(fact: Fact, find: Find) -> tuple[Set]:
+    return _changed(fact, find, {"deadline": fact.data["deadline"]})
+
+
+def _resized(fact: Fact, find: Find) -> tuple[Set]:
+    return _changed(fact, find, {"quantity": fact.data["quantity"]})
+
+
+def _transferred(fact: Fact, find: Find) -> tuple[Set]:
+    return _changed(fact, find, {"owner": fact.data["owner"]})
+
+
+def _changed(fact: Fact, find: Find, values: Row) -> tuple[Set]:
+    row = find(_TABLE, hold_of(fact))
+    if row is None:
+        allocation_id, pool = hold_of(fact)
+        raise LookupError(f"allocation {allocation_id!r} holds nothing of pool {pool!r}")
+    return (Set({**row, **values, "position": fact.position}),)
+
+
+_CHANGING: Final = {"Confirmed": _confirmed, "Renewed": _renewed, "Resized": _resized, "Transferred": _transferred}
+
+
+def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+    return ((_TABLE, hold_of(fact)),) if fact.type in _CHANGING else ()
+
+
+_HANDLERS: Final[dict[str, Any]] = {
+    "Allocated": _opened,
+    "Reserved": _opened,
+    **_CHANGING,
+    "Released": _ended,
+    "Voided": _ended,
+    "Expired": _ended,
+}
+
+CURRENT_ALLOCATIONS: Final = View(
+    name="current_allocations", version=1, tables=(_TABLE,), handlers=_HANDLERS, needs=_needs
+)
+"""What is held: an allocation that has lapsed stays until its expiry is recorded (see ``deadline``)."""

@@ -2,244 +2,169 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from itertools import groupby
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
-
-from bursar.domain.errors import LogUnavailable, NotFound
-from bursar.projections.allocation_history import AllocationHistory
-from bursar.projections.current_allocations import CurrentAllocations
-from bursar.projections.metrics import Metrics
-from bursar.projections.pool_usage import PoolUsage
-from bursar.projections.validation_failures import ValidationFailures
-from bursar.projections.view import Known, Net, View
+from bursar.domain.errors import LogCorrupt
+from bursar.projections.fold import HandlerFailed, Known, fold
+from bursar.projections.generations import Moved, RowsRefused, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
-    from sqlalchemy import Table
+    from bursar.projections.generations import Generation, Source, Store
+    from bursar.projections.view import Fact, View
 
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded
-    from bursar.projections.view import Key, Row
+    Progress = Callable[[int, int], None]
+    """Is told events done and events in all, on an average over the views at work."""
 
-VIEWS: Final[tuple[View, ...]] = (
-    CurrentAllocations(),
-    AllocationHistory(),
-    PoolUsage(),
-    Metrics(),
-    ValidationFailures(),
-)
-"""Every published view."""
+BATCH_EVENTS: Final = 10_000
+"""The most events that are folded and written in one transaction."""
 
-BATCH_EVENTS: Final = 2000
-"""About how many events are folded and written in one transaction."""
+_BATCH_EVENTS_FIRST: Final = 1000
+_BATCH_EVENTS_LEAST: Final = 50
+"""With how many events a transaction begins, and the least to which it shrinks, where it must not take long."""
 
+_LOOK_SECONDS: Final = 0.02
+"""How often a worker looks how far another one has come."""
 
-class Store(Protocol):
-    """Where views are kept: transactions, and the books on positions and live generations."""
-
-    def reading(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that sees one moment of the database."""
-        ...
-
-    def changing(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that commits at the block's end."""
-        ...
-
-    def exclusive(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that nobody else's exclusive one overlaps."""
-        ...
-
-    def position(self, connection: Connection, name: str) -> int:
-        """Find the position recorded under a name; 0 if there is none."""
-        ...
-
-    def advance(self, connection: Connection, name: str, before: int, after: int) -> bool:
-        """Move a position on if it is still where it was; tell whether it was."""
-        ...
-
-    def forget(self, connection: Connection, name: str) -> None:
-        """Drop the position recorded under a name."""
-        ...
-
-    def generation(self, connection: Connection, view: str) -> int:
-        """Find a view's live generation; 0 if it was never built."""
-        ...
-
-    def publish(self, connection: Connection, view: str, generation: int) -> None:
-        """Record a view's live generation."""
-        ...
+_QUIET_SECONDS: Final = 1.0
+"""How long another worker may stand still before its work is taken over."""
 
 
-def prepare(connection: Connection, store: Store, views: Sequence[View] = VIEWS) -> None:
-    """Make and publish the first generation of every view that has none."""
-    for view in views:
-        if not store.generation(connection, view.name):
-            view.table(1).create(connection)
-            switch(connection, store, view, 1)
+def no_progress(_done: int, _total: int) -> None:
+    """Tell nobody."""
 
 
-def switch(connection: Connection, store: Store, view: View, generation: int) -> None:
-    """Point a view's published name at a generation."""
-    selected = f"SELECT {', '.join(view.columns)} FROM {view.table(generation).name}"  # noqa: S608 - names of our own
-    if connection.dialect.name == "sqlite":
-        connection.execute(text(f"DROP VIEW IF EXISTS {view.name}"))
-        connection.execute(text(f"CREATE VIEW {view.name} AS {selected}"))
-    else:
-        connection.execute(text(f"CREATE OR REPLACE VIEW {view.name} AS {selected}"))
-    store.publish(connection, view.name, generation)
+@dataclass(slots=True, eq=False)
+class Build:
+    """A generation on its way."""
+
+    view: View
+    generation: Generation
+    known: Known
+    limit: int | None = None
+    """Position at which it waits, if it does."""
+
+    @classmethod
+    def of(cls, view: View, generation: Generation) -> Build:
+        """Begin where a generation stands."""
+        return cls(view, generation, Known(view))
+
+    @property
+    def position(self) -> int:
+        """Where it stands."""
+        return self.generation.position
+
+    def target(self, upto: int) -> int:
+        """Tell how far it goes of a way."""
+        return upto if self.limit is None else min(upto, self.limit)
+
+    def meet(self, present: Generation | None) -> None:
+        """Take note of the generation as the database has it; None if it is gone."""
+        if present is None or present.position != self.generation.position:
+            self.known.clear()
+        self.generation = present or replace(self.generation, state=State.DISCARDED)
 
 
-@dataclass(frozen=True, slots=True)
-class ViewStatus:
-    """How far a view has come."""
-
-    name: str
-    generation: int
-    position: int
-    """Position in the log up to which the view is true."""
-    behind: int
-    """Events of the log that it has not seen."""
-
-
-class Projector:
-    """Keeps the views of one database in step with its log."""
+class Engine:
+    """Moves generations along the log, reading it once for all that stand at the same place."""
 
     def __init__(
-        self, log: EventLog, store: Store, views: Sequence[View] = VIEWS, *, batch_events: int = BATCH_EVENTS
+        self,
+        source: Source,
+        store: Store,
+        *,
+        batch_events: int = BATCH_EVENTS,
+        on_wait: Callable[[Generation], None] | None = None,
     ) -> None:
-        self._log = log
-        self._store = store
-        self._batch_events = batch_events
-        self.views = {view.name: view for view in views}
+        self.source = source
+        self.store = store
+        self._most = batch_events
+        self._events = min(batch_events, _BATCH_EVENTS_FIRST)
+        """How many events the next batch has."""
+        self._on_wait = on_wait
 
-    def status(self) -> list[ViewStatus]:
-        """Tell how far each view has come."""
-        with self._log.reading() as reader:
-            head = reader.head
-        with self._store.reading() as connection:
-            return [self._status(connection, view, head) for view in self.views.values()]
+    def move(self, builds: Sequence[Build], upto: int, progress: Progress = no_progress) -> None:
+        """Move builds up to a position, as far as each may go; one that fails on an event is stopped there."""
+        while moving := [one for one in builds if one.generation.is_open and one.position < one.target(upto)]:
+            after = min(one.position for one in moving)
+            group = [one for one in moving if one.position == after]
+            ends = [one.position for one in moving if one.position > after] + [one.target(upto) for one in group]
+            began = monotonic()
+            facts = self.source.facts(after, self._events, min(ends))
+            if not facts:
+                raise LogCorrupt(f"the log has no event after position {after}, and a view wants to go to {min(ends)}")
+            reading = monotonic() - began
+            longest = max(self._step(one, facts, upto, reading) for one in group)
+            self._adapt(longest)
+            progress(sum(one.position for one in builds) // len(builds), upto)
 
-    def _status(self, connection: Connection, view: View, head: int) -> ViewStatus:
-        generation = self._store.generation(connection, view.name)
-        position = self._store.position(connection, view.table(generation).name)
-        return ViewStatus(view.name, generation, position, max(head - position, 0))
+    def _adapt(self, seconds: float) -> None:
+        """Have the next transactions take as long as they may."""
+        if seconds > 0.8 * self.store.batch_seconds_max:
+            self._events = max(self._events // 2, min(_BATCH_EVENTS_LEAST, self._most))
+        elif seconds < 0.4 * self.store.batch_seconds_max:
+            self._events = min(self._events * 2, self._most)
 
-    def catch_up(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Bring every view up to the log's present end; ``progress`` is told events done and events in all.
-
-        A view that the database does not have yet is made, last of all. Raises `LogUnavailable`.
-        """
-        found = self.status()
-        for status in found:
-            if status.generation:
-                self._build(self.views[status.name], status.generation, progress)
-        missing = [self.views[status.name] for status in found if not status.generation]
-        if missing:
-            self._make(missing)
-            for view in missing:
-                self._build(view, 1, progress)
-
-    def _make(self, views: Sequence[View]) -> None:
-        """Make views that came with a newer Bursar than the one that made the database."""
+    def _step(self, build: Build, facts: Sequence[Fact], upto: int, reading: float) -> float:
+        """Move one build over events that took some seconds to read; the seconds that its transaction took."""
         try:
-            with self._store.exclusive() as connection:
-                prepare(connection, self._store, views)
-        except LogUnavailable as error:
-            names = ", ".join(view.name for view in views)
-            way_out = "run `bursar db upgrade` as an account that may make tables"
-            message = f"the views {names} are not there yet and could not be made: {way_out}: {error}"
-            raise LogUnavailable(message) from error
+            build.known.trim()
+            return self._write(build, facts, monotonic() - reading)
+        except Moved:
+            self._wait(build, upto)
+            return 0.0
 
-    def rebuild(self, name: str, progress: Callable[[int, int], None] | None = None) -> ViewStatus:
-        """Build a view's next generation from the first event, publish it, and drop the one before.
+    def _write(self, build: Build, facts: Sequence[Fact], began: float) -> float:
+        generation, last = build.generation, facts[-1].position
+        wanted = [one for one in facts if one.position not in generation.skipped] if generation.skipped else facts
+        try:
+            nets = fold(build.view, wanted, build.known, partial(self.store.load, generation))
+            rate = int(len(facts) / max(monotonic() - began, 1e-6))
+            seconds = self.store.advance(generation, nets, last, rate)
+        except (HandlerFailed, RowsRefused) as error:
+            build.known.clear()
+            return self._corner(build, facts, began, error)
+        except BaseException:
+            build.known.clear()
+            raise
+        build.generation = replace(generation, position=last)
+        return seconds
 
-        An interrupted rebuild goes on where it stopped. Raises `NotFound` for a view that is not published.
-        """
-        if name not in self.views:
-            raise NotFound("view", name)
-        view = self.views[name]
-        with self._store.exclusive() as connection:
-            prepare(connection, self._store, [view])
-            live = self._store.generation(connection, name)
-            view.table(live + 1).create(connection, checkfirst=True)
-        published = False
-        while not published:
-            self._build(view, live + 1, progress)
-            with self._store.exclusive() as connection:
-                published = self._publish(connection, view, live)
-        return next(status for status in self.status() if status.name == name)
+    def _corner(self, build: Build, facts: Sequence[Fact], began: float, error: HandlerFailed | RowsRefused) -> float:
+        """Write what can be written before the command at fault, and stop there."""
+        commands = [list(group) for _, group in groupby(facts, key=lambda fact: fact.command_id)]
+        if len(commands) > 1:
+            half = len(commands) // 2
+            first, second = ([fact for one in part for fact in one] for part in (commands[:half], commands[half:]))
+            seconds = self._write(build, first, began)
+            return max(seconds, self._write(build, second, began)) if build.generation.is_open else seconds
+        position = error.position if isinstance(error, HandlerFailed) else facts[0].position
+        kind = next(fact.type for fact in facts if fact.position == position)
+        self.store.stop(build.generation, position, kind, str(error))
+        self.look(build)
+        return 0.0
 
-    def _publish(self, connection: Connection, view: View, live: int) -> bool:
-        """Put the next generation in the place of the live one, unless that is ahead of it; tell whether it is done."""
-        if self._store.generation(connection, view.name) != live:
-            return True  # another process was first, with the same rows
-        before, after = view.table(live), view.table(live + 1)
-        if self._store.position(connection, after.name) < self._store.position(connection, before.name):
-            return False
-        switch(connection, self._store, view, live + 1)
-        self._store.forget(connection, before.name)  # then the table: in the order in which writers take the two
-        before.drop(connection)
-        return True
+    def look(self, build: Build) -> None:
+        """See where a generation stands now."""
+        name, number = build.generation.view, build.generation.number
+        found = (one for one in self.store.generations() if (one.view, one.number) == (name, number))
+        build.meet(next(found, None))
 
-    def _build(self, view: View, generation: int, progress: Callable[[int, int], None] | None) -> None:
-        table = view.table(generation)
-        with self._log.reading() as reader:
-            head = reader.head
-        with self._store.reading() as connection:
-            position = self._store.position(connection, table.name)
-        known = Known(view)
-        while position < head:
-            rows = self._log.rows(position, self._batch_events)
-            records = [self._log.decode(row) for row in rows]
-            with self._store.changing() as connection:
-                moved = self._store.advance(connection, table.name, position, rows[-1].position)
-                if self._store.generation(connection, view.name) > generation:  # replaced meanwhile, its table is gone
-                    self._store.forget(connection, table.name)
-                    return
-                if moved:
-                    write(connection, table, _folded(view, known, records, partial(_last, connection, view, table)))
-                    position = rows[-1].position
-                else:  # another process was first: go on from where it came to
-                    position = self._store.position(connection, table.name)
-                    known.clear()
-            if progress:
-                progress(min(position, head), head)
-
-
-def _folded(view: View, known: Known, records: Sequence[Recorded], load: Callable[[Key], Row | None]) -> Net:
-    net = Net(view, known, load)
-    for recorded in records:
-        net.add(recorded)
-    return net
-
-
-def _last(connection: Connection, view: View, table: Table, begin: Key) -> Row | None:
-    """Find the last row whose key begins so."""
-    key = [table.c[column] for column in view.key]
-    matches = (column == value for column, value in zip(key, begin, strict=False))
-    ordered = select(table).where(*matches).order_by(*(column.desc() for column in key)).limit(1)
-    found = connection.execute(ordered).mappings().first()
-    return None if found is None else {str(name): value for name, value in found.items()}
-
-
-def write(connection: Connection, table: Table, net: Net) -> None:
-    """Write net changes in bulk."""
-    matches = [table.c[column] == bindparam(f"key_{column}") for column in net.view.key]
-    if net.drops:
-        connection.execute(delete(table).where(*matches), [_key(net.view, key) for key in sorted(net.drops)])
-    if net.puts:
-        connection.execute(insert(table), list(net.puts.values()))
-    by_columns: dict[tuple[str, ...], list[dict[str, object]]] = {}
-    for key, values in net.changed.items():
-        by_columns.setdefault(tuple(sorted(values)), []).append({**_key(net.view, key), **values})
-    for columns, changed in by_columns.items():
-        connection.execute(update(table).where(*matches).values({c: bindparam(c) for c in columns}), changed)
-
-
-def _key(view: View, key: tuple[object, ...]) -> dict[str, object]:
-    return {f"key_{column}": value for column, value in zip(view.key, key, strict=True)}
+    def _wait(self, build: Build, upto: int) -> None:
+        """Let another worker do it, as long as it moves."""
+        if self._on_wait is not None:
+            self._on_wait(build.generation)
+        quiet_since = monotonic()
+        while monotonic() - quiet_since < _QUIET_SECONDS:
+            before = build.position
+            self.look(build)
+            if not build.generation.is_open or build.position >= build.target(upto):
+                return
+            if build.position != before:
+                quiet_since = monotonic()
+            sleep(_LOOK_SECONDS)

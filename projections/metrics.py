@@ -1,33 +1,18 @@
-"""The view ``metrics``: how often each operation was done, and how often and why it was refused."""
+"""The view ``metrics``: how often each operation was done or refused, how long holds lasted and confirming took."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.events import (
-    Allocated,
-    Confirmed,
-    Event,
-    Expired,
-    LimitsChanged,
-    PoolClosed,
-    PoolOpened,
-    Released,
-    Renewed,
-    Reserved,
-    Resized,
-    Transferred,
-    ValidationFailed,
-    Voided,
-)
+from bursar.projections.current_allocations import hold_of
 from bursar.projections.validation_failures import asked
-from bursar.projections.view import Change, Drop, Put, View
+from bursar.projections.view import Add, Drop, Set, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bursar.domain.records import Recorded
-    from bursar.projections.view import Find
+    from bursar.projections.view import Fact, Find, Key, Row
 
 DONE: Final = "done"
 REFUSED: Final = "refused"
@@ -35,61 +20,133 @@ REFUSED: Final = "refused"
 NONE: Final = ""
 """Where there is no pool, no resource type, no code: a key has no NULL."""
 
-OPERATIONS: Final[dict[type[Event], str]] = {
-    PoolOpened: "open_pool",
-    LimitsChanged: "change_limits",
-    PoolClosed: "close_pool",
-    Allocated: "allocate",
-    Reserved: "reserve",
-    Confirmed: "confirm",
-    Voided: "void",
-    Renewed: "renew",
-    Resized: "resize",
-    Transferred: "transfer",
-    Released: "release",
-    Expired: "expire",
+OPERATIONS: Final = {
+    "PoolOpened": "open_pool",
+    "LimitsChanged": "change_limits",
+    "PoolClosed": "close_pool",
+    "Allocated": "allocate",
+    "Reserved": "reserve",
+    "Confirmed": "confirm",
+    "Voided": "void",
+    "Renewed": "renew",
+    "Resized": "resize",
+    "Transferred": "transfer",
+    "Released": "release",
+    "Expired": "expire",
 }
 """What was done where an event was recorded; of a refusal, it is what was asked."""
 
+LASTED: Final = {
+    "le_1s": timedelta(seconds=1),
+    "le_10s": timedelta(seconds=10),
+    "le_1m": timedelta(minutes=1),
+    "le_10m": timedelta(minutes=10),
+    "le_1h": timedelta(hours=1),
+    "le_6h": timedelta(hours=6),
+    "le_1d": timedelta(days=1),
+    "le_7d": timedelta(days=7),
+    "le_30d": timedelta(days=30),
+}
+"""The histogram's columns, each with the longest that it counts; as in Prometheus, all that is shorter counts too."""
 
-class Metrics(View):
-    """Counters: one count an event, so an allocation over three pools counts once in each.
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
-    The resource type of a pool is that of its opening, whose counter is found by its key.
-    """
+TIMED: Final = frozenset({"confirm", "release", "void", "expire"})
+"""What has a histogram: how long it took from the reservation to its confirmation, or from the grant to its end."""
 
-    name = "metrics"
-    columns = {  # noqa: RUF012 - read only
+_OPENINGS: Final = frozenset({"Allocated", "Reserved"})
+_ENDINGS: Final = frozenset({"Released", "Voided", "Expired"})
+
+_TABLE: Final = Table(
+    name="metrics",
+    columns={
         "resource_type": str,
         "pool": str,
         "operation": str,
         "outcome": str,
         "code": str,
         "count": int,
-    }
-    key = ("pool", "operation", "outcome", "code")
-    found_by = key
+        "milliseconds": int,
+        **dict.fromkeys(LASTED, int),
+    },
+    key=("pool", "operation", "outcome", "code"),
+    found_by=("pool", "operation", "outcome", "code"),
+)
 
-    def changes(self, recorded: Recorded, find: Find) -> Iterable[Put | Change | Drop]:
-        """Say what an event does to the rows."""
-        key = _counter(recorded.event)
-        row = find(key)
-        if row is None:
-            named = dict(zip(self.key, key, strict=True))
-            yield Put({"resource_type": _resource_type(recorded.event, key[0], find), **named, "count": 1})
-        else:
-            yield Change(key, {"count": row["count"] + 1})
-
-
-def _counter(event: Event) -> tuple[str, str, str, str]:
-    if isinstance(event, ValidationFailed):
-        pool = event.pool if event.known and event.pool else NONE
-        return pool, asked(event, "command") or NONE, REFUSED, event.code.value
-    return getattr(event, "pool", NONE), OPERATIONS[type(event)], DONE, NONE
+_HOLDS: Final = Table(
+    name="metrics_holds",
+    columns={"allocation_id": str, "pool": str, "opened_at": str},
+    key=("allocation_id", "pool"),
+    found_by=("allocation_id", "pool"),
+)
+"""Since when what is held is held."""
 
 
-def _resource_type(event: Event, pool: str, find: Find) -> str:
-    if isinstance(event, PoolOpened):
-        return event.resource_type
-    opening = find((pool, OPERATIONS[PoolOpened], DONE, NONE))
+def _happened(fact: Fact, find: Find) -> tuple[Add | Set | Drop, ...]:
+    key = _counter(fact)
+    row = find(_TABLE, key)
+    counted: Add | Set = Add(_begun(fact, key, find)) if row is None else Set({**row, "count": row["count"] + 1})
+    if fact.type in _OPENINGS:
+        allocation_id, pool = hold_of(fact)
+        return counted, Add({"allocation_id": allocation_id, "pool": pool, "opened_at": fact.occurred_at}, _HOLDS)
+    if fact.type in _ENDINGS:
+        _time(counted.row, fact, find)
+        return counted, Drop(hold_of(fact), _HOLDS)
+    if fact.type == "Confirmed":
+        _time(counted.row, fact, find)
+    return (counted,)
+
+
+def _counter(fact: Fact) -> tuple[str, str, str, str]:
+    data = fact.data
+    if fact.type == "ValidationFailed":
+        pool = data["pool"] if data["known"] and data["pool"] else NONE
+        return pool, asked(data, "command") or NONE, REFUSED, data["code"]
+    return data["pool"], OPERATIONS[fact.type], DONE, NONE
+
+
+def _begun(fact: Fact, key: Key, find: Find) -> Row:
+    named = dict(zip(_TABLE.key, key, strict=True))
+    times = dict.fromkeys(("milliseconds", *LASTED), 0 if named["operation"] in TIMED and key[2] == DONE else None)
+    return {"resource_type": _resource_type(fact, key[0], find), **named, "count": 1, **times}
+
+
+def _resource_type(fact: Fact, pool: str, find: Find) -> str:
+    if fact.type == "PoolOpened":
+        return str(fact.data["resource_type"])
+    opening = find(_TABLE, _opening_counter(pool))
     return opening["resource_type"] if opening else NONE
+
+
+def _opening_counter(pool: str) -> Key:
+    return pool, OPERATIONS["PoolOpened"], DONE, NONE
+
+
+def _time(row: Row, fact: Fact, find: Find) -> None:
+    """Count how long it took since the hold began."""
+    hold = find(_HOLDS, hold_of(fact))
+    if hold is None:
+        allocation_id, pool = hold_of(fact)
+        raise LookupError(f"allocation {allocation_id!r} holds nothing of pool {pool!r}")
+    lasted = datetime.fromisoformat(fact.occurred_at) - datetime.fromisoformat(hold["opened_at"])
+    row["milliseconds"] += lasted // _MILLISECOND
+    for column, longest in LASTED.items():
+        if lasted <= longest:
+            row[column] += 1
+
+
+def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+    key = _counter(fact)
+    yield _TABLE, key
+    yield _TABLE, _opening_counter(key[0])
+    if fact.type in _ENDINGS or fact.type == "Confirmed":
+        yield _HOLDS, hold_of(fact)
+
+
+_HANDLERS: Final[dict[str, Any]] = dict.fromkeys((*OPERATIONS, "ValidationFailed"), _happened)
+
+METRICS: Final = View(name="metrics", version=2, tables=(_TABLE, _HOLDS), handlers=_HANDLERS, needs=_needs)
+"""Counters: one count an event, so an allocation over three pools counts once in each.
+
+The resource type of a pool is that of its opening, whose counter is found by its key.
+"""

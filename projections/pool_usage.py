@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.events import Ending, LimitsChanged, Opening, PoolOpened, Resized, ValidationFailed
+from bursar.domain.limits import Limits
 from bursar.domain.values import instant_text
-from bursar.projections.view import Change, Drop, Put, View
+from bursar.projections.view import Add, Set, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from bursar.domain.events import Event
-    from bursar.domain.records import Recorded
-    from bursar.projections.view import Find, Row
+    from bursar.projections.view import Fact, Find, Key, Row
 
 BUCKET: Final = timedelta(hours=1)
 """How long a bucket is; buckets begin on the hour, UTC."""
@@ -23,16 +21,9 @@ BUCKET: Final = timedelta(hours=1)
 BUCKET_CHARACTERS: Final = len("2026-01-31T14")
 """How much of an instant's text names its bucket."""
 
-
-class PoolUsage(View):
-    """Pools over time: a row for each bucket in which something happened in the pool, refusals aside.
-
-    The times of a pool's own events never go back, so each builds on the pool's last row. Those of refusals may: a
-    refusal does not move its pool's time on.
-    """
-
-    name = "pool_usage"
-    columns = {  # noqa: RUF012 - read only
+_TABLE: Final = Table(
+    name="pool_usage",
+    columns={
         "pool": str,
         "bucket": str,
         "used": int,
@@ -42,23 +33,11 @@ class PoolUsage(View):
         "grants": int,
         "endings": int,
         "position": int,
-    }
-    key = ("pool", "bucket")
-    found_by = ("pool",)
-    indexed = (("bucket",),)
-
-    def changes(self, recorded: Recorded, find: Find) -> Iterable[Put | Change | Drop]:
-        """Say what an event does to the rows."""
-        event: Any = recorded.event
-        if isinstance(event, ValidationFailed):
-            return
-        bucket = bucket_of(recorded.occurred_at)
-        last = find((event.pool,))
-        if last is None or last["bucket"] < bucket:
-            begun = {"pool": event.pool, "bucket": bucket, **_after(_begun(last), event)}
-            yield Put({**begun, "position": recorded.position})
-        else:
-            yield Change((event.pool, last["bucket"]), {**_after(last, event), "position": recorded.position})
+    },
+    key=("pool", "bucket"),
+    indexed=(("bucket",),),
+    found_by=("pool",),
+)
 
 
 def bucket_of(moment: datetime) -> str:
@@ -71,37 +50,88 @@ def bucket_named(begin: str) -> str:
     return f"{begin}:00:00.000000Z"
 
 
-def _begun(last: Row | None) -> Row:
-    """Begin a bucket with what the one before left."""
+def _limited(fact: Fact, find: Find) -> tuple[Add | Set]:
+    row, change = _row(fact, find)
+    row["capacity"] = Limits.model_validate(fact.data["limits"]).capacity
+    return (change,)
+
+
+def _opened(fact: Fact, find: Find) -> tuple[Add | Set]:
+    row, change = _row(fact, find)
+    _use(row, fact.data["quantity"])
+    row["allocations"] += 1
+    row["grants"] += 1
+    return (change,)
+
+
+def _ended(fact: Fact, find: Find) -> tuple[Add | Set]:
+    row, change = _row(fact, find)
+    _use(row, -fact.data["quantity"])
+    row["allocations"] -= 1
+    row["endings"] += 1
+    return (change,)
+
+
+def _resized(fact: Fact, find: Find) -> tuple[Add | Set]:
+    row, change = _row(fact, find)
+    _use(row, fact.data["quantity"] - fact.data["previous_quantity"])
+    return (change,)
+
+
+def _touched(fact: Fact, find: Find) -> tuple[Add | Set]:
+    return (_row(fact, find)[1],)
+
+
+def _row(fact: Fact, find: Find) -> tuple[Row, Add | Set]:
+    """Begin the row of an event's bucket from what the pool's last row says, or go on with that; and its change."""
+    pool, bucket = fact.data["pool"], bucket_named(fact.occurred_at[:BUCKET_CHARACTERS])
+    last = find(_TABLE, (pool,))
+    if last is not None and bucket <= last["bucket"]:
+        row = {**last, "position": fact.position}
+        return row, Set(row)
     used, capacity, allocations = (last["used"], last["capacity"], last["allocations"]) if last else (0, 0, 0)
-    return {
+    row = {
+        "pool": pool,
+        "bucket": bucket,
         "used": used,
         "peak": used,
         "capacity": capacity,
         "allocations": allocations,
         "grants": 0,
         "endings": 0,
+        "position": fact.position,
     }
+    return row, Add(row)
 
 
-def _after(row: Row, event: Event) -> Row:
-    """Say what a bucket is like after an event."""
-    used, capacity, allocations = row["used"], row["capacity"], row["allocations"]
-    grants, endings = row["grants"], row["endings"]
-    match event:
-        case PoolOpened() | LimitsChanged():
-            capacity = event.limits.capacity
-        case Opening():
-            used, allocations, grants = used + event.quantity, allocations + 1, grants + 1
-        case Ending():
-            used, allocations, endings = used - event.quantity, allocations - 1, endings + 1
-        case Resized():
-            used += event.quantity - event.previous_quantity
-    return {
-        "used": used,
-        "peak": max(row["peak"], used),
-        "capacity": capacity,
-        "allocations": allocations,
-        "grants": grants,
-        "endings": endings,
-    }
+def _use(row: Row, more: int) -> None:
+    used = row["used"] + more
+    row["used"] = used
+    row["peak"] = max(row["peak"], used)
+
+
+_HANDLERS: Final[dict[str, Any]] = {
+    "PoolOpened": _limited,
+    "LimitsChanged": _limited,
+    "PoolClosed": _touched,
+    "Allocated": _opened,
+    "Reserved": _opened,
+    "Confirmed": _touched,
+    "Renewed": _touched,
+    "Resized": _resized,
+    "Transferred": _touched,
+    "Released": _ended,
+    "Voided": _ended,
+    "Expired": _ended,
+}
+
+
+def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+    return ((_TABLE, (fact.data["pool"],)),)
+
+
+POOL_USAGE: Final = View(name="pool_usage", version=1, tables=(_TABLE,), handlers=_HANDLERS, needs=_needs)
+"""Pools over time: a row for each bucket in which something happened in the pool, refusals aside.
+
+The times of a pool's own events never go back, so each builds on the pool's last row.
+"""

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.events import ValidationFailed
-from bursar.domain.values import canonical_json, instant_text
-from bursar.projections.view import Change, Drop, Put, View
+from bursar.domain.values import canonical_json
+from bursar.projections.view import Add, Table, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
-    from bursar.domain.records import Recorded
-    from bursar.projections.view import Find
+    from bursar.projections.view import Fact, Find
 
-
-class ValidationFailures(View):
-    """Every refusal; rows are only ever added."""
-
-    name = "validation_failures"
-    columns = {  # noqa: RUF012 - read only
+_TABLE: Final = Table(
+    name="validation_failures",
+    columns={
         "position": int,
         "occurred_at": str,
         "recorded_at": str,
@@ -34,36 +29,40 @@ class ValidationFailures(View):
         "command_id": str,
         "correlation_id": str,
         "causation_id": str,
+    },
+    key=("position",),
+    indexed=(("occurred_at",), ("pool", "position"), ("owner", "position")),
+)
+
+
+def _refused(fact: Fact, _find: Find) -> tuple[Add]:
+    data = fact.data
+    row = {
+        "position": fact.position,
+        "occurred_at": fact.occurred_at,
+        "recorded_at": fact.recorded_at,
+        "operation": asked(data, "command"),
+        "code": data["code"],
+        "pool": data["pool"],
+        "owner": asked(data, "owner"),
+        "allocation_id": data["allocation_id"],
+        "actor": fact.actor,
+        "asked": canonical_json(data["asked"]),
+        "data": canonical_json(data["data"]),
+        "command_id": fact.command_id,
+        "correlation_id": fact.correlation_id,
+        "causation_id": fact.causation_id,
     }
-    key = ("position",)
-    indexed = (("occurred_at",), ("pool", "position"), ("owner", "position"))
-
-    def changes(self, recorded: Recorded, _find: Find) -> Iterable[Put | Change | Drop]:
-        """Say what an event does to the rows."""
-        event = recorded.event
-        if not isinstance(event, ValidationFailed):
-            return
-        yield Put(
-            {
-                "position": recorded.position,
-                "occurred_at": instant_text(recorded.occurred_at),
-                "recorded_at": instant_text(recorded.recorded_at),
-                "operation": asked(event, "command"),
-                "code": event.code.value,
-                "pool": event.pool,
-                "owner": asked(event, "owner"),
-                "allocation_id": event.allocation_id,
-                "actor": recorded.actor,
-                "asked": canonical_json(event.asked),
-                "data": canonical_json(event.data),
-                "command_id": recorded.command_id,
-                "correlation_id": recorded.correlation_id,
-                "causation_id": recorded.causation_id,
-            }
-        )
+    return (Add(row),)
 
 
-def asked(event: ValidationFailed, field: str) -> str | None:
+def asked(refusal: Mapping[str, Any], field: str) -> str | None:
     """Read a field of the command that was refused; None if it has none."""
-    value = event.asked.get(field)
+    value = refusal["asked"].get(field)
     return value if isinstance(value, str) else None
+
+
+VALIDATION_FAILURES: Final = View(
+    name="validation_failures", version=1, tables=(_TABLE,), handlers={"ValidationFailed": _refused}
+)
+"""Every refusal; rows are only ever added."""

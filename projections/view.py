@@ -1,170 +1,141 @@
-"""What a view is: its columns, its key, and one pure handler from events to changes of its rows."""
+"""What a view is: its tables, its version, and one pure handler an event type, from events to changes of rows."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, Table, Text, column
-from sqlalchemy import table as table_clause
+from bursar.domain.values import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import TableClause
-
-    from bursar.domain.records import Recorded
-
-    Find = Callable[["Key"], "Row | None"]
-    """Finds the last row whose key begins with these values; None if there is none."""
-
-Key = tuple[Any, ...]
-Row = dict[str, Any]
-
-_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+    Row = dict[str, Any]
+    Key = tuple[Any, ...]
+    Find = Callable[["Table", "Key"], "Row | None"]
+    """Finds the last row of a table whose key begins with these values; None if there is none."""
+    Change = "Add | Set | Drop"
+    Handler = Callable[["Fact", Find], Sequence["Add | Set | Drop"]]
+    """Says what an event does to rows. Pure: it looks at nothing but the event and what it finds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
-    """A new row."""
+class Fact(NamedTuple):
+    """An event as handlers take it: as it is stored, all times as text, its fields at the present schema version."""
+
+    position: int
+    type: str
+    """The stored type name."""
+    command_id: str
+    ordinal: int
+    ordinals: int
+    occurred_at: str
+    recorded_at: str
+    actor: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    data: Mapping[str, Any]
+    """The event's fields, as `docs/reference/events.md` lists them, in JSON's types."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Table:
+    """A table of a view. Each generation of it is a physical table, named ``gen_<name>_<generation>``."""
+
+    name: str
+    """Of the first table, the published name; of any other, a name of its own that begins with it."""
+    columns: Mapping[str, type[str | int]]
+    """The columns in order; every one but those of the key may be null."""
+    key: tuple[str, ...]
+    """The columns that tell rows apart."""
+    indexed: tuple[tuple[str, ...], ...] = ()
+    """Further columns, or groups of them, that readers look rows up by."""
+    found_by: tuple[str, ...] = ()
+    """The columns that begin the key by which handlers find rows: the whole key, or all of it but its last column."""
+
+    @property
+    def grows(self) -> bool:
+        """Tell whether rows are only ever added, in the order of the log: its key is the position."""
+        return self.key == ("position",)
+
+    def physical(self, generation: int) -> str:
+        """Name the physical table of a generation."""
+        return f"gen_{self.name}_{generation}"
+
+    def key_getter(self) -> Callable[[Row], Key]:
+        """Give a function that reads a row's key."""
+        return _tuple_getter(self.key)
+
+    def find_getter(self) -> Callable[[Row], Key]:
+        """Give a function that reads the values by which a row is found."""
+        return _tuple_getter(self.found_by)
+
+
+def _tuple_getter(columns: Sequence[str]) -> Callable[[Row], Key]:
+    if len(columns) == 1:
+        (column,) = columns
+        return lambda row: (row[column],)
+    return itemgetter(*columns)
+
+
+class Add(NamedTuple):
+    """A row that was not there."""
 
     row: Row
+    table: Table | None = None
+    """None: the published one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Other values in some columns of the row that has this key."""
+class Set(NamedTuple):
+    """A row, found before, as it is from now on; its key is the same."""
+
+    row: Row
+    table: Table | None = None
+
+
+class Drop(NamedTuple):
+    """The row that has this key, if there is one, goes."""
 
     key: Key
-    values: Row
+    table: Table | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """The row that has this key goes."""
-
-    key: Key
+def _needs_nothing(_fact: Fact) -> Iterable[tuple[Table, Key]]:
+    return ()
 
 
-class View(ABC):
-    """A published view. Its physical tables are named ``gen_<name>_<generation>``."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class View:
+    """A published view."""
 
-    name: ClassVar[str]
+    name: str
     """The published name."""
-    columns: ClassVar[Mapping[str, type[str | int]]]
-    """The columns in order; every one but those of the key may be null."""
-    key: ClassVar[tuple[str, ...]]
-    """The columns that tell rows apart."""
-    indexed: ClassVar[tuple[tuple[str, ...], ...]] = ()
-    """Further columns, or groups of them, that readers look rows up by."""
-    found_by: ClassVar[tuple[str, ...]] = ()
-    """The columns that begin the key by which `changes` finds the view's own rows; such a view drops none."""
+    version: int
+    """Goes up with every change of what the handlers say; a change of the tables is seen without it."""
+    tables: tuple[Table, ...]
+    """The published table, then those that only the handlers use."""
+    handlers: Mapping[str, Handler]
+    """By stored type name; events of other types do nothing."""
+    needs: Callable[[Fact], Iterable[tuple[Table, Key]]] = field(default=_needs_nothing)
+    """Names all that an event's handler may find, so that a batch's rows are loaded together."""
 
-    @abstractmethod
-    def changes(self, recorded: Recorded, find: Find) -> Iterable[Put | Change | Drop]:
-        """Say what an event does to the rows; pure but for ``find``.
+    @property
+    def published(self) -> Table:
+        """The table that the published name shows."""
+        return self.tables[0]
 
-        ``find`` takes values of the columns ``found_by`` and gives the last row, by key, that has them, as the events
-        before this one have left it.
-        """
-
-    def table(self, generation: int) -> Table:
-        """Describe the physical table of a generation."""
-        name = f"gen_{self.name}_{generation}"
-        table = Table(
-            name,
-            MetaData(),
-            *(
-                Column(
-                    column, _TEXT if kind is str else BigInteger, primary_key=column in self.key, autoincrement=False
-                )
-                for column, kind in self.columns.items()
-            ),
-        )
-        for group in self.indexed:
-            Index(f"ix_{name}_{'_'.join(group)}", *(table.c[column] for column in group))
-        return table
-
-    def published(self) -> TableClause:
-        """Name the view and its columns as readers know them."""
-        return table_clause(self.name, *map(column, self.columns))
-
-    def key_of(self, row: Mapping[str, Any]) -> Key:
-        """Read a row's key."""
-        return tuple(row[column] for column in self.key)
-
-
-class Known:
-    """The rows that a view's handler finds, as the events so far have left them; what is not known yet is loaded."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._length = len(view.found_by)
-        self._rows: dict[Key, Row | None] = {}
-
-    def find(self, begin: Key, load: Find) -> Row | None:
-        """Find the last row whose key begins so."""
-        if begin not in self._rows:
-            self._rows[begin] = load(begin)
-        return self._rows[begin]
-
-    def put(self, row: Row, load: Find) -> None:
-        """Take note of a new row."""
-        if self._length:
-            key = self._view.key_of(row)
-            last = self.find(key[: self._length], load)
-            if last is None or self._view.key_of(last) <= key:
-                self._rows[key[: self._length]] = row
-
-    def change(self, key: Key, values: Row, load: Find) -> None:
-        """Take note of other values in a row."""
-        if self._length:
-            last = self.find(key[: self._length], load)
-            if last is not None and self._view.key_of(last) == key:
-                self._rows[key[: self._length]] = {**last, **values}
-
-    def clear(self) -> None:
-        """Forget it all: somebody else has changed the rows."""
-        self._rows.clear()
-
-
-def nothing(_begin: Key) -> None:
-    """Load from a view that has no rows yet."""
-
-
-@dataclass(slots=True)
-class Net:
-    """What a run of events does to a view in all: at most one change a row."""
-
-    view: View
-    known: Known
-    load: Find = nothing
-    puts: dict[Key, Row] = field(default_factory=dict)
-    changed: dict[Key, Row] = field(default_factory=dict)
-    drops: set[Key] = field(default_factory=set)
-
-    def add(self, recorded: Recorded) -> None:
-        """Fold one more event."""
-        for change in self.view.changes(recorded, self._find):
-            match change:
-                case Put(row):
-                    self.puts[self.view.key_of(row)] = row
-                    self.known.put(row, self.load)
-                case Change(key, values):
-                    self._change(key, values)
-                    self.known.change(key, values, self.load)
-                case Drop(key) if key in self.puts:
-                    del self.puts[key]
-                case _:  # Drop
-                    self.changed.pop(change.key, None)
-                    self.drops.add(change.key)
-
-    def _find(self, begin: Key) -> Row | None:
-        return self.known.find(begin, self.load)
-
-    def _change(self, key: Key, values: Row) -> None:
-        if key in self.puts:
-            self.puts[key] = {**self.puts[key], **values}
-        else:
-            self.changed[key] = {**self.changed.get(key, {}), **values}
+    @property
+    def fingerprint(self) -> str:
+        """Name the code that builds the view: 16 hexadecimal digits of a SHA-256 over its tables and its version."""
+        tables = [
+            {
+                "name": table.name,
+                "columns": [[name, kind.__name__] for name, kind in table.columns.items()],
+                "key": table.key,
+                "indexed": table.indexed,
+            }
+            for table in self.tables
+        ]
+        text = canonical_json({"version": self.version, "tables": tables})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

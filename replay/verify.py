@@ -9,7 +9,9 @@ command, 12 to 24 bytes are kept, to find an id that comes twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import Expired
@@ -21,17 +23,18 @@ from bursar.replay.commands import Commands, carrier
 from bursar.replay.findings import Check, Finding, Findings, Report, ViewChecked
 from bursar.replay.snapshots import SnapshotCheck
 from bursar.replay.stored import AFTER_ALL, BEFORE_ALL, Columns, TrustedLog, pages
-from bursar.replay.views import ViewCheck
+from bursar.replay.views import CheckedViews, ViewCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from bursar.domain.ports import EventLog
     from bursar.domain.records import Recorded, StoredRow
     from bursar.replay.commands import Group
     from bursar.replay.snapshots import Snapshots
     from bursar.replay.stored import StoredLog
-    from bursar.replay.views import CheckedView
+
+NO_VIEWS: Final = CheckedViews((), str)
 
 __all__ = ["Check", "Finding", "Report", "ViewChecked", "verify"]
 
@@ -40,7 +43,7 @@ def verify(
     log: EventLog,
     *,
     stored: StoredLog | None = None,
-    views: Sequence[CheckedView] = (),
+    views: CheckedViews = NO_VIEWS,
     snapshots: Snapshots | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -56,9 +59,14 @@ class _Pass:
     """One pass over the log."""
 
     def __init__(
-        self, log: EventLog, stored: StoredLog, views: Iterable[CheckedView], snapshots: Snapshots | None
+        self,
+        log: EventLog,
+        stored: StoredLog,
+        views: CheckedViews,
+        snapshots: Snapshots | None,
     ) -> None:
         self._log = log
+        self._read = views.read
         self._stored = stored
         self._findings = Findings()
         identity = stored.identity()
@@ -71,16 +79,17 @@ class _Pass:
         self._commands = Commands(self._findings)
         self._books = Books(self._findings, epoch)
         self._snapshots = SnapshotCheck(snapshots, self._findings)
-        self._views = [ViewCheck(view, self._findings) for view in views]
+        self._views = [ViewCheck(view, partial(self._findings.add, None, Check.VIEWS)) for view in views.views]
         self._events = 0
 
     def run(self, progress: Callable[[int, int], None] | None) -> Report:
         """Read every row, then settle what is left."""
         head = self._head()
         for page in pages(self._stored, BEFORE_ALL, head):
-            records = [recorded for row in page if (recorded := self._row(row)) is not None]
+            readable = [row for row in page if self._row(row)]
+            facts = self._facts(readable) if self._views else ()
             for view in self._views:
-                view.fold(records, page[-1].position)
+                view.fold(facts, page[-1].position)
             self._events += len(page)
             if progress is not None:
                 progress(self._events, max(head, self._events))
@@ -97,15 +106,15 @@ class _Pass:
         self._findings.add(None, Check.POSITIONS, f"the last position is {head!r}; expected a number")
         return AFTER_ALL
 
-    def _row(self, row: StoredRow) -> Recorded | None:
-        """Check one row; its event, if it can be read."""
+    def _row(self, row: StoredRow) -> bool:
+        """Check one row; tell whether its event can be read."""
         if self._chain.follow(row):
             self._settle(self._commands.lose())
         fault = self._columns.fault(row)
         if fault is not None:
             self._findings.add(row.position, Check.COLUMNS, fault)
             self._settle(self._commands.lose())
-            return None
+            return False
         recorded = self._decoded(row)
         if recorded is None:
             self._books.lose(row.allocation_id)
@@ -114,7 +123,7 @@ class _Pass:
             self._check_envelope(row, recorded)
             self._versions.follow(recorded.event.stream_id, row.version, row.position)
         self._settle(self._commands.add(row, recorded))
-        return recorded
+        return recorded is not None
 
     def _decoded(self, row: StoredRow) -> Recorded | None:
         try:
@@ -146,13 +155,15 @@ class _Pass:
             for pool in self._books.enter(records, whole=group.whole) if records else ():
                 self._snapshots.meet(pool, records[-1].position)
 
-    def _read_on(self, after: int, upto: int) -> Iterator[tuple[int, list[Recorded]]]:
+    def _facts(self, rows: Iterable[StoredRow]) -> list[Any]:
+        """Read rows for the views; what cannot be read is left out."""
+        facts = []
+        for row in rows:
+            with suppress(LogCorrupt, TypeError):
+                facts.append(self._read(row))
+        return facts
+
+    def _read_on(self, after: int, upto: int) -> Iterator[tuple[list[Any], int]]:
         """Read what was appended since, for views that have seen it; it is checked another time."""
         for page in pages(self._stored, after, upto):
-            records = []
-            for row in page:
-                try:
-                    records.append(self._log.decode(row))
-                except (LogCorrupt, TypeError):
-                    continue
-            yield page[-1].position, records
+            yield self._facts(page), page[-1].position

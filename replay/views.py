@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from bursar.replay.findings import Check, ViewChecked
+from bursar.domain.errors import BursarError
+from bursar.replay.findings import ViewChecked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from bursar.domain.records import Recorded
-    from bursar.replay.findings import Findings
+    from bursar.domain.records import StoredRow
 
     Key = tuple[Any, ...]
+    Read = Callable[[int, int], Iterable[tuple[Sequence[Any], int]]]
+    """Reads the log after a position up to another, page by page: what views fold, and where the page ends."""
+
+Table = TypeVar("Table", bound="ComparedTable")
+Table_contra = TypeVar("Table_contra", bound="ComparedTable", contravariant=True)
 
 NEAR_EVENTS: Final = 10_000
 """A view that is no more than this ahead of the fold is caught up with while its rows wait to be read."""
 
 
-class Look(Protocol):
-    """A view's rows and position at one moment."""
-
-    @property
-    def position(self) -> int:
-        """Position in the log up to which the view is said to be true."""
-        ...
-
-    def rows(self, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
-        """Read the rows, values in the order of the columns; of a view that only grows, of a range of positions."""
-        ...
-
-
-class CheckedView(Protocol):
-    """A view that can be compared, and the fold of the log that it is compared with."""
+class ComparedTable(Protocol):
+    """A table of a view."""
 
     @property
     def name(self) -> str:
-        """The published name."""
+        """Its name; of the published table, the view's."""
         ...
 
     @property
-    def columns(self) -> Sequence[str]:
+    def columns(self) -> Iterable[str]:
         """The columns in order."""
         ...
 
@@ -51,49 +43,95 @@ class CheckedView(Protocol):
         """The columns that tell rows apart."""
         ...
 
-    def look(self) -> AbstractContextManager[Look]:
+    @property
+    def grows(self) -> bool:
+        """Tell whether rows are only ever added, by position."""
+        ...
+
+
+class Look(Protocol[Table_contra]):
+    """A view's rows and position at one moment."""
+
+    @property
+    def position(self) -> int:
+        """Position in the log up to which the view is said to be true."""
+        ...
+
+    def rows(self, table: Table_contra, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
+        """Read a table's rows, values in the order of the columns; of one that only grows, of a range of positions."""
+        ...
+
+
+class CheckedView(Protocol[Table]):
+    """A view that can be compared, and the fold of the log that it is compared with."""
+
+    @property
+    def name(self) -> str:
+        """The published name."""
+        ...
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """The tables, the published one first."""
+        ...
+
+    def look(self) -> AbstractContextManager[Look[Table]]:
         """Look at the view as it is at one moment."""
         ...
 
-    def fold(self, recorded: Recorded) -> None:
-        """Fold one more event."""
+    def fold(self, fact: Any) -> None:  # noqa: ANN401 - whatever reads the log for the views gives
+        """Fold one more event; raises `BursarError` if it cannot."""
         ...
 
-    def folded(self) -> Mapping[Key, Mapping[str, Any]]:
-        """Show the rows that there should be, by key, since the fold was last cleared."""
+    def folded(self, table: Table) -> Mapping[Key, Mapping[str, Any]]:
+        """Show the rows of a table that there should be, by key, since they were last cleared."""
         ...
 
-    def clear(self) -> None:
-        """Forget the rows that there should be: those of an append-only view, once they were compared."""
+    def clear(self, table: Table) -> None:
+        """Forget the rows that there should be: those of a table that only grows, once they were compared."""
         ...
 
 
-class ViewCheck:
-    """Compares one view. A view whose key is the position only ever grows, so it is compared piece by piece."""
+class CheckedViews(NamedTuple):
+    """The views to compare, and what makes of a row of the log what they fold."""
 
-    def __init__(self, view: CheckedView, findings: Findings) -> None:
+    views: Sequence[CheckedView[Any]]
+    read: Callable[[StoredRow], Any]
+    """Raises `LogCorrupt` for what cannot be read."""
+
+
+class ViewCheck(Generic[Table]):
+    """Compares one view. A table whose key is the position only ever grows, so it is compared piece by piece."""
+
+    def __init__(self, view: CheckedView[Table], add: Callable[[str], None]) -> None:
         self._view = view
-        self._findings = findings
-        self._grows = tuple(view.key) == ("position",)
+        self._say = add
+        self._growing = [table for table in view.tables if table.grows]
         self._compared: int | None = None
-        """Of a growing view: the position up to which it has been compared."""
+        """Of the tables that grow: the position up to which they have been compared."""
         self._rows = 0
         self._at = 0
         """Position up to which the log is folded."""
         with view.look() as look:
             self._target = look.position
 
-    def fold(self, page: Iterable[Recorded], position: int) -> None:
+    def fold(self, page: Iterable[Any], position: int) -> None:
         """Fold a page of the log that ends at a position, as far as the view has come."""
-        for recorded in page:
-            if recorded.position <= self._target:
-                self._view.fold(recorded)
+        for fact in page:
+            if fact.position <= self._target:
+                self._fold(fact)
         self._at = max(self._at, min(position, self._target))
-        if self._grows and self._at > (self._compared or 0):
+        if self._growing and self._at > (self._compared or 0):
             with self._view.look() as look:
-                self._compare(look, self._at)
+                self._compare_growing(look, self._at)
 
-    def settle(self, read: Callable[[int, int], Iterator[tuple[int, list[Recorded]]]], head: int) -> ViewChecked:
+    def _fold(self, fact: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            self._view.fold(fact)
+        except BursarError as error:
+            self._add(f"cannot be computed: {error}")
+
+    def settle(self, read: Read, head: int) -> ViewChecked:
         """Compare the rest at the view's position, reading on where it has moved; ``head`` is what was verified."""
         while True:
             with self._view.look() as look:
@@ -103,44 +141,54 @@ class ViewCheck:
                     self._add(f"went back to position {target} while it was compared; verify again")
                 elif near:
                     self._read_on(read, target)
-                    self._compare(look, None)
+                    self._compare_growing(look, None)
+                    for table in self._view.tables:
+                        if not table.grows:
+                            self._compare(table, look.rows(table, None, None))
             if near:
                 return ViewChecked(self._view.name, target, max(head - target, 0), self._rows)
             self._read_on(read, target)
 
-    def _read_on(self, read: Callable[[int, int], Iterator[tuple[int, list[Recorded]]]], target: int) -> None:
+    def _read_on(self, read: Read, target: int) -> None:
         self._target = target
-        for position, page in read(self._at, target):
+        for page, position in read(self._at, target):
             self.fold(page, position)
         if self._at < target:
             self._add(f"is at position {target}; the log ends at {self._at}")
             self._at = target
 
-    def _compare(self, look: Look, upto: int | None) -> None:
-        """Compare rows with the fold; of a growing view those up to a position, if one is given."""
-        left = dict(self._view.folded())
-        columns, key_of = self._view.columns, _getter(self._view.key, self._view.columns)
-        for row in look.rows(self._compared, upto) if self._grows else look.rows(None, None):
+    def _compare_growing(self, look: Look[Table], upto: int | None) -> None:
+        """Compare what is left of the tables that grow, up to a position if one is given."""
+        for table in self._growing:
+            self._compare(table, look.rows(table, self._compared, upto))
+            self._view.clear(table)
+        self._compared = upto
+
+    def _compare(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        """Compare rows with the fold."""
+        left = dict(self._view.folded(table))
+        columns = list(table.columns)
+        key_of = _getter(table.key, columns)
+        for row in rows:
             self._rows += 1
             key = key_of(row)
             wanted = left.pop(key, None)
             if wanted is None:
-                self._add(f"has a row with none in the log, at {self._named(key)}")
+                self._add(f"has a row with none in the log, at {_named(table, key)}")
                 continue
             for column, value in zip(columns, row, strict=True):
                 if value != wanted[column]:
-                    self._add(f"differs at {self._named(key)}: {column} is {value!r}, the log says {wanted[column]!r}")
+                    what = f"{column} is {value!r}, the log says {wanted[column]!r}"
+                    self._add(f"differs at {_named(table, key)}: {what}")
         for key in left:
-            self._add(f"lacks the row at {self._named(key)}")
-        if self._grows:
-            self._compared = upto
-            self._view.clear()
-
-    def _named(self, key: Key) -> str:
-        return ", ".join(f"{column} {value!r}" for column, value in zip(self._view.key, key, strict=True))
+            self._add(f"lacks the row at {_named(table, key)}")
 
     def _add(self, message: str) -> None:
-        self._findings.add(None, Check.VIEWS, f"view {self._view.name} {message}")
+        self._say(f"view {self._view.name} {message}")
+
+
+def _named(table: ComparedTable, key: Key) -> str:
+    return ", ".join(f"{column} {value!r}" for column, value in zip(table.key, key, strict=True))
 
 
 def _getter(key: Sequence[str], columns: Sequence[str]) -> Callable[[Sequence[Any]], Key]:

@@ -13,7 +13,7 @@ from typer import BadParameter, Context, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
-from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools, reports
+from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools, projections, reports
 from bursar.infrastructure.cli.issuing import tell_refusal
 from bursar.infrastructure.cli.options import ReaderGone
 from bursar.infrastructure.cli.output import emit, say
@@ -21,6 +21,7 @@ from bursar.infrastructure.cli.shapes import error_shape
 from bursar.infrastructure.logging import configure_logging
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.infrastructure.settings import Settings
+from bursar.projections.projector import ViewStopped
 
 REFUSED = 1
 """Refused, not found, or a check that failed."""
@@ -124,7 +125,7 @@ def _tell_usage(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - as said
 
 def exit_code(error: Exception) -> int:
     """Find the exit code for an error."""
-    if isinstance(error, Refused | NotFound):
+    if isinstance(error, Refused | NotFound | ViewStopped):
         return REFUSED
     return UNUSABLE if isinstance(error, LogUnavailable | LogCorrupt | SchemaMismatch) else MISUSED
 
@@ -154,6 +155,7 @@ def root(
 app.add_typer(pools.pool, name="pool")
 for part in (pools.top, allocations.top, history.top, reports.top, data.top, operate.top):
     app.add_typer(part)
-app.add_typer(operate.projections, name="projections")
+app.add_typer(projections.projections, name="projections")
+app.add_typer(projections.events, name="events")
 app.add_typer(operate.db, name="db")
 app.add_typer(demo.top)

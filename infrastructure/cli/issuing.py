@@ -12,14 +12,14 @@ from bursar.domain.errors import BursarError, Refused
 from bursar.infrastructure.cli.output import emit, holds, say, when
 from bursar.infrastructure.cli.shapes import outcome_shape, refusal_shape
 from bursar.infrastructure.logging import get_logger
+from bursar.projections.engine import no_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bursar.domain.allocation import Allocation
     from bursar.domain.batch import Outcome
     from bursar.infrastructure.cli.options import Issuing
     from bursar.infrastructure.ledger import Ledger
+    from bursar.projections.engine import Progress
 
 logger = get_logger()
 
@@ -69,7 +69,7 @@ def execute(ledger: Ledger, command: Command) -> Outcome:
     return outcome
 
 
-def catch_up(ledger: Ledger, progress: Callable[[int, int], None] | None = None) -> None:
+def catch_up(ledger: Ledger, progress: Progress = no_progress) -> None:
     """Bring the views up to date; what was decided stands even if that fails."""
     try:
         ledger.projector().catch_up(progress)

@@ -1,26 +1,24 @@
-"""Verification, views, and the database's schema."""
+"""Verification, and the database's schema."""
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
-from typing import Annotated
 
-from rich.table import Table
 from rich.text import Text
 from sqlalchemy import inspect
-from typer import Argument, Context, Exit, Typer
+from typer import Exit, Typer
 
 from bursar.domain.errors import LogUnavailable
 from bursar.infrastructure import schema
-from bursar.infrastructure.cli.options import Common, command, spread
-from bursar.infrastructure.cli.output import emit, progress, say, show, table
+from bursar.infrastructure.cli.options import Common, command
+from bursar.infrastructure.cli.output import emit, progress, say
 from bursar.infrastructure.database import Database
+from bursar.infrastructure.generations import SQLStore
+from bursar.infrastructure.ledger import outdated_views
 from bursar.infrastructure.verification import verify_ledger
-from bursar.projections.engine import VIEWS, ViewStatus
+from bursar.projections.catalogue import VIEWS
 from bursar.replay.findings import Report
 
 top = Typer()
-projections = Typer(help="Operate the published views; without a command, their status.")
 db = Typer(help="Make, upgrade and check the database's schema.")
 
 
@@ -50,51 +48,6 @@ def _tell_report(report: Report) -> None:
     else:
         count = len(report.findings) + report.more
         say(Text.assemble((f"{count:,} broken promise{'s' * (count != 1)}", "bold red"), f": {read} checked"))
-
-
-# Views
-
-
-def _show_status(options: Common) -> None:
-    with options.open() as ledger:
-        found = ledger.projector().status()
-    if options.json:
-        emit({"views": [asdict(one) for one in found]})
-    else:
-        show(_status_table(found))
-
-
-def _status_table(found: list[ViewStatus]) -> Table:
-    columns = ("view", "generation", "position", "behind")
-    rows = ((one.name, str(one.generation), f"{one.position:,}", f"{one.behind:,}") for one in found)
-    return table(columns, rows, right=columns[1:])
-
-
-@projections.callback(invoke_without_command=True, epilog="Example  bursar projections")
-@spread
-def projections_group(context: Context, options: Common) -> None:
-    """Operate the published views; without a command, their status."""
-    if context.invoked_subcommand is None:
-        _show_status(options)
-
-
-@command(projections, "status", "bursar projections status --json")
-def status(options: Common) -> None:
-    """Tell how far each view has come; as JSON, one document."""
-    _show_status(options)
-
-
-@command(projections, "rebuild", "bursar projections rebuild current_allocations")
-def rebuild(
-    name: Annotated[str, Argument(metavar="NAME", help="Name of the view.", show_default=False)], options: Common
-) -> None:
-    """Build a view anew from the log and publish it; readers keep the old one meanwhile."""
-    with options.open() as ledger, progress(f"rebuilding {name}", silent=options.json) as tell:
-        built = ledger.projector().rebuild(name, tell)
-    if options.json:
-        emit(asdict(built))
-    else:
-        say(f"{built.name}: generation {built.generation} is published, true up to position {built.position:,}")
 
 
 # The schema
@@ -166,4 +119,8 @@ def _problems(database: Database) -> list[str]:
         published = set(inspect(connection).get_view_names())
     differences = [f"the schema differs: {difference}" for difference in schema.differences(database)]
     missing = [f"the view {view.name} is missing" for view in VIEWS if view.name not in published]
-    return differences + missing
+    outdated = [
+        f"the view {name} was built by other code than this: run `bursar projections rebuild {name}`"
+        for name in outdated_views(SQLStore(database).generations())
+    ]
+    return differences + missing + outdated

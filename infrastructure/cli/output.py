@@ -197,23 +197,34 @@ def brief(text: str, characters_max: int = 12) -> str:
 class Bar:
     """A progress bar on the standard error, shown once the work has taken a while."""
 
-    def __init__(self, console: Console, title: str, clock: Callable[[], float] = monotonic) -> None:
-        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    def __init__(self, console: Console, title: str, unit: str = "", clock: Callable[[], float] = monotonic) -> None:
+        counts = [TextColumn("{task.fields[counts]}")] if unit else []
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), *counts
         self._progress = Progress(*columns, console=console, transient=True)
-        self._task = self._progress.add_task(title, total=None)
+        self._task = self._progress.add_task(title, total=None, counts="")
+        self._unit = unit
         self._clock = clock
         self._since = clock()
+        self._first: tuple[float, int] | None = None
+        """When it was first told how much is done, and how much that was."""
         self._console = console
         self._shown = False
 
     def __call__(self, done: int, total: int) -> None:
         """Note how much is done."""
-        if not self._console.is_terminal or self._clock() - self._since < PROGRESS_AFTER_SECONDS:
+        if not self._console.is_terminal:
+            return
+        now = self._clock()
+        if self._first is None or done < self._first[1]:
+            self._first = now, done
+        if now - self._since < PROGRESS_AFTER_SECONDS:
             return
         if not self._shown:
             self._shown = True
             self._progress.start()
-        self._progress.update(self._task, completed=done, total=total)
+        rate = (done - self._first[1]) / max(now - self._first[0], 1e-3)
+        counts = f"{done:,} of {total:,} {self._unit}, {rate:,.0f}/s"
+        self._progress.update(self._task, completed=done, total=total, counts=counts)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -222,12 +233,12 @@ class Bar:
 
 
 @contextmanager
-def progress(title: str, *, silent: bool = False) -> Iterator[Callable[[int, int], Any]]:
-    """Give a function to tell of progress, shown to people at a terminal."""
+def progress(title: str, *, silent: bool = False, unit: str = "") -> Iterator[Callable[[int, int], Any]]:
+    """Give a function to tell of progress, shown to people at a terminal; with a unit, also how much, and how fast."""
     if silent:
         yield lambda *_: None
         return
-    bar = Bar(screen(errors=True), title)
+    bar = Bar(screen(errors=True), title, unit)
     try:
         yield bar
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from rich.text import Text
@@ -21,11 +21,14 @@ from bursar.infrastructure.cli.shapes import failure_shape
 from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.published import Published
 from bursar.infrastructure.usage import COLUMNS, usage_over_time
-from bursar.projections.metrics import Metrics
+from bursar.projections.metrics import LASTED, METRICS
 from bursar.projections.pool_usage import BUCKET
-from bursar.projections.validation_failures import ValidationFailures
+from bursar.projections.validation_failures import VALIDATION_FAILURES
 
 top = Typer()
+
+QUANTILES = {"half": 0.5, "90 %": 0.9, "99 %": 0.99}
+"""Shares of what a histogram counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +92,38 @@ def metrics(
     An operation on several pools counts once in each.
     """
     with options.up_to_date() as (_, published):
-        found = published.metrics(by_pool=by_pool)
-    columns = [column for column in Metrics.columns if by_pool or column != "pool"]
+        answer = published.metrics(by_pool=by_pool)
+    found = list(answer.rows)
     if options.json:
-        emit({"metrics": found})
+        emit({"position": answer.position, "metrics": found})
     elif options.csv:
-        emit_csv(columns, found)
+        emit_csv([column for column in METRICS.published.columns if by_pool or column != "pool"], found)
     elif found:
-        rows = ([f"{row[column]:,}" if column == "count" else row[column] for column in columns] for row in found)
-        show(table([column.replace("_", " ") for column in columns], rows, right=("count",)))
+        _tell_metrics(found, by_pool=by_pool)
     else:
         say("nothing has happened yet")
+
+
+def _tell_metrics(found: Sequence[Mapping[str, Any]], *, by_pool: bool) -> None:
+    named = ["resource_type", *(["pool"] if by_pool else []), "operation", "outcome", "code"]
+    counts = ([*(row[column] for column in named), f"{row['count']:,}"] for row in found)
+    show(table([column.replace("_", " ") for column in [*named, "count"]], counts, right=("count",)))
+    timed = [row for row in found if row.get("milliseconds") is not None]
+    if timed:
+        say("")
+        columns = [*named[:-2], "count", "mean", *(f"{share} within" for share in QUANTILES)]
+        times = ([*(row[column] for column in named[:-2]), f"{row['count']:,}", *_times(row)] for row in timed)
+        show(table([column.replace("_", " ") for column in columns], times, right=columns[len(named) - 2 :]))
+
+
+def _times(row: Mapping[str, Any]) -> list[str]:
+    """Say how long something took: on average, and the least bound of the histogram within which so many are."""
+    mean = timedelta(milliseconds=row["milliseconds"] // row["count"])
+    found = [str(timedelta(seconds=int(mean.total_seconds())))]
+    for share in QUANTILES.values():
+        bounds = (column.removeprefix("le_") for column in LASTED if row[column] >= share * row["count"])
+        found.append(next(bounds, "longer"))
+    return found
 
 
 @command(
@@ -112,14 +136,14 @@ def failures(chosen: Filters, options: Reporting) -> None:
     """List refusals in the order of the log, with what was asked and why not; as JSON, one line each."""
     wanted, since, until = chosen.wanted, moment_or_none("since", chosen.since), moment_or_none("until", chosen.until)
     with options.up_to_date() as (_, published):
-        found = published.failures(wanted, since=since, until=until)
+        answer = published.failures(wanted, since=since, until=until)
         if options.json:
-            for row in found:
-                emit(failure_shape(row))
+            for row in answer.rows:
+                emit({**failure_shape(row), "as_of_position": answer.position})
         elif options.csv:
-            emit_csv(list(ValidationFailures.columns), found)
+            emit_csv(list(VALIDATION_FAILURES.published.columns), answer.rows)
         else:
-            _tell_failures(list(found))
+            _tell_failures(list(answer.rows))
 
 
 def _tell_failures(found: Sequence[Mapping[str, Any]]) -> None:
@@ -166,10 +190,11 @@ def usage(
     since, until = moment_or_none("from", begin), moment_or_none("to", end)
     with options.up_to_date() as (ledger, published):
         unit = ledger.pool(pool_name).unit
-        buckets = usage_over_time(*published.usage(pool_name), since=since, until=until)
+        answer, refusals = published.usage(pool_name)
+        buckets = usage_over_time(list(answer.rows), refusals, since=since, until=until)
     if options.json:
         about = {"pool": pool_name, "unit": unit, "bucket_seconds": int(BUCKET.total_seconds())}
-        emit({**about, "buckets": buckets})
+        emit({**about, "position": answer.position, "buckets": buckets})
     elif options.csv:
         emit_csv(COLUMNS, buckets)
     elif buckets:

@@ -41,7 +41,9 @@ from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.monitor import ResourceMonitor
 from bursar.infrastructure.providers import MemoryResourceProvider
 from bursar.infrastructure.schema import SchemaMismatch
-from bursar.projections.engine import Projector, ViewStatus
+from bursar.projections.generations import Generation
+from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
+from bursar.projections.rebuild import Rebuilt
 
 __all__ = [
     "Allocate",
@@ -54,6 +56,7 @@ __all__ = [
     "CommandIdReused",
     "Confirm",
     "Expire",
+    "Generation",
     "Ledger",
     "Limits",
     "LogCorrupt",
@@ -68,6 +71,7 @@ __all__ = [
     "PoolAlreadyOpen",
     "PoolStatus",
     "Projector",
+    "Rebuilt",
     "Recorded",
     "RefusalCode",
     "Refused",
@@ -84,7 +88,9 @@ __all__ = [
     "Transfer",
     "UnifiedResourceManager",
     "UnknownEvent",
+    "ViewBehind",
     "ViewStatus",
+    "ViewStopped",
     "Void",
     "events",
 ]

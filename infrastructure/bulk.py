@@ -1,0 +1,130 @@
+"""Rows of views' physical tables, read and written many at a time, as each database does it best."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import psycopg
+
+from bursar.projections.generations import RowsRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from bursar.projections.fold import Net
+    from bursar.projections.view import Key, Row, Table
+
+_REFUSALS: Final = (
+    *(psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException),
+    *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+    *(OverflowError, TypeError, KeyError),
+)
+"""What is raised for rows that cannot be stored, rather than by a database that cannot be used."""
+
+
+class Bulk(Protocol):
+    """Reads and writes rows on a connection of the driver's own."""
+
+    def find(self, driver: Any, table: Table, generation: int, begins: Collection[Key]) -> Iterator[Row]:  # noqa: ANN401 - either driver's connection
+        """Read, for each beginning of a key, the last row that has it."""
+        ...
+
+    def write(self, driver: Any, net: Net, generation: int) -> None:  # noqa: ANN401 - either driver's connection
+        """Write what is new in a table; raises `RowsRefused`."""
+        ...
+
+
+class PostgresBulk:
+    """Arrays of keys, and COPY."""
+
+    def find(
+        self, driver: psycopg.Connection[Any], table: Table, generation: int, begins: Collection[Key]
+    ) -> Iterator[Row]:
+        """Read, for each beginning of a key, the last row that has it."""
+        keys = ", ".join(f"{name}" for name in table.found_by)
+        matches = " AND ".join(f"t.{name} = k.{name}" for name in table.found_by)
+        last = ", ".join(f"t.{name} DESC" for name in table.key)
+        statement = (
+            f"SELECT found.* FROM unnest({_arrays(table, table.found_by)}) AS k({keys}) "  # noqa: S608 - own names
+            f"CROSS JOIN LATERAL (SELECT {', '.join(f't.{name}' for name in table.columns)} "
+            f"FROM {table.physical(generation)} t WHERE {matches} ORDER BY {last} LIMIT 1) found"
+        )
+        return _rows(table, driver.execute(statement, _columns(begins)))
+
+    def write(self, driver: psycopg.Connection[Any], net: Net, generation: int) -> None:
+        """Write what is new in a table."""
+        table, physical = net.table, net.table.physical(generation)
+        try:
+            gone = [*net.dropped, *net.replaced]
+            if gone:
+                keys = ", ".join(table.key)
+                matches = " AND ".join(f"t.{name} = k.{name}" for name in table.key)
+                statement = (
+                    f"DELETE FROM {physical} t USING unnest({_arrays(table, table.key)}) AS k({keys}) "  # noqa: S608 - own names
+                    f"WHERE {matches}"
+                )
+                driver.execute(statement, _columns(gone))
+            if net.added or net.replaced:
+                columns = tuple(table.columns)
+                with (
+                    driver.cursor() as cursor,
+                    cursor.copy(f"COPY {physical} ({', '.join(columns)}) FROM STDIN") as copy,
+                ):
+                    for values in _values(net):
+                        copy.write_row(values)
+        except _REFUSALS as error:
+            raise _refused(table, error) from error
+
+
+class SQLiteBulk:
+    """One statement a row: there is no trip to make."""
+
+    def find(self, driver: sqlite3.Connection, table: Table, generation: int, begins: Collection[Key]) -> Iterator[Row]:
+        """Read, for each beginning of a key, the last row that has it."""
+        matches = " AND ".join(f"{name} = ?" for name in table.found_by)
+        last = ", ".join(f"{name} DESC" for name in table.key)
+        statement = (
+            f"SELECT {', '.join(table.columns)} FROM {table.physical(generation)} WHERE {matches} "  # noqa: S608 - own names
+            f"ORDER BY {last} LIMIT 1"
+        )
+        for begin in begins:
+            yield from _rows(table, driver.execute(statement, begin))
+
+    def write(self, driver: sqlite3.Connection, net: Net, generation: int) -> None:
+        """Write what is new in a table."""
+        table, physical = net.table, net.table.physical(generation)
+        try:
+            gone = [*net.dropped, *net.replaced]
+            if gone:
+                matches = " AND ".join(f"{name} = ?" for name in table.key)
+                driver.executemany(f"DELETE FROM {physical} WHERE {matches}", gone)  # noqa: S608 - own names
+            marks = ", ".join("?" * len(table.columns))
+            insert = f"INSERT INTO {physical} ({', '.join(table.columns)}) VALUES ({marks})"  # noqa: S608 - own names
+            driver.executemany(insert, _values(net))
+        except _REFUSALS as error:
+            raise _refused(table, error) from error
+
+
+def _refused(table: Table, error: Exception) -> RowsRefused:
+    return RowsRefused(f"the database refused a row of {table.name}: {type(error).__name__}: {str(error).strip()}")
+
+
+def _values(net: Net) -> Iterator[Sequence[Any]]:
+    columns = tuple(net.table.columns)
+    for rows in (net.added, net.replaced):
+        for row in rows.values():
+            yield [row[column] for column in columns]
+
+
+def _rows(table: Table, found: Any) -> Iterator[Row]:  # noqa: ANN401 - either driver's cursor
+    columns = tuple(table.columns)
+    return (dict(zip(columns, values, strict=True)) for values in found)
+
+
+def _arrays(table: Table, names: Sequence[str]) -> str:
+    return ", ".join("%s::text[]" if table.columns[name] is str else "%s::bigint[]" for name in names)
+
+
+def _columns(keys: Collection[Key]) -> list[list[Any]]:
+    return [list(column) for column in zip(*keys, strict=True)]

@@ -1,0 +1,253 @@
+"""The published views: how far they are, rebuilding, going back, and events on which they failed."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from threading import Event
+from typing import Annotated, Any
+
+from rich.table import Table
+from rich.text import Text
+from typer import Argument, Context, Exit, Option, Typer
+
+from bursar.domain.errors import BursarError, Malformed
+from bursar.domain.values import instant_text
+from bursar.infrastructure.cli.options import Acting, Common, command, spread
+from bursar.infrastructure.cli.output import emit, progress, say, show, table, when
+from bursar.infrastructure.ledger import Ledger
+from bursar.infrastructure.rehearsal import Failure, rehearse
+from bursar.projections.catalogue import VIEWS
+from bursar.projections.projector import ViewStatus
+from bursar.projections.rebuild import Rebuilt
+
+projections = Typer(help="Operate the published views; without a command, their status.")
+events = Typer(help="Look at the events themselves.")
+
+ViewName = Annotated[str, Argument(metavar="NAME", help="Name of the view.", show_default=False)]
+AnyView = Annotated[str | None, Argument(metavar="[NAME]", help="Name of the view.", show_default=False)]
+AllViews = Annotated[bool, Option("--all", help="Every view.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuilding(Common):
+    """What a rebuild takes."""
+
+    dry_run: Annotated[bool, Option("--dry-run", help="Run the handlers over the whole log; write nothing.")] = False
+    accept_differences: Annotated[
+        bool, Option("--accept-differences", help="Publish though rows differ from the live ones: those are wrong.")
+    ] = False
+
+
+def names_of(name: str | None, *, every: bool) -> tuple[str, ...]:
+    """Tell which views are meant, none named for all; raises `Malformed` unless one or all are."""
+    if (name is None) is not every:
+        raise Malformed("NAME", name, "expected the name of a view, or --all")
+    return () if name is None else (name,)
+
+
+def _show_status(options: Common) -> None:
+    with options.open() as ledger:
+        found = ledger.projector().status()
+    if options.json:
+        emit({"views": [status_shape(one) for one in found]})
+        return
+    show(_status_table(found))
+    for one in found:
+        if one.error:
+            say(Text(f"{one.name} stopped at position {one.stopped_at}: {one.error}", style="red"))
+        if one.building_error:
+            say(Text(f"{one.name}, generation {one.building}, stopped: {one.building_error}", style="red"))
+
+
+def status_shape(one: ViewStatus) -> dict[str, Any]:
+    """Write a view's status."""
+    return {**asdict(one), "moved_at": one.moved_at and instant_text(one.moved_at)}
+
+
+def _status_table(found: Sequence[ViewStatus]) -> Table:
+    columns = ("view", "generation", "position", "behind", "for", "events/s", "moved", "")
+    rows = (
+        (
+            one.name,
+            str(one.generation),
+            f"{one.position:,}",
+            f"{one.behind:,}",
+            f"{one.behind_seconds:,.1f} s" if one.behind else "",
+            "" if one.rate is None else f"{one.rate:,}",
+            when(one.moved_at),
+            _remarks(one),
+        )
+        for one in found
+    )
+    return table(columns, rows, right=columns[1:6])
+
+
+def _remarks(one: ViewStatus) -> str:
+    remarks = (
+        "outdated: rebuild it" if one.outdated else "",
+        f"stopped at {one.stopped_at:,}" if one.stopped_at is not None else "",
+        f"{len(one.skipped)} skipped" if one.skipped else "",
+        f"building {one.building}, at {one.building_position:,}" if one.building is not None else "",
+        f"kept: {', '.join(map(str, one.kept))}" if one.kept else "",
+    )
+    return "; ".join(filter(None, remarks))
+
+
+@projections.callback(invoke_without_command=True, epilog="Example  bursar projections")
+@spread
+def projections_group(context: Context, options: Common) -> None:
+    """Operate the published views; without a command, their status."""
+    if context.invoked_subcommand is None:
+        _show_status(options)
+
+
+@command(projections, "status", "bursar projections status --json")
+def status(options: Common) -> None:
+    """Tell how far each view has come, how fast, and what it failed on; as JSON, one document."""
+    _show_status(options)
+
+
+def telling(options: Common) -> Callable[[str], object]:
+    """Give a function that tells people what is done."""
+    return str if options.json else lambda text: say(text, errors=True)
+
+
+@command(
+    projections,
+    "rebuild",
+    "bursar projections rebuild current_allocations",
+    "bursar projections rebuild --all --dry-run",
+)
+def rebuild(name: AnyView = None, every: AllViews = False, *, options: Rebuilding) -> None:  # noqa: FBT002 - an option
+    """Build a view anew from the log beside the live one, compare the two, and publish it.
+
+    Readers and writers go on. What was interrupted goes on where it stopped. The new rows are compared with the live
+    ones where their columns agree, and with an independent fold of the log; if a row differs, nothing is published, the
+    first differing rows are printed, and the exit code is 1. The generation before is kept for `rollback`.
+    """
+    names = names_of(name, every=every)
+    with options.open() as ledger:
+        projector = ledger.projector(telling(options))
+        if options.dry_run:
+            _rehearse(ledger, [projector.view(one) for one in names] or VIEWS, options)
+            return
+        with progress("rebuilding", silent=options.json, unit="events") as tell:
+            built = projector.rebuild(*names, accept_differences=options.accept_differences, progress=tell)
+    if options.json:
+        emit({"views": [asdict(one) for one in built]})
+    for one in () if options.json else built:
+        _tell_rebuilt(one)
+    if not all(one.published for one in built):
+        raise Exit(1)
+
+
+def _tell_rebuilt(one: Rebuilt) -> None:
+    for line in one.differences:
+        say(Text.assemble(("differs: ", "yellow" if one.published else "red"), line))
+    for line in one.faults:
+        say(Text.assemble(("not what the log says: ", "red"), line))
+    if one.published:
+        say(f"{one.name}: generation {one.generation} is published, true up to position {one.position:,}")
+    elif one.error is not None:
+        say(Text(f"{one.name}: generation {one.generation} stopped at position {one.stopped_at:,}: {one.error}", "red"))
+    else:
+        say(Text(f"{one.name}: nothing is published: generation {one.generation} did not pass the comparison", "red"))
+
+
+def _rehearse(ledger: Ledger, views: Sequence[Any], options: Common) -> None:
+    with progress("reading", silent=options.json, unit="events") as tell:
+        found = list(rehearse(ledger.log, views, tell))  # type: ignore[arg-type]  # every log of ours is one
+    if options.json:
+        emit({"ok": not found, "failures": [asdict(one) for one in found]})
+    else:
+        _tell_failures(found, [view.name for view in views])
+    if found:
+        raise Exit(1)
+
+
+def _tell_failures(found: Sequence[Failure], views: Sequence[str]) -> None:
+    for one in found:
+        say(Text.assemble((f"position {one.position:,}, {one.type}: ", "red"), one.error))
+    for kind, count in sorted(Counter(one.type for one in found).items()):
+        say(f"{kind}: {count:,} failure{'s' * (count != 1)}")
+    if not found:
+        into = f", and {', '.join(views)} can be built from it" if views else ""
+        say(Text.assemble(("every event can be read", "green"), into))
+
+
+@command(projections, "rollback", "bursar projections rollback current_allocations")
+def rollback(name: ViewName, options: Common) -> None:
+    """Put back the generation that was live before the last rebuild, in one transaction; the other one is kept."""
+    with options.open() as ledger:
+        live = ledger.projector().roll_back(name)
+    if options.json:
+        emit({"name": live.view, "generation": live.number, "position": live.position})
+    else:
+        say(f"{live.view}: generation {live.number} is published again, true up to position {live.position:,}")
+
+
+@command(projections, "prune", "bursar projections prune current_allocations", "bursar projections prune --all")
+def prune(name: AnyView = None, every: AllViews = False, *, options: Common) -> None:  # noqa: FBT002 - an option
+    """Remove the generations that are kept for `rollback`, or that did not pass a comparison."""
+    names = names_of(name, every=every)
+    with options.open() as ledger:
+        removed = ledger.projector().prune(*names)
+    if options.json:
+        emit({"removed": removed})
+        return
+    for view, numbers in removed.items():
+        said = f"removed generation {', '.join(map(str, numbers))}" if numbers else "nothing to remove"
+        say(f"{view}: {said}")
+
+
+def _tell_going_on(now: ViewStatus, options: Common) -> None:
+    if options.json:
+        emit(status_shape(now))
+    else:
+        say(f"{now.name}: goes on, true up to position {now.position:,}")
+
+
+@command(projections, "retry", "bursar projections retry metrics")
+def retry(name: ViewName, options: Common) -> None:
+    """Have a view that failed on an event try again; exit code 1 if it fails again."""
+    with options.open() as ledger:
+        _tell_going_on(ledger.projector().retry(name), options)
+
+
+@command(projections, "skip", "bursar projections skip metrics 1042 --reason 'ticket 77: written by a broken release'")
+def skip(
+    name: ViewName,
+    position: Annotated[int, Argument(metavar="POSITION", min=1, help="Position of the event.", show_default=False)],
+    reason: Annotated[str, Option(metavar="TEXT", help="Why; recorded for auditors.")],
+    options: Acting,
+) -> None:
+    """Have a view leave out the event on which it failed; what was left out, why and by whom is recorded."""
+    with options.open() as ledger:
+        now = ledger.projector().skip(name, position, reason=reason, actor=options.who)
+        _tell_going_on(now, options)
+
+
+@command(projections, "follow", "bursar projections follow")
+def follow(options: Common) -> None:
+    """Keep the views up to date as commands are recorded, until interrupted."""
+
+    def heed(error: BursarError) -> None:
+        if options.json:
+            emit({"error": {"type": type(error).__name__, "message": str(error)}}, errors=True)
+        else:
+            say(Text(str(error), style="red"), errors=True)
+
+    with options.open() as ledger:
+        projector = ledger.projector(telling(options))
+        if options.json:
+            emit({"views": [status_shape(one) for one in projector.status()]})
+        else:
+            say(f"following {len(projector.views)} views; interrupt to stop", errors=True)
+        projector.follow(Event(), heed)
+
+
+@command(events, "check", "bursar events check", "bursar events check --json")
+def check(options: Common) -> None:
+    """Decode and upcast every event, write nothing, and list what cannot be read by type and position."""
+    with options.open() as ledger:
+        _rehearse(ledger, (), options)

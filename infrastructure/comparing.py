@@ -1,0 +1,121 @@
+"""Two generations of a view compared at one position, where their columns agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, column, func, inspect, or_, select
+from sqlalchemy import table as table_clause
+
+from bursar.infrastructure.tables import generations
+from bursar.projections.generations import Compared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection, FromClause, Select
+
+    from bursar.infrastructure.database import Database
+    from bursar.projections.generations import Generation
+    from bursar.projections.view import Table, View
+
+DIFFERENCES_MAX: Final = 10
+"""The most differing rows that are told."""
+
+PIECE_ROWS: Final = 50_000
+"""How much of a table that only grows is compared at one moment."""
+
+
+def compare(database: Database, view: View, live: Generation, building: Generation) -> Compared | None:
+    """Compare two generations; None if they do not stand at the same position.
+
+    Tables that only grow are compared piece by piece, the others at one moment.
+    """
+    with database.reading() as connection:
+        position = _common_position(connection, live, building)
+        if position is None:
+            return None
+        pairs = [pair for table in view.tables if (pair := _Pair.of(connection, table, live, building))]
+        rows = sum(pair.count(connection, position) for pair in pairs)
+        found = [line for pair in pairs if not pair.table.grows for line in pair.differences(connection)]
+    for pair in pairs:
+        for after in range(0, position, PIECE_ROWS) if pair.table.grows else ():
+            with database.reading() as connection:
+                found += pair.differences(connection, (after, min(after + PIECE_ROWS, position)))
+            if len(found) > DIFFERENCES_MAX:
+                break
+    return Compared(position, rows, tuple(found[:DIFFERENCES_MAX]))
+
+
+def _common_position(connection: Connection, live: Generation, building: Generation) -> int | None:
+    both = select(generations.c.position).where(
+        generations.c.view == live.view, generations.c.generation.in_((live.number, building.number))
+    )
+    found = set(connection.execute(both).scalars())
+    return found.pop() if len(found) == 1 else None
+
+
+class _Pair:
+    """A table of two generations."""
+
+    def __init__(self, table: Table, columns: Sequence[str], live: FromClause, building: FromClause) -> None:
+        self.table = table
+        self._columns = [name for name in columns if name not in table.key]
+        self._live = live
+        self._building = building
+        self._same_key = and_(*(live.c[name] == building.c[name] for name in table.key))
+
+    @classmethod
+    def of(cls, connection: Connection, table: Table, live: Generation, building: Generation) -> _Pair | None:
+        """Describe a table's pair; None where the live one has no such table, or another key."""
+        inspector = inspect(connection)
+        name = table.physical(live.number)
+        if not inspector.has_table(name):
+            return None
+        present = {str(one["name"]) for one in inspector.get_columns(name)}
+        if tuple(inspector.get_pk_constraint(name)["constrained_columns"]) != table.key:
+            return None
+        common = [one for one in table.columns if one in present]
+        sides = ((name, "live"), (table.physical(building.number), "next"))
+        clauses = (table_clause(one, *map(column, common)).alias(alias) for one, alias in sides)
+        return cls(table, common, *clauses)
+
+    def count(self, connection: Connection, position: int) -> int:
+        """Count the new one's rows."""
+        counted = select(func.count()).select_from(self._building)
+        if self.table.grows:
+            counted = counted.where(self._building.c.position <= position)
+        return connection.execute(counted).scalar_one()
+
+    def differences(self, connection: Connection, piece: tuple[int, int] | None = None) -> Iterator[str]:
+        """Say the first rows that differ: in values, or in being there at all; perhaps of a piece only."""
+        key = [self._building.c[name] for name in self.table.key]
+        values = [side.c[name] for name in self._columns for side in (self._live, self._building)]
+        gone = self._live.c[self.table.key[0]].is_(None)
+        unlike = (self._building.c[name].is_distinct_from(self._live.c[name]) for name in self._columns)
+        both = select(gone, *key, *values).select_from(self._building.outerjoin(self._live, self._same_key))
+        both = _within(both.where(or_(gone, *unlike)), self._building, piece).order_by(*key).limit(DIFFERENCES_MAX)
+        for is_new, *found in connection.execute(both):
+            where, rest = self._named(found[: len(key)]), found[len(key) :]
+            if is_new:
+                yield f"{where} is not in the live generation"
+                continue
+            for name, old, new in zip(self._columns, rest[::2], rest[1::2], strict=True):
+                if old != new:
+                    yield f"{where}: {name} is {old!r} in the live generation, {new!r} in the new one"
+        key = [self._live.c[name] for name in self.table.key]
+        lost = select(*key).select_from(self._live.outerjoin(self._building, self._same_key))
+        lost = lost.where(self._building.c[self.table.key[0]].is_(None))
+        lost = _within(lost, self._live, piece).order_by(*key).limit(DIFFERENCES_MAX)
+        for row in connection.execute(lost):
+            yield f"{self._named(row)} is in the live generation only"
+
+    def _named(self, key: Sequence[object]) -> str:
+        named = (f"{name} {value!r}" for name, value in zip(self.table.key, key, strict=True))
+        return f"{self.table.name} at {', '.join(named)}"
+
+
+def _within(asked: Select[Any], side: FromClause, piece: tuple[int, int] | None) -> Select[Any]:
+    if piece is None:
+        return asked
+    return asked.where(side.c.position > piece[0], side.c.position <= piece[1])

@@ -1,0 +1,81 @@
+"""The log as views read it: pages of facts, without what no view needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func, select
+
+from bursar.domain.values import instant
+from bursar.infrastructure.tables import events
+from bursar.projections.view import Fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from bursar.domain.records import StoredRow
+    from bursar.infrastructure.mapper import EventMapper
+    from bursar.infrastructure.sql_log import SQLEventLog
+
+_COLUMNS: Final = (
+    "position, type, command_id, ordinal, ordinals, occurred_at, recorded_at, actor, correlation_id, causation_id, "
+    "data, schema_version"
+)
+
+
+class SQLFacts:
+    """Reads facts from a log in a database: the projections' port."""
+
+    def __init__(self, log: SQLEventLog) -> None:
+        self._log = log
+        mark = "?" if log.database.is_sqlite else "%s"
+        self._page = (
+            f"SELECT {_COLUMNS} FROM events WHERE position > {mark} AND position <= {mark} "  # noqa: S608 - own names
+            f"ORDER BY position LIMIT {mark}"
+        )
+
+    def head(self) -> int:
+        """Find the position of the last event; 0 in an empty log."""
+        with self._log.database.reading() as connection:
+            return connection.execute(select(func.max(events.c.position))).scalar() or 0
+
+    def facts(self, after: int, limit: int, upto: int) -> Sequence[Fact]:
+        """Read the events after a position, about ``limit``, to the end of a command, none after ``upto``."""
+        with self._log.database.reading() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            rows = driver.execute(self._page, (after, upto, limit)).fetchall()
+            if len(rows) == limit:
+                position, ordinal, ordinals = rows[-1][0], rows[-1][3], rows[-1][4]
+                rest = position + ordinals - 1 - ordinal
+                rows += driver.execute(self._page, (position, min(rest, upto), ordinals)).fetchall()
+        fields = self._log.mapper.fields
+        return [Fact._make((*row[:10], fields(row[1], row[11], row[10], row[0]))) for row in rows]
+
+    def recorded_at(self, position: int) -> datetime | None:
+        """Tell when an event was recorded; None if there is none there."""
+        with self._log.database.reading() as connection:
+            found = connection.execute(select(events.c.recorded_at).where(events.c.position == position)).scalar()
+        return None if found is None else instant(found)
+
+    def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
+        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        return self._log.watching()
+
+
+def fact_of(mapper: EventMapper, row: StoredRow) -> Fact:
+    """Read a stored row as a fact."""
+    return Fact(
+        row.position,
+        row.type,
+        row.command_id,
+        row.ordinal,
+        row.ordinals,
+        row.occurred_at,
+        row.recorded_at,
+        row.actor,
+        row.correlation_id,
+        row.causation_id,
+        mapper.fields(row.type, row.schema_version, row.data, row.position),
+    )

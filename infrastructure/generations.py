@@ -1,0 +1,305 @@
+"""Generations in a database: the projections' store. A position moves with the rows, in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bursar.domain.errors import NotFound
+from bursar.domain.values import instant, instant_text
+from bursar.infrastructure import physical, publishing
+from bursar.infrastructure.bulk import PostgresBulk, SQLiteBulk
+from bursar.infrastructure.clock import system_clock
+from bursar.infrastructure.comparing import compare
+from bursar.infrastructure.tables import generations as table
+from bursar.infrastructure.tables import skipped_events
+from bursar.projections.generations import Compared, Generation, Moved, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from bursar.infrastructure.bulk import Bulk
+    from bursar.infrastructure.database import Database
+    from bursar.projections.fold import Net
+    from bursar.projections.view import Key, Row, Table, View
+
+_PIECE_ROWS: Final = 5000
+"""How many rows are removed in one transaction where writers of the log wait for it."""
+
+
+class SQLStore:
+    """Keeps the generations of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._bulk: Bulk = SQLiteBulk() if database.is_sqlite else PostgresBulk()
+        self.batch_seconds_max = 0.05 if database.is_sqlite else 1.0
+        """The longest that a transaction should take: in SQLite the log's writers wait for it."""
+
+    # Looking
+
+    def generations(self) -> list[Generation]:
+        """List every generation, as at one moment."""
+        with self._database.reading() as connection:
+            return list_generations(connection)
+
+    def load(self, generation: Generation, table: Table, begins: Collection[Key]) -> Mapping[Key, Row]:
+        """Read the last rows whose keys begin so; raises `Moved` if the generation is not where it was."""
+        begin_of = table.find_getter()
+        with self._database.reading() as connection:
+            if _position(connection, generation) != generation.position:
+                raise Moved
+            rows = self._bulk.find(_driver(connection), table, generation.number, begins)
+            return {begin_of(row): row for row in rows}
+
+    # Moving
+
+    def advance(self, generation: Generation, nets: Sequence[Net], position: int, rate: int) -> float:
+        """Write rows and position in one transaction; the seconds that it took.
+
+        Raises `Moved` if the generation is not where it was (compare and set), or is not open, and `RowsRefused`.
+        """
+        with self._database.changing() as connection:
+            began = monotonic()
+            here = _is(generation)
+            open_here = (*here, table.c.position == generation.position, table.c.stopped_at.is_(None), _IS_OPEN)
+            values = {"position": position, "rate": rate, "moved_at": instant_text(system_clock())}
+            if connection.execute(update(table).where(*open_here).values(values)).rowcount != 1:
+                raise Moved
+            for net in nets:
+                if net.added or net.replaced or net.dropped:
+                    self._bulk.write(_driver(connection), net, generation.number)
+        return monotonic() - began
+
+    def stop(self, generation: Generation, position: int, event_type: str, error: str) -> None:
+        """Record that a generation failed on an event."""
+        values = {"stopped_at": position, "stopped_type": event_type, "error": error}
+        with self._database.changing() as connection:
+            here = (*_is(generation), table.c.position == generation.position)
+            connection.execute(update(table).where(*here).values(values))
+
+    def resume(self, generation: Generation) -> None:
+        """Take that back."""
+        with self._database.changing() as connection:
+            _resume(connection, generation)
+
+    def skip(self, generation: Generation, *, reason: str, actor: str) -> None:
+        """Record that a generation leaves out the event on which it stopped, why, and by whose decision; resume it."""
+        values = {
+            "view": generation.view,
+            "generation": generation.number,
+            "position": generation.stopped_at,
+            "type": generation.stopped_type,
+            "error": generation.error,
+            "reason": reason,
+            "actor": actor,
+            "skipped_at": instant_text(system_clock()),
+        }
+        with self._database.changing() as connection:
+            connection.execute(insert(skipped_events).values(values))
+            _resume(connection, generation)
+
+    def skips(self) -> list[dict[str, Any]]:
+        """List the events that generations were told to leave out."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(skipped_events).order_by(*skipped_events.primary_key)).mappings()
+            return [{str(name): value for name, value in row.items()} for row in found]
+
+    # Building
+
+    def begin(self, view: View) -> Generation:
+        """Make the view's next generation, or find the unfinished one that the same code began."""
+        self._remove(one for one in self._of(view.name) if one.state is State.DISCARDED)
+        while True:
+            with self._database.changing() as connection:
+                found = [one for one in list_generations(connection) if one.view == view.name]
+                building = [one for one in found if one.state is State.BUILDING]
+                for one in building:
+                    if one.fingerprint == view.fingerprint:
+                        return one
+                    _set_state(connection, one, State.DISCARDED)
+                number = max((one.number for one in found), default=0) + 1
+                if enter(connection, view, number, State.BUILDING):
+                    physical.create(connection, view, number)
+
+    def finish(self, view: View, generation: Generation) -> None:
+        """Make the indexes that were left out while rows were loaded in bulk."""
+        with self._database.changing() as connection:
+            _set_state(connection, generation, generation.state)  # whoever else wants to finish it waits here
+            physical.finish(connection, view, generation.number)
+
+    def compare(self, view: View, live: Generation, building: Generation) -> Compared | None:
+        """Compare two generations where their columns agree; None if they do not stand at the same position."""
+        return compare(self._database, view, live, building)
+
+    def note_compared(self, building: Generation, position: int) -> None:
+        """Record that a generation equals the live one at a position, or that its differences were accepted."""
+        with self._database.changing() as connection:
+            connection.execute(update(table).where(*_is(building)).values(compared_at=position))
+
+    def discard(self, generation: Generation) -> None:
+        """Give a generation that is being built up."""
+        with self._database.changing() as connection:
+            building = (*_is(generation), table.c.state == State.BUILDING)
+            connection.execute(update(table).where(*building).values(state=State.DISCARDED))
+
+    # Publishing
+
+    def publish(self, view: View, building: Generation) -> bool:
+        """Put a generation in the place of the live one, which is kept; False if that is ahead of it."""
+
+        def switch(connection: Connection) -> bool:
+            found = {one.number: one for one in list_generations(connection) if one.view == view.name}
+            present = found.get(building.number)
+            if present is None or present.state is not State.BUILDING:
+                raise Moved
+            live = next((one for one in found.values() if one.state is State.LIVE), None)
+            if live is not None and live.position > present.position:
+                return False
+            _put(connection, live, present)
+            return True
+
+        return publishing.patiently(self._database, switch)
+
+    def put_back(self, view: str) -> Generation:
+        """Put the kept generation in the place of the live one, which is kept; raises `NotFound` if there is none."""
+
+        def switch(connection: Connection) -> Generation:
+            found = [one for one in list_generations(connection) if one.view == view]
+            kept = [one for one in found if one.state is State.KEPT]
+            if not kept:
+                raise NotFound("kept generation of view", view)
+            _put(connection, next((one for one in found if one.state is State.LIVE), None), kept[-1])
+            return replace(kept[-1], state=State.LIVE)
+
+        return publishing.patiently(self._database, switch)
+
+    def prune(self, view: str) -> list[int]:
+        """Remove the view's kept and discarded generations; their numbers."""
+        return self._remove(one for one in self._of(view) if one.state in {State.KEPT, State.DISCARDED})
+
+    def _of(self, view: str) -> list[Generation]:
+        return [one for one in self.generations() if one.view == view]
+
+    def _remove(self, found: Iterable[Generation]) -> list[int]:
+        removed = []
+        for one in found:
+            with self._database.changing() as connection:
+                _set_state(connection, one, State.DISCARDED)  # half removed, it cannot be put back any more
+                names = _tables_of(connection, one)
+            for name in names if self._database.is_sqlite else ():
+                while self._remove_piece(name):
+                    pass
+            publishing.patiently(self._database, partial(_drop, one, names))
+            removed.append(one.number)
+        return removed
+
+    def _remove_piece(self, name: str) -> int:
+        piece = f"DELETE FROM {name} WHERE rowid IN (SELECT rowid FROM {name} LIMIT {_PIECE_ROWS})"  # noqa: S608 - own names
+        with self._database.changing() as connection:
+            return connection.exec_driver_sql(piece).rowcount
+
+
+_IS_OPEN: Final = table.c.state.in_((State.BUILDING, State.LIVE))
+
+
+def list_generations(connection: Connection) -> list[Generation]:
+    """List every generation that a database has, by view and number."""
+    skipped: dict[tuple[str, int], set[int]] = {}
+    columns = (skipped_events.c.view, skipped_events.c.generation, skipped_events.c.position)
+    for view, number, position in connection.execute(select(*columns)):
+        skipped.setdefault((view, number), set()).add(position)
+    found = connection.execute(select(table).order_by(table.c.view, table.c.generation))
+    return [
+        Generation(
+            view=row.view,
+            number=row.generation,
+            state=State(row.state),
+            version=row.version,
+            fingerprint=row.fingerprint,
+            position=row.position,
+            moved_at=row.moved_at and instant(row.moved_at),
+            rate=row.rate,
+            compared_at=row.compared_at,
+            stopped_at=row.stopped_at,
+            stopped_type=row.stopped_type,
+            error=row.error,
+            skipped=frozenset(skipped.get((row.view, row.generation), ())),
+        )
+        for row in found
+    ]
+
+
+def enter(connection: Connection, view: View, number: int, state: State) -> bool:
+    """Enter a new generation into the books; tell whether nobody else had done so."""
+    values = {
+        "view": view.name,
+        "generation": number,
+        "state": state,
+        "version": view.version,
+        "fingerprint": view.fingerprint,
+        "tables": " ".join(one.physical(number) for one in view.tables),
+        "position": 0,
+    }
+    add = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    entered = add.values(values).on_conflict_do_nothing().returning(table.c.generation)
+    return connection.execute(entered).first() is not None
+
+
+def prepare(connection: Connection, views: Sequence[View]) -> None:
+    """Make and publish the first generation of every view that has none, on a connection that has the log's lock."""
+    known = {one.view for one in list_generations(connection)}
+    for view in views:
+        if view.name not in known and enter(connection, view, 1, State.LIVE):
+            physical.create(connection, view, 1)
+            physical.finish(connection, view, 1)
+            publishing.point(connection, view.name, view.published.physical(1))
+
+
+def _is(generation: Generation) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return table.c.view == generation.view, table.c.generation == generation.number
+
+
+def _position(connection: Connection, generation: Generation) -> int | None:
+    return connection.execute(select(table.c.position).where(*_is(generation))).scalar()
+
+
+def _resume(connection: Connection, generation: Generation) -> None:
+    values = {"stopped_at": None, "stopped_type": None, "error": None}
+    connection.execute(update(table).where(*_is(generation)).values(values))
+
+
+def _set_state(connection: Connection, generation: Generation, state: State) -> None:
+    connection.execute(update(table).where(*_is(generation)).values(state=state))
+
+
+def _put(connection: Connection, live: Generation | None, other: Generation) -> None:
+    """Put a generation in the place of the live one."""
+    if live is not None:
+        _set_state(connection, live, State.KEPT)
+    _set_state(connection, other, State.LIVE)
+    publishing.point(connection, other.view, _tables_of(connection, other)[0])
+
+
+def _tables_of(connection: Connection, generation: Generation) -> list[str]:
+    """List a generation's physical tables, the published one first, whatever code made them."""
+    return str(connection.execute(select(table.c.tables).where(*_is(generation))).scalar_one()).split()
+
+
+def _drop(generation: Generation, names: Sequence[str], connection: Connection) -> None:
+    for name in names:
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+    here = (skipped_events.c.view == generation.view, skipped_events.c.generation == generation.number)
+    connection.execute(delete(skipped_events).where(*here))
+    connection.execute(delete(table).where(*_is(generation)))
+
+
+def _driver(connection: Connection) -> Any:  # noqa: ANN401 - either driver's connection
+    return connection.connection.dbapi_connection

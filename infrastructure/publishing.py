@@ -1,0 +1,99 @@
+"""The published names: SQL views that point at live generations, switched without keeping readers waiting."""
+
+from __future__ import annotations
+
+from random import uniform
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import psycopg
+from sqlalchemy import inspect, text
+
+from bursar.domain.errors import LogUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from bursar.infrastructure.database import Database
+
+_Result = TypeVar("_Result")
+
+LOCK_MILLISECONDS: Final = 100
+"""How long a switch waits for readers of the view: those that come after it wait as long, behind it."""
+
+PATIENCE_SECONDS: Final = 60.0
+"""How long it is tried again."""
+
+_PAUSE_SECONDS: Final = (0.05, 0.5)
+
+_GRANTS: Final = text(
+    """
+    SELECT a.privilege_type, a.is_grantable, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, NULL
+    FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a WHERE c.oid = CAST(:name AS regclass)
+    UNION ALL
+    SELECT a.privilege_type, a.is_grantable, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+        quote_ident(t.attname)
+    FROM pg_attribute t CROSS JOIN LATERAL aclexplode(t.attacl) a
+    WHERE t.attrelid = CAST(:name AS regclass) AND t.attnum > 0 AND NOT t.attisdropped
+    """
+)
+"""What was granted on a view: privilege, whether it may be passed on, to whom, on which column if on one."""
+
+
+def patiently(database: Database, work: Callable[[Connection], _Result]) -> _Result:
+    """Do something in one transaction that takes locks which readers hold too, and never have others queue behind it.
+
+    On PostgreSQL it gives up after `LOCK_MILLISECONDS` and tries again, for `PATIENCE_SECONDS` in all; raises
+    `LogUnavailable`.
+    """
+    until = monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with database.changing() as connection:
+                if not database.is_sqlite:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+                return work(connection)
+        except LogUnavailable as error:
+            if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable) or monotonic() > until:
+                raise
+            sleep(uniform(*_PAUSE_SECONDS))  # noqa: S311 - so that two do not meet again and again
+
+
+def point(connection: Connection, name: str, physical: str) -> None:
+    """Point a published name at a physical table; what was granted on the name stays granted."""
+    columns = [str(column["name"]) for column in inspect(connection).get_columns(physical)]
+    selected = f"{name} AS SELECT {', '.join(columns)} FROM {physical}"  # noqa: S608 - own names
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE VIEW {selected}")
+        return
+    present = _columns_of(connection, name)
+    if columns[: len(present)] == present:
+        connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {selected}")
+        return
+    grants = connection.execute(_GRANTS, {"name": name}).all()
+    try:
+        connection.exec_driver_sql(f"DROP VIEW {name}")
+    except Exception as error:
+        cause = getattr(error, "orig", None)
+        if isinstance(cause, psycopg.errors.DependentObjectsStillExist):
+            raise LogUnavailable(
+                f"the view {name} is to lose columns, and others depend on it: {cause.diag.message_detail}; drop those "
+                "first, and make them again afterwards"
+            ) from error
+        raise
+    connection.exec_driver_sql(f"CREATE VIEW {selected}")
+    for privilege, may_grant, grantee, column in grants:
+        if column is None or column.strip('"') in columns:
+            of = f"({column}) " if column else ""
+            passed = " WITH GRANT OPTION" if may_grant else ""
+            connection.exec_driver_sql(f"GRANT {privilege} {of}ON {name} TO {grantee}{passed}")
+
+
+def _columns_of(connection: Connection, name: str) -> list[str]:
+    inspector = inspect(connection)
+    if name not in inspector.get_view_names():
+        return []
+    return [str(column["name"]) for column in inspector.get_columns(name)]

@@ -1,0 +1,301 @@
+"""The keeper of the views: what maintainers and services ask of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Final
+
+from bursar.domain.errors import BursarError, LogUnavailable, Malformed, NotFound
+from bursar.projections.catalogue import VIEWS
+from bursar.projections.engine import BATCH_EVENTS, Build, Engine, no_progress
+from bursar.projections.generations import State
+from bursar.projections.rebuild import Rebuild
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from threading import Event
+
+    from bursar.domain.ports import Clock
+    from bursar.projections.engine import Progress
+    from bursar.projections.generations import Generation, Source, Store
+    from bursar.projections.rebuild import Checker, Rebuilt, Tell
+    from bursar.projections.view import View
+
+WATCH_SECONDS: Final = 1.0
+"""How long a follower waits for news before it looks whether it is to stop."""
+
+_WAIT_SECONDS: Final = 0.002
+_WAIT_SECONDS_MAX: Final = 0.05
+"""How long whoever waits for a view sleeps before looking again, at first and at last."""
+
+RETRY_SECONDS: Final = 1.0
+"""How long a follower waits before it tries a database again."""
+
+
+class ViewStopped(BursarError):
+    """A view's handler failed on an event, and the view stands still before it."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.view = generation.view
+        self.position = generation.stopped_at
+        """Position of the event."""
+        self.event_type = generation.stopped_type
+        super().__init__(
+            f"the view {generation.view} stopped at position {generation.stopped_at}, on {generation.stopped_type}: "
+            f"{generation.error}; mend it and run `bursar projections retry {generation.view}`, or leave the event out "
+            f"with `bursar projections skip {generation.view} {generation.stopped_at} --reason …`"
+        )
+
+
+class ViewBehind(BursarError):
+    """A view did not come to a position in time."""
+
+    def __init__(self, status: ViewStatus, wanted: int, seconds: float) -> None:
+        self.view = status.name
+        self.position = status.position
+        """Where it stands."""
+        self.wanted = wanted
+        way_out = (
+            f"it was built by other code and stays where it is: run `bursar projections rebuild {status.name}`"
+            if status.outdated
+            else "a worker moves it: `bursar projections follow`, or `ledger.projector().follow(…)` in a service"
+        )
+        super().__init__(
+            f"the view {status.name} is at position {status.position}, and did not come to {wanted} in {seconds:g} s; "
+            f"{way_out}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewStatus:
+    """How far a view has come."""
+
+    name: str
+    generation: int
+    """The live one; 0 if the view was never made."""
+    version: int
+    """Version of the code that built it; 0 if the view was never made."""
+    outdated: bool
+    """Whether it was built by other code than this, so that only a rebuild moves it on."""
+    position: int
+    """Position in the log up to which the view is true."""
+    behind: int
+    """Events of the log that it has not seen."""
+    behind_seconds: float
+    """How long ago the first of them was recorded."""
+    rate: int | None
+    """Events a second, when it last moved."""
+    moved_at: datetime | None
+    """When that was."""
+    stopped_at: int | None
+    """Position of the event on which it failed, if it did."""
+    error: str | None
+    """What went wrong there."""
+    skipped: tuple[int, ...]
+    """Positions of the events that it was told to leave out."""
+    building: int | None
+    """The generation that is being built beside it, if one is."""
+    building_position: int | None
+    building_error: str | None
+    kept: tuple[int, ...]
+    """Generations that can be put back, or pruned."""
+
+
+class Projector:
+    """Keeps the views of one database in step with its log."""
+
+    def __init__(  # noqa: PLR0913 - each by name, each with a default
+        self,
+        source: Source,
+        store: Store,
+        check: Checker,
+        *,
+        clock: Clock,
+        views: Sequence[View] = VIEWS,
+        batch_events: int = BATCH_EVENTS,
+        tell: Tell = str,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._check = check
+        self._clock = clock
+        self._tell = tell
+        self._told: set[tuple[str, int]] = set()
+        self._engine = Engine(source, store, batch_events=batch_events, on_wait=self._say_waiting)
+        self._builds: dict[str, Build] = {}
+        self.views: Mapping[str, View] = {view.name: view for view in views}
+
+    def _say_waiting(self, generation: Generation) -> None:
+        if (generation.view, generation.number) not in self._told:
+            self._told.add((generation.view, generation.number))
+            self._tell(f"{generation.view}: another worker moves generation {generation.number}: waiting for it")
+
+    def view(self, name: str) -> View:
+        """Find a view by its published name; raises `NotFound`."""
+        if name not in self.views:
+            raise NotFound("view", name)
+        return self.views[name]
+
+    # Looking
+
+    def status(self) -> list[ViewStatus]:
+        """Tell how far each view has come."""
+        found, head = self._store.generations(), self._source.head()
+        return [
+            self._status(view, [one for one in found if one.view == view.name], head) for view in self.views.values()
+        ]
+
+    def _status(self, view: View, found: Sequence[Generation], head: int) -> ViewStatus:
+        live = next((one for one in found if _is_live(one, view)), None)
+        building = next((one for one in found if one.state is State.BUILDING), None)
+        position = live.position if live else 0
+        missed = self._source.recorded_at(position + 1) if position < head else None
+        return ViewStatus(
+            name=view.name,
+            generation=live.number if live else 0,
+            version=live.version if live else 0,
+            outdated=live is not None and live.fingerprint != view.fingerprint,
+            position=position,
+            behind=max(head - position, 0),
+            behind_seconds=max((self._clock() - missed).total_seconds(), 0.0) if missed else 0.0,
+            rate=live.rate if live else None,
+            moved_at=live.moved_at if live else None,
+            stopped_at=live.stopped_at if live else None,
+            error=live.error if live else None,
+            skipped=tuple(sorted(live.skipped)) if live else (),
+            building=building.number if building else None,
+            building_position=building.position if building else None,
+            building_error=building.error if building else None,
+            kept=tuple(one.number for one in found if one.state is State.KEPT),
+        )
+
+    def wait_for(self, name: str, position: int, timeout: float) -> ViewStatus:
+        """Wait until a view has seen the event at a position, for at most so many seconds; whoever moves it.
+
+        Raises `ViewBehind` when the time is over, `ViewStopped` if it failed on an event before, `NotFound` for a view
+        that is not published.
+        """
+        view = self.view(name)
+        until, pause = monotonic() + timeout, _WAIT_SECONDS
+        while True:
+            live = next((one for one in self._store.generations() if _is_live(one, view)), None)
+            if live is not None and live.position >= position:
+                break
+            if live is not None and live.stopped_at is not None:
+                raise ViewStopped(live)
+            if monotonic() >= until:
+                raise ViewBehind(self._status_of(name), position, timeout)
+            sleep(max(min(pause, until - monotonic()), 0.0))
+            pause = min(2 * pause, _WAIT_SECONDS_MAX)
+        return self._status_of(name)
+
+    def _status_of(self, name: str) -> ViewStatus:
+        return next(one for one in self.status() if one.name == name)
+
+    # Following
+
+    def catch_up(self, progress: Progress = no_progress) -> None:
+        """Bring every view up to the log's present end; ``progress`` is told events done and events in all.
+
+        A view that failed on an event, or whose live generation was built by other code, stays where it is: `status`
+        tells which. Raises `LogUnavailable`.
+        """
+        self._engine.move(self._live_builds(), self._source.head(), progress)
+
+    def _live_builds(self) -> list[Build]:
+        """List what can be moved; rows that handlers have found are kept from one time to the next."""
+        for live in self._store.generations():
+            view = self.views.get(live.view)
+            if view is None or not _is_live(live, view):
+                continue
+            build = self._builds.get(view.name)
+            if live.fingerprint != view.fingerprint:
+                self._builds.pop(view.name, None)
+            elif build is None or build.generation.number != live.number:
+                self._builds[view.name] = Build.of(view, live)
+            else:
+                build.meet(live)
+        return list(self._builds.values())
+
+    def follow(self, stop: Event, heed: Callable[[BursarError], object] = str) -> None:
+        """Keep every view up to date until told to stop, woken by commits of this process and of others.
+
+        Returns within about `WATCH_SECONDS` of ``stop`` being set. While the database cannot be used, it is tried
+        again; ``heed`` is told of that, and of each view that fails on an event.
+        """
+        stopped: set[tuple[str, int | None]] = set()
+        while not stop.is_set():
+            try:
+                with self._source.watching() as news:
+                    while not stop.is_set():
+                        self.catch_up()
+                        for generation in (one.generation for one in self._builds.values()):
+                            if generation.stopped_at and (generation.view, generation.stopped_at) not in stopped:
+                                stopped.add((generation.view, generation.stopped_at))
+                                heed(ViewStopped(generation))
+                        news(WATCH_SECONDS)
+            except LogUnavailable as error:
+                heed(error)
+                stop.wait(RETRY_SECONDS)
+
+    # Rebuilding
+
+    def rebuild(self, *names: str, accept_differences: bool = False, progress: Progress = no_progress) -> list[Rebuilt]:
+        """Build the next generation of views, of all of them if none is named, beside the live ones, and publish it.
+
+        Each is compared, row by row, with the live generation where their columns agree, both at one position, and with
+        an independent fold of the log; where rows differ, nothing is published, and what is given tells which. With
+        ``accept_differences``, the live generation may differ, as it does where it was wrong. An interrupted rebuild
+        goes on where it stopped. Readers and writers go on. Raises `NotFound` for a view that is not published.
+        """
+        views = [self.view(name) for name in names] or list(self.views.values())
+        rebuild = Rebuild(self._engine, self._check, accept_differences=accept_differences, tell=self._tell)
+        return rebuild.run(views, progress)
+
+    def roll_back(self, name: str) -> Generation:
+        """Put back the generation that was live before, in one transaction; raises `NotFound` if none is kept."""
+        return self._store.put_back(self.view(name).name)
+
+    def prune(self, *names: str) -> dict[str, list[int]]:
+        """Remove the generations of views, of all if none is named, that are kept or were given up; their numbers."""
+        views = [self.view(name) for name in names] or list(self.views.values())
+        return {view.name: self._store.prune(view.name) for view in views}
+
+    # Events on which a view failed
+
+    def retry(self, name: str) -> ViewStatus:
+        """Have a view that failed on an event try again, and bring it up to date; raises `ViewStopped` if it fails."""
+        for generation in self._stopped(name):
+            self._store.resume(generation)
+        return self._go_on(name)
+
+    def skip(self, name: str, position: int, *, reason: str, actor: str) -> ViewStatus:
+        """Have a view leave out the event on which it failed, and bring it up to date; what was left out is recorded.
+
+        Raises `NotFound` if it did not fail there, and `ViewStopped` if it fails on a later event.
+        """
+        stopped = [one for one in self._stopped(name) if one.stopped_at == position]
+        if not stopped:
+            raise NotFound(f"view stopped at position {position}, named", name)
+        if not reason.strip():
+            raise Malformed("reason", reason, "expected why the event is left out")
+        for generation in stopped:
+            self._store.skip(generation, reason=reason, actor=actor)
+        return self._go_on(name)
+
+    def _stopped(self, name: str) -> list[Generation]:
+        view = self.view(name)
+        return [one for one in self._store.generations() if one.view == view.name and one.stopped_at is not None]
+
+    def _go_on(self, name: str) -> ViewStatus:
+        self.catch_up()
+        build = self._builds.get(name)
+        if build is not None and build.generation.stopped_at is not None:
+            raise ViewStopped(build.generation)
+        return self._status_of(name)
+
+
+def _is_live(generation: Generation, view: View) -> bool:
+    return generation.view == view.name and generation.state is State.LIVE

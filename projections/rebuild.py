@@ -1,0 +1,193 @@
+"""Rebuilding: the next generation beside the live one, compared, and only then put in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bursar.projections.engine import Build, no_progress
+from bursar.projections.generations import Moved, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from bursar.projections.engine import Engine, Progress
+    from bursar.projections.generations import Compared, Generation
+    from bursar.projections.view import View
+
+    Tell = Callable[[str], object]
+
+
+class Checker(Protocol):
+    """Compares generations with an independent fold of the log."""
+
+    def __call__(self, found: Sequence[tuple[View, Generation]], progress: Progress) -> Mapping[str, Sequence[str]]:
+        """Read the log from its first event; by view, the first rows that differ, said in words."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What became of the rebuild of one view."""
+
+    name: str
+    generation: int
+    position: int
+    """Position in the log up to which the new generation is true."""
+    resumed_from: int
+    """Position from which the rebuild went on; 0 if it began."""
+    published: bool
+    """Whether the new generation is live."""
+    compared_at: int | None
+    """Position at which it was compared with the live generation; None where there was none to compare with."""
+    compared_rows: int
+    """Rows of the new generation there."""
+    differences: tuple[str, ...]
+    """The first rows that differ from the live generation's, said in words."""
+    faults: tuple[str, ...]
+    """The first rows that differ from an independent fold of the log, said in words."""
+    stopped_at: int | None
+    """Position of the event on which it failed, if it did."""
+    error: str | None
+
+
+class Rebuild:
+    """Rebuilds views together, reading the log once."""
+
+    def __init__(self, engine: Engine, check: Checker, *, accept_differences: bool, tell: Tell) -> None:
+        self._engine = engine
+        self._check = check
+        self._accepts = accept_differences
+        self._tell = tell
+
+    def run(self, views: Sequence[View], progress: Progress = no_progress) -> list[Rebuilt]:
+        """Rebuild views, each published if it passed every comparison; what was interrupted goes on."""
+        works = [_Work(self._engine, view, self._tell) for view in views]
+        self._build(works, progress)
+        for one in _going(works):
+            one.compare(accept_differences=self._accepts)
+        self._build(works, progress)
+        going = _going(works)
+        if going:
+            self._tell("comparing with a fold of the whole log")
+            faults = self._check([(one.view, one.build.generation) for one in going], progress)
+            for one in going:
+                one.take(faults[one.view.name])
+        for one in _going(works):
+            one.publish()
+        return [one.result() for one in works]
+
+    def _build(self, works: Sequence[_Work], progress: Progress) -> None:
+        self._engine.move(
+            [build for one in _going(works) for build in one.builds], self._engine.source.head(), progress
+        )
+        for one in _going(works):
+            self._engine.store.finish(one.view, one.build.generation)
+
+
+class _Work:
+    """The rebuild of one view."""
+
+    def __init__(self, engine: Engine, view: View, tell: Tell) -> None:
+        self._engine = engine
+        self._store = engine.store
+        self._tell = tell
+        self.view = view
+        live = [one for one in self._store.generations() if one.view == view.name and one.state is State.LIVE]
+        self._live = Build.of(view, live[0]) if live else None
+        self._is_frozen = bool(live) and (live[0].fingerprint != view.fingerprint or live[0].stopped_at is not None)
+        """Whether nobody moves the live generation any more, so that the new one has to meet it where it stands."""
+        self.build = self._begin()
+        self._resumed_from = self.build.position
+        self._compared: Compared | None = None
+        self._faults: tuple[str, ...] = ()
+        if self._live is not None and self._is_frozen and self.build.generation.compared_at is None:
+            self.build.limit = self._live.position
+
+    def _begin(self) -> Build:
+        generation = self._store.begin(self.view)
+        if self._missed_meeting(generation):
+            self._tell(f"{self.view.name}: generation {generation.number} went past the live one uncompared: once more")
+            self._store.discard(generation)
+            generation = self._store.begin(self.view)
+        self._store.resume(generation)
+        build = Build.of(self.view, generation)
+        self._engine.look(build)
+        begun = f"going on from position {build.position:,}" if build.position else "beginning"
+        self._tell(f"{self.view.name}: {begun} with generation {generation.number}")
+        return build
+
+    def _missed_meeting(self, generation: Generation) -> bool:
+        """Tell whether a generation has passed a live one that stands still, before the two were compared."""
+        if self._live is None or not self._is_frozen or generation.compared_at is not None:
+            return False
+        return generation.position > self._live.position
+
+    @property
+    def builds(self) -> list[Build]:
+        """What has to be moved: the new generation, and the live one, to compare the two."""
+        return [self.build] if self._live is None or self._is_frozen else [self.build, self._live]
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether it is this worker's to go on with: not failed, and not finished by another."""
+        return self.build.generation.is_open and self.build.generation.state is State.BUILDING
+
+    def compare(self, *, accept_differences: bool) -> None:
+        """Compare the generation with the live one; if they differ and may not, give it up."""
+        if self._live is None or self.build.generation.compared_at is not None:
+            self.build.limit = None
+            return
+        self._tell(f"{self.view.name}: comparing with generation {self._live.generation.number}")
+        while self.goes_on and self._compared is None:
+            for one in self.builds:
+                self._engine.look(one)
+            self._engine.move(self.builds, max(one.position for one in self.builds))
+            self._compared = self._store.compare(self.view, self._live.generation, self.build.generation)
+        if self._compared is None:
+            return
+        if self._compared.differences and not accept_differences:
+            self._give_up()
+            return
+        self._store.note_compared(self.build.generation, self._compared.position)
+        self.build.limit = None
+
+    def take(self, faults: Sequence[str]) -> None:
+        """Take note of the comparison with a fold of the log; if there are differences, give the generation up."""
+        self._faults = tuple(faults)
+        if faults:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._store.discard(self.build.generation)
+        self._engine.look(self.build)
+
+    def publish(self) -> None:
+        """Put the generation in the place of the live one, as soon as it is no longer behind that."""
+        try:
+            while self.goes_on and not self._store.publish(self.view, self.build.generation):
+                self._engine.move([self.build], self._engine.source.head())
+        except Moved:  # another worker was first
+            pass
+        self._engine.look(self.build)
+
+    def result(self) -> Rebuilt:
+        """Say what became of it."""
+        generation, compared = self.build.generation, self._compared
+        return Rebuilt(
+            name=self.view.name,
+            generation=generation.number,
+            position=generation.position,
+            resumed_from=self._resumed_from,
+            published=generation.state is State.LIVE,
+            compared_at=generation.compared_at if compared is None else compared.position,
+            compared_rows=0 if compared is None else compared.rows,
+            differences=() if compared is None else compared.differences,
+            faults=self._faults,
+            stopped_at=generation.stopped_at,
+            error=generation.error,
+        )
+
+
+def _going(works: Sequence[_Work]) -> list[_Work]:
+    return [one for one in works if one.goes_on]
