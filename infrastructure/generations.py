@@ -74,7 +74,7 @@ class SQLStore:
             if connection.execute(update(table).where(*open_here).values(values)).rowcount != 1:
                 raise Moved
             for net in nets:
-                if net.added or net.replaced or net.dropped:
+                if not net.is_empty:
                     self._bulk.write(_driver(connection), net, generation.number)
         return monotonic() - began
 
