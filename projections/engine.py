@@ -165,6 +165,8 @@ class Engine:
         kind = next(fact.type for fact in facts if fact.position == position)
         self.store.stop(build.generation, position, kind, str(error))
         self.look(build)
+        if build.generation.is_open:  # somebody else has moved it meanwhile: what is left of the batch is not next
+            raise Moved
         return 0.0
 
     def look(self, build: Build) -> None:

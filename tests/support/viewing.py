@@ -150,7 +150,7 @@ class PlainFold:
         return one
 
     def _time(self, row: StoredRow, data: Row, counter: Row) -> None:
-        hold = data.get("allocation_id"), data["pool"]
+        hold = str(data.get("allocation_id")), str(data["pool"])
         if row.type in {"Allocated", "Reserved"}:
             self.since[hold] = {"allocation_id": hold[0], "pool": hold[1], "opened_at": row.occurred_at}
         if counter["milliseconds"] is None:
