@@ -265,7 +265,7 @@ def test_rows_that_differ_are_not_published(bursar: Bursar) -> None:
     assert (refused["published"], refused["differences"]) == (False, [difference])
     assert bursar(*words, code=1).out.splitlines() == [
         f"differs: {difference}",
-        "metrics: nothing is published: generation 3 did not pass the comparison",
+        "metrics: nothing is published: generation 2 did not pass the comparison",
     ]
     assert query(bursar.url, "SELECT count FROM metrics WHERE operation = 'open_pool' AND pool = 'gpu'") == [(77,)]
     (accepted,) = bursar.json(*words, "--accept-differences")["views"]
