@@ -140,22 +140,22 @@ def fold(view: View, facts: Sequence[Fact], known: Known, load: Load) -> list[Ne
 
     Raises `HandlerFailed`, naming the event, and whatever ``load`` raises.
     """
-    nets = {table: Net(table, known.of(table)) for table in view.tables}
-    by_table: dict[Table | None, Net] = {None: nets[view.published], **nets}
+    nets: dict[Table | None, Net] = {table: Net(table, known.of(table)) for table in view.tables}
+    nets[None] = nets[view.published]
     for index, fact in enumerate(facts):
         handler = view.handlers.get(fact.type)
         if handler is None:
             continue
         try:
             try:
-                _apply(view, handler, fact, known, by_table)
+                _apply(view, handler, fact, known, nets)
             except _Missing:
                 known.load(_needed(view, facts[index:]), load)
-                _apply(view, handler, fact, known, by_table)
+                _apply(view, handler, fact, known, nets)
         except _Missing:
             error = LookupError("the handler looks for a row that the view's `needs` does not name")
             raise HandlerFailed(view.name, fact, error) from None
-    return list(nets.values())
+    return [nets[table] for table in view.tables]
 
 
 def _apply(view: View, handler: Handler, fact: Fact, known: Known, nets: Mapping[Table | None, Net]) -> None:
