@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bursar.projections.fold import Net
     from bursar.projections.view import Key, Row, Table, View
 
-_PIECE_ROWS: Final = 5000
+_PIECE_ROWS: Final = 2000
 """How many rows are removed in one transaction where writers of the log wait for it."""
 
 

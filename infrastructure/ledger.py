@@ -253,9 +253,9 @@ def _warn_of_views(database: Database) -> None:
 
 
 def outdated_views(found: Iterable[Generation]) -> list[str]:
-    """List the views whose live generation was built by other code than this."""
+    """List the views whose live generation was built by other code than this, or that have none."""
     live = {one.view: one.fingerprint for one in found if one.state is State.LIVE}
-    return [view.name for view in VIEWS if live.get(view.name, view.fingerprint) != view.fingerprint]
+    return [view.name for view in VIEWS if live.get(view.name) != view.fingerprint]
 
 
 def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> None:
