@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -11,11 +9,11 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from bursar.domain.errors import LogCorrupt
-from bursar.projections.fold import HandlerFailed, Known, fold
+from bursar.projections.fold import HandlerFailed, Known, fold, no_collections
 from bursar.projections.generations import Moved, RowsRefused, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from bursar.projections.generations import Generation, Source, Store
     from bursar.projections.view import Fact, View
@@ -35,18 +33,6 @@ _LOOK_SECONDS: Final = 0.02
 
 _QUIET_SECONDS: Final = 1.0
 """How long another worker may stand still before its work is taken over."""
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Have no garbage collected meanwhile: a batch makes hundreds of thousands of objects, and no cycles."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def no_progress(_done: int, _total: int) -> None:
@@ -108,7 +94,7 @@ class Engine:
             after = min(one.position for one in moving)
             group = [one for one in moving if one.position == after]
             ends = [one.position for one in moving if one.position > after] + [one.target(upto) for one in group]
-            with _no_collections():
+            with no_collections():
                 self._batch(group, after, min(ends), upto)
             progress(sum(one.position for one in builds) // len(builds), upto)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from bursar.domain.errors import BursarError
 from bursar.projections.view import Add, Drop, Set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from bursar.projections.view import Fact, Handler, Key, Row, Table, View
 
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
 
 KNOWN_ROWS_MAX: Final = 200_000
 """The most rows of a view that are kept between batches, to be found without reading them again."""
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Have no garbage collected meanwhile: a batch makes hundreds of thousands of objects, and no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class HandlerFailed(BursarError):
@@ -140,22 +154,22 @@ def fold(view: View, facts: Sequence[Fact], known: Known, load: Load) -> list[Ne
 
     Raises `HandlerFailed`, naming the event, and whatever ``load`` raises.
     """
-    nets = {table: Net(table, known.of(table)) for table in view.tables}
-    by_table: dict[Table | None, Net] = {None: nets[view.published], **nets}
+    nets: dict[Table | None, Net] = {table: Net(table, known.of(table)) for table in view.tables}
+    nets[None] = nets[view.published]
     for index, fact in enumerate(facts):
         handler = view.handlers.get(fact.type)
         if handler is None:
             continue
         try:
             try:
-                _apply(view, handler, fact, known, by_table)
+                _apply(view, handler, fact, known, nets)
             except _Missing:
                 known.load(_needed(view, facts[index:]), load)
-                _apply(view, handler, fact, known, by_table)
+                _apply(view, handler, fact, known, nets)
         except _Missing:
             error = LookupError("the handler looks for a row that the view's `needs` does not name")
             raise HandlerFailed(view.name, fact, error) from None
-    return list(nets.values())
+    return [nets[table] for table in view.tables]
 
 
 def _apply(view: View, handler: Handler, fact: Fact, known: Known, nets: Mapping[Table | None, Net]) -> None:
@@ -189,39 +203,46 @@ class WholeFold:
     """
 
     def __init__(self, view: View) -> None:
-        self.view = view
+        self._view = view
         self.rows: dict[Table, dict[Key, Row]] = {table: {} for table in view.tables}
         """Every table's rows by key."""
         self._keys = {table: table.key_getter() for table in view.tables}
-        self._last: dict[Table, dict[Key, Key]] = {table: {} for table in view.tables if table.found_by}
+        self._last: dict[Table, dict[Key, Key]] = {
+            table: {} for table in view.tables if table.found_by and table.found_by != table.key
+        }
+        """Of tables in which rows are found by less than their key: the last key by what it begins with."""
 
-    def add(self, fact: Fact) -> None:
-        """Fold one more event; raises `HandlerFailed`."""
-        handler = self.view.handlers.get(fact.type)
-        if handler is None:
-            return
-        try:
-            changes = handler(fact, self._find)
-        except Exception as error:
-            raise HandlerFailed(self.view.name, fact, error) from error
-        for change in changes:
-            table = change.table or self.view.published
-            if isinstance(change, Drop):
-                self.rows[table].pop(change.key, None)
-            else:
-                self._put(table, change.row)
+    def fold(self, facts: Iterable[Fact]) -> list[HandlerFailed]:
+        """Fold events; those that a handler failed on are left out, and told."""
+        failed = []
+        handlers, rows, published = self._view.handlers, self.rows, self._view.published
+        for fact in facts:
+            handler = handlers.get(fact.type)
+            if handler is None:
+                continue
+            try:
+                for change in handler(fact, self._find):
+                    table = change.table or published
+                    if isinstance(change, Drop):
+                        rows[table].pop(change.key, None)
+                    else:
+                        self._put(table, change.row)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises
+                failed.append(HandlerFailed(self._view.name, fact, error))
+        return failed
 
     def _put(self, table: Table, row: Row) -> None:
         key = self._keys[table](row)
         self.rows[table][key] = row
-        if table.found_by:
-            last = self._last[table]
+        last = self._last.get(table)
+        if last is not None:
             begin = key[: len(table.found_by)]
             last[begin] = max(last.get(begin, key), key)
 
     def _find(self, table: Table, begin: Key) -> Row | None:
-        key = self._last[table].get(begin)
-        return None if key is None else self.rows[table].get(key)
+        last = self._last.get(table)
+        key = begin if last is None else last.get(begin, begin)
+        return self.rows[table].get(key)
 
     def clear(self, table: Table) -> None:
         """Forget a table's rows, once they were compared."""
