@@ -135,8 +135,8 @@ def folded(rows: Sequence[StoredRow]) -> Fields:
             pools[event.stream_id] = evolve(pools.get(event.stream_id), recorded)
         if event.subject is not None:
             about.setdefault(event.subject, []).append(recorded)
-        for view in views:
-            view.add(fact_of(MAPPER, row))
+    for view in views:
+        assert view.fold(fact_of(MAPPER, row) for row in rows) == []
     return {
         "pools": {key: {name: getattr(pool, name) for name in Pool.__slots__} for key, pool in pools.items()},
         "allocations": {key: allocation.fold(history) for key, history in about.items()},

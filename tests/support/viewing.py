@@ -23,8 +23,13 @@ Row = dict[str, Any]
 
 def facts_of(records: Iterable[Recorded]) -> list[Fact]:
     """Read events as views do, by way of what is stored."""
+    return facts_of_rows(map(EventMapper().to_row, records))
+
+
+def facts_of_rows(rows: Iterable[StoredRow]) -> list[Fact]:
+    """Read rows of a log as views do."""
     mapper = EventMapper()
-    return [fact_of(mapper, mapper.to_row(recorded)) for recorded in records]
+    return [fact_of(mapper, row) for row in rows]
 
 
 def rows_of(view: View, history: History, table: Table | None = None) -> list[Row]:
@@ -33,9 +38,8 @@ def rows_of(view: View, history: History, table: Table | None = None) -> list[Ro
     As the engine folds them into a view that has no rows yet, and as the plain fold does that it is compared with.
     """
     facts, whole, tables = facts_of(history.records), WholeFold(view), Tables(view)
-    for fact in facts:
-        whole.add(fact)
-    tables.write(fold(view, facts, Known(view), tables.load))
+    tables.fold(facts)
+    assert whole.fold(facts) == []
     assert tables.rows == whole.rows, "the two folds differ"
     rows = whole.rows[table or view.published]
     return [rows[key] for key in sorted(rows)]
@@ -45,10 +49,15 @@ class Tables:
     """A view's tables, as a database would keep them."""
 
     def __init__(self, view: View) -> None:
+        self.view = view
         self.rows: dict[Table, dict[Key, Row]] = {table: {} for table in view.tables}
         """Every table's rows by key."""
         self.loads: list[tuple[str, list[Key]]] = []
         """What was asked for: the name of a table, and how the keys of the wanted rows begin."""
+
+    def fold(self, facts: Sequence[Fact]) -> None:
+        """Fold events into rows, in one batch."""
+        self.write(fold(self.view, facts, Known(self.view), self.load))
 
     def load(self, table: Table, begins: Collection[Key]) -> dict[Key, Row]:
         """Read the last rows whose keys begin so, by what they were found by."""

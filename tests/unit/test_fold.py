@@ -210,17 +210,14 @@ class TestFailing:
     )
     def test_it_is_named(self, error: Exception) -> None:
         """Whatever a handler raises, the view, the event's position and its type are named, by either fold."""
-        view, facts = failing(error), [put(1, 1), fact(2, "Broken"), fact(3, "Broken")]
-        whole = WholeFold(view)
-        whole.add(facts[0])
+        view, facts = failing(error), [put(1, 1), fact(2, "Broken"), fact(3, "Put")]
         with pytest.raises(HandlerFailed) as found:
             fold(view, facts, Known(view), Tables(view).load)
-        with pytest.raises(HandlerFailed) as also:
-            whole.add(facts[1])
-        for caught in (found.value, also.value):
+        assert found.value.__cause__ is error
+        (also,) = WholeFold(view).fold(facts)
+        for caught in (found.value, also):
             assert (caught.view, caught.position, caught.event_type) == ("v", 2, "Broken")
             assert str(caught) == f"view v failed on Broken at position 2: {type(error).__name__}: {error}"
-            assert caught.__cause__ is error
 
     def test_what_is_not_named_as_needed(self) -> None:
         """A handler that looks for a row that `needs` does not name fails, rather than find none."""
@@ -268,8 +265,7 @@ class TestWholeFold:
     def folded(self, *facts: Fact) -> WholeFold:
         """Fold made-up events."""
         whole = WholeFold(MARKING)
-        for one in facts:
-            whole.add(one)
+        assert whole.fold(facts) == []
         return whole
 
     def test_rows(self) -> None:
@@ -290,6 +286,14 @@ class TestWholeFold:
         assert [row["before"] for row in whole.rows[MARKS].values()] == [None, 5, 5]
         assert whole.rows[SEEN] == {("gpu",): {"pool": "gpu", "times": 1}}
 
+    def test_what_fails_is_left_out(self) -> None:
+        """An event that a handler fails on changes nothing and is told; those after it are folded all the same."""
+        whole = WholeFold(MARKING)
+        (first, second) = whole.fold([put(1, 5), fact(2, "Put"), put(3, 6), fact(4, "Change")])
+        assert [(one.position, one.event_type) for one in (first, second)] == [(2, "Put"), (4, "Change")]
+        assert list(whole.rows[MARKS]) == [("gpu", 5), ("gpu", 6)]
+        assert whole.rows[SEEN] == {("gpu",): {"pool": "gpu", "times": 2}}
+
     def test_what_was_compared_is_forgotten(self) -> None:
         """A table's rows can be forgotten, or those of all tables that only grow; the others are still found."""
         whole = self.folded(put(1, 5))
@@ -297,7 +301,7 @@ class TestWholeFold:
         assert (list(whole.rows[MARKS]), list(whole.rows[SEEN]), list(whole.rows[DIARY])) == (
             [("gpu", 5)], [("gpu",)], [],
         )  # fmt: skip
-        whole.add(put(2, 6))
+        assert whole.fold([put(2, 6)]) == []
         assert (whole.rows[SEEN]["gpu",]["times"], list(whole.rows[DIARY])) == (2, [(2,)])
         whole.clear(DIARY)
         assert whole.rows[DIARY] == {}

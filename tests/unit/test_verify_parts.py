@@ -20,7 +20,7 @@ from support.story import Clock, tell
 from support.tampering import StoredRows, rechained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bursar.domain.ports import EventLog
@@ -104,11 +104,13 @@ class FakeView:
         last = self.position if upto is None else min(upto, self.position)
         return [(row.position, row.type) for row in self._rows if (after or 0) < row.position <= last]
 
-    def fold(self, recorded: Recorded) -> None:
-        """Fold one more event."""
-        row = {"position": recorded.position, "type": type(recorded.event).__name__}
-        self._folded[tuple(row[one] for one in self.tables[0].key)] = row
+    def fold(self, records: Sequence[Recorded]) -> list[str]:
+        """Fold more events."""
+        for recorded in records:
+            row = {"position": recorded.position, "type": type(recorded.event).__name__}
+            self._folded[tuple(row[one] for one in self.tables[0].key)] = row
         self.folded_most = max(self.folded_most, len(self._folded))
+        return []
 
     def folded(self, _table: FakeTable) -> Mapping[tuple[Any, ...], Mapping[str, Any]]:
         """Give what was folded."""
