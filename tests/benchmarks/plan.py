@@ -47,5 +47,15 @@ class Plan(BaseModel):
         return only
 
 
-QUICK = Plan(seconds=0.1, warm_up=0.02, rounds=1, clients=(1, 32, 256), batches=4, race=200, crowd=5_000, events=10_000, projected=400)
+QUICK = Plan(
+    seconds=0.1,
+    warm_up=0.02,
+    rounds=1,
+    clients=(1, 32, 256),
+    batches=4,
+    race=200,
+    crowd=5_000,
+    events=10_000,
+    projected=400,
+)
 """A smoke run: every kind of case, too short to believe its figures."""

@@ -18,7 +18,7 @@ from uuid import UUID
 from eventsourcing.application import Application
 from eventsourcing.dispatch import singledispatchmethod
 from eventsourcing.domain import Aggregate, DomainEventProtocol
-from eventsourcing.persistence import Tracking
+from eventsourcing.persistence import Tracking  # noqa: TC002 - the dispatch looks at it as the module is imported
 from eventsourcing.postgres import PostgresDatastore, PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
 from psycopg.sql import SQL, Identifier
@@ -96,8 +96,8 @@ class Pools(Application[UUID]):
 class Held(PostgresTrackingRecorder):
     """The view: what is held, one row an allocation and pool."""
 
-    def __init__(self, datastore: PostgresDatastore, **kwargs: Any) -> None:
-        super().__init__(datastore, **kwargs)
+    def __init__(self, datastore: PostgresDatastore, *, tracking_table_name: str = "held_tracking") -> None:
+        super().__init__(datastore, tracking_table_name=tracking_table_name)
         self.position = 0
         """What it has come to; so that nobody has to keep asking the database."""
         self.sql_create_statements += [
