@@ -72,7 +72,7 @@ def _bars(axes: Axes, report: Report, database: str) -> None:
     names = [f"{found.system}:\n{found.work}" for found in shown]
     bars = axes.barh(names, [found.median("per_second") for found in shown])
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)
-    axes.margins(x=0.25)
+    axes.set_xlim(100, 10 * max((found.median("per_second") for found in shown), default=100))
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter("{x:,g}")
 
