@@ -36,7 +36,7 @@ class Bulk(Protocol):
 
 
 class PostgresBulk:
-    """Arrays of keys, and COPY."""
+    """Arrays of keys, and COPY. Nothing is prepared: a plan made for a small table would be kept while it grows."""
 
     def find(
         self, driver: psycopg.Connection[Any], table: Table, generation: int, begins: Collection[Key]
@@ -50,7 +50,7 @@ class PostgresBulk:
             f"CROSS JOIN LATERAL (SELECT {', '.join(f't.{name}' for name in table.columns)} "
             f"FROM {table.physical(generation)} t WHERE {matches} ORDER BY {last} LIMIT 1) found"
         )
-        return _rows(table, driver.execute(statement, _columns(begins)))
+        return _rows(table, driver.execute(statement, _columns(begins), prepare=False))
 
     def write(self, driver: psycopg.Connection[Any], net: Net, generation: int) -> None:
         """Write what is new in a table."""
@@ -64,7 +64,7 @@ class PostgresBulk:
                     f"DELETE FROM {physical} t USING unnest({_arrays(table, table.key)}) AS k({keys}) "  # noqa: S608 - own names
                     f"WHERE {matches}"
                 )
-                driver.execute(statement, _columns(gone))
+                driver.execute(statement, _columns(gone), prepare=False)
             if net.added or net.replaced:
                 columns = tuple(table.columns)
                 with (
