@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import psycopg
@@ -111,10 +112,9 @@ def _refused(table: Table, error: Exception) -> RowsRefused:
 
 
 def _values(net: Net) -> Iterator[Sequence[Any]]:
-    columns = tuple(net.table.columns)
+    values_of = itemgetter(*net.table.columns)
     for rows in (net.added, net.replaced):
-        for row in rows.values():
-            yield [row[column] for column in columns]
+        yield from map(values_of, rows.values())
 
 
 def _rows(table: Table, found: Any) -> Iterator[Row]:  # noqa: ANN401 - either driver's cursor
