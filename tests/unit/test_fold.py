@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bursar.domain.errors import LogUnavailable
 from bursar.projections import fold as module
 from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.fold import HandlerFailed, Known, Net, WholeFold, fold
+from bursar.projections.fold import HandlerFailed, Known, Net, WholeFold, fold, no_collections
 from bursar.projections.generations import Moved
 from bursar.projections.pool_usage import POOL_USAGE
 from bursar.projections.view import Add, Drop, Fact, Set, Table, View
@@ -305,6 +306,20 @@ class TestWholeFold:
         assert (whole.rows[SEEN]["gpu",]["times"], list(whole.rows[DIARY])) == (2, [(2,)])
         whole.clear(DIARY)
         assert whole.rows[DIARY] == {}
+
+
+def test_garbage_collection_is_as_it_was() -> None:
+    """No garbage is collected while a batch is folded; afterwards it is again, unless it was switched off before."""
+    assert gc.isenabled()
+    with no_collections():
+        assert not gc.isenabled()
+        with no_collections():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(KeyError), no_collections():
+        raise KeyError
+    assert gc.isenabled()
 
 
 def test_pool_usage_finds_a_pool_by_its_last_bucket() -> None:

@@ -84,7 +84,8 @@ class FakeView:
 
     name = "kinds"
 
-    def __init__(self, rows: list[StoredRow], positions: list[int], key: tuple[str, ...]) -> None:
+    def __init__(self, rows: list[StoredRow], positions: list[int], key: tuple[str, ...], fault: str = "") -> None:
+        self.fault = fault
         self.tables = (FakeTable("kinds", key),)
         self._rows = rows
         self._positions = positions
@@ -105,12 +106,15 @@ class FakeView:
         return [(row.position, row.type) for row in self._rows if (after or 0) < row.position <= last]
 
     def fold(self, records: Sequence[Recorded]) -> list[str]:
-        """Fold more events."""
+        """Fold more events; those of a type that is a fault are left out, and told."""
+        left_out = [recorded.position for recorded in records if type(recorded.event).__name__ == self.fault]
         for recorded in records:
+            if recorded.position in left_out:
+                continue
             row = {"position": recorded.position, "type": type(recorded.event).__name__}
             self._folded[tuple(row[one] for one in self.tables[0].key)] = row
         self.folded_most = max(self.folded_most, len(self._folded))
-        return []
+        return [f"view kinds failed at position {position}" for position in left_out]
 
     def folded(self, _table: FakeTable) -> Mapping[tuple[Any, ...], Mapping[str, Any]]:
         """Give what was folded."""
@@ -171,6 +175,17 @@ class TestMovingViews:
         report = verify(log, stored=StoredRows(rows, log.ledger_id), views=CheckedViews([view], log.decode))
         assert [one.message for one in report.findings] == [
             f"view kinds is at position {10**9}; the log ends at {len(rows)}"
+        ]
+
+    def test_what_cannot_be_folded(self, log: EventLog) -> None:
+        """An event that the view's code cannot take is told, and so is every row that it should have made."""
+        rows = log.rows()
+        voided = next(row.position for row in rows if row.type == "Voided")
+        view = FakeView(rows, [len(rows)], ("position",), fault="Voided")
+        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=CheckedViews([view], log.decode))
+        assert [one.message for one in report.findings] == [
+            f"view kinds cannot be computed: view kinds failed at position {voided}",
+            f"view kinds has a row with none in the log, at position {voided}",
         ]
 
     def test_went_back(self, log: EventLog) -> None:
