@@ -116,10 +116,10 @@ def test_batches_grow_and_end_where_commands_end(ledger: Ledger, database_url: s
 def test_a_long_log(database_url: str) -> None:
     """Of a log of many batches the views are the fold, be it read at one go or in two halves."""
     with Ledger.open(database_url) as ledger:
-        run_made_up(ledger, 900)
+        run_made_up(ledger, 300)
         keeper(ledger, batch_events=100).catch_up()
         check_right(ledger, database_url)
-        run_made_up(ledger, 1800)
+        run_made_up(ledger, 700)
         ledger.projector().catch_up()
         check_right(ledger, database_url)
 

@@ -150,8 +150,9 @@ def report(url: str, found: Found, alone: Lap, beside: Lap) -> None:
     """Print what it took; nothing fails for being slow."""
     events = found.built[0].position
     writers = (f"p50 {one.percentile(0.5):.1f} ms, p99 {one.percentile(0.99):.1f} ms" for one in (alone, beside))
+    backend = url.partition(":")[0].partition("+")[0]
     print(  # noqa: T201 - the report of a soak
-        f"{url.partition(':')[0].partition('+')[0]}: {events:,} events into {len(NAMES)} views in {found.seconds:.1f} s, "
+        f"{backend}: {events:,} events into {len(NAMES)} views in {found.seconds:.1f} s, "
         f"killed three times, {events / found.seconds:,.0f} events/s; a writer of {PER_SECOND} commands/s: "
         "without {}; with the rebuild {}; went on from {}".format(
             *writers, ", ".join(f"{one:,}" for one in found.resumed)
