@@ -96,6 +96,8 @@ class EventMapper(Mapper[str]):
         kind = None if (name, schema_version) in self._present else self._kind(name, schema_version, position)
         try:
             fields = from_json(data)
+            if type(fields) is not dict:
+                raise TypeError(f"expected an object, got {data!r}")  # noqa: TRY301 - told as below
             return fields if kind is None else self._upcast(name, schema_version, kind.schema_version, fields)
         except (ValueError, TypeError, LookupError) as error:
             raise _unreadable(name, position, error) from error

@@ -151,6 +151,8 @@ class Engine:
         kind = next(fact.type for fact in facts if fact.position == position)
         self.store.stop(build.generation, position, kind, str(error))
         self.look(build)
+        if build.generation.is_open:  # it was elsewhere already, and did not fail there
+            raise Moved
         return 0.0
 
     def look(self, build: Build) -> None:

@@ -188,8 +188,12 @@ def _apply(view: View, handler: Handler, fact: Fact, known: Known, nets: Mapping
 
 
 def _needed(view: View, facts: Sequence[Fact]) -> Iterable[tuple[Table, Key]]:
-    handled = view.handlers.keys()
-    return (needed for fact in facts if fact.type in handled for needed in view.needs(fact))
+    for fact in facts:
+        if fact.type in view.handlers:
+            try:
+                yield from view.needs(fact)
+            except Exception as error:
+                raise HandlerFailed(view.name, fact, error) from error
 
 
 class WholeFold:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from bursar import Ledger, Limits, LogUnavailable
 from bursar.infrastructure.database import Database
-from bursar.projections.engine import Projector
+from bursar.projections.projector import Projector
 from support.cli import Bursar, call
 
 

@@ -1,6 +1,7 @@
 """What auditors and operators ask: allocations, histories, exports, verification, views, the schema."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from bursar import Ledger, Limits
 from bursar.domain.records import StoredRow, chain_hash, genesis
 from bursar.infrastructure import schema
 from bursar.infrastructure.database import Database
+from bursar.projections.catalogue import VIEWS
+from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
 from bursar.replay.findings import Check, Finding, Report, ViewChecked
 from support.cli import Bursar, call
+from support.logs import execute, query
 
 MORNING = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
@@ -200,20 +204,73 @@ def test_a_broken_promise_is_exit_code_1(bursar: Bursar, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("words", [("projections",), ("projections", "status")])
 def test_views_tell_how_far_they_are(bursar: Bursar, words: tuple[str, ...]) -> None:
-    """A view's position, and how many events it has not seen."""
+    """A view's position, how many events it has not seen and for how long, and that nothing else is to be said."""
     status = {view["name"]: view for view in bursar.json(*words)["views"]}
+    assert list(status) == [view.name for view in VIEWS]
+    assert status["current_allocations"].pop("behind_seconds") > 0
     assert status["current_allocations"] == {
-        "name": "current_allocations", "generation": 1, "position": 0, "behind": 10,
+        "name": "current_allocations", "generation": 1, "version": CURRENT_ALLOCATIONS.version, "outdated": False,
+        "position": 0, "behind": 10, "rate": None, "moved_at": None, "stopped_at": None, "error": None, "skipped": [],
+        "building": None, "building_position": None, "building_error": None, "kept": [],
     }  # fmt: skip
-    assert "current_allocations" in bursar(*words).out
+    assert re.search(r"current_allocations +1 +0 +10 +[0-9,.]+ s", bursar(*words).out)
+
+
+def test_views_tell_when_and_how_fast_they_moved(bursar: Bursar) -> None:
+    """Of a view that is up to date: how fast it last moved, and when; it is behind by nothing."""
+    bursar("metrics")
+    for view in bursar.json("projections")["views"]:
+        assert (view["position"], view["behind"], view["behind_seconds"]) == (10, 0, 0)
+        assert view["rate"] > 0
+        assert datetime.fromisoformat(view["moved_at"]).tzinfo is not None
 
 
 def test_a_view_is_rebuilt(bursar: Bursar) -> None:
-    """The next generation is published, true up to the log's end."""
-    built = bursar.json("projections", "rebuild", "current_allocations")
-    assert built == {"name": "current_allocations", "generation": 2, "position": 10, "behind": 0}
-    assert "generation 3 is published" in bursar("projections", "rebuild", "current_allocations").out
+    """The next generation is published, true up to the log's end; it equals the live one, which is kept."""
+    (built,) = bursar.json("projections", "rebuild", "current_allocations")["views"]
+    assert built == {
+        "name": "current_allocations", "generation": 2, "position": 10, "resumed_from": 0, "published": True,
+        "compared_at": 10, "compared_rows": 4, "differences": [], "faults": [], "stopped_at": None, "error": None,
+    }  # fmt: skip
+    assert bursar("projections", "rebuild", "current_allocations").out == (
+        "current_allocations: generation 3 is published, true up to position 10\n"
+    )
+    assert {view["name"]: view["kept"] for view in bursar.json("projections")["views"]} == {
+        **{view.name: [] for view in VIEWS}, "current_allocations": [1, 2],
+    }  # fmt: skip
     assert bursar.error("projections", "rebuild", "nonsense", code=1)["kind"] == "view"
+
+
+def test_every_view_is_rebuilt(bursar: Bursar) -> None:
+    """`--all` rebuilds them together; one must be named, or all."""
+    built = bursar.json("projections", "rebuild", "--all")["views"]
+    assert [(one["name"], one["generation"], one["published"]) for one in built] == [
+        (view.name, 2, True) for view in VIEWS
+    ]
+    assert len(bursar("projections", "rebuild", "--all").out.splitlines()) == len(VIEWS)
+    for words in ([], ["metrics", "--all"]):
+        assert bursar.error("projections", "rebuild", *words)["parameter"] == "NAME"
+
+
+def test_rows_that_differ_are_not_published(bursar: Bursar) -> None:
+    """A rebuild that differs from the live view publishes nothing, names the row, and ends with exit code 1."""
+    bursar("metrics")
+    execute(bursar.url, "UPDATE gen_metrics_1 SET count = 77 WHERE pool = 'gpu' AND operation = 'open_pool'")
+    words = ("projections", "rebuild", "metrics")
+    difference = (
+        "metrics at pool 'gpu', operation 'open_pool', outcome 'done', code '': "
+        "count is 77 in the live generation, 1 in the new one"
+    )
+    (refused,) = bursar.json(*words, code=1)["views"]
+    assert (refused["published"], refused["differences"]) == (False, [difference])
+    assert bursar(*words, code=1).out.splitlines() == [
+        f"differs: {difference}",
+        "metrics: nothing is published: generation 2 did not pass the comparison",
+    ]
+    assert query(bursar.url, "SELECT count FROM metrics WHERE operation = 'open_pool' AND pool = 'gpu'") == [(77,)]
+    (accepted,) = bursar.json(*words, "--accept-differences")["views"]
+    assert (accepted["published"], accepted["differences"]) == (True, [difference])
+    assert query(bursar.url, "SELECT count FROM metrics WHERE operation = 'open_pool' AND pool = 'gpu'") == [(1,)]
 
 
 # The schema

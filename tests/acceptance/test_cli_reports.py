@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bursar import Ledger, Limits, Refused
-from bursar.projections.validation_failures import ValidationFailures
+from bursar.projections.metrics import LASTED
+from bursar.projections.validation_failures import VALIDATION_FAILURES
 from support.cli import Bursar, run
 from support.logs import account, query
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MORNING = datetime(2026, 1, 5, 9, 20, tzinfo=UTC)
+
+
+HEAD = 11
+"""How many events the ledger has."""
 
 
 class Clock:
@@ -67,36 +73,49 @@ class TestMetrics:
     """Operations, counted."""
 
     def test_by_type(self, bursar: Bursar) -> None:
-        """What is printed is what SQL gives on the published name: the counters by resource type."""
+        """What is printed is what SQL gives on the published name: the counters by resource type, and times."""
         printed = bursar.json("metrics")["metrics"]
+        sums = ", ".join(f"sum({name})" for name in ("count", "milliseconds", *LASTED))
         sql = (
-            "SELECT resource_type, operation, outcome, code, sum(count) FROM metrics "
+            f"SELECT resource_type, operation, outcome, code, {sums} FROM metrics "  # noqa: S608 - names of our own
             "GROUP BY resource_type, operation, outcome, code ORDER BY resource_type, operation, outcome, code"
         )
-        assert [tuple(row.values()) for row in printed] == [(*row[:4], int(row[4])) for row in query(bursar.url, sql)]
-        assert {"resource_type": "gpu", "operation": "allocate", "outcome": "done", "code": "", "count": 3} in printed
+        rows = [(*row[:4], *(one if one is None else int(one) for one in row[4:])) for row in query(bursar.url, sql)]
+        assert [tuple(row.values()) for row in printed] == rows
+        named = {"resource_type": "gpu", "outcome": "done", "code": ""}
+        untimed = {"milliseconds": None, **dict.fromkeys(LASTED)}
+        assert {**named, "operation": "allocate", "count": 3, **untimed} in printed
+        took = {"milliseconds": 2 * 3 * 3_600_000, **dict.fromkeys(LASTED, 0), "le_6h": 2, "le_1d": 2, "le_7d": 2}
+        assert {**named, "operation": "release", "count": 2, **took, "le_30d": 2} in printed
+
+    def test_position(self, bursar: Bursar) -> None:
+        """The answer says where in the log it is true."""
+        assert bursar.json("metrics")["position"] == bursar.json("metrics", "--by-pool")["position"] == HEAD
 
     def test_by_pool(self, bursar: Bursar) -> None:
         """Each pool apart, the rows are those of the view."""
         printed = bursar.json("metrics", "--by-pool")["metrics"]
         rows = query(bursar.url, "SELECT * FROM metrics ORDER BY resource_type, pool, operation, outcome, code")
         assert [tuple(row.values()) for row in printed] == rows
-        assert sum(row["count"] for row in printed) == 11
+        assert sum(row["count"] for row in printed) == HEAD
 
     def test_csv(self, bursar: Bursar) -> None:
         """CSV has a header and the rows of the JSON."""
         for words in ((), ("--by-pool",)):
             printed = table(bursar("metrics", "--csv", *words).out)
             assert printed == [
-                {name: str(value) for name, value in row.items()} for row in bursar.json("metrics", *words)["metrics"]
+                {name: "" if value is None else str(value) for name, value in row.items()}
+                for row in bursar.json("metrics", *words)["metrics"]
             ]
 
     def test_people(self, bursar: Bursar, tmp_path: Path, sqlite_template: Path) -> None:
-        """A table, or that there is nothing to count."""
+        """A table of counts and one of times, or that there is nothing to count."""
         said = bursar("metrics").out
         assert "pool_exhausted" in said
         assert "resource type" in said
         assert "pool_" not in said.splitlines()[0]
+        assert re.search(r"\ngpu +release +2 +3:00:00 +6h +6h +6h *\n", said)
+        assert re.search(r"\ngpu +gpu-b +release +1 +3:00:00 +6h +6h +6h *\n", bursar("metrics", "--by-pool").out)
         empty = Bursar(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'nothing.db')}")
         assert empty("metrics").out == "nothing has happened yet\n"
 
@@ -108,12 +127,13 @@ class TestFailures:
         """What is printed is what SQL gives on the published name, and says it in words."""
         printed = bursar.lines("failures")
         rows = query(bursar.url, "SELECT * FROM validation_failures ORDER BY position")
-        names = list(ValidationFailures.columns)
+        names = list(VALIDATION_FAILURES.published.columns)
         assert len(printed) == len(rows) == 4
         for one, row in zip(printed, rows, strict=True):
             stored = dict(zip(names, row, strict=True))
             stored |= {"asked": json.loads(stored["asked"]), "data": json.loads(stored["data"])}
             assert {name: one[name] for name in names} == stored
+            assert one["as_of_position"] == HEAD
         assert printed[0]["message"] == "pool 'gpu-a' has 2 of 8 device free, 4 asked"
         assert [one["transient"] for one in printed] == [True, False, False, True]
 
@@ -140,7 +160,7 @@ class TestFailures:
     def test_csv(self, bursar: Bursar) -> None:
         """CSV has the columns of the view, whatever is in them; what is null is empty."""
         printed = table(bursar("failures", "--csv").out)
-        assert list(printed[0]) == list(ValidationFailures.columns)
+        assert list(printed[0]) == list(VALIDATION_FAILURES.published.columns)
         assert [row["owner"] for row in printed] == ["bob", "bob", "", 'eve, "the" other']
         assert json.loads(printed[0]["asked"])["quantities"] == {"gpu-a": 4}
         assert table(bursar("failures", "--csv", "--owner", "nobody").out) == []
@@ -174,6 +194,7 @@ class TestUsage:
         """Every hour from the opening to the last refusal; where something happened, it is the view's row."""
         printed = bursar.json("usage-over-time", "gpu-a")
         assert (printed["pool"], printed["unit"], printed["bucket_seconds"]) == ("gpu-a", "device", 3600)
+        assert printed["position"] == HEAD
         hours = printed["buckets"]
         fields = ("used", "peak", "capacity", "allocations", "grants", "endings", "refusals")
         assert [(hour["bucket"][11:13], *(hour[field] for field in fields)) for hour in hours] == [
@@ -257,6 +278,7 @@ def test_a_reader_who_may_not_write(postgres_url: str) -> None:
             ledger.allocate({"gpu": 1}, owner="ann")
         done = run("metrics", "--json", "--database", reader).ends(0)
     counted: list[dict[str, Any]] = done.document["metrics"]
+    assert done.document["position"] == 1
     assert [row["operation"] for row in counted] == ["open_pool"]
     assert "views_behind" in done.err
     assert "permission denied" in done.err

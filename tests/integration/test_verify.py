@@ -70,7 +70,7 @@ class TestUntouched:
             ("current_allocations", ROWS, 0, 3),
             ("allocation_history", ROWS, 0, 31),
             ("pool_usage", ROWS, 0, 3),
-            ("metrics", ROWS, 0, 27),
+            ("metrics", ROWS, 0, 27 + 3),
             ("validation_failures", ROWS, 0, 3),
         ]
         assert told == [(ROWS, ROWS)]

@@ -10,7 +10,7 @@ import pytest
 
 from bursar import Ledger
 from bursar.infrastructure.verification import SQLView, verify_ledger
-from bursar.projections.engine import VIEWS
+from bursar.projections.catalogue import VIEWS
 from bursar.replay.findings import Check
 from support.logs import take_snapshot
 from support.story import Clock, seconds, tell
@@ -127,6 +127,28 @@ class TestViews:
                 ),
             ),
             (
+                "UPDATE gen_metrics_1 SET le_1s = 1 WHERE pool = 'gpu' AND operation = 'void'",
+                (
+                    "view metrics differs at pool 'gpu', operation 'void', outcome 'done', code '': "
+                    "le_1s is 1, the log says 0"
+                ),
+            ),
+            (
+                "UPDATE gen_metrics_holds_1 SET opened_at = 'then' WHERE allocation_id = 'a4'",
+                (
+                    "view metrics differs at allocation_id 'a4', pool 'cpu': "
+                    "opened_at is 'then', the log says '2026-01-01T00:06:40.000000Z'"
+                ),
+            ),
+            (
+                "DELETE FROM gen_metrics_holds_1 WHERE allocation_id = 'a4'",
+                "view metrics lacks the row at allocation_id 'a4', pool 'cpu'",
+            ),
+            (
+                "INSERT INTO gen_metrics_holds_1 (allocation_id, pool) VALUES ('a4', 'tpu')",
+                "view metrics has a row with none in the log, at allocation_id 'a4', pool 'tpu'",
+            ),
+            (
                 "UPDATE gen_validation_failures_1 SET owner = 'mallory' WHERE owner = 'eve'",
                 "view validation_failures differs at position 20: owner is 'mallory', the log says 'eve'",
             ),
@@ -139,11 +161,11 @@ class TestViews:
                 "view validation_failures has a row with none in the log, at position 1",
             ),
             (
-                "UPDATE tracking SET position = 99 WHERE name = 'gen_allocation_history_1'",
+                "UPDATE generations SET position = 99 WHERE view = 'allocation_history'",
                 "view allocation_history is at position 99; the log ends at 36",
             ),
             (
-                "UPDATE tracking SET position = 34 WHERE name = 'gen_allocation_history_1'",
+                "UPDATE generations SET position = 34 WHERE view = 'allocation_history'",
                 "view allocation_history has a row with none in the log, at position 35",
             ),
         ],
@@ -193,10 +215,19 @@ class TestViews:
         assert [report.findings for report in reports] == [()] * 10
         assert reports[-1].head > reports[0].head
 
-    def test_rebuilt(self, ledger: Ledger) -> None:
-        """After a rebuild the live generation is compared."""
-        ledger.projector().rebuild("current_allocations")
+    def test_rebuilt(self, ledger: Ledger, database_url: str) -> None:
+        """After a rebuild the live generation is compared, and no other."""
+        (built,) = ledger.projector().rebuild("current_allocations")
+        assert (built.published, built.generation) == (True, 2)
         assert found(ledger) == []
+        with tampering(database_url) as tamperer:
+            tamperer.run("UPDATE gen_current_allocations_1 SET owner = 'mallory'")  # kept, and no longer shown
+        assert found(ledger) == []
+        with tampering(database_url) as tamperer:
+            tamperer.run("UPDATE gen_current_allocations_2 SET owner = 'mallory' WHERE allocation_id = 'a4'")
+        assert found(ledger) == [
+            "view current_allocations differs at allocation_id 'a4', pool 'cpu': owner is 'mallory', the log says 'gil'"
+        ]
 
 
 class TestSnapshots:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import text
 
-from bursar import CommandIdReused, Ledger, PoolAlreadyOpen
+from bursar import CommandIdReused, Ledger, NotFound, PoolAlreadyOpen
 from bursar.domain.commands import command_from
 from bursar.domain.ports import EventLog, LogWriter
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.verification import verify_ledger
-from bursar.projections.engine import VIEWS
+from bursar.projections.catalogue import VIEWS
 from support.reference_model import Answer, Json, Model
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,6 +41,7 @@ LIMITS = st.lists(st.sampled_from(sorted(EXTRA_LIMITS)), max_size=2, unique=True
 )
 QUANTITIES = st.dictionaries(POOLS, SIZES, min_size=1, max_size=2)
 TOKENS = st.sampled_from([None] * 8 + ["9:9"])
+VIEW_NAMES = st.sampled_from([view.name for view in VIEWS])
 COMMAND_IDS = st.sampled_from([None] * 12 + ["c1", "c2"])
 
 
@@ -319,10 +320,22 @@ def seconds(moment: datetime) -> int:
 class Viewed(LedgerMachine):
     """A ledger in a database, whose views are built and rebuilt in between."""
 
-    @rule(name=st.sampled_from([view.name for view in VIEWS]))
+    @rule(name=VIEW_NAMES)
     def rebuild(self, name: str) -> None:
-        """Build a view from nothing."""
-        self.ledgers[0].projector().rebuild(name)
+        """Build a view from nothing: it equals the live one and the log, and is published."""
+        (built,) = self.ledgers[0].projector().rebuild(name)
+        assert (built.published, built.differences, built.faults) == (True, (), ())
+
+    @rule(which=st.integers(0, 1), name=VIEW_NAMES)
+    def roll_back(self, which: int, name: str) -> None:
+        """Put back the generation before, wherever it stands, if it is still there."""
+        with suppress(NotFound):
+            self.ledgers[which].projector().roll_back(name)
+
+    @rule(which=st.integers(0, 1))
+    def prune(self, which: int) -> None:
+        """Remove what is not live."""
+        self.ledgers[which].projector().prune()
 
     @rule()
     def verify(self) -> None:

@@ -36,7 +36,7 @@ def test_long_ids_are_cut_for_people() -> None:
 def test_a_bar_waits_until_the_work_takes_long() -> None:
     """What is over at once shows nothing."""
     now, text = [0.0], io.StringIO()
-    bar = Bar(Console(file=text, force_terminal=True, width=80), "working", lambda: now[0])
+    bar = Bar(Console(file=text, force_terminal=True, width=80), "working", clock=lambda: now[0])
     bar(1, 2)
     assert text.getvalue() == ""
     now[0] = PROGRESS_AFTER_SECONDS
@@ -49,7 +49,7 @@ def test_a_bar_waits_until_the_work_takes_long() -> None:
 def test_no_bar_where_there_is_no_terminal() -> None:
     """A file gets no bar, however long the work takes."""
     now, text = [0.0], io.StringIO()
-    bar = Bar(Console(file=text), "working", lambda: now[0])
+    bar = Bar(Console(file=text), "working", clock=lambda: now[0])
     now[0] = 100.0
     bar(1, 2)
     bar.close()

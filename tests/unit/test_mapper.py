@@ -95,6 +95,37 @@ def test_old_data_that_cannot_be_read_is_corruption_too(data: str) -> None:
             LENDING.from_row(row._replace(schema_version=version, data=data))
 
 
+def test_fields_are_those_of_the_present_version() -> None:
+    """What views read are an event's fields as JSON has them, upcast step by step, and no event is made of them."""
+    present = {"pool": "gpu", "borrower": "bob", "due": "2026-12-31T00:00:00Z"}
+    assert LENDING.fields("Lent", 1, '{"pool":"gpu","to":"bob"}', 1) == present
+    assert LENDING.fields("Lent", 2, '{"pool":"gpu","borrower":"bob"}', 1) == present
+    assert LENDING.fields("Lent", 3, json.dumps(present), 1) == present
+    for event in (*allocated("a", until=9, gpu=2), opened(overcommit="1.5"), PoolClosed(pool="gpu", reason=None)):
+        row = MAPPER.to_row(envelope(event))
+        assert MAPPER.fields(row.type, row.schema_version, row.data, 1) == event.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("Borrowed", 1), ("Lent", 4), ("Lent", 0), ("PoolClosed", 2), ("poolclosed", 1)]
+)
+def test_fields_of_what_is_not_known(name: str, version: int) -> None:
+    """A type or a version that is not known is named with its position, by whoever reads fields too."""
+    with pytest.raises(UnknownEvent) as info:
+        LENDING.fields(name, version, "{}", 17)
+    assert (info.value.event_type, info.value.schema_version, info.value.position) == (name, version, 17)
+
+
+@pytest.mark.parametrize(
+    ("version", "data"),
+    [(3, ""), (3, "{"), (3, "[]"), (3, "7"), (3, "null"), (2, "{"), (2, "[]"), (1, "{}"), (1, "[]"), (1, "null")],
+)
+def test_fields_that_cannot_be_read(version: int, data: str) -> None:
+    """Data that are no fields, or that an upcaster cannot take, are corruption with its position."""
+    with pytest.raises(LogCorrupt, match=r"^position 5: the data of Lent cannot be read: "):
+        LENDING.fields("Lent", version, data, 5)
+
+
 def test_limits_out_of_range_in_the_log_are_corruption() -> None:
     """An error at the door for a caller, here it is the log's."""
     row = MAPPER.to_row(envelope(opened()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +15,12 @@ from bursar.infrastructure.verification import SQLRows
 from bursar.replay.findings import FINDINGS_MAX, Check, Finding, Findings, ViewChecked
 from bursar.replay.idset import IdSet
 from bursar.replay.verify import verify
-from bursar.replay.views import NEAR_EVENTS
+from bursar.replay.views import NEAR_EVENTS, CheckedViews
 from support.story import Clock, tell
 from support.tampering import StoredRows, rechained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bursar.domain.ports import EventLog
@@ -64,14 +65,28 @@ def test_database_that_cannot_be_read(tmp_path: Path) -> None:
     database.close()
 
 
+@dataclass(frozen=True)
+class FakeTable:
+    """A table of positions and types."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...] = ("position", "type")
+
+    @property
+    def grows(self) -> bool:
+        """Tell whether rows are only ever added."""
+        return self.key == ("position",)
+
+
 class FakeView:
     """A view of positions and types, of which positions are read one after another at every look."""
 
     name = "kinds"
-    columns = ("position", "type")
 
-    def __init__(self, rows: list[StoredRow], positions: list[int], key: tuple[str, ...]) -> None:
-        self.key = key
+    def __init__(self, rows: list[StoredRow], positions: list[int], key: tuple[str, ...], fault: str = "") -> None:
+        self.fault = fault
+        self.tables = (FakeTable("kinds", key),)
         self._rows = rows
         self._positions = positions
         self._folded: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -85,22 +100,27 @@ class FakeView:
         self.position = self._positions.pop(0) if len(self._positions) > 1 else self._positions[0]
         yield self
 
-    def rows(self, after: int | None, upto: int | None) -> list[tuple[int, str]]:
+    def rows(self, _table: FakeTable, after: int | None, upto: int | None) -> list[tuple[int, str]]:
         """Give the rows of a range."""
         last = self.position if upto is None else min(upto, self.position)
         return [(row.position, row.type) for row in self._rows if (after or 0) < row.position <= last]
 
-    def fold(self, recorded: Recorded) -> None:
-        """Fold one more event."""
-        key = tuple({"position": recorded.position, "type": type(recorded.event).__name__}[one] for one in self.key)
-        self._folded[key] = {"position": recorded.position, "type": type(recorded.event).__name__}
+    def fold(self, records: Sequence[Recorded]) -> list[str]:
+        """Fold more events; those of a type that is a fault are left out, and told."""
+        left_out = [recorded.position for recorded in records if type(recorded.event).__name__ == self.fault]
+        for recorded in records:
+            if recorded.position in left_out:
+                continue
+            row = {"position": recorded.position, "type": type(recorded.event).__name__}
+            self._folded[tuple(row[one] for one in self.tables[0].key)] = row
         self.folded_most = max(self.folded_most, len(self._folded))
+        return [f"view kinds failed at position {position}" for position in left_out]
 
-    def folded(self) -> Mapping[tuple[Any, ...], Mapping[str, Any]]:
+    def folded(self, _table: FakeTable) -> Mapping[tuple[Any, ...], Mapping[str, Any]]:
         """Give what was folded."""
         return self._folded
 
-    def clear(self) -> None:
+    def clear(self, _table: FakeTable) -> None:
         """Forget what was folded."""
         self._folded = {}
 
@@ -127,7 +147,7 @@ class TestMovingViews:
         stored = StoredRows(rows[:20], log.ledger_id)
         stored.head = lambda: 14  # type: ignore[method-assign]  # the log as it was when verification began
         view = FakeView(rows, positions, key)
-        report = verify(log, stored=stored, views=[view])
+        report = verify(log, stored=stored, views=CheckedViews([view], log.decode))
         assert report.findings == ()
         assert report.views == (ViewChecked("kinds", 20, 0, 20),)
 
@@ -142,7 +162,7 @@ class TestMovingViews:
         view = FakeView(rows, [0, len(rows)], ("position",))
         stored = StoredRows(rows, ledger.log.ledger_id)
         stored.head = lambda: 1  # type: ignore[method-assign]
-        report = verify(ledger.log, stored=stored, views=[view])
+        report = verify(ledger.log, stored=stored, views=CheckedViews([view], ledger.log.decode))
         assert report.findings == ()
         assert report.views == (ViewChecked("kinds", len(rows), 0, len(rows)),)
         assert view.folded_most <= NEAR_EVENTS
@@ -152,16 +172,27 @@ class TestMovingViews:
         """A view that says it is far beyond the log's end is told so, once."""
         rows = log.rows()
         view = FakeView(rows, [10**9], ("position",))
-        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=[view])
+        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=CheckedViews([view], log.decode))
         assert [one.message for one in report.findings] == [
             f"view kinds is at position {10**9}; the log ends at {len(rows)}"
+        ]
+
+    def test_what_cannot_be_folded(self, log: EventLog) -> None:
+        """An event that the view's code cannot take is told, and so is every row that it should have made."""
+        rows = log.rows()
+        voided = next(row.position for row in rows if row.type == "Voided")
+        view = FakeView(rows, [len(rows)], ("position",), fault="Voided")
+        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=CheckedViews([view], log.decode))
+        assert [one.message for one in report.findings] == [
+            f"view kinds cannot be computed: view kinds failed at position {voided}",
+            f"view kinds has a row with none in the log, at position {voided}",
         ]
 
     def test_went_back(self, log: EventLog) -> None:
         """A view that went back while it was compared is told so."""
         rows = log.rows()
         view = FakeView(rows, [20, 5], ("position", "type"))
-        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=[view])
+        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=CheckedViews([view], log.decode))
         assert [one.message for one in report.findings] == [
             "view kinds went back to position 5 while it was compared; verify again"
         ]
@@ -173,5 +204,5 @@ class TestMovingViews:
         stored = StoredRows(rechained(rows, log.ledger_id), log.ledger_id)
         stored.head = lambda: 24  # type: ignore[method-assign]
         view = FakeView(rows, [24, 36], ("position",))
-        report = verify(log, stored=stored, views=[view])
+        report = verify(log, stored=stored, views=CheckedViews([view], log.decode))
         assert [one.message for one in report.findings] == ["view kinds has a row with none in the log, at position 30"]

@@ -1,0 +1,335 @@
+"""Folding: rows found and changed in memory, at most one change a row, and events that a handler fails on."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bursar.domain.errors import LogUnavailable
+from bursar.projections import fold as module
+from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
+from bursar.projections.fold import HandlerFailed, Known, Net, WholeFold, fold, no_collections
+from bursar.projections.generations import Moved
+from bursar.projections.pool_usage import POOL_USAGE
+from bursar.projections.view import Add, Drop, Fact, Set, Table, View
+from support.deciding import History, allocated, opened
+from support.viewing import Tables, facts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bursar.projections.view import Find, Key, Row
+
+MARKS = Table(
+    name="marks",
+    columns={"pool": str, "number": int, "before": int},
+    key=("pool", "number"),
+    found_by=("pool",),
+)
+SEEN = Table(name="marks_seen", columns={"pool": str, "times": int}, key=("pool",), found_by=("pool",))
+DIARY = Table(name="marks_diary", columns={"position": int, "pool": str}, key=("position",))
+
+
+def fact(position: int, kind: str, pool: str = "gpu", **data: Any) -> Fact:  # noqa: ANN401 - fields of an event
+    """Make an event up."""
+    return Fact(position, kind, f"c{position}", 0, 1, "", "", None, None, None, {"pool": pool, **data})
+
+
+def _put(fact: Fact, find: Find) -> list[Add | Set | Drop]:
+    """Add a row with a number, in any order of numbers; write which was the last, and how often a pool was seen."""
+    pool, last, seen = fact.data["pool"], find(MARKS, (fact.data["pool"],)), find(SEEN, (fact.data["pool"],))
+    counted: Add | Set = (
+        Set({**seen, "times": seen["times"] + 1}, SEEN) if seen else Add({"pool": pool, "times": 1}, SEEN)
+    )
+    row = {"pool": pool, "number": fact.data["number"], "before": last["number"] if last else None}
+    return [Add(row), counted, Add({"position": fact.position, "pool": pool}, DIARY)]
+
+
+def _change(fact: Fact, _find: Find) -> list[Add | Set | Drop]:
+    return [Set({"pool": fact.data["pool"], "number": fact.data["number"], "before": 99})]
+
+
+def _forget(fact: Fact, _find: Find) -> list[Add | Set | Drop]:
+    return [Drop((fact.data["pool"],), SEEN)]
+
+
+def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+    if fact.type == "Put":
+        yield MARKS, (fact.data["pool"],)
+        yield SEEN, (fact.data["pool"],)
+
+
+MARKING = View(
+    name="marks",
+    version=1,
+    tables=(MARKS, SEEN, DIARY),
+    handlers={"Put": _put, "Change": _change, "Forget": _forget},
+    needs=_needs,
+)
+
+
+def put(position: int, number: int, pool: str = "gpu") -> Fact:
+    """Have a row added."""
+    return fact(position, "Put", pool, number=number)
+
+
+def stored(*rows: Row) -> Tables:
+    """Have rows in the view's published table."""
+    tables = Tables(MARKING)
+    tables.rows[MARKS] = {(row["pool"], row["number"]): row for row in rows}
+    return tables
+
+
+class TestFinding:
+    """What a handler finds is what the events before have left."""
+
+    def test_the_last_is_found(self) -> None:
+        """A row added before the last one, by key, does not hide it."""
+        net, *_ = fold(MARKING, [put(1, 5), put(2, 3), put(3, 7)], Known(MARKING), Tables(MARKING).load)
+        assert [row["before"] for row in net.added.values()] == [None, 5, 5]
+
+    def test_what_is_stored_is_found(self) -> None:
+        """What the table has counts until something later is added."""
+        tables = stored({"pool": "gpu", "number": 4, "before": None}, {"pool": "gpu", "number": 6, "before": 4})
+        net, *_ = fold(MARKING, [put(1, 5), put(2, 7), put(3, 8)], Known(MARKING), tables.load)
+        assert [row["before"] for row in net.added.values()] == [6, 6, 7]
+
+    def test_what_was_changed_is_found_changed(self) -> None:
+        """Other values in the last row are seen by whoever looks for it next; those in another row are not."""
+        known, tables = Known(MARKING), stored({"pool": "gpu", "number": 6, "before": None})
+        change, other = (fact(2, "Change", number=6), fact(3, "Change", number=2))
+        fold(MARKING, [put(1, 1), change, other], known, tables.load)
+        assert known.find(MARKS, ("gpu",)) == {"pool": "gpu", "number": 6, "before": 99}
+
+    def test_what_is_gone_is_not_found(self) -> None:
+        """A row that was dropped is begun anew."""
+        nets = fold(MARKING, [put(1, 1), fact(2, "Forget"), put(3, 2)], Known(MARKING), Tables(MARKING).load)
+        assert nets[1].added == {("gpu",): {"pool": "gpu", "times": 1}}
+
+    def test_a_batch_is_loaded_at_once(self) -> None:
+        """All that the rest of a batch needs is read together, a table at a time, when the first of it is missing."""
+        tables = Tables(MARKING)
+        fold(MARKING, [put(1, 1), put(2, 2, "cpu"), put(3, 3)], Known(MARKING), tables.load)
+        assert tables.loads == [("marks", [("gpu",), ("cpu",)]), ("marks_seen", [("gpu",), ("cpu",)])]
+
+    def test_what_is_known_is_not_loaded_again(self) -> None:
+        """Rows are kept from one batch to the next, and that there is no row is known too."""
+        tables, known = Tables(MARKING), Known(MARKING)
+        tables.write(fold(MARKING, [put(1, 1)], known, tables.load))
+        tables.write(fold(MARKING, [put(2, 2), put(3, 9, "cpu")], known, tables.load))
+        assert [begins for _, begins in tables.loads] == [[("gpu",)], [("gpu",)], [("cpu",)], [("cpu",)]]
+
+    def test_what_was_cleared_is_loaded_again(self) -> None:
+        """After somebody else has changed the rows, they are read as they are now."""
+        tables, known = Tables(MARKING), Known(MARKING)
+        fold(MARKING, [put(1, 1)], known, tables.load)  # and never written
+        known.clear()
+        net, *_ = fold(MARKING, [put(1, 1)], known, tables.load)
+        assert net.added == {("gpu", 1): {"pool": "gpu", "number": 1, "before": None}}
+        assert len(tables.loads) == 4
+
+    def test_little_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Once more rows are known than are to be kept, all are forgotten; until then, none."""
+        monkeypatch.setattr(module, "KNOWN_ROWS_MAX", 4)
+        tables, known = Tables(MARKING), Known(MARKING)
+        fold(MARKING, [put(1, 1), put(2, 2, "cpu")], known, tables.load)
+        known.trim()
+        assert known.find(SEEN, ("cpu",)) == {"pool": "cpu", "times": 1}
+        fold(MARKING, [put(3, 3, "ram")], known, tables.load)
+        known.trim()
+        tables.loads.clear()
+        fold(MARKING, [put(4, 4)], known, tables.load)
+        assert tables.loads == [("marks", [("gpu",)]), ("marks_seen", [("gpu",)])]
+
+
+class TestNets:
+    """What a run of events comes to for one row."""
+
+    ROW = {"pool": "gpu", "times": 1}  # noqa: RUF012 - read only
+    NEXT = {"pool": "gpu", "times": 2}  # noqa: RUF012 - read only
+    KEY = ("gpu",)
+
+    @pytest.mark.parametrize(
+        ("steps", "added", "replaced", "dropped"),
+        [
+            ([], {}, {}, set()),
+            (["add"], {KEY: ROW}, {}, set()),
+            (["add", "set"], {KEY: NEXT}, {}, set()),
+            (["add", "drop"], {}, {}, set()),
+            (["add", "set", "drop", "add"], {KEY: ROW}, {}, set()),
+            (["set"], {}, {KEY: NEXT}, set()),
+            (["set", "set"], {}, {KEY: NEXT}, set()),
+            (["drop"], {}, {}, {KEY}),
+            (["set", "drop"], {}, {}, {KEY}),
+            (["drop", "add"], {}, {KEY: ROW}, set()),
+            (["drop", "add", "set"], {}, {KEY: NEXT}, set()),
+            (["set", "drop", "add", "drop"], {}, {}, {KEY}),
+        ],
+    )
+    def test_one_change_a_row(
+        self, steps: list[str], added: dict[Key, Row], replaced: dict[Key, Row], dropped: set[Key]
+    ) -> None:
+        """A row is added, replaced or dropped, whichever it all comes to, or nothing is done about it."""
+        net = Net(SEEN)
+        for step in steps:
+            {"add": lambda: net.add(self.ROW), "set": lambda: net.set(self.NEXT), "drop": lambda: net.drop(self.KEY)}[
+                step
+            ]()
+        assert (net.added, net.replaced, net.dropped) == (added, replaced, dropped)
+        assert net.is_empty is not any((added, replaced, dropped))
+
+    def test_every_table_has_one(self) -> None:
+        """Nets come one a table, in the tables' order, those of tables without a change too."""
+        nets = fold(MARKING, [fact(1, "Other"), fact(2, "Forget")], Known(MARKING), Tables(MARKING).load)
+        assert [(net.table, net.is_empty) for net in nets] == [(MARKS, True), (SEEN, False), (DIARY, True)]
+
+
+def failing(error: Exception, *, needs: bool = False) -> View:
+    """Make a view that fails on an event of the type Broken."""
+
+    def fail(fact: Fact, *_: object) -> list[Any]:
+        if fact.type == "Broken":
+            raise error
+        return []
+
+    def find(_fact: Fact, find: Find) -> list[Any]:
+        find(MARKS, ("gpu",))
+        return []
+
+    if needs:
+        return View(name="v", version=1, tables=(MARKS,), handlers={"Put": find, "Broken": find}, needs=fail)
+    return View(name="v", version=1, tables=(MARKS,), handlers={"Put": fail, "Broken": fail})
+
+
+class TestFailing:
+    """An event on which a view's handler fails."""
+
+    @pytest.mark.parametrize(
+        "error", [KeyError("pool"), LookupError("no such hold"), TypeError("int"), LogUnavailable("no such luck")]
+    )
+    def test_it_is_named(self, error: Exception) -> None:
+        """Whatever a handler raises, the view, the event's position and its type are named, by either fold."""
+        view, facts = failing(error), [put(1, 1), fact(2, "Broken"), fact(3, "Put")]
+        with pytest.raises(HandlerFailed) as found:
+            fold(view, facts, Known(view), Tables(view).load)
+        assert found.value.__cause__ is error
+        (also,) = WholeFold(view).fold(facts)
+        for caught in (found.value, also):
+            assert (caught.view, caught.position, caught.event_type) == ("v", 2, "Broken")
+            assert str(caught) == f"view v failed on Broken at position 2: {type(error).__name__}: {error}"
+
+    def test_what_is_not_named_as_needed(self) -> None:
+        """A handler that looks for a row that `needs` does not name fails, rather than find none."""
+        view = View(name="v", version=1, tables=(MARKS, SEEN), handlers=MARKING.handlers)
+        with pytest.raises(HandlerFailed, match="looks for a row that the view's `needs` does not name") as caught:
+            fold(view, [put(7, 1)], Known(view), Tables(view).load)
+        assert (caught.value.position, caught.value.event_type) == (7, "Put")
+
+    def test_what_is_needed_cannot_be_told(self) -> None:
+        """Where `needs` fails on an event, that is the one that is named, though another one asked."""
+        view = failing(KeyError("allocation_id"), needs=True)
+        with pytest.raises(HandlerFailed, match="failed on Broken at position 2: KeyError: 'allocation_id'"):
+            fold(view, [put(1, 1), fact(2, "Broken")], Known(view), Tables(view).load)
+
+    @pytest.mark.parametrize("error", [Moved(), LogUnavailable("gone")])
+    def test_a_database_that_fails_is_no_handler_s_fault(self, error: Exception) -> None:
+        """What loading raises is raised as it is: another worker was first, or the database is gone."""
+
+        def load(*_: object) -> dict[Key, Row]:
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            fold(MARKING, [put(1, 1)], Known(MARKING), load)
+        assert caught.value is error
+
+    def test_an_allocation_that_holds_nothing(self) -> None:
+        """In a forged log, a view of what is held names the event about what is not held, and the allocation."""
+        history = History().given(opened(), allocated("a", gpu=2))
+        (broken,) = facts_of(history.given(allocated("a", gpu=2)).records[-1:])
+        for kind in ("Confirmed", "Renewed", "Resized", "Transferred"):
+            unheld = broken._replace(type=kind, data={**broken.data, "allocation_id": "b"})
+            expected = f"failed on {kind} at position 3: LookupError: allocation 'b' holds nothing of pool 'gpu'"
+            with pytest.raises(HandlerFailed, match=expected):
+                fold(
+                    CURRENT_ALLOCATIONS,
+                    [*facts_of(history.records), unheld],
+                    Known(CURRENT_ALLOCATIONS),
+                    Tables(CURRENT_ALLOCATIONS).load,
+                )
+
+
+class TestWholeFold:
+    """The plain fold that generations are compared with."""
+
+    def folded(self, *facts: Fact) -> WholeFold:
+        """Fold made-up events."""
+        whole = WholeFold(MARKING)
+        assert whole.fold(facts) == []
+        return whole
+
+    def test_rows(self) -> None:
+        """Every table's rows by key; what was dropped is gone; other events do nothing."""
+        whole = self.folded(put(1, 5), put(2, 3), fact(3, "Other"), fact(4, "Change", number=3), fact(5, "Forget"))
+        assert whole.rows == {
+            MARKS: {
+                ("gpu", 5): {"pool": "gpu", "number": 5, "before": None},
+                ("gpu", 3): {"pool": "gpu", "number": 3, "before": 99},
+            },
+            SEEN: {},
+            DIARY: {(1,): {"position": 1, "pool": "gpu"}, (2,): {"position": 2, "pool": "gpu"}},
+        }
+
+    def test_the_last_is_found(self) -> None:
+        """A handler finds the last row by key, and none that was dropped."""
+        whole = self.folded(put(1, 5), put(2, 3), fact(3, "Forget"), put(4, 7))
+        assert [row["before"] for row in whole.rows[MARKS].values()] == [None, 5, 5]
+        assert whole.rows[SEEN] == {("gpu",): {"pool": "gpu", "times": 1}}
+
+    def test_what_fails_is_left_out(self) -> None:
+        """An event that a handler fails on changes nothing and is told; those after it are folded all the same."""
+        whole = WholeFold(MARKING)
+        (first, second) = whole.fold([put(1, 5), fact(2, "Put"), put(3, 6), fact(4, "Change")])
+        assert [(one.position, one.event_type) for one in (first, second)] == [(2, "Put"), (4, "Change")]
+        assert list(whole.rows[MARKS]) == [("gpu", 5), ("gpu", 6)]
+        assert whole.rows[SEEN] == {("gpu",): {"pool": "gpu", "times": 2}}
+
+    def test_what_was_compared_is_forgotten(self) -> None:
+        """A table's rows can be forgotten, or those of all tables that only grow; the others are still found."""
+        whole = self.folded(put(1, 5))
+        whole.clear_growing()
+        assert (list(whole.rows[MARKS]), list(whole.rows[SEEN]), list(whole.rows[DIARY])) == (
+            [("gpu", 5)], [("gpu",)], [],
+        )  # fmt: skip
+        assert whole.fold([put(2, 6)]) == []
+        assert (whole.rows[SEEN]["gpu",]["times"], list(whole.rows[DIARY])) == (2, [(2,)])
+        whole.clear(DIARY)
+        assert whole.rows[DIARY] == {}
+
+
+def test_garbage_collection_is_as_it_was() -> None:
+    """No garbage is collected while a batch is folded; afterwards it is again, unless it was switched off before."""
+    assert gc.isenabled()
+    with no_collections():
+        assert not gc.isenabled()
+        with no_collections():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(KeyError), no_collections():
+        raise KeyError
+    assert gc.isenabled()
+
+
+def test_pool_usage_finds_a_pool_by_its_last_bucket() -> None:
+    """Of a pool's rows only the last is loaded, whichever it is."""
+    history = History().given(opened(), allocated("a", gpu=2))
+    tables = Tables(POOL_USAGE)
+    tables.write(fold(POOL_USAGE, facts_of(history.records), Known(POOL_USAGE), tables.load))
+    later = history.given(allocated("b", gpu=1), at=7200).given(allocated("c", gpu=1), at=9000)
+    facts = facts_of(later.records)
+    for after in (2, 3):
+        tables.write(fold(POOL_USAGE, facts[after : after + 1], Known(POOL_USAGE), tables.load))
+    rows = tables.rows[POOL_USAGE.published]
+    assert [(key[1][11:13], row["used"], row["peak"]) for key, row in rows.items()] == [("00", 2, 2), ("02", 4, 4)]
