@@ -22,12 +22,12 @@ from bursar.domain.refusals import RefusalCode, explain, is_transient
 from bursar.infrastructure.cli.app import app
 from bursar.infrastructure.settings import Settings
 from bursar.infrastructure.tables import events
-from bursar.projections.engine import VIEWS
+from bursar.projections.catalogue import VIEWS
 from bursar.replay.findings import Check
 from support.documents import ROOT, Block, Page, Session, check_output, first_cells, pages
 
 REFERENCE = ROOT / "docs" / "reference"
-RUNNABLE = {"python", "sh", "console", "sql", "json", "jsonl"}
+RUNNABLE = {"python", "sh", "console", "sql", "json", "jsonl", "diff"}
 
 MAKE = re.compile(r"make ([a-z]+)")
 NOT_RUN = {
@@ -139,6 +139,10 @@ def test_the_comparison_can_fail(printed: str, shown: str) -> None:
         "```sql\nUPDATE ledger_meta SET epoch = 2 WHERE epoch = 77\n```",
         '```jsonl\n{"command": "allot"}\n```',
         "```json\n{'a': 1}\n```",
+        "```diff\n```",
+        "```diff\n--- a/projections/view.py\n+++ b/projections/view.py\n@@\n-what is not there\n```",
+        "```diff\n--- a/projections/view.py\n+++ b/projections/view.py\n@@\n+raise SystemExit(7)\n```",
+        "```diff\n--- a/projections/view.py\n+++ b/projections/view.py\n@@\n-import hashlib\n```\n```sh\nbursar pools\n```",
         "```ruby\nputs 1\n```",
     ],
 )
@@ -279,10 +283,10 @@ def test_views_are_all_there_with_every_column() -> None:
     page = reference("views.md")
     tables = {heading: rows for heading, rows in page.tables.items() if heading != "Views"}
     assert {name: first_cells(rows) for name, rows in tables.items()} == {
-        view.name: list(view.columns) for view in VIEWS
+        view.name: list(view.published.columns) for view in VIEWS
     }
     keys = [re.findall(r"`(\w+)`", line) for _, line in page.prose if line.startswith("Key:")]
-    assert keys == [list(view.key) for view in VIEWS]
+    assert keys == [list(view.published.key) for view in VIEWS]
 
 
 def test_views_say_which_columns_are_numbers() -> None:
@@ -290,7 +294,7 @@ def test_views_say_which_columns_are_numbers() -> None:
     tables = reference("views.md").tables
     for view in VIEWS:
         said = {row[0].strip("`"): row[1].split()[0] for row in tables[view.name]}
-        assert said == {name: "text" if kind is str else "number" for name, kind in view.columns.items()}
+        assert said == {name: "text" if kind is str else "number" for name, kind in view.published.columns.items()}
 
 
 def test_checks_are_all_there() -> None:
