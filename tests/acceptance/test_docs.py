@@ -21,8 +21,9 @@ from bursar.domain.records import LOG_FORMAT, StoredRow, canonical_bytes, chain_
 from bursar.domain.refusals import RefusalCode, explain, is_transient
 from bursar.infrastructure.cli.app import app
 from bursar.infrastructure.settings import Settings
-from bursar.infrastructure.tables import events
+from bursar.infrastructure.tables import events, generations, skipped_events
 from bursar.projections.catalogue import VIEWS
+from bursar.projections.generations import State
 from bursar.replay.findings import Check
 from support.documents import ROOT, Block, Page, Session, check_output, first_cells, pages
 
@@ -36,6 +37,9 @@ NOT_RUN = {
 """Shell lines that are not run, each with its reason; `make` is not run either, as it would start these tests again."""
 
 SHARED_OPTIONS = {"--database", "--json", "--actor", "--command-id", "--correlation-id", "--causation-id", "--dry-run"}
+
+BOOKS = {"generations": generations, "skipped_events": skipped_events}
+"""The tables that tell how views were built."""
 
 ESCAPES = {'"': r"\"", "\\": r"\\", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\f": r"\f", "\r": r"\r"}
 """The short escapes of RFC 8785."""
@@ -281,12 +285,23 @@ def test_settings_are_all_there_with_their_defaults() -> None:
 def test_views_are_all_there_with_every_column() -> None:
     """The page of views lists each view, its columns in order, and its key."""
     page = reference("views.md")
-    tables = {heading: rows for heading, rows in page.tables.items() if heading != "Views"}
+    tables = {heading: rows for heading, rows in page.tables.items() if rows and heading not in BOOKS}
     assert {name: first_cells(rows) for name, rows in tables.items()} == {
         view.name: list(view.published.columns) for view in VIEWS
     }
     keys = [re.findall(r"`(\w+)`", line) for _, line in page.prose if line.startswith("Key:")]
     assert keys == [list(view.published.key) for view in VIEWS]
+
+
+def test_the_books_on_views_are_all_there_with_every_column() -> None:
+    """The page of views lists the columns of the tables that tell of generations and of skipped events."""
+    tables = reference("views.md").tables
+    assert {name: first_cells(tables[name]) for name in BOOKS} == {name: book.c.keys() for name, book in BOOKS.items()}
+
+
+def test_states_of_generations_are_all_there() -> None:
+    """The page of views names each state of a generation."""
+    assert set(State) <= reference("views.md").named
 
 
 def test_views_say_which_columns_are_numbers() -> None:
