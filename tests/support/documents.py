@@ -17,7 +17,8 @@ Blocks, by the word after the fence:
 
 ``…`` in expected output stands for anything within a line; on a line of its own, for any lines. A page runs on SQLite
 unless a comment such as ``<!-- runs on: sqlite, postgresql -->`` says otherwise. For PostgreSQL, BURSAR_DATABASE_URL is
-set; for SQLite it is not, and the page uses the default, ``sqlite:///bursar.db``.
+set; for SQLite it is not, and the page uses the default, ``sqlite:///bursar.db``. With a comment such as
+``<!-- begins with: tests/samples/ledger_0001.sql -->``, that file is there from the beginning, as the script makes it.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
-from contextlib import chdir, redirect_stdout
+from contextlib import chdir, closing, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +59,7 @@ _HEADING = re.compile(r"(#{1,6}) (.+)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE_SPAN = re.compile(r"`[^`]*`")
 _RUNS_ON = re.compile(r"<!-- runs on: ([a-z, ]+) -->")
+_BEGINS_WITH = re.compile(r"<!-- begins with: (\S+) -->")
 _MARK: Final = "=== status "
 
 
@@ -190,6 +193,12 @@ class Session:
     namespace: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
     printed: str = ""
     """What the last Python block printed."""
+
+    def __post_init__(self) -> None:
+        """Make the database that the page begins with, if it says so."""
+        if said := _BEGINS_WITH.search(self.page.source):
+            with closing(sqlite3.connect(self.folder / "bursar.db")) as database:
+                database.executescript((CHECKOUT / said[1]).read_text(encoding="utf-8"))
 
     @property
     def address(self) -> str:
