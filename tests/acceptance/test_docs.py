@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.engine import make_url
 from typer.main import get_command
 
 import bursar
+from bursar import Projector, Rebuilt, ViewStatus
 from bursar.domain.commands import COMMANDS, Command
 from bursar.domain.events import EVENTS
 from bursar.domain.limits import Limits
@@ -144,9 +146,9 @@ def test_the_comparison_can_fail(printed: str, shown: str) -> None:
         '```jsonl\n{"command": "allot"}\n```',
         "```json\n{'a': 1}\n```",
         "```diff\n```",
-        "```diff\n--- a/projections/view.py\n+++ b/projections/view.py\n@@\n-what is not there\n```",
-        "```diff\n--- a/projections/view.py\n+++ b/projections/view.py\n@@\n+raise SystemExit(7)\n```",
-        "```diff\n--- a/projections/view.py\n+++ b/projections/view.py\n@@\n-import hashlib\n```\n```sh\nbursar pools\n```",
+        "```diff\n+++ b/projections/view.py\n@@\n-what is not there\n```",
+        "```diff\n+++ b/projections/view.py\n@@\n+raise SystemExit(7)\n```",
+        "```diff\n+++ b/projections/view.py\n@@\n-import hashlib\n+1 / 0\n```\n```sh\nbursar\n```",
         "```ruby\nputs 1\n```",
     ],
 )
@@ -343,6 +345,16 @@ def test_every_public_name_is_documented() -> None:
     words = {word for span in named for word in re.findall(r"\w+", span)}
     assert set(bursar.__all__) - words == set()
     assert [name for name in bursar.__all__ if not (getattr(bursar, name).__doc__ or "").strip()] == []
+
+
+def test_the_keeper_of_the_views_is_described_whole() -> None:
+    """The page about Python lists every method of `Projector`, and every field of what its answers are."""
+    page = reference("python-api.md")
+    calls = {cell.partition("(")[0] for cell in first_cells(page.tables["Views"])}
+    assert calls == {name for name, one in vars(Projector).items() if callable(one) and name[0] != "_"} - {"view"}
+    for kind in (ViewStatus, Rebuilt):
+        (described,) = re.findall(rf"^- `{kind.__name__}`: (.+?)^(?:- |#)", page.source, re.MULTILINE | re.DOTALL)
+        assert {one.name for one in fields(kind)} <= set(re.findall(r"`(\w+)`", described)), kind
 
 
 def command_tree() -> dict[str, set[str]]:
