@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ class Allocation:
     ended_at: datetime | None = None
     reason: str | None = None
     """The reason given when it ended."""
+    as_of_position: int | None = field(default=None, compare=False)
+    """Position in the log that a read found this at; None in lists, which tell theirs, and in a command's outcome."""
 
     def is_open_at(self, moment: datetime) -> bool:
         """Tell whether something is held at a moment: a hold is over at its deadline, noticed or not."""

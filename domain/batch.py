@@ -44,10 +44,12 @@ class PoolStatus:
     allocations: int
     """How many allocations hold something of it."""
     closed: bool
+    as_of_position: int | None = field(default=None, compare=False)
+    """Position in the log that a read found this at; None where a command's outcome says it."""
 
     @classmethod
-    def of(cls, pool: Pool, moment: datetime | None = None) -> PoolStatus:
-        """Describe a pool, less what is due at a moment."""
+    def of(cls, pool: Pool, moment: datetime | None = None, position: int | None = None) -> PoolStatus:
+        """Describe a pool, less what is due at a moment, as found at a position of the log."""
         due = pool.due(moment) if moment else []
         used = pool.used - sum(pool.holds[allocation_id].quantity for allocation_id in due)
         return cls(
@@ -60,6 +62,7 @@ class PoolStatus:
             free=0 if pool.closed else max(pool.capacity - used, 0),
             allocations=len(pool.holds) - len(due),
             closed=pool.closed,
+            as_of_position=position,
         )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from bursar.domain.allocation import Allocation, AllocationState, fold
+from bursar.domain.answers import Answer
 from bursar.domain.batch import Asked, Batch, Outcome, PoolStatus, describe
 from bursar.domain.cache import PoolCache
 from bursar.domain.commands import (
@@ -350,12 +351,12 @@ class Ledger:
 
     # Reading
 
-    def pools(self) -> list[PoolStatus]:
+    def pools(self) -> Answer[PoolStatus]:
         """Describe every pool, closed ones too, by name, as of now."""
         with self._look() as reader:
             now = self._clock()
             found = (self._cache.pool(name, reader) for name in reader.pool_names())
-            return [PoolStatus.of(pool, now) for pool in found if pool]
+            return Answer([PoolStatus.of(pool, now, reader.head) for pool in found if pool], reader.head)
 
     def pool(self, name: str) -> PoolStatus:
         """Describe one pool as of now; raises `NotFound`."""
@@ -364,7 +365,7 @@ class Ledger:
             pool = self._cache.pool(name, reader)
             if pool is None:
                 raise NotFound("pool", name)
-            return PoolStatus.of(pool, self._clock())
+            return PoolStatus.of(pool, self._clock(), reader.head)
 
     def allocations(
         self,
@@ -373,13 +374,13 @@ class Ledger:
         pool: str | None = None,
         tags: Mapping[str, str] | None = None,
         state: AllocationState | None = None,
-    ) -> list[Allocation]:
+    ) -> Answer[Allocation]:
         """List the allocations open now, oldest grant first; what has lapsed is left out, noticed or not."""
         with self._look() as reader:
             now = self._clock()
             found = (one for one in self._open(reader, pool) if one.is_open_at(now))
             chosen = select(found, owner=owner, pool=pool, tags=tags, state=state)
-            return sorted(chosen, key=lambda one: one.token)
+            return Answer(sorted(chosen, key=lambda one: one.token), reader.head)
 
     def _open(self, reader: LogReader, name: str | None) -> Iterator[Allocation]:
         seen = set()
@@ -393,22 +394,23 @@ class Ledger:
 
     def allocation(self, allocation_id: str) -> Allocation:
         """Describe one allocation, open or ended; raises `NotFound` if it was never granted."""
-        allocation = fold(self._history(allocation_id))
+        records = self._history(allocation_id)
+        allocation = fold(records)
         if allocation is None:
             raise NotFound("allocation", allocation_id)
-        return allocation.lapsed_at(self._clock())
+        return replace(allocation.lapsed_at(self._clock()), as_of_position=records.position)
 
-    def history(self, allocation_id: str) -> list[Recorded]:
+    def history(self, allocation_id: str) -> Answer[Recorded]:
         """List every event about an allocation, refusals too, in order; raises `NotFound` if there is none."""
         records = self._history(allocation_id)
         if not records:
             raise NotFound("allocation", allocation_id)
         return records
 
-    def _history(self, allocation_id: str) -> list[Recorded]:
+    def _history(self, allocation_id: str) -> Answer[Recorded]:
         _check_name("allocation_id", allocation_id)
         with self.log.reading() as reader:
-            return reader.histories({allocation_id}).get(allocation_id, [])
+            return Answer(reader.histories({allocation_id}).get(allocation_id, []), reader.head)
 
 
 def select(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import psycopg
@@ -36,7 +37,7 @@ class Bulk(Protocol):
 
 
 class PostgresBulk:
-    """Arrays of keys, and COPY."""
+    """Arrays of keys, and COPY. Nothing is prepared: a plan made for a small table would be kept while it grows."""
 
     def find(
         self, driver: psycopg.Connection[Any], table: Table, generation: int, begins: Collection[Key]
@@ -50,7 +51,7 @@ class PostgresBulk:
             f"CROSS JOIN LATERAL (SELECT {', '.join(f't.{name}' for name in table.columns)} "
             f"FROM {table.physical(generation)} t WHERE {matches} ORDER BY {last} LIMIT 1) found"
         )
-        return _rows(table, driver.execute(statement, _columns(begins)))
+        return _rows(table, driver.execute(statement, _columns(begins), prepare=False))
 
     def write(self, driver: psycopg.Connection[Any], net: Net, generation: int) -> None:
         """Write what is new in a table."""
@@ -64,7 +65,7 @@ class PostgresBulk:
                     f"DELETE FROM {physical} t USING unnest({_arrays(table, table.key)}) AS k({keys}) "  # noqa: S608 - own names
                     f"WHERE {matches}"
                 )
-                driver.execute(statement, _columns(gone))
+                driver.execute(statement, _columns(gone), prepare=False)
             if net.added or net.replaced:
                 columns = tuple(table.columns)
                 with (
@@ -111,10 +112,9 @@ def _refused(table: Table, error: Exception) -> RowsRefused:
 
 
 def _values(net: Net) -> Iterator[Sequence[Any]]:
-    columns = tuple(net.table.columns)
+    values_of = itemgetter(*net.table.columns)
     for rows in (net.added, net.replaced):
-        for row in rows.values():
-            yield [row[column] for column in columns]
+        yield from map(values_of, rows.values())
 
 
 def _rows(table: Table, found: Any) -> Iterator[Row]:  # noqa: ANN401 - either driver's cursor

@@ -36,14 +36,16 @@ def compare(database: Database, view: View, live: Generation, building: Generati
         if position is None:
             return None
         pairs = [pair for table in view.tables if (pair := _Pair.of(connection, table, live, building))]
-        rows = sum(pair.count(connection, position) for pair in pairs)
-        found = [line for pair in pairs if not pair.table.grows for line in pair.differences(connection)]
-    for pair in pairs:
-        for after in range(0, position, PIECE_ROWS) if pair.table.grows else ():
-            with database.reading() as connection:
-                found += pair.differences(connection, (after, min(after + PIECE_ROWS, position)))
-            if len(found) > DIFFERENCES_MAX:
-                break
+        whole = [pair for pair in pairs if not pair.table.grows]
+        rows = sum(pair.count(connection) for pair in whole)
+        found = [line for pair in whole for line in pair.differences(connection)]
+    for after in range(0, position, PIECE_ROWS):
+        piece = (after, min(after + PIECE_ROWS, position))
+        for pair in pairs:
+            if pair.table.grows and len(found) < DIFFERENCES_MAX:
+                with database.reading() as connection:
+                    rows += pair.count(connection, piece)
+                    found += pair.differences(connection, piece)
     return Compared(position, rows, tuple(found[:DIFFERENCES_MAX]))
 
 
@@ -80,12 +82,10 @@ class _Pair:
         clauses = (table_clause(one, *map(column, common)).alias(alias) for one, alias in sides)
         return cls(table, common, *clauses)
 
-    def count(self, connection: Connection, position: int) -> int:
-        """Count the new one's rows."""
-        counted = select(func.count()).select_from(self._building)
-        if self.table.grows:
-            counted = counted.where(self._building.c.position <= position)
-        return connection.execute(counted).scalar_one()
+    def count(self, connection: Connection, piece: tuple[int, int] | None = None) -> int:
+        """Count the new one's rows, perhaps of a piece only."""
+        counted = _within(select(func.count()).select_from(self._building), self._building, piece)
+        return int(connection.execute(counted).scalar_one())
 
     def differences(self, connection: Connection, piece: tuple[int, int] | None = None) -> Iterator[str]:
         """Say the first rows that differ: in values, or in being there at all; perhaps of a piece only."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bursar.projections.fold import Net
     from bursar.projections.view import Key, Row, Table, View
 
-_PIECE_ROWS: Final = 5000
+_PIECE_ROWS: Final = 2000
 """How many rows are removed in one transaction where writers of the log wait for it."""
 
 
@@ -74,7 +74,7 @@ class SQLStore:
             if connection.execute(update(table).where(*open_here).values(values)).rowcount != 1:
                 raise Moved
             for net in nets:
-                if net.added or net.replaced or net.dropped:
+                if not net.is_empty:
                     self._bulk.write(_driver(connection), net, generation.number)
         return monotonic() - began
 
@@ -116,15 +116,15 @@ class SQLStore:
 
     def begin(self, view: View) -> Generation:
         """Make the view's next generation, or find the unfinished one that the same code began."""
-        self._remove(one for one in self._of(view.name) if one.state is State.DISCARDED)
+        self._remove(view.name, {State.DISCARDED})
         while True:
             with self._database.changing() as connection:
-                found = [one for one in list_generations(connection) if one.view == view.name]
-                building = [one for one in found if one.state is State.BUILDING]
-                for one in building:
-                    if one.fingerprint == view.fingerprint:
+                found = _locked(connection, view.name)
+                for one in found:
+                    if one.state is State.BUILDING and one.fingerprint == view.fingerprint:
                         return one
-                    _set_state(connection, one, State.DISCARDED)
+                    if one.state is State.BUILDING:
+                        _set_state(connection, one, State.DISCARDED)
                 number = max((one.number for one in found), default=0) + 1
                 if enter(connection, view, number, State.BUILDING):
                     physical.create(connection, view, number)
@@ -132,8 +132,8 @@ class SQLStore:
     def finish(self, view: View, generation: Generation) -> None:
         """Make the indexes that were left out while rows were loaded in bulk."""
         with self._database.changing() as connection:
-            _set_state(connection, generation, generation.state)  # whoever else wants to finish it waits here
-            physical.finish(connection, view, generation.number)
+            if any(one.number == generation.number for one in _locked(connection, view.name)):
+                physical.finish(connection, view, generation.number)
 
     def compare(self, view: View, live: Generation, building: Generation) -> Compared | None:
         """Compare two generations where their columns agree; None if they do not stand at the same position."""
@@ -147,8 +147,9 @@ class SQLStore:
     def discard(self, generation: Generation) -> None:
         """Give a generation that is being built up."""
         with self._database.changing() as connection:
-            building = (*_is(generation), table.c.state == State.BUILDING)
-            connection.execute(update(table).where(*building).values(state=State.DISCARDED))
+            for one in _locked(connection, generation.view):
+                if one.number == generation.number and one.state is State.BUILDING:
+                    _set_state(connection, one, State.DISCARDED)
 
     # Publishing
 
@@ -156,11 +157,11 @@ class SQLStore:
         """Put a generation in the place of the live one, which is kept; False if that is ahead of it."""
 
         def switch(connection: Connection) -> bool:
-            found = {one.number: one for one in list_generations(connection) if one.view == view.name}
-            present = found.get(building.number)
+            found = _locked(connection, view.name)
+            live = _live(found)
+            present = next((one for one in found if one.number == building.number), None)
             if present is None or present.state is not State.BUILDING:
                 raise Moved
-            live = next((one for one in found.values() if one.state is State.LIVE), None)
             if live is not None and live.position > present.position:
                 return False
             _put(connection, live, present)
@@ -172,34 +173,30 @@ class SQLStore:
         """Put the kept generation in the place of the live one, which is kept; raises `NotFound` if there is none."""
 
         def switch(connection: Connection) -> Generation:
-            found = [one for one in list_generations(connection) if one.view == view]
+            found = _locked(connection, view)
             kept = [one for one in found if one.state is State.KEPT]
             if not kept:
                 raise NotFound("kept generation of view", view)
-            _put(connection, next((one for one in found if one.state is State.LIVE), None), kept[-1])
+            _put(connection, _live(found), kept[-1])
             return replace(kept[-1], state=State.LIVE)
 
         return publishing.patiently(self._database, switch)
 
     def prune(self, view: str) -> list[int]:
         """Remove the view's kept and discarded generations; their numbers."""
-        return self._remove(one for one in self._of(view) if one.state in {State.KEPT, State.DISCARDED})
+        return self._remove(view, {State.KEPT, State.DISCARDED})
 
-    def _of(self, view: str) -> list[Generation]:
-        return [one for one in self.generations() if one.view == view]
-
-    def _remove(self, found: Iterable[Generation]) -> list[int]:
-        removed = []
-        for one in found:
-            with self._database.changing() as connection:
+    def _remove(self, view: str, states: Collection[State]) -> list[int]:
+        with self._database.changing() as connection:
+            gone = [(one, _tables_of(connection, one)) for one in _locked(connection, view) if one.state in states]
+            for one, _ in gone:
                 _set_state(connection, one, State.DISCARDED)  # half removed, it cannot be put back any more
-                names = _tables_of(connection, one)
+        for one, names in gone:
             for name in names if self._database.is_sqlite else ():
                 while self._remove_piece(name):
                     pass
             publishing.patiently(self._database, partial(_drop, one, names))
-            removed.append(one.number)
-        return removed
+        return [one.number for one, _ in gone]
 
     def _remove_piece(self, name: str) -> int:
         piece = f"DELETE FROM {name} WHERE rowid IN (SELECT rowid FROM {name} LIMIT {_PIECE_ROWS})"  # noqa: S608 - own names
@@ -274,6 +271,16 @@ def _position(connection: Connection, generation: Generation) -> int | None:
 def _resume(connection: Connection, generation: Generation) -> None:
     values = {"stopped_at": None, "stopped_type": None, "error": None}
     connection.execute(update(table).where(*_is(generation)).values(values))
+
+
+def _locked(connection: Connection, view: str) -> list[Generation]:
+    """List a view's generations by number, and keep everybody else from changing them until the transaction ends."""
+    connection.execute(select(table.c.generation).where(table.c.view == view).with_for_update())
+    return [one for one in list_generations(connection) if one.view == view]
+
+
+def _live(found: Iterable[Generation]) -> Generation | None:
+    return next((one for one in found if one.state is State.LIVE), None)
 
 
 def _set_state(connection: Connection, generation: Generation, state: State) -> None:

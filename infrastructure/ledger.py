@@ -237,21 +237,25 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
     if log.format != LOG_FORMAT:
         message = f"the log in {database.name} has format {log.format}; this version of Bursar reads {LOG_FORMAT}"
         raise LogUnavailable(message)
-    _warn_of_outdated(database)
+    _warn_of_views(database)
     return log
 
 
-def _warn_of_outdated(database: Database) -> None:
-    """Say which views were built by other code than this: they are read as they are, and not moved on."""
-    outdated = outdated_views(SQLStore(database).generations())
+def _warn_of_views(database: Database) -> None:
+    """Say which views are read as they are, and not moved on: those that other code built, and those that failed."""
+    found = SQLStore(database).generations()
+    outdated = outdated_views(found)
     if outdated:
         logger.warning("views_outdated", views=outdated, way_out="run `bursar projections rebuild --all`")
+    for one in found:
+        if one.state is State.LIVE and one.stopped_at is not None:
+            logger.warning("view_stopped", view=one.view, position=one.stopped_at, error=one.error)
 
 
 def outdated_views(found: Iterable[Generation]) -> list[str]:
-    """List the views whose live generation was built by other code than this."""
+    """List the views whose live generation was built by other code than this, or that have none."""
     live = {one.view: one.fingerprint for one in found if one.state is State.LIVE}
-    return [view.name for view in VIEWS if live.get(view.name, view.fingerprint) != view.fingerprint]
+    return [view.name for view in VIEWS if live.get(view.name) != view.fingerprint]
 
 
 def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> None:

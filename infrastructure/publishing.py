@@ -63,13 +63,14 @@ def patiently(database: Database, work: Callable[[Connection], _Result]) -> _Res
 
 def point(connection: Connection, name: str, physical: str) -> None:
     """Point a published name at a physical table; what was granted on the name stays granted."""
-    columns = [str(column["name"]) for column in inspect(connection).get_columns(physical)]
-    selected = f"{name} AS SELECT {', '.join(columns)} FROM {physical}"  # noqa: S608 - own names
+    columns = _columns_of(connection, physical)
+    selected = f"{name} AS SELECT {', '.join(name for name, _ in columns)} FROM {physical}"  # noqa: S608 - own names
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
         connection.exec_driver_sql(f"CREATE VIEW {selected}")
         return
-    present = _columns_of(connection, name)
+    is_there = name in inspect(connection).get_view_names()
+    present = _columns_of(connection, name) if is_there else []
     if columns[: len(present)] == present:
         connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {selected}")
         return
@@ -86,14 +87,12 @@ def point(connection: Connection, name: str, physical: str) -> None:
         raise
     connection.exec_driver_sql(f"CREATE VIEW {selected}")
     for privilege, may_grant, grantee, column in grants:
-        if column is None or column.strip('"') in columns:
+        if column is None or column.strip('"') in dict(columns):
             of = f"({column}) " if column else ""
             passed = " WITH GRANT OPTION" if may_grant else ""
             connection.exec_driver_sql(f"GRANT {privilege} {of}ON {name} TO {grantee}{passed}")
 
 
-def _columns_of(connection: Connection, name: str) -> list[str]:
-    inspector = inspect(connection)
-    if name not in inspector.get_view_names():
-        return []
-    return [str(column["name"]) for column in inspector.get_columns(name)]
+def _columns_of(connection: Connection, name: str) -> list[tuple[str, type]]:
+    """List the columns of a table or view with their kinds."""
+    return [(str(column["name"]), type(column["type"])) for column in inspect(connection).get_columns(name)]

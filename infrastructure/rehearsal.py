@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bursar.domain.errors import LogCorrupt
 from bursar.infrastructure.facts import fact_of
-from bursar.projections.fold import HandlerFailed, WholeFold
+from bursar.projections.fold import WholeFold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,23 +43,22 @@ def rehearse(
         head = reader.head
     after = 0
     while after < head and (rows := log.rows(after, PAGE_EVENTS, upto=head)):
-        for row in rows:
-            yield from _failures(log, row, folds)
-        for fold in folds:
-            fold.clear_growing()
+        found = list(_failures(log, rows, folds))
+        yield from sorted(found, key=lambda one: one.position)
         after = rows[-1].position
         progress(after, head)
 
 
-def _failures(log: BaseEventLog, row: StoredRow, folds: Sequence[WholeFold]) -> Iterator[Failure]:
-    try:
-        log.decode(row)
-    except LogCorrupt as error:
-        yield Failure(row.position, row.type, None, str(error))
-        return
-    fact = fact_of(log.mapper, row)
-    for fold in folds:
+def _failures(log: BaseEventLog, rows: Sequence[StoredRow], folds: Sequence[WholeFold]) -> Iterator[Failure]:
+    facts = []
+    for row in rows:
         try:
-            fold.add(fact)
-        except HandlerFailed as error:
-            yield Failure(row.position, row.type, fold.view.name, str(error))
+            log.decode(row)
+        except LogCorrupt as error:
+            yield Failure(row.position, row.type, None, str(error))
+        else:
+            facts.append(fact_of(log.mapper, row))
+    for fold in folds:
+        for failed in fold.fold(facts):
+            yield Failure(failed.position, failed.event_type, failed.view, str(failed))
+        fold.clear_growing()

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from bursar.domain.errors import LogCorrupt
-from bursar.projections.fold import HandlerFailed, Known, fold
+from bursar.projections.fold import HandlerFailed, Known, fold, no_collections
 from bursar.projections.generations import Moved, RowsRefused, State
 
 if TYPE_CHECKING:
@@ -94,14 +94,18 @@ class Engine:
             after = min(one.position for one in moving)
             group = [one for one in moving if one.position == after]
             ends = [one.position for one in moving if one.position > after] + [one.target(upto) for one in group]
-            began = monotonic()
-            facts = self.source.facts(after, self._events, min(ends))
-            if not facts:
-                raise LogCorrupt(f"the log has no event after position {after}, and a view wants to go to {min(ends)}")
-            reading = monotonic() - began
-            longest = max(self._step(one, facts, upto, reading) for one in group)
-            self._adapt(longest)
+            with no_collections():
+                self._batch(group, after, min(ends), upto)
             progress(sum(one.position for one in builds) // len(builds), upto)
+
+    def _batch(self, group: Sequence[Build], after: int, end: int, upto: int) -> None:
+        """Read a batch of events and move builds that stand at the same place over it."""
+        began = monotonic()
+        facts = self.source.facts(after, self._events, end)
+        if not facts:
+            raise LogCorrupt(f"the log has no event after position {after}, and a view wants to go to {end}")
+        reading = monotonic() - began
+        self._adapt(max(self._step(one, facts, upto, reading) for one in group))
 
     def _adapt(self, seconds: float) -> None:
         """Have the next transactions take as long as they may."""

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from bursar.domain.errors import BursarError
 from bursar.projections.view import Add, Drop, Set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from bursar.projections.view import Fact, Key, Row, Table, View
+    from bursar.projections.view import Fact, Handler, Key, Row, Table, View
 
     Load = Callable[[Table, Collection[Key]], Mapping[Key, Row]]
     """Reads the last rows of a table whose keys begin so; those that there are, by what they were found by."""
 
 KNOWN_ROWS_MAX: Final = 200_000
 """The most rows of a view that are kept between batches, to be found without reading them again."""
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Have no garbage collected meanwhile: a batch makes hundreds of thousands of objects, and no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class HandlerFailed(BursarError):
@@ -40,8 +54,10 @@ class Known:
 
     def __init__(self, view: View) -> None:
         self._rows: dict[Table, dict[Key, Row | None]] = {table: {} for table in view.tables if table.found_by}
-        self._keys = {table: table.key_getter() for table in self._rows}
-        self._begins = {table: table.find_getter() for table in self._rows}
+
+    def of(self, table: Table) -> dict[Key, Row | None] | None:
+        """Give the rows of a table by what they are found by; None where a key has no row. None if none is found."""
+        return self._rows.get(table)
 
     def find(self, table: Table, begin: Key) -> Row | None:
         """Find a row; raises `_Missing` if it has not been loaded."""
@@ -61,21 +77,6 @@ class Known:
             for begin in begins:
                 self._rows[table][begin] = found.get(begin)
 
-    def note(self, table: Table, row: Row) -> None:
-        """Take note of a row as it is now: of those that are found alike, the last by key is the one that is."""
-        rows = self._rows.get(table)
-        if rows is not None:
-            begin = self._begins[table](row)
-            last = rows.get(begin)
-            if last is None or self._keys[table](last) <= self._keys[table](row):
-                rows[begin] = row
-
-    def forget(self, table: Table, key: Key) -> None:
-        """Take note that a row is gone."""
-        rows = self._rows.get(table)
-        if rows is not None:
-            rows[key] = None
-
     def clear(self) -> None:
         """Forget it all: somebody else has changed the rows."""
         for rows in self._rows.values():
@@ -88,9 +89,9 @@ class Known:
 
 
 class Net:
-    """What a run of events does to one table in all: at most one change a row."""
+    """What a run of events does to one table in all: at most one change a row. Keeps the known rows in step."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, known: dict[Key, Row | None] | None = None) -> None:
         self.table = table
         self.added: dict[Key, Row] = {}
         """Rows that were not there before."""
@@ -99,6 +100,14 @@ class Net:
         self.dropped: set[Key] = set()
         """Keys of rows that are gone."""
         self._key_of = table.key_getter()
+        self._known = known
+        self._begin = len(table.found_by) if len(table.found_by) < len(table.key) else None
+        """How much of a key rows are found by, if it is not all of it."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing changes."""
+        return not (self.added or self.replaced or self.dropped)
 
     def add(self, row: Row) -> None:
         """Fold a new row."""
@@ -108,6 +117,8 @@ class Net:
             self.replaced[key] = row
         else:
             self.added[key] = row
+        if self._known is not None:
+            self._note(key, row)
 
     def set(self, row: Row) -> None:
         """Fold a row as it is now."""
@@ -116,47 +127,64 @@ class Net:
             self.added[key] = row
         else:
             self.replaced[key] = row
+        if self._known is not None:
+            self._note(key, row)
 
     def drop(self, key: Key) -> None:
         """Fold the end of a row."""
         if self.added.pop(key, None) is None:
             self.replaced.pop(key, None)
             self.dropped.add(key)
+        if self._known is not None:
+            self._known[key] = None
+
+    def _note(self, key: Key, row: Row) -> None:
+        """Take note of a row as it is now: of those that are found alike, the last by key is the one that is."""
+        assert self._known is not None  # noqa: S101 - looked at by whoever calls, once a change
+        if self._begin is None:
+            self._known[key] = row
+            return
+        last = self._known.get(key[: self._begin])
+        if last is None or self._key_of(last) <= key:
+            self._known[key[: self._begin]] = row
 
 
 def fold(view: View, facts: Sequence[Fact], known: Known, load: Load) -> list[Net]:
-    """Compute what events do to a view's tables, one net a table; raises `HandlerFailed`, naming the event."""
-    nets = {table: Net(table) for table in view.tables}
-    published, handlers, find = view.published, view.handlers, known.find
+    """Compute what events do to a view's tables, one net a table.
+
+    Raises `HandlerFailed`, naming the event, and whatever ``load`` raises.
+    """
+    nets: dict[Table | None, Net] = {table: Net(table, known.of(table)) for table in view.tables}
+    nets[None] = nets[view.published]
     for index, fact in enumerate(facts):
-        handler = handlers.get(fact.type)
+        handler = view.handlers.get(fact.type)
         if handler is None:
             continue
         try:
             try:
-                changes = handler(fact, find)
+                _apply(view, handler, fact, known, nets)
             except _Missing:
                 known.load(_needed(view, facts[index:]), load)
-                changes = handler(fact, find)
-            for change in changes:
-                table = change.table or published
-                if isinstance(change, Add):
-                    nets[table].add(change.row)
-                    known.note(table, change.row)
-                elif isinstance(change, Set):
-                    nets[table].set(change.row)
-                    known.note(table, change.row)
-                else:
-                    nets[table].drop(change.key)
-                    known.forget(table, change.key)
+                _apply(view, handler, fact, known, nets)
         except _Missing:
             error = LookupError("the handler looks for a row that the view's `needs` does not name")
             raise HandlerFailed(view.name, fact, error) from None
-        except BursarError:
-            raise
-        except Exception as error:
-            raise HandlerFailed(view.name, fact, error) from error
-    return list(nets.values())
+    return [nets[table] for table in view.tables]
+
+
+def _apply(view: View, handler: Handler, fact: Fact, known: Known, nets: Mapping[Table | None, Net]) -> None:
+    try:
+        for change in handler(fact, known.find):
+            if isinstance(change, Add):
+                nets[change.table].add(change.row)
+            elif isinstance(change, Set):
+                nets[change.table].set(change.row)
+            else:
+                nets[change.table].drop(change.key)
+    except _Missing:
+        raise
+    except Exception as error:
+        raise HandlerFailed(view.name, fact, error) from error
 
 
 def _needed(view: View, facts: Sequence[Fact]) -> Iterable[tuple[Table, Key]]:
@@ -171,39 +199,46 @@ class WholeFold:
     """
 
     def __init__(self, view: View) -> None:
-        self.view = view
+        self._view = view
         self.rows: dict[Table, dict[Key, Row]] = {table: {} for table in view.tables}
         """Every table's rows by key."""
         self._keys = {table: table.key_getter() for table in view.tables}
-        self._last: dict[Table, dict[Key, Key]] = {table: {} for table in view.tables if table.found_by}
+        self._last: dict[Table, dict[Key, Key]] = {
+            table: {} for table in view.tables if table.found_by and table.found_by != table.key
+        }
+        """Of tables in which rows are found by less than their key: the last key by what it begins with."""
 
-    def add(self, fact: Fact) -> None:
-        """Fold one more event; raises `HandlerFailed`."""
-        handler = self.view.handlers.get(fact.type)
-        if handler is None:
-            return
-        try:
-            changes = handler(fact, self._find)
-        except Exception as error:
-            raise HandlerFailed(self.view.name, fact, error) from error
-        for change in changes:
-            table = change.table or self.view.published
-            if isinstance(change, Drop):
-                self.rows[table].pop(change.key, None)
-            else:
-                self._put(table, change.row)
+    def fold(self, facts: Iterable[Fact]) -> list[HandlerFailed]:
+        """Fold events; those that a handler failed on are left out, and told."""
+        failed = []
+        handlers, rows, published = self._view.handlers, self.rows, self._view.published
+        for fact in facts:
+            handler = handlers.get(fact.type)
+            if handler is None:
+                continue
+            try:
+                for change in handler(fact, self._find):
+                    table = change.table or published
+                    if isinstance(change, Drop):
+                        rows[table].pop(change.key, None)
+                    else:
+                        self._put(table, change.row)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises
+                failed.append(HandlerFailed(self._view.name, fact, error))
+        return failed
 
     def _put(self, table: Table, row: Row) -> None:
         key = self._keys[table](row)
         self.rows[table][key] = row
-        if table.found_by:
-            last = self._last[table]
+        last = self._last.get(table)
+        if last is not None:
             begin = key[: len(table.found_by)]
             last[begin] = max(last.get(begin, key), key)
 
     def _find(self, table: Table, begin: Key) -> Row | None:
-        key = self._last[table].get(begin)
-        return None if key is None else self.rows[table].get(key)
+        last = self._last.get(table)
+        key = begin if last is None else last.get(begin, begin)
+        return self.rows[table].get(key)
 
     def clear(self, table: Table) -> None:
         """Forget a table's rows, once they were compared."""

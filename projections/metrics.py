@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,6 +50,8 @@ LASTED: Final = {
 }
 """The histogram's columns, each with the longest that it counts; as in Prometheus, all that is shorter counts too."""
 
+_COLUMNS: Final = tuple(LASTED)
+_BOUNDS: Final = tuple(LASTED.values())
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 TIMED: Final = frozenset({"confirm", "release", "void", "expire"})
@@ -130,9 +133,8 @@ def _time(row: Row, fact: Fact, find: Find) -> None:
         raise LookupError(f"allocation {allocation_id!r} holds nothing of pool {pool!r}")
     lasted = datetime.fromisoformat(fact.occurred_at) - datetime.fromisoformat(hold["opened_at"])
     row["milliseconds"] += lasted // _MILLISECOND
-    for column, longest in LASTED.items():
-        if lasted <= longest:
-            row[column] += 1
+    for column in _COLUMNS[bisect_left(_BOUNDS, lasted) :]:
+        row[column] += 1
 
 
 def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:

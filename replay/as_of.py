@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from bursar.domain.allocation import fold
+from bursar.domain.answers import Answer
 from bursar.domain.errors import Malformed
 from bursar.domain.values import instant_text
 
@@ -20,7 +21,7 @@ PAGE_ROWS: Final = 5000
 """About how many rows are read at a time."""
 
 
-def allocations_as_of(log: EventLog, moment: datetime) -> Iterator[Allocation]:
+def allocations_as_of(log: EventLog, moment: datetime) -> Answer[Allocation]:
     """Describe every allocation granted by a moment in its state then, oldest grant first.
 
     What had occurred by the moment counts, wherever it stands in the log; a hold whose deadline had passed is
@@ -28,22 +29,19 @@ def allocations_as_of(log: EventLog, moment: datetime) -> Iterator[Allocation]:
     """
     if moment.tzinfo is None:
         raise Malformed("moment", moment, "expected a time with its offset from UTC")
-    return _allocations(log, moment)
-
-
-def _allocations(log: EventLog, moment: datetime) -> Iterator[Allocation]:
     last = instant_text(moment)
+    with log.reading() as reader:
+        head = reader.head
     found: dict[str, Allocation] = {}
-    for row in _rows(log):
+    for row in _rows(log, head):
         if row.allocation_id is not None and row.type != "ValidationFailed" and row.occurred_at <= last:
             folded = fold([log.decode(row)], found.get(row.allocation_id))
             found[row.allocation_id] = cast("Allocation", folded)  # None is for refusals only
-    for allocation in found.values():
-        yield allocation.lapsed_at(moment)
+    return Answer((allocation.lapsed_at(moment) for allocation in found.values()), head)
 
 
-def _rows(log: EventLog) -> Iterator[StoredRow]:
+def _rows(log: EventLog, head: int) -> Iterator[StoredRow]:
     position = 0
-    while page := log.rows(position, PAGE_ROWS):
+    while position < head and (page := log.rows(position, PAGE_ROWS, upto=head)):
         yield from page
         position = page[-1].position

@@ -5,7 +5,6 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from bursar.domain.errors import BursarError
 from bursar.replay.findings import ViewChecked
 
 if TYPE_CHECKING:
@@ -79,8 +78,8 @@ class CheckedView(Protocol[Table]):
         """Look at the view as it is at one moment."""
         ...
 
-    def fold(self, fact: Any) -> None:  # noqa: ANN401 - whatever reads the log for the views gives
-        """Fold one more event; raises `BursarError` if it cannot."""
+    def fold(self, facts: Sequence[Any]) -> Iterable[object]:
+        """Fold events; what was wrong with those that could not be folded, said in words."""
         ...
 
     def folded(self, table: Table) -> Mapping[Key, Mapping[str, Any]]:
@@ -117,19 +116,12 @@ class ViewCheck(Generic[Table]):
 
     def fold(self, page: Iterable[Any], position: int) -> None:
         """Fold a page of the log that ends at a position, as far as the view has come."""
-        for fact in page:
-            if fact.position <= self._target:
-                self._fold(fact)
+        for fault in self._view.fold([fact for fact in page if fact.position <= self._target]):
+            self._add(f"cannot be computed: {fault}")
         self._at = max(self._at, min(position, self._target))
         if self._growing and self._at > (self._compared or 0):
             with self._view.look() as look:
                 self._compare_growing(look, self._at)
-
-    def _fold(self, fact: Any) -> None:  # noqa: ANN401 - as above
-        try:
-            self._view.fold(fact)
-        except BursarError as error:
-            self._add(f"cannot be computed: {error}")
 
     def settle(self, read: Read, head: int) -> ViewChecked:
         """Compare the rest at the view's position, reading on where it has moved; ``head`` is what was verified."""
@@ -168,13 +160,15 @@ class ViewCheck(Generic[Table]):
         """Compare rows with the fold."""
         left = dict(self._view.folded(table))
         columns = list(table.columns)
-        key_of = _getter(table.key, columns)
+        key_of, values_of = _getter(table.key, columns), itemgetter(*columns)
         for row in rows:
             self._rows += 1
             key = key_of(row)
             wanted = left.pop(key, None)
             if wanted is None:
                 self._add(f"has a row with none in the log, at {_named(table, key)}")
+                continue
+            if tuple(row) == values_of(wanted):
                 continue
             for column, value in zip(columns, row, strict=True):
                 if value != wanted[column]:

@@ -9,6 +9,7 @@ from rich.text import Text
 from typer import Option, Typer
 
 from bursar.domain.allocation import Allocation, AllocationState
+from bursar.domain.answers import Answer
 from bursar.domain.events import Event, ValidationFailed
 from bursar.domain.ledger import select
 from bursar.domain.records import Recorded
@@ -68,18 +69,18 @@ def allocations(  # noqa: PLR0913 - a filter each
     tags = pairs("tags", "KEY=VALUE", tag)
     with options.open() as ledger:
         if at is None and state.is_open:
-            found: Iterable[Allocation] = ledger.allocations(owner=owner, pool=pool, tags=tags, state=state.state)
+            found = ledger.allocations(owner=owner, pool=pool, tags=tags, state=state.state)
         else:
             past = allocations_as_of(ledger.log, at or system_clock())
             chosen = select(past, owner=owner, pool=pool, tags=tags, state=state.state)
-            found = (one for one in chosen if one.state.is_open or state is not Wanted.OPEN)
-        _list(list(found), as_json=options.json)
+            found = Answer((one for one in chosen if one.state.is_open or state is not Wanted.OPEN), past.position)
+        _list(found, as_json=options.json)
 
 
-def _list(found: list[Allocation], *, as_json: bool) -> None:
+def _list(found: Answer[Allocation], *, as_json: bool) -> None:
     if as_json:
         for one in found:
-            emit(allocation_shape(one))
+            emit({**allocation_shape(one), "as_of_position": found.position})
     elif found:
         show(allocation_table(found))
         say(f"{len(found)} allocation{'s' * (len(found) != 1)}")
@@ -95,7 +96,7 @@ def history(allocation: AllocationId, options: Common) -> None:
         records = ledger.history(allocation)
     if options.json:
         for one in records:
-            emit(recorded_shape(one))
+            emit({**recorded_shape(one), "as_of_position": records.position})
     else:
         show(history_table(records))
 
@@ -137,6 +138,6 @@ def show_allocation(allocation: AllocationId, options: Common) -> None:
     with options.open() as ledger:
         one = ledger.allocation(allocation)
     if options.json:
-        emit(allocation_shape(one))
+        emit({**allocation_shape(one), "as_of_position": one.as_of_position})
     else:
         show(allocation_sheet(one))

@@ -118,9 +118,10 @@ def _problems(database: Database) -> list[str]:
     with database.reading() as connection:
         published = set(inspect(connection).get_view_names())
     differences = [f"the schema differs: {difference}" for difference in schema.differences(database)]
-    missing = [f"the view {view.name} is missing" for view in VIEWS if view.name not in published]
+    missing = [view.name for view in VIEWS if view.name not in published]
     outdated = [
         f"the view {name} was built by other code than this: run `bursar projections rebuild {name}`"
         for name in outdated_views(SQLStore(database).generations())
+        if name not in missing
     ]
-    return differences + missing + outdated
+    return differences + [f"the view {name} is missing" for name in missing] + outdated

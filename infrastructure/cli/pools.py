@@ -88,7 +88,7 @@ def pool_limits(
             change = ChangeLimits(pool=pool_name, limits=wanted, expected=status.limits, **options.envelope)
             decide(ledger, options, change)
         elif options.json:
-            emit(pool_shape(status))
+            emit({**pool_shape(status), "as_of_position": status.as_of_position})
         else:
             show(limits_sheet(status.limits))
 
@@ -105,7 +105,7 @@ def pools(options: Common) -> None:
     with options.open() as ledger:
         found = ledger.pools()
     if options.json:
-        emit({"pools": [pool_shape(one) for one in found]})
+        emit({"position": found.position, "pools": [pool_shape(one) for one in found]})
     elif found:
         show(pool_table(found))
     else:

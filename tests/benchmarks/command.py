@@ -29,9 +29,11 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--warm-up", type=float, help=f"seconds before it that do not count ({Plan().warm_up:g})")
     found.add_argument("--rounds", type=int, help=f"how often each case is measured ({Plan().rounds})")
     found.add_argument("--crowd", type=int, help=f"open allocations in the crowded pool ({Plan().crowd}); 0 for none")
+    found.add_argument("--events", type=int, help=f"events of the log that views are rebuilt from ({Plan().events})")
     found.add_argument("--only", metavar="PATTERN", help="only cases whose name holds this regular expression")
     found.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both", help="only this one")
     found.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
+    found.add_argument("--update", type=Path, metavar="FILE", help="keep what --json wrote there of all other cases")
     found.add_argument("--plots", type=Path, metavar="FOLDER", help="draw throughput.svg and latency.svg there")
     found.add_argument("--docs", type=Path, metavar="PAGE", help="write the tables into this page, the plots beside it")
     found.add_argument("--report", type=Path, metavar="FILE", help="measure nothing: take what --json wrote")
@@ -42,7 +44,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     """Make the plan that the options come to; raises ValueError."""
     given = {
         name: value
-        for name in ("seconds", "warm_up", "rounds", "crowd", "only")
+        for name in ("seconds", "warm_up", "rounds", "crowd", "events", "only")
         if (value := getattr(options, name)) is not None
     }
     if options.database != "both":
@@ -65,11 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_files(options)
         plan = plan_of(options)
+        before = Report.read(options.update) if options.update else None
     except (ValueError, OSError) as error:
         parser().error(str(error))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     report = Report.read(options.report) if options.report else runner.run(plan, console)
     print_report(report, console)
+    if before:
+        report = before.updated(report)
     if options.json:
         options.json.write_text(f"{report.model_dump_json(indent=1)}\n", encoding="utf-8")
     if options.plots:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from benchmarks import projecting, rebuild
+from benchmarks.case import key
 from benchmarks.report import CASE_HEADS, TARGET_HEADS, case_rows, number, target_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from benchmarks.report import Found, Report
+    from benchmarks.report import Facts, Found, Report
 
 BEGIN: Final = "<!-- figures: begin; `make bench` writes what follows -->"
 END: Final = "<!-- figures: end -->"
@@ -50,8 +52,14 @@ def _lines(report: Report) -> Iterator[str]:
     if crowds:
         yield from ("", "## Memory", "")
         yield from table(("database", "open allocations", "bytes each", "mean ms", "p99 ms"), _memory(crowds))
+    yield from _rebuilding(report)
     yield from ("", "## The machine and the run", "")
     yield from table(("what", "which"), _facts(report))
+    for update in report.updates:
+        yield from ("", f"### Measured later: {len(update.keys)} cases", "")
+        if update.plan.only:
+            yield from (f"Those whose name holds `{update.plan.only}`.", "")
+        yield from table(("what", "which"), _facts(update))
     yield ""
 
 
@@ -77,14 +85,50 @@ def _memory(cases: Iterable[Found]) -> Iterator[list[str]]:
         yield [found.database, *(f"{value or 0:,.0f}" for value in values), *times]
 
 
-def _facts(report: Report) -> Iterator[list[str]]:
-    yield ["made", report.made_at]
-    yield ["revision", f"`{report.revision}`"]
-    for name, value in report.machine.items():
+def _rebuilding(report: Report) -> Iterator[str]:
+    builds = [row for _, cases in report.runs() for row in _builds(cases)]
+    if builds:
+        yield from ("", "## Rebuilds of views", "")
+        shares = (f"of a {rebuild.SELECT}", f"of {projecting.SYSTEM}")
+        yield from table(("system", "database", "work", "events", "seconds", "events/s", *shares), builds)
+    clients = [found for found in report.cases if found.special("rebuilding") is not None]
+    if clients:
+        yield from ("", "## One client while views are rebuilt", "")
+        yield from table(("database", "work", "operations/s", "p50 ms", "p99 ms", "longest ms"), _clients(clients))
+
+
+def _builds(cases: Iterable[Found]) -> Iterator[list[str]]:
+    """Write the rebuilds of one run, with their shares of what it read and projected on the same database."""
+    builds = [found for found in cases if found.status == "measured" and found.special("events") is not None]
+    rates = {found.key: found.median("per_second") for found in builds}
+    projected = rates.get(key(projecting.SYSTEM, projecting.DATABASE, projecting.WORK, "threads", 1))
+    for found in builds:
+        rate = rates[found.key]
+        selected = rates.get(key(rebuild.SELECT, found.database, rebuild.ROWS, "threads", 1))
+        times = projected if found.database == projecting.DATABASE else None
+        yield [
+            *(found.system, found.database, found.work),
+            f"{found.special('events') or 0:,.0f}",
+            *map(number, (found.median("seconds"), rate)),
+            f"{rate / selected:.3f}" if selected else "–",  # noqa: RUF001 - the dash of the pages
+            f"{number(rate / times)}x" if times else "–",  # noqa: RUF001 - the same
+        ]
+
+
+def _clients(cases: Iterable[Found]) -> Iterator[list[str]]:
+    for found in cases:
+        figures = [found.median(measure) for measure in ("per_second", "p50_ms", "p99_ms")]
+        yield [found.database, found.work, *map(number, (*figures, found.special("longest_ms") or 0.0))]
+
+
+def _facts(facts: Facts) -> Iterator[list[str]]:
+    yield ["made", facts.made_at]
+    yield ["revision", f"`{facts.revision}`"]
+    for name, value in facts.machine.items():
         yield [name.replace("_", " "), f"{value:,}" if isinstance(value, int) else value]
-    yield ["load in the minute before", f"{report.load_before:g}"]
-    yield ["versions", ", ".join(f"{name} {value}" for name, value in report.versions.items())]
-    for database, settings in report.databases.items():
+    yield ["load in the minute before", f"{facts.load_before:g}"]
+    yield ["versions", ", ".join(f"{name} {value}" for name, value in facts.versions.items())]
+    for database, settings in facts.databases.items():
         yield [database, ", ".join(f"{name} = {value}" for name, value in settings.items())]
-    plan = report.plan
+    plan = facts.plan
     yield ["rounds", f"{plan.rounds} of {plan.seconds:g} s each, after {plan.warm_up:g} s of warm-up"]

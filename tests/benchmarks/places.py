@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import psycopg
+from sqlalchemy.engine import make_url
 
 from bursar import Ledger
 from support.postgres import DURABLE, Databases, PostgresServer
@@ -31,8 +33,8 @@ class Place(Protocol):
 
     name: str
 
-    def fresh(self, *, with_ledger: bool = True) -> Any:  # noqa: ANN401 - a context manager: mypy cannot match it
-        """Make a database for the time of a block, and give its URL."""
+    def fresh(self, *, with_ledger: bool = True, like: str | None = None) -> Any:  # noqa: ANN401 - a context manager: mypy cannot match it
+        """Make a database for the time of a block, or copy one to which nobody is connected, and give its URL."""
         ...
 
     def settings(self) -> Mapping[str, str]:
@@ -53,13 +55,15 @@ class SQLitePlace:
         Ledger.open(f"sqlite:///{self._template}").close()
 
     @contextmanager
-    def fresh(self, *, with_ledger: bool = True) -> Iterator[str]:
-        """Make a folder with a database for the time of a block, and give its URL."""
+    def fresh(self, *, with_ledger: bool = True, like: str | None = None) -> Iterator[str]:
+        """Make a folder with a database for the time of a block, or a copy of one, and give its URL."""
         folder = self.folder / str(next(self._numbers))
         folder.mkdir()
         try:
             path = folder / "bench.db"
-            if with_ledger:
+            if like:
+                _copy(like.removeprefix("sqlite:///"), path)
+            elif with_ledger:
                 shutil.copy(self._template, path)
             yield f"sqlite:///{path}"
         finally:
@@ -88,9 +92,10 @@ class PostgresPlace:
         Ledger.open(self._databases.url(self._template)).close()
 
     @contextmanager
-    def fresh(self, *, with_ledger: bool = True) -> Iterator[str]:
-        """Make a database for the time of a block, and give its URL."""
-        with self._databases.database(self._template if with_ledger else None) as name:
+    def fresh(self, *, with_ledger: bool = True, like: str | None = None) -> Iterator[str]:
+        """Make a database for the time of a block, or copy one to which nobody is connected, and give its URL."""
+        template = make_url(like).database if like else self._template if with_ledger else None
+        with self._databases.database(template) as name:
             yield self._databases.url(name)
 
     def settings(self) -> dict[str, str]:
@@ -99,6 +104,13 @@ class PostgresPlace:
         with connect_postgres(self._url) as connection:
             found = ((name, connection.execute("SELECT current_setting(%s)", (name,)).fetchone()) for name in names)
             return {name: str(row[0]) for name, row in found if row}
+
+
+def _copy(source: str, target: Path) -> None:
+    """Copy a file to the disk, so that no commit has to wait for that."""
+    shutil.copy(source, target)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -31,6 +31,10 @@ class Plan(BaseModel):
     """Units of the pool that several processes empty."""
     crowd: int = Field(1_000_000, ge=0)
     """Open allocations in the crowded pool; 0 leaves the comparison out."""
+    events: int = Field(300_000, ge=1)
+    """Events of the log from which views are rebuilt."""
+    projected: int = Field(8_000, ge=1)
+    """Events from which the library's runner builds its view."""
 
     @field_validator("only")
     @classmethod
@@ -43,5 +47,15 @@ class Plan(BaseModel):
         return only
 
 
-QUICK = Plan(seconds=0.1, warm_up=0.02, rounds=1, clients=(1, 32, 256), batches=4, race=200, crowd=5_000)
+QUICK = Plan(
+    seconds=0.1,
+    warm_up=0.02,
+    rounds=1,
+    clients=(1, 32, 256),
+    batches=4,
+    race=200,
+    crowd=5_000,
+    events=10_000,
+    projected=400,
+)
 """A smoke run: every kind of case, too short to believe its figures."""

@@ -1,4 +1,4 @@
-"""Throughput and latency against the number of clients, as SVG files."""
+"""Throughput and latency against the number of clients, and the rates of rebuilds, as SVG files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from benchmarks.report import Found, Report
 
-FILES: Final = {"throughput.svg": ("per_second", "operations a second"), "latency.svg": ("p99_ms", "p99, milliseconds")}
+LINES: Final = {"throughput.svg": ("per_second", "operations a second"), "latency.svg": ("p99_ms", "p99, milliseconds")}
 """Each file with the measure that it shows, and the name of its axis."""
+
+REBUILDS: Final = "rebuilds.svg"
+FILES: Final = (*LINES, REBUILDS)
 
 _WORKS: Final = {bursar_cases.ONE, row_locked.WORK, uma.OWN, uma.SHARED}
 _MARKS: Final = "osD^vP"
@@ -35,14 +38,43 @@ def draw(report: Report, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     databases = report.plan.databases
     with mpl.rc_context(_SETTINGS):  # type: ignore[arg-type]  # the stubs know each key as a literal
-        for name, (measure, label) in FILES.items():
+        for name, (measure, label) in LINES.items():
             figure = Figure(figsize=(11, 5), layout="constrained")
             every = figure.subplots(1, len(databases), squeeze=False, sharey=True)[0]
             for axes, database in zip(every, databases, strict=True):
                 _panel(axes, report, database, measure)
             every[0].set_ylabel(label)
             figure.legend(*every[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-            figure.savefig(folder / name, format="svg", metadata={"Date": None, "Creator": None})
+            _save(figure, folder / name)
+        figure = Figure(figsize=(11, 5), layout="constrained")
+        every = figure.subplots(1, len(databases), squeeze=False, sharex=True)[0]
+        for axes, database in zip(every, databases, strict=True):
+            _bars(axes, report, database)
+        _save(figure, folder / REBUILDS)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _bars(axes: Axes, report: Report, database: str) -> None:
+    """Draw the rates of rebuilds, and of what they are compared with, the first at the top."""
+    shown = [
+        found
+        for found in report.cases
+        if found.database == database and found.status == "measured" and found.special("events") is not None
+    ]
+    axes.set_title(f"rebuilds, {_TITLES[database]}")
+    axes.set_xlabel("events a second")
+    axes.set_xscale("log")
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    names = [f"{found.system}:\n{found.work}" for found in shown]
+    bars = axes.barh(names, [found.median("per_second") for found in shown])
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.set_xlim(100, 10 * max((found.median("per_second") for found in shown), default=100))
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter("{x:,g}")
 
 
 def _panel(axes: Axes, report: Report, database: str, measure: str) -> None:

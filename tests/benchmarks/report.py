@@ -78,8 +78,8 @@ class Found(BaseModel):
         return min(rates), max(rates)
 
 
-class Report(BaseModel):
-    """A run, whole."""
+class Facts(BaseModel):
+    """When a run was, of what, and on which machine."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -93,8 +93,21 @@ class Report(BaseModel):
     databases: dict[str, dict[str, str]]
     """The settings that say how durable each is, as it tells itself."""
     plan: Plan
+
+
+class Update(Facts):
+    """A later run, of some cases only."""
+
+    keys: list[str]
+    """The cases that are its own; whatever they were before, they have been measured anew."""
+
+
+class Report(Facts):
+    """A run, whole; with the cases of later runs in the place of those that they measured anew."""
+
     cases: list[Found]
     targets: list[Row]
+    updates: list[Update] = []
 
     @classmethod
     def of(
@@ -116,8 +129,34 @@ class Report(BaseModel):
     @classmethod
     def read(cls, path: Path) -> Report:
         """Read what was written, and compare the rounds in it with the targets of today."""
-        report = cls.model_validate_json(path.read_text(encoding="utf-8"))
-        return report.model_copy(update={"targets": _compared(report.cases, report.plan)})
+        return cls.model_validate_json(path.read_text(encoding="utf-8")).compared()
+
+    def compared(self) -> Report:
+        """Compare with the targets anew: a case and its baseline only if one run measured both."""
+        rows = zip(*(_compared(cases, facts.plan) for facts, cases in self.runs()), strict=True)
+        measured = [next((row for row in reversed(one) if row.ratio is not None), one[0]) for one in rows]
+        return self.model_copy(update={"targets": measured})
+
+    def updated(self, later: Report) -> Report:
+        """Put the cases of a later run in the place of those of the same name, with the facts of that run."""
+        own = {found.key: found for found in later.cases}
+        present = [own.get(found.key, found) for found in self.cases]
+        added = [found for key, found in own.items() if key not in {one.key for one in self.cases}]
+        facts = {name: getattr(later, name) for name in Facts.model_fields}
+        kept = [
+            one.model_copy(update={"keys": [key for key in one.keys if key not in own]})
+            for one in self.updates
+            if not own.keys() >= set(one.keys)
+        ]
+        updates = [*kept, Update(**facts, keys=list(own))]
+        return self.model_copy(update={"cases": present + added, "updates": updates}).compared()
+
+    def runs(self) -> Iterator[tuple[Facts, list[Found]]]:
+        """List the runs, each with the cases that are its own, the latest last."""
+        later = {key for one in self.updates for key in one.keys}
+        yield self, [found for found in self.cases if found.key not in later]
+        for one in self.updates:
+            yield one, [found for found in self.cases if found.key in one.keys]
 
     @property
     def failed(self) -> list[Found]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import bare, bulk, bursar_cases, crowded, library, processes, row_locked, uma
+from benchmarks import bare, bulk, bursar_cases, crowded, library, meanwhile, processes, rebuild, row_locked, uma
 from benchmarks.case import NotAvailable
 from benchmarks.measure import Span, settle
 from benchmarks.places import places
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from benchmarks.plan import Plan
 
 
-def all_cases(found: Mapping[str, Place], plan: Plan, workers: processes.Workers) -> Iterator[Case]:
+def all_cases(
+    found: Mapping[str, Place], plan: Plan, workers: processes.Workers, histories: rebuild.Histories
+) -> Iterator[Case]:
     """List every case but those of the crowded pool, which take long to prepare."""
     for place in found.values():
         for module in (row_locked, library, bare, bulk, bursar_cases):
             yield from module.cases(place, plan)
         if place.name == "postgresql":
             yield from processes.cases(place, plan, workers)
+        for module in (rebuild, meanwhile):
+            yield from module.cases(place, plan, histories)
     yield from uma.cases(plan)
 
 
@@ -42,8 +46,14 @@ def progress(console: Console) -> Progress:
 def run(plan: Plan, console: Console) -> Report:
     """Measure what the plan says; a case that fails is reported, and the rest go on."""
     before = load()
-    with places(plan.databases) as found, processes.Workers() as workers, progress(console) as shown:
-        cases = [case for case in all_cases(found, plan, workers) if re.search(plan.only, case.key, re.IGNORECASE)]
+    with (
+        places(plan.databases) as found,
+        processes.Workers() as workers,
+        rebuild.Histories(plan.events) as histories,
+        progress(console) as shown,
+    ):
+        every = all_cases(found, plan, workers, histories)
+        cases = [case for case in every if re.search(plan.only, case.key, re.IGNORECASE)]
         results = measure(cases, plan, shown)
         task = shown.add_task("filling the crowded pools", total=plan.crowd)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks import bare, bulk, bursar_cases, crowded, processes, row_locked, uma
+from benchmarks import bare, bulk, bursar_cases, crowded, processes, projecting, rebuild, row_locked, uma
 from benchmarks.case import key
 
 if TYPE_CHECKING:
@@ -134,6 +134,19 @@ def _crowd(database: str) -> Target:
     )
 
 
+def _rebuild(work: str) -> Target:
+    is_one = work.startswith(rebuild.ONE)
+    return Target(
+        what=f"{work if work.endswith(rebuild.BUILDING) else f'{work}, compared and switched'}, PostgreSQL",
+        against=f"{projecting.SYSTEM} of eventsourcing, building one comparable view",
+        goal=100.0 if is_one else 40.0,
+        at_least=True,
+        measure="per_second",
+        reached=key("Bursar", "postgresql", work, "threads", 1),
+        baselines=(key(projecting.SYSTEM, "postgresql", projecting.WORK, "threads", 1),),
+    )
+
+
 TARGETS: Final = (
     *_commands("threads"),
     *_commands("asyncio"),
@@ -142,6 +155,7 @@ TARGETS: Final = (
     *map(_bulk, ("postgresql", "sqlite")),
     *map(_processes, (processes.CLIENTS // processes.COUNT, processes.CLIENTS)),
     *map(_crowd, (crowded.MEMORY, "sqlite")),
+    *(_rebuild(work + part) for work in (rebuild.ONE, rebuild.ALL) for part in (rebuild.BUILDING, "")),
 )
 
 
