@@ -56,8 +56,14 @@ def patiently(database: Database, work: Callable[[Connection], _Result]) -> _Res
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
                 return work(connection)
         except LogUnavailable as error:
-            if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable) or monotonic() > until:
+            if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                 raise
+            if monotonic() > until:
+                raise LogUnavailable(
+                    f"somebody has been reading what is to be switched for {PATIENCE_SECONDS:g} s; end that transaction "
+                    "(`SELECT * FROM pg_stat_activity` shows it), and say it again: what is done stays done",
+                    transient=True,
+                ) from error
             sleep(uniform(*_PAUSE_SECONDS))  # noqa: S311 - so that two do not meet again and again
 
 
