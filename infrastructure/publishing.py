@@ -70,7 +70,8 @@ def patiently(database: Database, work: Callable[[Connection], _Result]) -> _Res
 def point(connection: Connection, name: str, physical: str) -> None:
     """Point a published name at a physical table; what was granted on the name stays granted."""
     columns = _columns_of(connection, physical)
-    selected = f"{name} AS SELECT {', '.join(name for name, _ in columns)} FROM {physical}"  # noqa: S608 - own names
+    named = ", ".join(column for column, _ in columns)
+    selected = f"{name} AS SELECT {named} FROM {physical}"  # noqa: S608 - own names
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
         connection.exec_driver_sql(f"CREATE VIEW {selected}")
