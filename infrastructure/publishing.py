@@ -60,8 +60,8 @@ def patiently(database: Database, work: Callable[[Connection], _Result]) -> _Res
                 raise
             if monotonic() > until:
                 raise LogUnavailable(
-                    f"somebody has been reading what is to be switched for {PATIENCE_SECONDS:g} s; end that transaction "
-                    "(`SELECT * FROM pg_stat_activity` shows it), and say it again: what is done stays done",
+                    f"transactions have kept the view in use for {PATIENCE_SECONDS:g} s; end them (the server's view "
+                    "pg_stat_activity shows them) and try again: what was built stays built",
                     transient=True,
                 ) from error
             sleep(uniform(*_PAUSE_SECONDS))  # noqa: S311 - so that two do not meet again and again
