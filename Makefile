@@ -45,7 +45,7 @@ soak: $(VENV)/.project ## hunt with the state machines, SOAK_SECONDS each (900);
 	BURSAR_KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) -o timeout=0 tests/integration/test_kill.py
 	BURSAR_STORM_SECONDS=$(STORM_SECONDS) $(PYTEST) -rP -o timeout=0 tests/integration/test_storms.py
 
-bench: $(VENV)/.project ## measure beside other ways, about a quarter of an hour; BENCH="--quick" for a taste
+bench: $(VENV)/.project ## measure beside other ways, about 25 minutes; BENCH="--quick" for a taste
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 lock: ## pin the development set anew
