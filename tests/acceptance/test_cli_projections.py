@@ -13,10 +13,12 @@ import pytest
 from bursar import Ledger, Limits
 from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.sql_log import SQLEventLog
+from bursar.projections.allocation_history import ALLOCATION_HISTORY
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.metrics import METRICS
 from support.cli import PROCESS_SECONDS_MAX, Bursar, environment, program
-from support.logs import query
+from support.logs import execute, query
+from support.projecting import failing, keeper
 from support.story import Clock, tell
 from support.tampering import tampering
 
@@ -97,6 +99,44 @@ def test_what_is_there_beside_the_live_one(bursar: Bursar) -> None:
     assert "building 3, at 0; kept: 1" in bursar("projections").out
     (built,) = bursar.json("projections", "rebuild", "metrics")["views"]
     assert (built["generation"], built["published"]) == (3, True)
+
+
+def test_a_rebuild_that_fails_on_an_event(bursar: Bursar) -> None:
+    """It says on which and why, ends with exit code 1, is told by the status, and goes on once the event is mended."""
+    with tampering(bursar.url) as tamperer:
+        data = tamperer.row(RENEWED).data
+        tamperer.set_data(RENEWED, allocation_id="nobody's")
+    words = ("projections", "rebuild", "current_allocations")
+    error = (
+        f"view current_allocations failed on Renewed at position {RENEWED}: "
+        "LookupError: allocation \"nobody's\" holds nothing of pool 'cpu'"
+    )
+    said = f"current_allocations: generation 2 stopped at position {RENEWED}: {error}\n"
+    assert bursar(*words, code=1).out == said
+    (failed,) = bursar.json(*words, code=1)["views"]
+    assert (failed["published"], failed["stopped_at"], failed["error"]) == (False, RENEWED, error)
+    assert f"current_allocations, generation 2, stopped: {error}\n" in bursar("projections").out
+    with tampering(bursar.url) as tamperer:
+        tamperer.set(RENEWED, data=data)
+    assert bursar("projections", "retry", "current_allocations").out == (
+        "current_allocations: goes on, true up to position 36\n"
+    )
+    (built,) = bursar.json(*words)["views"]
+    assert (built["published"], built["generation"], built["resumed_from"]) == (True, 2, RENEWED - 1)
+
+
+def test_rows_that_are_not_what_the_log_says(bursar: Bursar) -> None:
+    """Rows that are wrong in both generations alike are found by the fold: nothing is published, and they are named."""
+    with Ledger.open(bursar.url) as ledger:  # a rebuild that is interrupted in the middle
+        keeper(ledger, failing(ALLOCATION_HISTORY, {RENEWED})).rebuild()
+    for number in (1, 2):
+        execute(bursar.url, f"UPDATE gen_allocation_history_{number} SET actor = 'eve' WHERE position = 9")  # noqa: S608 - own names
+    said = bursar("projections", "rebuild", "allocation_history", code=1).out.splitlines()
+    assert said == [
+        "not what the log says: view allocation_history differs at position 9: actor is 'eve', the log says 'teller'",
+        "allocation_history: nothing is published: generation 2 did not pass the comparison",
+    ]
+    assert generations(bursar, "allocation_history") == [(1, "live"), (2, "discarded")]
 
 
 # Dry runs
@@ -214,6 +254,11 @@ def test_a_follower_tells_what_stopped(bursar: Bursar) -> None:
             assert ledger.wait_for(view.name, position, timeout=60).position == position
     (found,) = (one for one in bursar.json("projections")["views"] if one["stopped_at"])
     assert (found["name"], found["stopped_at"], found["position"]) == ("current_allocations", RENEWED, RENEWED - 1)
+    with following(bursar) as process:  # one that comes later is told, at opening and again as it follows
+        assert process.stderr is not None
+        assert "view_stopped" in process.stderr.readline()
+        assert process.stderr.readline().startswith("following")
+        assert process.stderr.readline().startswith(f"the view current_allocations stopped at position {RENEWED}, on ")
     said = bursar("projections").out
     assert f"stopped at {RENEWED}" in said
     assert f"\ncurrent_allocations stopped at position {RENEWED}: view current_allocations failed on Renewed" in said
