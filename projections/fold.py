@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bursar.domain.errors import BursarError
 from bursar.projections.view import Add, Drop, Set
@@ -12,7 +12,7 @@ from bursar.projections.view import Add, Drop, Set
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from bursar.projections.view import Fact, Handler, Key, Row, Table, View
+    from bursar.projections.view import Fact, Key, Row, Table, View
 
     Load = Callable[[Table, Collection[Key]], Mapping[Key, Row]]
     """Reads the last rows of a table whose keys begin so; those that there are, by what they were found by."""
@@ -100,14 +100,20 @@ class Net:
         self.dropped: set[Key] = set()
         """Keys of rows that are gone."""
         self._key_of = table.key_getter()
+        self._length = len(table.found_by)
         self._known = known
-        self._begin = len(table.found_by) if len(table.found_by) < len(table.key) else None
-        """How much of a key rows are found by, if it is not all of it."""
+        self._by_key = known if table.found_by == table.key else None
+        """The known rows, if they are found by their whole key."""
 
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing changes."""
         return not (self.added or self.replaced or self.dropped)
+
+    @property
+    def take(self) -> dict[type[Add | Set | Drop], Callable[[Any], None]]:
+        """Give what folds each kind of change: of a row, or of a key."""
+        return {Add: self.add, Set: self.set, Drop: self.drop}
 
     def add(self, row: Row) -> None:
         """Fold a new row."""
@@ -117,8 +123,10 @@ class Net:
             self.replaced[key] = row
         else:
             self.added[key] = row
-        if self._known is not None:
-            self._note(key, row)
+        if self._by_key is not None:
+            self._by_key[key] = row
+        elif self._known is not None:
+            self._note(self._known, key, row)
 
     def set(self, row: Row) -> None:
         """Fold a row as it is now."""
@@ -127,26 +135,26 @@ class Net:
             self.added[key] = row
         else:
             self.replaced[key] = row
-        if self._known is not None:
-            self._note(key, row)
+        if self._by_key is not None:
+            self._by_key[key] = row
+        elif self._known is not None:
+            self._note(self._known, key, row)
 
     def drop(self, key: Key) -> None:
         """Fold the end of a row."""
         if self.added.pop(key, None) is None:
             self.replaced.pop(key, None)
             self.dropped.add(key)
-        if self._known is not None:
-            self._known[key] = None
+        if self._by_key is not None:
+            self._by_key[key] = None
+        elif self._known is not None:
+            raise ValueError(f"{self.table.name}: rows that are found by less than their key cannot be dropped")
 
-    def _note(self, key: Key, row: Row) -> None:
+    def _note(self, known: dict[Key, Row | None], key: Key, row: Row) -> None:
         """Take note of a row as it is now: of those that are found alike, the last by key is the one that is."""
-        assert self._known is not None  # noqa: S101 - looked at by whoever calls, once a change
-        if self._begin is None:
-            self._known[key] = row
-            return
-        last = self._known.get(key[: self._begin])
+        last = known.get(key[: self._length])
         if last is None or self._key_of(last) <= key:
-            self._known[key[: self._begin]] = row
+            known[key[: self._length]] = row
 
 
 def fold(view: View, facts: Sequence[Fact], known: Known, load: Load) -> list[Net]:
@@ -154,37 +162,29 @@ def fold(view: View, facts: Sequence[Fact], known: Known, load: Load) -> list[Ne
 
     Raises `HandlerFailed`, naming the event, and whatever ``load`` raises.
     """
-    nets: dict[Table | None, Net] = {table: Net(table, known.of(table)) for table in view.tables}
-    nets[None] = nets[view.published]
+    nets = {table: Net(table, known.of(table)) for table in view.tables}
+    take: dict[Table | None, Any] = {table: net.take for table, net in nets.items()}
+    take[None] = take[view.published]
+    handlers, find = view.handlers, known.find
     for index, fact in enumerate(facts):
-        handler = view.handlers.get(fact.type)
+        handler = handlers.get(fact.type)
         if handler is None:
             continue
-        try:
+        is_loaded = False
+        while True:
             try:
-                _apply(view, handler, fact, known, nets)
+                for change in handler(fact, find):
+                    take[change.table][type(change)](change[0])
+                break
             except _Missing:
-                known.load(_needed(view, facts[index:]), load)
-                _apply(view, handler, fact, known, nets)
-        except _Missing:
-            error = LookupError("the handler looks for a row that the view's `needs` does not name")
-            raise HandlerFailed(view.name, fact, error) from None
-    return [nets[table] for table in view.tables]
-
-
-def _apply(view: View, handler: Handler, fact: Fact, known: Known, nets: Mapping[Table | None, Net]) -> None:
-    try:
-        for change in handler(fact, known.find):
-            if isinstance(change, Add):
-                nets[change.table].add(change.row)
-            elif isinstance(change, Set):
-                nets[change.table].set(change.row)
-            else:
-                nets[change.table].drop(change.key)
-    except _Missing:
-        raise
-    except Exception as error:
-        raise HandlerFailed(view.name, fact, error) from error
+                if is_loaded:
+                    error = LookupError("the handler looks for a row that the view's `needs` does not name")
+                    raise HandlerFailed(view.name, fact, error) from None
+            except Exception as error:
+                raise HandlerFailed(view.name, fact, error) from error
+            known.load(_needed(view, facts[index:]), load)
+            is_loaded = True
+    return list(nets.values())
 
 
 def _needed(view: View, facts: Sequence[Fact]) -> Iterable[tuple[Table, Key]]:

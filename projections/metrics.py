@@ -57,9 +57,6 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 TIMED: Final = frozenset({"confirm", "release", "void", "expire"})
 """What has a histogram: how long it took from the reservation to its confirmation, or from the grant to its end."""
 
-_OPENINGS: Final = frozenset({"Allocated", "Reserved"})
-_ENDINGS: Final = frozenset({"Released", "Voided", "Expired"})
-
 _TABLE: Final = Table(
     name="metrics",
     columns={
@@ -85,27 +82,49 @@ _HOLDS: Final = Table(
 """Since when what is held is held."""
 
 
-def _happened(fact: Fact, find: Find) -> tuple[Add | Set | Drop, ...]:
-    key = _counter(fact)
-    row = find(_TABLE, key)
-    counted: Add | Set = Add(_begun(fact, key, find)) if row is None else Set({**row, "count": row["count"] + 1})
-    if fact.type in _OPENINGS:
-        allocation_id, pool = hold_of(fact)
-        return counted, Add({"allocation_id": allocation_id, "pool": pool, "opened_at": fact.occurred_at}, _HOLDS)
-    if fact.type in _ENDINGS:
-        _time(counted.row, fact, find)
-        return counted, Drop(hold_of(fact), _HOLDS)
-    if fact.type == "Confirmed":
-        _time(counted.row, fact, find)
+def _done(fact: Fact, find: Find) -> tuple[Add | Set]:
+    return (_count(_counter(fact), fact, find),)
+
+
+def _opened(fact: Fact, find: Find) -> tuple[Add | Set, Add]:
+    allocation_id, pool = hold_of(fact)
+    hold = {"allocation_id": allocation_id, "pool": pool, "opened_at": fact.occurred_at}
+    return _count(_counter(fact), fact, find), Add(hold, _HOLDS)
+
+
+def _confirmed(fact: Fact, find: Find) -> tuple[Add | Set]:
+    counted = _count(_counter(fact), fact, find)
+    _time(counted.row, fact, find)
     return (counted,)
 
 
-def _counter(fact: Fact) -> tuple[str, str, str, str]:
+def _ended(fact: Fact, find: Find) -> tuple[Add | Set, Drop]:
+    counted = _count(_counter(fact), fact, find)
+    _time(counted.row, fact, find)
+    return counted, Drop(hold_of(fact), _HOLDS)
+
+
+def _refused(fact: Fact, find: Find) -> tuple[Add | Set]:
+    return (_count(_refusal_counter(fact), fact, find),)
+
+
+def _counter(fact: Fact) -> Key:
+    return fact.data["pool"], OPERATIONS[fact.type], DONE, NONE
+
+
+def _refusal_counter(fact: Fact) -> Key:
     data = fact.data
-    if fact.type == "ValidationFailed":
-        pool = data["pool"] if data["known"] and data["pool"] else NONE
-        return pool, asked(data, "command") or NONE, REFUSED, data["code"]
-    return data["pool"], OPERATIONS[fact.type], DONE, NONE
+    pool = data["pool"] if data["known"] and data["pool"] else NONE
+    return pool, asked(data, "command") or NONE, REFUSED, data["code"]
+
+
+def _count(key: Key, fact: Fact, find: Find) -> Add | Set:
+    row = find(_TABLE, key)
+    if row is None:
+        return Add(_begun(fact, key, find))
+    row = row.copy()
+    row["count"] += 1
+    return Set(row)
 
 
 def _begun(fact: Fact, key: Key, find: Find) -> Row:
@@ -138,14 +157,23 @@ def _time(row: Row, fact: Fact, find: Find) -> None:
 
 
 def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
-    key = _counter(fact)
+    key = _refusal_counter(fact) if fact.type == "ValidationFailed" else _counter(fact)
     yield _TABLE, key
     yield _TABLE, _opening_counter(key[0])
-    if fact.type in _ENDINGS or fact.type == "Confirmed":
+    if _HANDLERS[fact.type] in {_confirmed, _ended}:
         yield _HOLDS, hold_of(fact)
 
 
-_HANDLERS: Final[dict[str, Any]] = dict.fromkeys((*OPERATIONS, "ValidationFailed"), _happened)
+_HANDLERS: Final[dict[str, Any]] = {
+    **dict.fromkeys(OPERATIONS, _done),
+    "Allocated": _opened,
+    "Reserved": _opened,
+    "Confirmed": _confirmed,
+    "Released": _ended,
+    "Voided": _ended,
+    "Expired": _ended,
+    "ValidationFailed": _refused,
+}
 
 METRICS: Final = View(name="metrics", version=2, tables=(_TABLE, _HOLDS), handlers=_HANDLERS, needs=_needs)
 """Counters: one count an event, so an allocation over three pools counts once in each.

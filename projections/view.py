@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     Key = tuple[Any, ...]
     Find = Callable[["Table", "Key"], "Row | None"]
     """Finds the last row of a table whose key begins with these values; None if there is none."""
-    Change = "Add | Set | Drop"
     Handler = Callable[["Fact", Find], Sequence["Add | Set | Drop"]]
     """Says what an event does to rows. Pure: it looks at nothing but the event and what it finds."""
 
