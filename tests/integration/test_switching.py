@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -113,14 +114,13 @@ class Attempts:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, enough: int) -> None:
         self.seen = Event()
         self._left = enough
-        self._sleep = publishing.sleep
         monkeypatch.setattr(publishing, "sleep", self._slept)
 
     def _slept(self, seconds: float) -> None:
         self._left -= 1
         if self._left <= 0:
             self.seen.set()
-        self._sleep(seconds)
+        sleep(seconds)
 
 
 class TestLocks:
@@ -157,7 +157,7 @@ class TestLocks:
         assert (built.generation, built.published, built.resumed_from) == (2, True, head_of(ledger))
 
     def test_a_follower_in_the_middle_of_it(self, ledger: Ledger, postgres_url: str) -> None:
-        """A follower that is about to move the live generation waits for a switch that has begun, and moves no other."""
+        """A follower about to move the live generation waits for a switch that has begun: nothing is put behind it."""
         with ThreadPoolExecutor(1) as threads, Ledger.open(postgres_url) as other:
             following: list[Any] = []
 
