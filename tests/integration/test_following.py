@@ -177,8 +177,8 @@ class TestWaiting:
             ledger.wait_for("metrics", 7, timeout=0.01)
         assert (raised.value.view, raised.value.position, raised.value.wanted) == ("metrics", 1, 7)
         assert str(raised.value) == (
-            "the view metrics is at position 1, and did not come to 7 in 0.01 s; a worker moves it: `bursar projections "
-            "follow`, or `ledger.projector().follow(…)` in a service"
+            "the view metrics is at position 1, and did not come to 7 in 0.01 s; a worker moves it: "
+            "`bursar projections follow`, or `ledger.projector().follow(…)` in a service"
         )
 
     def test_it_failed(self, ledger: Ledger) -> None:
