@@ -56,15 +56,22 @@ def patiently(database: Database, work: Callable[[Connection], _Result]) -> _Res
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
                 return work(connection)
         except LogUnavailable as error:
-            if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable) or monotonic() > until:
+            if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                 raise
+            if monotonic() > until:
+                raise LogUnavailable(
+                    f"transactions have kept the view in use for {PATIENCE_SECONDS:g} s; end them (the server's view "
+                    "pg_stat_activity shows them) and try again: what was built stays built",
+                    transient=True,
+                ) from error
             sleep(uniform(*_PAUSE_SECONDS))  # noqa: S311 - so that two do not meet again and again
 
 
 def point(connection: Connection, name: str, physical: str) -> None:
     """Point a published name at a physical table; what was granted on the name stays granted."""
     columns = _columns_of(connection, physical)
-    selected = f"{name} AS SELECT {', '.join(name for name, _ in columns)} FROM {physical}"  # noqa: S608 - own names
+    named = ", ".join(column for column, _ in columns)
+    selected = f"{name} AS SELECT {named} FROM {physical}"  # noqa: S608 - own names
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
         connection.exec_driver_sql(f"CREATE VIEW {selected}")

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.engine import make_url
 from typer.main import get_command
 
 import bursar
+from bursar import Projector, Rebuilt, ViewStatus
 from bursar.domain.commands import COMMANDS, Command
 from bursar.domain.events import EVENTS
 from bursar.domain.limits import Limits
@@ -21,13 +23,14 @@ from bursar.domain.records import LOG_FORMAT, StoredRow, canonical_bytes, chain_
 from bursar.domain.refusals import RefusalCode, explain, is_transient
 from bursar.infrastructure.cli.app import app
 from bursar.infrastructure.settings import Settings
-from bursar.infrastructure.tables import events
-from bursar.projections.engine import VIEWS
+from bursar.infrastructure.tables import events, generations, skipped_events
+from bursar.projections.catalogue import VIEWS
+from bursar.projections.generations import State
 from bursar.replay.findings import Check
 from support.documents import ROOT, Block, Page, Session, check_output, first_cells, pages
 
 REFERENCE = ROOT / "docs" / "reference"
-RUNNABLE = {"python", "sh", "console", "sql", "json", "jsonl"}
+RUNNABLE = {"python", "sh", "console", "sql", "json", "jsonl", "diff"}
 
 MAKE = re.compile(r"make ([a-z]+)")
 NOT_RUN = {
@@ -36,6 +39,9 @@ NOT_RUN = {
 """Shell lines that are not run, each with its reason; `make` is not run either, as it would start these tests again."""
 
 SHARED_OPTIONS = {"--database", "--json", "--actor", "--command-id", "--correlation-id", "--causation-id", "--dry-run"}
+
+BOOKS = {"generations": generations, "skipped_events": skipped_events}
+"""The tables that tell how views were built."""
 
 ESCAPES = {'"': r"\"", "\\": r"\\", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\f": r"\f", "\r": r"\r"}
 """The short escapes of RFC 8785."""
@@ -139,6 +145,10 @@ def test_the_comparison_can_fail(printed: str, shown: str) -> None:
         "```sql\nUPDATE ledger_meta SET epoch = 2 WHERE epoch = 77\n```",
         '```jsonl\n{"command": "allot"}\n```',
         "```json\n{'a': 1}\n```",
+        "```diff\n```",
+        "```diff\n+++ b/projections/view.py\n@@\n-what is not there\n```",
+        "```diff\n+++ b/projections/view.py\n@@\n+raise SystemExit(7)\n```",
+        "```diff\n+++ b/projections/view.py\n@@\n-import hashlib\n+1 / 0\n```\n```sh\nbursar\n```",
         "```ruby\nputs 1\n```",
     ],
 )
@@ -277,12 +287,23 @@ def test_settings_are_all_there_with_their_defaults() -> None:
 def test_views_are_all_there_with_every_column() -> None:
     """The page of views lists each view, its columns in order, and its key."""
     page = reference("views.md")
-    tables = {heading: rows for heading, rows in page.tables.items() if heading != "Views"}
+    tables = {heading: rows for heading, rows in page.tables.items() if rows and heading not in BOOKS}
     assert {name: first_cells(rows) for name, rows in tables.items()} == {
-        view.name: list(view.columns) for view in VIEWS
+        view.name: list(view.published.columns) for view in VIEWS
     }
     keys = [re.findall(r"`(\w+)`", line) for _, line in page.prose if line.startswith("Key:")]
-    assert keys == [list(view.key) for view in VIEWS]
+    assert keys == [list(view.published.key) for view in VIEWS]
+
+
+def test_the_books_on_views_are_all_there_with_every_column() -> None:
+    """The page of views lists the columns of the tables that tell of generations and of skipped events."""
+    tables = reference("views.md").tables
+    assert {name: first_cells(tables[name]) for name in BOOKS} == {name: book.c.keys() for name, book in BOOKS.items()}
+
+
+def test_states_of_generations_are_all_there() -> None:
+    """The page of views names each state of a generation."""
+    assert set(State) <= reference("views.md").named
 
 
 def test_views_say_which_columns_are_numbers() -> None:
@@ -290,7 +311,7 @@ def test_views_say_which_columns_are_numbers() -> None:
     tables = reference("views.md").tables
     for view in VIEWS:
         said = {row[0].strip("`"): row[1].split()[0] for row in tables[view.name]}
-        assert said == {name: "text" if kind is str else "number" for name, kind in view.columns.items()}
+        assert said == {name: "text" if kind is str else "number" for name, kind in view.published.columns.items()}
 
 
 def test_checks_are_all_there() -> None:
@@ -324,6 +345,16 @@ def test_every_public_name_is_documented() -> None:
     words = {word for span in named for word in re.findall(r"\w+", span)}
     assert set(bursar.__all__) - words == set()
     assert [name for name in bursar.__all__ if not (getattr(bursar, name).__doc__ or "").strip()] == []
+
+
+def test_the_keeper_of_the_views_is_described_whole() -> None:
+    """The page about Python lists every method of `Projector`, and every field of what its answers are."""
+    page = reference("python-api.md")
+    calls = {cell.partition("(")[0] for cell in first_cells(page.tables["Views"])}
+    assert calls == {name for name, one in vars(Projector).items() if callable(one) and name[0] != "_"} - {"view"}
+    for kind in (ViewStatus, Rebuilt):
+        (described,) = re.findall(rf"^- `{kind.__name__}`: (.+?)^(?:- |#)", page.source, re.MULTILINE | re.DOTALL)
+        assert {one.name for one in fields(kind)} <= set(re.findall(r"`(\w+)`", described)), kind
 
 
 def command_tree() -> dict[str, set[str]]:

@@ -11,11 +11,14 @@ Blocks, by the word after the fence:
   one. ``sql postgresql`` and ``sql sqlite`` run on that database only.
 - ``json`` and ``jsonl`` are read; a JSON Line with a ``command`` must be a command. A second word names the file to
   write the block to: ``jsonl day.jsonl``.
+- ``diff`` is a change of Bursar's own source, as a maintainer makes it: it is made in a copy of the checkout, in the
+  page's folder, and the page's commands run that copy from then on. What a hunk takes away must be there, once.
 - ``text`` is for readers.
 
 ``…`` in expected output stands for anything within a line; on a line of its own, for any lines. A page runs on SQLite
 unless a comment such as ``<!-- runs on: sqlite, postgresql -->`` says otherwise. For PostgreSQL, BURSAR_DATABASE_URL is
-set; for SQLite it is not, and the page uses the default, ``sqlite:///bursar.db``.
+set; for SQLite it is not, and the page uses the default, ``sqlite:///bursar.db``. With a comment such as
+``<!-- begins with: tests/samples/ledger_0001.sql -->``, that file is there from the beginning, as the script makes it.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ import io
 import json
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
-from contextlib import chdir, redirect_stdout
+from contextlib import chdir, closing, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +48,9 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 
+CHECKOUT: Final = ROOT
+"""Where the source is copied from for pages that change it."""
+
 SECONDS_MAX: Final = 120
 """How long one block may take."""
 
@@ -51,6 +59,7 @@ _HEADING = re.compile(r"(#{1,6}) (.+)")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE_SPAN = re.compile(r"`[^`]*`")
 _RUNS_ON = re.compile(r"<!-- runs on: ([a-z, ]+) -->")
+_BEGINS_WITH = re.compile(r"<!-- begins with: (\S+) -->")
 _MARK: Final = "=== status "
 
 
@@ -185,6 +194,12 @@ class Session:
     printed: str = ""
     """What the last Python block printed."""
 
+    def __post_init__(self) -> None:
+        """Make the database that the page begins with, if it says so."""
+        if said := _BEGINS_WITH.search(self.page.source):
+            with closing(sqlite3.connect(self.folder / "bursar.db")) as database:
+                database.executescript((CHECKOUT / said[1]).read_text(encoding="utf-8"))
+
     @property
     def address(self) -> str:
         """The address of the page's database."""
@@ -198,6 +213,7 @@ class Session:
             "sh": self._sh,
             "console": self._console,
             "sql": self._sql,
+            "diff": self._diff,
             "json": self._json,
             "jsonl": self._json,
             "text": self._text,
@@ -241,6 +257,9 @@ class Session:
     def _bash(self, script: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb"}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        if self._source.exists():
+            environment["PYTHONPATH"] = f"{self._source}{os.pathsep}{environment.get('PYTHONPATH', '')}"
+            environment.pop("COVERAGE_PROCESS_CONFIG", None)  # changed lines would be counted as lines of the package
         return subprocess.run(
             ["bash", "-c", f"exec 2>&1\n{script}"],  # noqa: S607 - bash is where the user's PATH has it
             cwd=self.folder,
@@ -268,6 +287,23 @@ class Session:
         finally:
             engine.dispose()
 
+    @property
+    def _source(self) -> Path:
+        """Where the page's own copy of the source is, if it has one."""
+        return self.folder / "src"
+
+    def _diff(self, block: Block, place: str) -> None:
+        if not self._source.exists():
+            copy_checkout(self.folder)
+        changes = list(_changes(block.text))
+        assert changes, f"{place}: a diff that changes nothing"
+        for name, old, new in changes:
+            path = self.folder / name
+            source = path.read_text(encoding="utf-8")
+            assert source.count(old) == 1, f"{place}: {name} has {source.count(old)} places such as\n{old}"
+            path.write_text(source.replace(old, new), encoding="utf-8")
+            shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)  # Python knows a change by size and second
+
     def _make_ledger(self) -> None:
         with Ledger.open(self.address) as ledger:
             ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
@@ -282,6 +318,27 @@ class Session:
                 command_from(value)
         if len(block.words) > 1:
             (self.folder / block.words[1]).write_text(f"{block.text}\n", encoding="utf-8")
+
+
+def copy_checkout(folder: Path) -> None:
+    """Copy the package's source and its documentation, laid out as in a checkout."""
+    links = [link for link in (CHECKOUT / "src" / "bursar").iterdir() if link.is_symlink()]
+    for part in (CHECKOUT / "src", CHECKOUT / "docs", *(link.resolve() for link in links)):
+        shutil.copytree(part, folder / part.name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _changes(diff: str) -> Iterator[tuple[str, str, str]]:
+    """Split a diff into its hunks: the file, the lines that it has, and those that it is to have instead."""
+    name, old, new = "", "", ""
+    for line in [*diff.splitlines(), "@@"]:
+        if line.startswith(("--- ", "+++ ", "@@")):
+            if old or new:
+                yield name, old, new
+            name, old, new = line.removeprefix("+++ b/") if line.startswith("+++ ") else name, "", ""
+        if line[:1] in {" ", "-", ""} and not line.startswith("--- "):
+            old += f"{line[1:]}\n"
+        if line[:1] in {" ", "+", ""} and not line.startswith("+++ "):
+            new += f"{line[1:]}\n"
 
 
 def _steps(session: str) -> Iterator[tuple[str, str]]:
