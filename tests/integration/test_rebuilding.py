@@ -83,6 +83,7 @@ class TestPublished:
         assert (built.compared_at, built.compared_rows > len(before["metrics"])) == (ROWS, True)
         assert (built.differences, built.faults, built.stopped_at, built.error) == ((), (), None, None)
         assert built.resumed_from == 0
+        assert told[0][0] <= 12, "progress is that of the new generation"
         assert told[-1] == (ROWS, ROWS)
         assert contents(database_url) == before
         assert [(one.number, one.state) for one in generations(ledger, "metrics")] == [
