@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy import table as table_clause
 
 from bursar.infrastructure.tables import PlainText
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, TableClause
+    from sqlalchemy import Connection
 
     from bursar.projections.view import Table, View
 
@@ -35,11 +34,6 @@ def physical(table: Table, generation: int, *, bare: bool = False) -> sa.Table:
     for group in () if bare else table.indexed:
         sa.Index(f"ix_{name}_{'_'.join(group)}", *(described.c[column] for column in group))
     return described
-
-
-def published(view: View) -> TableClause:
-    """Name a view and its columns as readers know them."""
-    return table_clause(view.name, *map(sa.column, view.published.columns))
 
 
 def create(connection: Connection, view: View, generation: int) -> None:

@@ -79,7 +79,7 @@ class Engine:
         store: Store,
         *,
         batch_events: int = BATCH_EVENTS,
-        on_wait: Callable[[Generation], None] | None = None,
+        on_wait: Callable[[Generation], object] = str,
     ) -> None:
         self.source = source
         self.store = store
@@ -167,8 +167,7 @@ class Engine:
 
     def _wait(self, build: Build, upto: int) -> None:
         """Let another worker do it, as long as it moves."""
-        if self._on_wait is not None:
-            self._on_wait(build.generation)
+        self._on_wait(build.generation)
         quiet_since = monotonic()
         while monotonic() - quiet_since < _QUIET_SECONDS:
             before = build.position
