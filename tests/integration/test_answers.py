@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, Refused
+from bursar import Ledger, LogUnavailable, Refused
 from bursar.infrastructure.published import Published
 from bursar.projections.metrics import LASTED, METRICS
 from support.logs import execute, query
@@ -77,6 +77,16 @@ def test_one_generation(ledger: Ledger, database_url: str, monkeypatch: pytest.M
     assert max(row["position"] for row in found) <= answer.position == ROWS + 4
     assert len(list(Published(ledger).failures({}).rows)) == 3 + 5
     assert query(database_url, "SELECT DISTINCT code FROM validation_failures WHERE position <= 36") == [("other",)]
+
+
+def test_without_views(ledger: Ledger, database_url: str) -> None:
+    """Where a view is missing, its name and the way out are said; the others answer. In memory there are none."""
+    execute(database_url, "DROP VIEW metrics", "DELETE FROM generations WHERE view = 'metrics'")
+    with pytest.raises(LogUnavailable, match=r"does not have the view metrics: run `bursar db upgrade`"):
+        Published(ledger).metrics()
+    assert Published(ledger).usage("cpu")[0].position == ROWS
+    with Ledger.in_memory() as other, pytest.raises(LogUnavailable, match="in memory"):
+        Published(other)
 
 
 def test_of_a_generation_without_a_column(ledger: Ledger) -> None:
