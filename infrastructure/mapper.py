@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from pydantic import ValidationError
 from pydantic_core import from_json
 
-from bursar.domain.errors import LogCorrupt, UnknownEvent
+from bursar.domain.errors import LogCorrupt, Malformed, UnknownEvent
 from bursar.domain.events import EVENTS, Event
 from bursar.domain.records import Recorded, StoredRow
 from bursar.domain.values import instant, instant_text
@@ -136,7 +137,8 @@ class EventMapper(Mapper[str]):
 
 
 def _unreadable(name: str, position: int, error: Exception) -> LogCorrupt:
-    return LogCorrupt(f"position {position}: the data of {name} cannot be read: {error}")
+    told = Malformed.from_validation(error) if isinstance(error, ValidationError) else error
+    return LogCorrupt(f"position {position}: the data of {name} cannot be read: {told}")
 
 
 def _data(event: Event) -> bytes:

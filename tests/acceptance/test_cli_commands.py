@@ -101,7 +101,7 @@ def test_a_pool_is_closed_for_ever(bursar: Bursar) -> None:
 def test_a_ledger_without_pools_says_how_to_open_one(database_url: str) -> None:
     """A newcomer is told the next step."""
     assert "bursar pool open" in Bursar(database_url)("pools").out
-    assert Bursar(database_url).json("pools") == {"pools": []}
+    assert Bursar(database_url).json("pools") == {"position": 0, "pools": []}
 
 
 def test_a_pool_of_nothing_is_shown(database_url: str) -> None:

@@ -112,6 +112,7 @@ def test_show_describes_one_allocation(bursar: Bursar) -> None:
         "opened_at": "2026-01-05T09:05:00.000000Z",
         "ended_at": "2026-01-05T09:30:00.000000Z",
         "reason": "finished",
+        "as_of_position": 10,
     }
     assert "2026-01-05 09:30:00Z" in bursar("show", "done").out
 

@@ -217,7 +217,7 @@ def test_a_program_may_catch_the_output(sqlite_url: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "argv", ["bursar", "pools", "--json", "--database", sqlite_url])
     with redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit) as ended:
         main()
-    assert (said.getvalue(), ended.value.code) == ('{"pools": []}\n', 0)
+    assert (said.getvalue(), ended.value.code) == ('{"position": 0, "pools": []}\n', 0)
     with redirect_stdout(Closed()), pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 141
