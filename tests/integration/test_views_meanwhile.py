@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from itertools import pairwise
 from threading import Barrier, Event
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from sqlalchemy import event
 
 from bursar import Ledger, LogCorrupt, Refused
 from bursar.infrastructure.generations import SQLStore
-from bursar.projections.allocation_history import ALLOCATION_HISTORY
 from bursar.projections.generations import State
 from bursar.projections.metrics import METRICS
 from bursar.projections.pool_usage import POOL_USAGE
@@ -22,7 +20,6 @@ from support.logs import execute, query
 from support.projecting import (
     check_right,
     generations,
-    handled_by,
     head_of,
     keeper,
     log_of,
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 
     from bursar.projections.fold import Net
     from bursar.projections.generations import Generation
-    from bursar.projections.view import Fact, Find, Handler
     from support.logs import Row
 
 ROWS = 36
@@ -204,38 +200,9 @@ class TestRebuilding:
             assert store_of(ledger).begin(POOL_USAGE) == begun[0]
             assert [one.state for one in generations(ledger, "pool_usage")] == [State.BUILDING]
 
-    def test_a_table_of_another_key(self, ledger: Ledger, database_url: str) -> None:
-        """Where rows are told apart by other columns, there is nothing to compare with but the fold."""
-        table = replace(ALLOCATION_HISTORY.published, key=("position", "event"))
-        execute(database_url, "UPDATE gen_allocation_history_1 SET owner = 'eve'")
-        [built] = keeper(ledger, replace(ALLOCATION_HISTORY, tables=(table,))).rebuild()
-        assert (built.published, built.compared_rows, built.differences) == (True, 0, ())
-        assert query(database_url, "SELECT count(*) FROM allocation_history WHERE owner = 'eve'") == [(0,)]
-
 
 class TestMoving:
     """While others move the same views."""
-
-    def test_failed_on_what_another_has_taken(self, ledger: Ledger, database_url: str) -> None:
-        """A worker that fails on an event which another's code has taken meanwhile does not stop the view."""
-        ledger.allocate({"cpu": 5}, owner="zoe")
-        others = [keeper(ledger)]
-
-        def around(handler: Handler) -> Handler:
-            def handled(fact: Fact, find: Find) -> Sequence[Any]:
-                if fact.position == ROWS + 1:
-                    if others:
-                        others.pop().catch_up()
-                    message = "planted"
-                    raise ValueError(message)
-                return handler(fact, find)
-
-            return handled
-
-        keeper(ledger, handled_by(METRICS, around), batch_events=1).catch_up()
-        assert others == []
-        assert status_of(ledger, "metrics").stopped_at is None
-        check_right(ledger, database_url)
 
     def test_a_log_with_a_hole(self, ledger: Ledger, database_url: str) -> None:
         """If events are gone which a view has not seen, that is said, and the view stays where it is."""
