@@ -53,8 +53,8 @@ def _common_position(connection: Connection, live: Generation, building: Generat
     both = select(generations.c.position).where(
         generations.c.view == live.view, generations.c.generation.in_((live.number, building.number))
     )
-    found = set(connection.execute(both).scalars())
-    return found.pop() if len(found) == 1 else None
+    found = connection.execute(both).scalars().all()
+    return found[0] if len(found) == 2 and found[0] == found[1] else None  # noqa: PLR2004 - both
 
 
 class _Pair:

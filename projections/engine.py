@@ -79,7 +79,7 @@ class Engine:
         store: Store,
         *,
         batch_events: int = BATCH_EVENTS,
-        on_wait: Callable[[Generation], None] | None = None,
+        on_wait: Callable[[Generation], object] = str,
     ) -> None:
         self.source = source
         self.store = store
@@ -89,14 +89,18 @@ class Engine:
         self._on_wait = on_wait
 
     def move(self, builds: Sequence[Build], upto: int, progress: Progress = no_progress) -> None:
-        """Move builds up to a position, as far as each may go; one that fails on an event is stopped there."""
+        """Move builds up to a position, as far as each may go; one that fails on an event is stopped there.
+
+        Progress is that of generations that are built, if any are: live ones beside them are almost there.
+        """
+        shown = [one for one in builds if one.generation.state is State.BUILDING] or builds
         while moving := [one for one in builds if one.generation.is_open and one.position < one.target(upto)]:
             after = min(one.position for one in moving)
             group = [one for one in moving if one.position == after]
             ends = [one.position for one in moving if one.position > after] + [one.target(upto) for one in group]
             with no_collections():
                 self._batch(group, after, min(ends), upto)
-            progress(sum(one.position for one in builds) // len(builds), upto)
+            progress(sum(one.position for one in shown) // len(shown), upto)
 
     def _batch(self, group: Sequence[Build], after: int, end: int, upto: int) -> None:
         """Read a batch of events and move builds that stand at the same place over it."""
@@ -163,8 +167,7 @@ class Engine:
 
     def _wait(self, build: Build, upto: int) -> None:
         """Let another worker do it, as long as it moves."""
-        if self._on_wait is not None:
-            self._on_wait(build.generation)
+        self._on_wait(build.generation)
         quiet_since = monotonic()
         while monotonic() - quiet_since < _QUIET_SECONDS:
             before = build.position

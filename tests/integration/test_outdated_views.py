@@ -13,7 +13,7 @@ from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
 from bursar.projections.generations import State
 from bursar.projections.metrics import METRICS
 from support.cli import Bursar
-from support.logs import query
+from support.logs import execute, query
 from support.projecting import (
     NAMES,
     check_right,
@@ -218,6 +218,13 @@ class TestRebuilt:
         ):
             last[allocation_id, pool] = event
         assert shown == [(*key, last[key]) for key in sorted(key for key in last if last[key] in HOLDING)]
+
+    def test_a_table_more(self, ledger: Ledger, database_url: str) -> None:
+        """Where only the new code has a table of its own, the tables that both have are compared."""
+        execute(database_url, "DROP TABLE gen_metrics_holds_1")
+        [built] = keeper(ledger, replace(METRICS, version=3)).rebuild()
+        assert built.published
+        assert built.compared_rows == len(contents(database_url, ["metrics"])["metrics"])
 
     def test_another_meaning(self, ledger: Ledger, database_url: str) -> None:
         """A change of what a column says differs from the live one by design: it is published once that is accepted."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
-from threading import Barrier, Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, NotFound, Refused
+from bursar import Ledger, NotFound
 from bursar.projections.allocation_history import ALLOCATION_HISTORY
 from bursar.projections.generations import State
 from bursar.projections.pool_usage import POOL_USAGE
@@ -31,10 +28,8 @@ from support.story import Clock, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Future
 
     from bursar.projections.view import Fact
-    from support.logs import Row
 
 ROWS = 36
 """Events that the story leaves."""
@@ -83,6 +78,7 @@ class TestPublished:
         assert (built.compared_at, built.compared_rows > len(before["metrics"])) == (ROWS, True)
         assert (built.differences, built.faults, built.stopped_at, built.error) == ((), (), None, None)
         assert built.resumed_from == 0
+        assert told[0][0] <= 12, "progress is that of the new generation"
         assert told[-1] == (ROWS, ROWS)
         assert contents(database_url) == before
         assert [(one.number, one.state) for one in generations(ledger, "metrics")] == [
@@ -344,110 +340,6 @@ class TestPruned:
             assert ledger.projector().prune("allocation_history") == {"allocation_history": [1]}
             assert "gen_allocation_history_1" not in tables(sqlite_url)
             check_right(ledger, sqlite_url)
-
-
-class TestMeanwhile:
-    """While others write, follow and rebuild."""
-
-    def test_writing_and_following(self, ledger: Ledger, database_url: str) -> None:
-        """While a view is rebuilt again and again, commands go on and others catch up; in the end all is right."""
-        stop = Event()
-
-        def write() -> None:
-            while not stop.is_set():
-                ledger.release(ledger.allocate({"cpu": 5}, owner="w").id)
-
-        def follow() -> None:
-            projector = keeper(ledger, batch_events=3)
-            while not stop.is_set():
-                projector.catch_up()
-
-        with ThreadPoolExecutor(2) as threads:
-            working: list[Future[Any]] = [threads.submit(write), threads.submit(follow)]
-            try:
-                for generation in range(2, 5):
-                    [built] = keeper(ledger, batch_events=20).rebuild("current_allocations")
-                    assert (built.generation, built.published, built.differences) == (generation, True, ())
-            finally:
-                stop.set()
-            for one in working:
-                one.result()
-        ledger.projector().catch_up()
-        check_right(ledger, database_url)
-
-    def test_two_at_once(self, ledger: Ledger, database_url: str) -> None:
-        """Two rebuilds of one view share the work: one generation more, published once, both say so."""
-        start = Barrier(2)
-
-        def work() -> tuple[int, bool]:
-            waiting = [start]
-
-            def together(_done: int, _events: int) -> None:
-                if waiting:
-                    waiting.pop().wait(60)
-
-            [built] = keeper(ledger, batch_events=2).rebuild("allocation_history", progress=together)
-            return built.generation, built.published
-
-        with ThreadPoolExecutor(2) as threads:
-            assert [one.result() for one in [threads.submit(work) for _ in range(2)]] == [(2, True)] * 2
-        check_right(ledger, database_url)
-
-    def test_finished_by_another(self, ledger: Ledger, database_url: str) -> None:
-        """Where another worker finishes the same build meanwhile, that is the one that is told of."""
-        others = [keeper(ledger)]
-
-        def overtake(*_: int) -> None:
-            if others:
-                others.pop().rebuild("pool_usage")
-
-        [built] = keeper(ledger, batch_events=10).rebuild("pool_usage", progress=overtake)
-        assert (built.generation, built.published) == (2, True)
-        check_right(ledger, database_url)
-
-    def test_overtaken_by_the_live_one(self, ledger: Ledger, database_url: str) -> None:
-        """It is never published behind what readers see already."""
-        overtaken = 0
-
-        def overtake(_done: int, _events: int) -> None:
-            nonlocal overtaken
-            overtaken += 1
-            ledger.allocate({"cpu": 5}, owner="zoe", allocation_id=f"late{overtaken}")
-            keeper(ledger).catch_up()
-
-        seen: list[list[Row]] = []
-
-        def look(text: str) -> None:
-            if "fold" in text:
-                with suppress(Refused):
-                    ledger.release("late1")
-                keeper(ledger).catch_up()
-            seen.append(query(database_url, "SELECT sum(count) FROM metrics"))
-
-        [built] = keeper(ledger, tell=look).rebuild("metrics", progress=overtake)
-        assert overtaken > 1
-        assert built.published
-        assert built.position >= seen[-1][0][0]
-        seen.append(query(database_url, "SELECT sum(count) FROM metrics"))
-        assert seen == sorted(seen)
-        ledger.projector().catch_up()
-        check_right(ledger, database_url)
-
-    def test_a_follower_of_what_was_replaced(self, ledger: Ledger, database_url: str) -> None:
-        """Whoever was filling the generation that was replaced goes on with the one in its place."""
-        for number in range(30):
-            ledger.release(ledger.allocate({"cpu": 5}, owner=f"o{number}").id)
-        others = [keeper(ledger)]
-
-        def replace_it(*_: int) -> None:
-            if others:
-                others.pop().rebuild("current_allocations")
-
-        projector = keeper(ledger, batch_events=5)
-        projector.catch_up(replace_it)
-        projector.catch_up()
-        assert status_of(ledger, "current_allocations").generation == 2
-        check_right(ledger, database_url)
 
 
 def test_history_is_compared_piece_by_piece(ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -113,14 +114,13 @@ class Attempts:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, enough: int) -> None:
         self.seen = Event()
         self._left = enough
-        self._sleep = publishing.sleep
         monkeypatch.setattr(publishing, "sleep", self._slept)
 
     def _slept(self, seconds: float) -> None:
         self._left -= 1
         if self._left <= 0:
             self.seen.set()
-        self._sleep(seconds)
+        sleep(seconds)
 
 
 class TestLocks:
@@ -146,10 +146,26 @@ class TestLocks:
         assert stands == {"rebuild": [3], "roll_back": [1], "prune": [2]}[work]
         check_right(ledger, postgres_url)
 
+    def test_a_long_reader_of_columns_that_go(
+        self, ledger: Ledger, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A switch to fewer columns, for which the name is made anew, gives up and is tried again in the same way."""
+        attempts = Attempts(monkeypatch, 2)
+        with ThreadPoolExecutor(1) as threads:
+            with reading(postgres_url, HISTORY):
+                working = threads.submit(keeper(ledger, FEWER).rebuild)
+                assert attempts.seen.wait(60)
+                assert not working.done()
+                assert len(query(postgres_url, f"SELECT actor FROM {HISTORY}")) > 0  # noqa: S608 - names of our own
+            [built] = working.result(60)
+        assert built.published
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            query(postgres_url, f"SELECT actor FROM {HISTORY}")  # noqa: S608 - names of our own
+
     def test_patience_ends(self, ledger: Ledger, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A reader that does not end in time keeps the switch off; the next rebuild has only to switch."""
         monkeypatch.setattr(publishing, "PATIENCE_SECONDS", 0.0)
-        with reading(postgres_url, "metrics"), pytest.raises(LogUnavailable, match="lock timeout"):
+        with reading(postgres_url, "metrics"), pytest.raises(LogUnavailable, match="kept the view in use for 0 s"):
             ledger.projector().rebuild("metrics")
         status = status_of(ledger, "metrics")
         assert (status.generation, status.building, status.kept) == (1, 2, ())
@@ -157,7 +173,7 @@ class TestLocks:
         assert (built.generation, built.published, built.resumed_from) == (2, True, head_of(ledger))
 
     def test_a_follower_in_the_middle_of_it(self, ledger: Ledger, postgres_url: str) -> None:
-        """A follower that is about to move the live generation waits for a switch that has begun, and moves no other."""
+        """A follower about to move the live generation waits for a switch that has begun: nothing is put behind it."""
         with ThreadPoolExecutor(1) as threads, Ledger.open(postgres_url) as other:
             following: list[Any] = []
 

@@ -50,11 +50,12 @@ def keeper(
     batch_events: int = BATCH_EVENTS,
     clock: Clock = system_clock,
     tell: Callable[[str], object] = str,
+    store: SQLStore | None = None,
 ) -> Projector:
     """Keep views, every published one if none is given, so many events at a time."""
     log = log_of(ledger)
     options: dict[str, Any] = {"views": views or VIEWS, "batch_events": batch_events, "clock": clock, "tell": tell}
-    return Projector(SQLFacts(log), store_of(ledger), FoldCheck(log), **options)
+    return Projector(SQLFacts(log), store or store_of(ledger), FoldCheck(log), **options)
 
 
 def store_of(ledger: Ledger) -> SQLStore:
