@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic_core import from_json
 from sqlalchemy import func, select
 
 from bursar.domain.values import instant
@@ -50,6 +52,18 @@ class SQLFacts:
                 position, ordinal, ordinals = rows[-1][0], rows[-1][3], rows[-1][4]
                 rest = position + ordinals - 1 - ordinal
                 rows += driver.execute(self._page, (position, min(rest, upto), ordinals)).fetchall()
+        return self._decoded(rows)
+
+    def _decoded(self, rows: Sequence[tuple[Any, ...]]) -> list[Fact]:
+        """Read rows as facts, a column at a time: where all are as they mostly are, nothing is looked at one by one."""
+        if not rows:
+            return []
+        *envelope, texts, versions = zip(*rows, strict=True)
+        if set(zip(envelope[1], versions, strict=True)) <= self._log.mapper.present:
+            with suppress(ValueError):
+                data = list(map(from_json, texts))
+                if set(map(type, data)) == {dict}:
+                    return list(map(Fact._make, zip(*envelope, data, strict=True)))
         fields = self._log.mapper.fields
         return [Fact._make((*row[:10], fields(row[1], row[11], row[10], row[0]))) for row in rows]
 

@@ -42,7 +42,8 @@ class EventMapper(Mapper[str]):
         self._events = events
         self._names = {kind: name for name, kind in events.items()}
         self._upcasters = upcasters
-        self._present = frozenset((name, kind.schema_version) for name, kind in events.items())
+        self.present = frozenset((name, kind.schema_version) for name, kind in events.items())
+        """Every type with the schema version that is written today."""
 
     def to_row(self, recorded: Recorded) -> StoredRow:
         """Write an event and its envelope as a row, its hash still to come."""
@@ -94,7 +95,7 @@ class EventMapper(Mapper[str]):
 
         Raises `UnknownEvent` or `LogCorrupt`, naming the position.
         """
-        kind = None if (name, schema_version) in self._present else self._kind(name, schema_version, position)
+        kind = None if (name, schema_version) in self.present else self._kind(name, schema_version, position)
         try:
             fields = from_json(data)
             if type(fields) is not dict:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bursar.projections.view import Table, View
 
 
-def physical(table: Table, generation: int, *, bare: bool = False) -> sa.Table:
-    """Describe the physical table of a generation; a bare one has neither its key nor its indexes."""
+def physical(table: Table, generation: int, *, with_key: bool = True, with_indexes: bool = True) -> sa.Table:
+    """Describe the physical table of a generation, perhaps without its key or its further indexes."""
     name = table.physical(generation)
     described = sa.Table(
         name,
@@ -24,14 +24,14 @@ def physical(table: Table, generation: int, *, bare: bool = False) -> sa.Table:
             sa.Column(
                 column,
                 PlainText if kind is str else sa.BigInteger,
-                primary_key=column in table.key and not bare,
+                primary_key=column in table.key and with_key,
                 nullable=column not in table.key,
                 autoincrement=False,
             )
             for column, kind in table.columns.items()
         ),
     )
-    for group in () if bare else table.indexed:
+    for group in table.indexed if with_indexes else ():
         sa.Index(f"ix_{name}_{'_'.join(group)}", *(described.c[column] for column in group))
     return described
 
@@ -39,12 +39,13 @@ def physical(table: Table, generation: int, *, bare: bool = False) -> sa.Table:
 def create(connection: Connection, view: View, generation: int) -> None:
     """Make a generation's tables.
 
-    On PostgreSQL one that only grows is made bare: its rows are loaded first, and its indexes then made at once. On
-    SQLite that would keep the log's writers waiting.
+    On PostgreSQL rows are loaded first, and the indexes made at once when they are there; of a table in which rows are
+    only ever added, also the key. On SQLite that would keep the log's writers waiting.
     """
+    is_sqlite = connection.dialect.name == "sqlite"
     for table in view.tables:
-        bare = table.grows and connection.dialect.name != "sqlite"
-        physical(table, generation, bare=bare).create(connection)
+        with_key = is_sqlite or not table.grows
+        physical(table, generation, with_key=with_key, with_indexes=is_sqlite).create(connection)
 
 
 def finish(connection: Connection, view: View, generation: int) -> None:
@@ -55,6 +56,6 @@ def finish(connection: Connection, view: View, generation: int) -> None:
         whole = physical(table, generation)
         if not sa.inspect(connection).get_pk_constraint(whole.name)["constrained_columns"]:
             connection.exec_driver_sql(f"ALTER TABLE {whole.name} ADD PRIMARY KEY ({', '.join(table.key)})")
-            for index in whole.indexes:
-                index.create(connection)
+        for index in whole.indexes:
+            index.create(connection, checkfirst=True)
         connection.exec_driver_sql(f"ANALYZE {whole.name}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from bursar.domain.errors import LogCorrupt
 from bursar.projections.fold import HandlerFailed, Known, fold, no_collections
@@ -70,6 +71,36 @@ class Build:
         self.generation = present or replace(self.generation, state=State.DISCARDED)
 
 
+class _Reader:
+    """Reads the log for a run of batches: while one is folded and written, the next is read."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._thread = ThreadPoolExecutor(1, "bursar-views")
+        self._next: tuple[int, int, Future[Sequence[Fact]]] | None = None
+        """After which position, and up to which, the next events are read."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def facts(self, after: int, limit: int, end: int) -> Sequence[Fact]:
+        """Read the events after a position, about ``limit``, none after ``end``; raises `LogCorrupt` for none."""
+        expected, self._next = self._next, None
+        if expected is not None and expected[:2] == (after, end):
+            facts = expected[2].result()
+        else:
+            facts = self._source.facts(after, limit, end)
+        if not facts:
+            raise LogCorrupt(f"the log has no event after position {after}, and a view wants to go to {end}")
+        last = facts[-1].position
+        if last < end:
+            self._next = last, end, self._thread.submit(self._source.facts, last, limit, end)
+        return facts
+
+
 class Engine:
     """Moves generations along the log, reading it once for all that stand at the same place."""
 
@@ -94,22 +125,21 @@ class Engine:
         Progress is that of generations that are built, if any are: live ones beside them are almost there.
         """
         shown = [one for one in builds if one.generation.state is State.BUILDING] or builds
+        with _Reader(self.source) as reader:
+            self._move(builds, upto, reader, lambda: progress(sum(one.position for one in shown) // len(shown), upto))
+
+    def _move(self, builds: Sequence[Build], upto: int, reader: _Reader, tell: Callable[[], None]) -> None:
         while moving := [one for one in builds if one.generation.is_open and one.position < one.target(upto)]:
             after = min(one.position for one in moving)
             group = [one for one in moving if one.position == after]
             ends = [one.position for one in moving if one.position > after] + [one.target(upto) for one in group]
             with no_collections():
-                self._batch(group, after, min(ends), upto)
-            progress(sum(one.position for one in shown) // len(shown), upto)
+                self._batch(group, reader.facts(after, self._events, min(ends)), upto)
+            tell()
 
-    def _batch(self, group: Sequence[Build], after: int, end: int, upto: int) -> None:
-        """Read a batch of events and move builds that stand at the same place over it."""
-        began = monotonic()
-        facts = self.source.facts(after, self._events, end)
-        if not facts:
-            raise LogCorrupt(f"the log has no event after position {after}, and a view wants to go to {end}")
-        reading = monotonic() - began
-        self._adapt(max(self._step(one, facts, upto, reading) for one in group))
+    def _batch(self, group: Sequence[Build], facts: Sequence[Fact], upto: int) -> None:
+        """Move builds that stand at the same place over a batch of events."""
+        self._adapt(max(self._step(one, facts, upto) for one in group))
 
     def _adapt(self, seconds: float) -> None:
         """Have the next transactions take as long as they may."""
@@ -118,11 +148,11 @@ class Engine:
         elif seconds < 0.4 * self.store.batch_seconds_max:
             self._events = min(self._events * 2, self._most)
 
-    def _step(self, build: Build, facts: Sequence[Fact], upto: int, reading: float) -> float:
-        """Move one build over events that took some seconds to read; the seconds that its transaction took."""
+    def _step(self, build: Build, facts: Sequence[Fact], upto: int) -> float:
+        """Move one build over events; the seconds that its transaction took."""
         try:
             build.known.trim()
-            return self._write(build, facts, monotonic() - reading)
+            return self._write(build, facts, monotonic())
         except Moved:
             self._wait(build, upto)
             return 0.0
