@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from eventsourcing.persistence import StoredEvent
 
 from bursar import Ledger, LogCorrupt
 from bursar.projections.allocation_history import ALLOCATION_HISTORY
 from support.logs import execute, query
-from support.projecting import NAMES, check_right, handled_by, keeper, status_of
+from support.projecting import NAMES, check_right, handled_by, keeper, log_of, status_of
 from support.story import Clock, tell
 
 if TYPE_CHECKING:
@@ -80,3 +81,22 @@ def test_another_key(ledger: Ledger, database_url: str) -> None:
     assert (built.published, built.compared_at, built.compared_rows, built.faults) == (True, HEAD, 0, ())
     old, new = (query(database_url, f"SELECT * FROM gen_allocation_history_{number}") for number in (1, 2))  # noqa: S608 - own names
     assert sorted(old) == sorted(new)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "message"),
+    [
+        ("Strange", b"{}", "event 'Strange' of schema version 1 at position 37 is not known"),
+        ("Released@9", b"{}", "event 'Released@9' of schema version 1 at position 37 is not known"),
+        ("Released", b"{", "position 37: the data of Released cannot be read"),
+        ("Released", b"[]", "position 37: the data of Released cannot be read: expected an object"),
+    ],
+)
+def test_events_that_cannot_be_read(ledger: Ledger, kind: str, state: bytes, message: str) -> None:
+    """An event that no view can read is named with its position; no view goes past it or is said to have failed."""
+    log = log_of(ledger)
+    log.insert_events([StoredEvent("pool:gpu", 999, kind, state)])
+    with pytest.raises(LogCorrupt, match=message):
+        ledger.projector().catch_up()
+    statuses = [status_of(ledger, name) for name in NAMES]
+    assert {(one.position, one.stopped_at) for one in statuses} == {(0, None)}

@@ -217,13 +217,13 @@ class TestMoving:
 
     @pytest.mark.parametrize(
         ("seconds", "batches"),
-        [(0.9, [400, 200, 100, 50, 50]), (0.6, [400, 400]), (0.1, [400, 400])],
+        [(0.9, [400, 400, 200, 100, 50, 50]), (0.6, [400, 400, 400]), (0.1, [400, 400, 400])],
         ids=["too long", "long enough", "short"],
     )
     def test_batches_take_as_long_as_they_may(
         self, empty_database_url: str, seconds: float, batches: list[int]
     ) -> None:
-        """Where a transaction takes long, the next ones are smaller, down to some size; where it does not, larger."""
+        """Where a transaction takes long, those after the next are smaller, down to some size: the next is read already."""
 
         class Timed(SQLStore):
             def advance(self, generation: Generation, nets: Sequence[Net], position: int, rate: int) -> float:
@@ -231,7 +231,7 @@ class TestMoving:
                 return seconds * self.batch_seconds_max
 
         with Ledger.open(empty_database_url) as ledger:
-            run_made_up(ledger, 700)
+            run_made_up(ledger, 1200)
             told = [0]
             store = Timed(log_of(ledger).database)
             keeper(ledger, METRICS, batch_events=400, store=store).catch_up(lambda done, _: told.append(done))

@@ -186,6 +186,13 @@ class TestNets:
         assert [(net.table, net.is_empty) for net in nets] == [(MARKS, True), (SEEN, False), (DIARY, True)]
 
 
+def test_rows_that_are_found_alike_are_not_dropped() -> None:
+    """A table whose rows are found by less than their key drops none: what would be found then is not known."""
+    net = Net(MARKS, {})
+    with pytest.raises(ValueError, match="marks: rows that are found by less than their key cannot be dropped"):
+        net.drop(("gpu", 1))
+
+
 def failing(error: Exception, *, needs: bool = False) -> View:
     """Make a view that fails on an event of the type Broken."""
 
