@@ -223,7 +223,7 @@ class TestMoving:
     def test_batches_take_as_long_as_they_may(
         self, empty_database_url: str, seconds: float, batches: list[int]
     ) -> None:
-        """Where a transaction takes long, those after the next are smaller, down to some size: the next is read already."""
+        """Where a transaction takes long, those after the next get smaller, down to some size."""
 
         class Timed(SQLStore):
             def advance(self, generation: Generation, nets: Sequence[Net], position: int, rate: int) -> float:
