@@ -7,7 +7,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bursar.domain.errors import NotFound
@@ -107,7 +107,7 @@ class SQLStore:
             _resume(connection, generation)
 
     def skips(self) -> list[dict[str, Any]]:
-        """List the events that generations were told to leave out."""
+        """List the events that generations were told to leave out, those of generations that are gone too."""
         with self._database.reading() as connection:
             found = connection.execute(select(skipped_events).order_by(*skipped_events.primary_key)).mappings()
             return [{str(name): value for name, value in row.items()} for row in found]
@@ -125,7 +125,7 @@ class SQLStore:
                         return one
                     if one.state is State.BUILDING:
                         _set_state(connection, one, State.DISCARDED)
-                number = max((one.number for one in found), default=0) + 1
+                number = max([_last_skipped(connection, view.name), *(one.number for one in found)]) + 1
                 if enter(connection, view, number, State.BUILDING):
                     physical.create(connection, view, number)
 
@@ -234,6 +234,12 @@ def list_generations(connection: Connection) -> list[Generation]:
     ]
 
 
+def _last_skipped(connection: Connection, view: str) -> int:
+    """Find the last generation of which it is recorded that it left events out; its number is not used again."""
+    last = select(func.max(skipped_events.c.generation)).where(skipped_events.c.view == view)
+    return connection.execute(last).scalar() or 0
+
+
 def enter(connection: Connection, view: View, number: int, state: State) -> bool:
     """Enter a new generation into the books; tell whether nobody else had done so."""
     values = {
@@ -303,8 +309,6 @@ def _tables_of(connection: Connection, generation: Generation) -> list[str]:
 def _drop(generation: Generation, names: Sequence[str], connection: Connection) -> None:
     for name in names:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
-    here = (skipped_events.c.view == generation.view, skipped_events.c.generation == generation.number)
-    connection.execute(delete(skipped_events).where(*here))
     connection.execute(delete(table).where(*_is(generation)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bursar.domain.errors import BursarError
 
@@ -111,6 +111,10 @@ class Store(Protocol):
 
     def generations(self) -> list[Generation]:
         """List every generation, as at one moment."""
+        ...
+
+    def skips(self) -> list[dict[str, Any]]:
+        """List the events that generations were told to leave out, those of generations that are gone too."""
         ...
 
     def begin(self, view: View) -> Generation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bursar.domain.errors import BursarError, LogUnavailable, Malformed, NotFound
 from bursar.projections.catalogue import VIEWS
@@ -284,6 +284,10 @@ class Projector:
         for generation in stopped:
             self._store.skip(generation, reason=reason, actor=actor)
         return self._go_on(name)
+
+    def skips(self) -> list[dict[str, Any]]:
+        """List what was left out of which generation, why, by whom and when, for auditors: it is never removed."""
+        return self._store.skips()
 
     def _stopped(self, name: str) -> list[Generation]:
         view = self.view(name)

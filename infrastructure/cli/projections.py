@@ -47,11 +47,17 @@ def names_of(name: str | None, *, every: bool) -> tuple[str, ...]:
 
 def _show_status(options: Common) -> None:
     with options.open() as ledger:
-        found = ledger.projector().status()
+        projector = ledger.projector()
+        found, skips = projector.status(), projector.skips()
     if options.json:
-        emit({"views": [status_shape(one) for one in found]})
+        emit({"views": [status_shape(one) for one in found], "skipped": skips})
         return
     show(_status_table(found))
+    for skip in skips:
+        say(
+            "{view}, generation {generation}, leaves out position {position}, {type}: {reason} "
+            "({actor}, {skipped_at:.19})".format(**skip)
+        )
     for one in found:
         if one.error:
             say(Text(f"{one.name} stopped at position {one.stopped_at}: {one.error}", style="red"))
