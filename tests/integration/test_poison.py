@@ -316,7 +316,7 @@ class TestCommandLine:
         assert (mended["behind"], mended["stopped_at"], mended["skipped"]) == (0, None, [])
 
     def test_skipped(self, ledger: Ledger, database_url: str) -> None:
-        """Skipping records the reason, and by whom."""
+        """Skipping records the reason, and by whom; status tells both."""
         bursar = Bursar(database_url)
         position = poisonous(ledger, "ValidationFailed")
         keeper(ledger, failing(METRICS, {position})).catch_up()
@@ -324,4 +324,8 @@ class TestCommandLine:
         mended = bursar.json("projections", *words)
         assert (mended["behind"], mended["skipped"]) == (0, [position])
         assert query(database_url, "SELECT reason, actor FROM skipped_events") == [("ticket 77", "ann")]
+        told = f"metrics, generation 1, leaves out position {position}, ValidationFailed: ticket 77 (ann, 20"
+        assert told in bursar("projections").out
+        [recorded] = bursar.json("projections")["skipped"]
+        assert (recorded["position"], recorded["reason"]) == (position, "ticket 77")
         assert verify_ledger(ledger).findings == ()
