@@ -138,6 +138,10 @@ class Projector:
             raise NotFound("view", name)
         return self.views[name]
 
+    def _chosen(self, names: Sequence[str]) -> list[View]:
+        """Find the views that are named; all of them if none is."""
+        return [self.view(name) for name in names] or list(self.views.values())
+
     # Looking
 
     def status(self) -> list[ViewStatus]:
@@ -250,9 +254,8 @@ class Projector:
         ``accept_differences``, the live generation may differ, as it does where it was wrong. An interrupted rebuild
         goes on where it stopped. Readers and writers go on. Raises `NotFound` for a view that is not published.
         """
-        views = [self.view(name) for name in names] or list(self.views.values())
         rebuild = Rebuild(self._engine, self._check, accept_differences=accept_differences, tell=self._tell)
-        return rebuild.run(views, progress)
+        return rebuild.run(self._chosen(names), progress)
 
     def roll_back(self, name: str) -> Generation:
         """Put back the generation that was live before, in one transaction; raises `NotFound` if none is kept."""
@@ -260,8 +263,7 @@ class Projector:
 
     def prune(self, *names: str) -> dict[str, list[int]]:
         """Remove the generations of views, of all if none is named, that are kept or were given up; their numbers."""
-        views = [self.view(name) for name in names] or list(self.views.values())
-        return {view.name: self._store.prune(view.name) for view in views}
+        return {view.name: self._store.prune(view.name) for view in self._chosen(names)}
 
     # Events on which a view failed
 
