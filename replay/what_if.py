@@ -1,0 +1,403 @@
+"""What if limits had been others: every recorded command decided again, refused ones too, beside what was recorded."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, zip_longest
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from bursar.domain.allocation import STATE_AFTER
+from bursar.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
+from bursar.domain.decide import Past
+from bursar.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
+from bursar.domain.events import Expired, is_ending, is_opening
+from bursar.domain.limits import Limits
+from bursar.domain.refusals import RefusalCode, explain
+from bursar.domain.values import QUANTITY_MAX, derived_id, instant_text
+from bursar.domain.wanted import Wanted
+from bursar.replay.as_of import State, state_at
+from bursar.replay.worlds import Decided, Peak, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from bursar.domain.events import Event
+    from bursar.domain.ports import EventLog
+    from bursar.domain.records import Recorded
+
+    Changes = Mapping[str, Mapping[str, object]]
+    """Values of limits by name, by pool."""
+
+PAGE_ROWS: Final = 5000
+"""How many events are read at a time."""
+
+FLIPS: Final = 10
+"""How many commands that end otherwise are listed, unless told."""
+
+DONE: Final = "done"
+"""The outcome of a command that was not refused."""
+
+_TICK: Final = timedelta(microseconds=1)
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _TICK
+
+
+class Fault(NamedTuple):
+    """Where a command, decided again under the recorded limits, has another outcome than the recorded one."""
+
+    position: int
+    field: str
+    """The first field that differs, of the event, or ``type`` or ``occurred_at``."""
+    recorded: object
+    again: object
+
+
+class Outcome(NamedTuple):
+    """How a command ends."""
+
+    code: RefusalCode | None
+    """Why it is refused; None if it is not."""
+    data: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, decided: Decided) -> Outcome:
+        """Tell how what was decided ends."""
+        failed = decided.failed
+        return cls(failed.code, failed.data) if failed else _DONE
+
+    @property
+    def word(self) -> str:
+        """``done``, or the refusal's code."""
+        return self.code.value if self.code else DONE
+
+    @property
+    def message(self) -> str | None:
+        """The refusal in words."""
+        return explain(self.code, self.data) if self.code else None
+
+
+_DONE: Final = Outcome(None, {})
+
+
+class Flip(NamedTuple):
+    """A command that is done where it was refused, or refused where it was done."""
+
+    position: int
+    """Position of the first event that is its own."""
+    occurred_at: datetime
+    command: Command
+    allocation_id: str | None
+    """The allocation that it is about, if it is known under an id."""
+    recorded: Outcome
+    what_if: Outcome
+
+
+class PoolPeaks(NamedTuple):
+    """The most that was, and would have been, held of a pool at once."""
+
+    name: str
+    unit: str
+    recorded: Peak
+    what_if: Peak
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf:
+    """What other limits would have changed."""
+
+    limits: Changes
+    """The limits that were put in the place of the recorded ones."""
+    since: datetime | None
+    until: datetime | None
+    position: int
+    """Position in the log that this is true at."""
+    events: int
+    """Events read."""
+    commands: int
+    """Commands decided again."""
+    recorded: Counter[tuple[str, str]]
+    """How many commands of each kind ended how: ``done``, or the code of the refusal."""
+    what_if: Counter[tuple[str, str]]
+    """The same under the other limits."""
+    turns: Counter[tuple[str, str, str]]
+    """How many commands of each kind end otherwise, from what to what; refusals for another reason included."""
+    flipped: int
+    """How many are done that were refused, or refused that were done."""
+    flips: Sequence[Flip]
+    """The first of them."""
+    pools: Sequence[PoolPeaks]
+    fault: Fault | None
+    """Where the recorded limits do not lead to what was recorded; what comes after that was not decided again."""
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the recorded limits led to what was recorded, every event of it."""
+        return self.fault is None
+
+
+class _Asked(NamedTuple):
+    """What the log has of a command, within the time that is looked at."""
+
+    records: Sequence[Recorded]
+    first: Recorded
+    """Its first event that is its own."""
+    command: Command | None
+    """None if only expiries that it noticed are within that time."""
+
+
+def what_if(  # noqa: PLR0913 - each by name, most with a default
+    log: EventLog,
+    limits: Changes,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    flips: int = FLIPS,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> WhatIf:
+    """Decide every command again that was decided in [since, until), under other limits, in the order of the log.
+
+    Each is decided under the recorded limits too, which must lead to the recorded events. The other limits hold from
+    ``since`` on. What is kept in memory grows with the allocations, not with the events. Raises `Malformed`, naming
+    pool and limit; `LogUnavailable`, `LogCorrupt`.
+    """
+    _check_times(since, until)
+    with log.reading() as reader:
+        state = State({}, None, reader.head)
+        _check_limits(limits, set(reader.pool_names()))
+    if since is not None:
+        state = state_at(log, max(since, _EARLIEST) - _TICK)
+    again = _Again(log, limits, state, since=since, until=until, flips=flips)
+    for some in _commands(log, Wanted(since=since, until=until), state.position, progress):
+        again.look_up(some)
+        if not all(map(again.decide, some)):
+            break
+    return again.report()
+
+
+def _check_times(since: datetime | None, until: datetime | None) -> None:
+    for parameter, moment in (("from", since), ("to", until)):
+        if moment is not None and moment.tzinfo is None:
+            raise Malformed(parameter, moment, "expected a time with its offset from UTC")
+    if since is not None and until is not None and since >= until:
+        raise Malformed("to", instant_text(until), f"expected a time after {instant_text(since)}")
+
+
+def _check_limits(limits: Changes, pools: set[str]) -> None:
+    for pool, changed in limits.items():
+        for limit, value in changed.items():
+            parameter = f"{pool}.{limit}"
+            if pool not in pools:
+                raise Malformed(parameter, value, f"expected a pool of this ledger, which has no {pool!r}")
+            if limit not in Limits.model_fields:
+                raise Malformed(parameter, value, f"expected a limit: one of {', '.join(Limits.model_fields)}")
+            try:
+                Limits(**{"total": QUANTITY_MAX if limit == "reserved" else 0, limit: value})
+            except Malformed as error:
+                raise Malformed(parameter, value, error.expected) from None
+
+
+def _commands(
+    log: EventLog, wanted: Wanted, head: int, progress: Callable[[int, int], object]
+) -> Iterator[list[_Asked]]:
+    """Read commands in the order of the log, a page of events at a time, each whole."""
+    rest: list[Recorded] = []
+    after = 0
+    while rows := log.find(wanted, after, PAGE_ROWS, upto=head):
+        after = rows[-1].position
+        rest += map(log.decode, rows)
+        groups = [list(records) for _, records in groupby(rest, key=lambda recorded: recorded.command_id)]
+        rest = groups.pop()  # it may go on in the next page
+        yield [_asked(records) for records in groups]
+        progress(after, head)
+    if rest:
+        yield [_asked(rest)]
+
+
+def _asked(records: Sequence[Recorded]) -> _Asked:
+    first = next((recorded for recorded in records if recorded.command is not None), None)
+    if first is None:
+        return _Asked(records, records[0], None)
+    try:
+        return _Asked(records, first, command_from(json.loads(first.command or "")))
+    except (ValueError, TypeError, RecursionError) as error:
+        message = f"position {first.position}: the command cannot be read: {error}"
+        raise LogCorrupt(message) from error
+
+
+@dataclass(slots=True)
+class _Count:
+    """What is counted along the way."""
+
+    events: int = 0
+    commands: int = 0
+    recorded: Counter[tuple[str, str]] = field(default_factory=Counter)
+    what_if: Counter[tuple[str, str]] = field(default_factory=Counter)
+    turns: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+
+class _Again:
+    """Decides commands in two worlds at once: the recorded one, and the one under other limits."""
+
+    def __init__(  # noqa: PLR0913 - each by name
+        self,
+        log: EventLog,
+        limits: Changes,
+        state: State,
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        flips: int,
+    ) -> None:
+        self._log = log
+        self._limits = limits
+        self._since, self._until = since, until
+        self._latest = None if until is None else max(until, _EARLIEST) - _TICK
+        self._position = state.position
+        self._flips_max = flips
+        self._flips: list[Flip] = []
+        self._count = _Count()
+        self._fault: Fault | None = None
+        self._epoch = 1
+        """The log's epoch when the command was recorded, as its grants tell."""
+        self._recorded = World(state.pools, since)
+        self._other = self._recorded.twin() if any(limits.values()) else self._recorded
+        """The world under the other limits; the recorded one where there are none."""
+        for name, pool in self._other.pools.items():
+            pool.limits = self._changed(name, pool.limits, "in force at the beginning")
+            self._other.peaks[name] = self._other.peaks[name]._replace(capacity=pool.capacity)
+
+    def look_up(self, some: Iterable[_Asked]) -> None:
+        """Find out about allocations that had ended when this begins, and which commands name now."""
+        if self._since is None:
+            return
+        named = {vars(one.command).get("allocation_id") for one in some if one.command}
+        begun = {one.first.event.subject for one in some if is_opening(one.first.event)}
+        unknown = {key for key in named - begun if key and key not in self._recorded.past}
+        with self._log.reading() as reader:
+            histories = reader.histories(reader.granted(unknown).keys())
+        for allocation_id, records in histories.items():
+            past = _past(recorded.event for recorded in records if recorded.occurred_at < self._since)
+            if past is not None:
+                for world in (self._recorded, self._other):
+                    world.learn(allocation_id, past)
+
+    def decide(self, one: _Asked) -> bool:
+        """Decide a command again; False if the recorded limits do not lead to what was recorded."""
+        self._count.events += len(one.records)
+        try:
+            decided = self._decide(self._recorded, one, one.command)
+            self._fault = _difference(decided, one.records)
+        except PoolAlreadyOpen as error:
+            self._fault = Fault(one.first.position, "type", type(one.first.event).__name__, type(error).__name__)
+        if self._fault is not None:
+            return False
+        for recorded in one.records:
+            self._recorded.take(recorded)
+        if one.command is not None:
+            self._compare(one, one.command, Outcome.of(decided))
+        return True
+
+    def _compare(self, one: _Asked, command: Command, recorded: Outcome) -> None:
+        """Decide a command under the other limits, and count how it ended and how it would have ended."""
+        other = recorded
+        if self._other is not self._recorded:
+            decided = self._decide(self._other, one, self._under(command, one.first.position))
+            self._other.happen(decided, one.first)
+            other = Outcome.of(decided)
+        before, after = recorded.word, other.word
+        self._count.commands += 1
+        self._count.recorded[command.verb, before] += 1
+        self._count.what_if[command.verb, after] += 1
+        if before == after:
+            return
+        self._count.turns[command.verb, before, after] += 1
+        if DONE in {before, after} and len(self._flips) < self._flips_max:
+            about = vars(command).get("allocation_id") or (self._new_id(one, command) or None)
+            self._flips.append(Flip(one.first.position, one.first.occurred_at, command, about, recorded, other))
+
+    def _decide(self, world: World, one: _Asked, command: Command | None) -> Decided:
+        first = one.first
+        if command is None:
+            pools = {recorded.event.pool for recorded in one.records}  # type: ignore[attr-defined]  # expiries, all
+            return world.notice(pools, one.records[-1].occurred_at)
+        if is_opening(first.event) and self._epoch < first.event.epoch <= self._log.epoch:
+            self._epoch = first.event.epoch
+        new_id = self._new_id(one, command)
+        return world.decide(command, first.recorded_at, epoch=self._epoch, new_id=new_id, latest=self._latest)
+
+    def _new_id(self, one: _Asked, command: Command) -> str:
+        """Give the id for an allocation that its command does not name: the recorded one, else one made up.
+
+        That is a hash which nobody meets by chance, and the same each time.
+        """
+        if not isinstance(command, Allocate | Reserve) or command.allocation_id is not None:
+            return ""
+        event = one.first.event
+        return event.allocation_id if is_opening(event) else derived_id("what-if", self._log.ledger_id, one.first.command_id)
+
+    def _under(self, command: Command, position: int) -> Command:
+        """Give the command as it would have been under the other limits."""
+        if not isinstance(command, OpenPool | ChangeLimits):
+            return command
+        where = f"recorded at position {position}"
+        update = {"limits": self._changed(command.pool, command.limits, where)}
+        if isinstance(command, ChangeLimits) and command.expected is not None:
+            update["expected"] = self._changed(command.pool, command.expected, where)
+        return command.model_copy(update=update)
+
+    def _changed(self, pool: str, limits: Limits, where: str) -> Limits:
+        changes = self._limits.get(pool)
+        if not changes:
+            return limits
+        try:
+            return Limits(**{**limits.model_dump(), **changes})
+        except Malformed as error:
+            expected = f"expected limits that go with the others {where}: {error.expected}"
+            raise Malformed(pool, dict(changes), expected) from None
+
+    def report(self) -> WhatIf:
+        """Tell what was found."""
+        count, worlds = self._count, (self._recorded, self._other)
+        pools = self._recorded.pools
+        return WhatIf(
+            limits=self._limits,
+            since=self._since,
+            until=self._until,
+            position=self._position,
+            events=count.events,
+            commands=count.commands,
+            recorded=count.recorded,
+            what_if=count.what_if,
+            turns=count.turns,
+            flipped=sum(number for (_, *words), number in count.turns.items() if DONE in words),
+            flips=self._flips,
+            pools=[PoolPeaks(name, pools[name].unit, *(one.peaks[name] for one in worlds)) for name in sorted(pools)],
+            fault=self._fault,
+        )
+
+
+def _past(events: Iterable[Event]) -> Past | None:
+    """Tell what is known of an allocation from its events."""
+    past: Past | None = None
+    for event in events:
+        if is_opening(event):
+            past = Past(event.pools)
+        elif is_ending(event) and past is not None:
+            past = past._replace(ended=STATE_AFTER[type(event)])
+    return past
+
+
+def _difference(decided: Decided, records: Sequence[Recorded]) -> Fault | None:
+    """Find the first field in which what was decided differs from what was recorded."""
+    for event, occurred_at, recorded in zip_longest(decided.events, decided.times(), records):
+        if recorded is None or type(event) is not type(recorded.event):
+            names = [type(one).__name__ if one else None for one in (recorded and recorded.event, event)]
+            return Fault((recorded or records[-1]).position, "type", *names)
+        if vars(event) != vars(recorded.event):
+            name = next(n for n in vars(event) if getattr(event, n) != getattr(recorded.event, n))
+            return Fault(recorded.position, name, getattr(recorded.event, name), getattr(event, name))
+        if occurred_at != recorded.occurred_at:
+            return Fault(recorded.position, "occurred_at", recorded.occurred_at, occurred_at)
+    return None
