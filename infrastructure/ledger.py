@@ -33,11 +33,14 @@ from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.verification import FoldCheck
 from bursar.projections.catalogue import VIEWS
+from bursar.projections.fold import no_collections
 from bursar.projections.generations import State
 from bursar.projections.projector import Projector
+from bursar.replay.what_if import FLIPS, what_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from bursar.domain.ports import Clock, EventLog
     from bursar.projections.generations import Generation
     from bursar.projections.projector import ViewStatus
+    from bursar.replay.what_if import Changes, WhatIf
 
 PATIENCE_SECONDS: Final = 30.0
 """How long a commit may take, with reconnecting and looking up what became of it, before its callers are told."""
@@ -146,6 +150,24 @@ class Ledger(domain.Ledger):
         if type(position) is not int or position < 0:
             raise Malformed("position", position, "expected a whole number from 0")
         return self.projector().wait_for(view, position, _check_seconds("timeout", timeout))
+
+    def what_if(
+        self,
+        limits: Changes,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        flips: int = FLIPS,
+        progress: Callable[[int, int], object] = lambda _done, _total: None,
+    ) -> WhatIf:
+        """Decide every command that was decided in [since, until) again, refused ones too, under other limits.
+
+        ``limits`` has the values of some limits by name, by pool: ``{"gpu": {"total": 12, "max_size": None}}``. They
+        hold from ``since`` on. At most so many ``flips`` are listed; all are counted. Nothing is recorded. Raises
+        `Malformed`, naming pool and limit.
+        """
+        with no_collections():
+            return what_if(self.log, limits, since=since, until=until, flips=flips, progress=progress)
 
     @contextmanager
     def _own_cache(self) -> Iterator[PoolCache]:

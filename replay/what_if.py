@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pydantic_core import from_json
+
 from bursar.domain.allocation import STATE_AFTER
 from bursar.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
 from bursar.domain.decide import Past
 from bursar.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
-from bursar.domain.events import Expired, is_ending, is_opening
+from bursar.domain.events import is_ending, is_opening
 from bursar.domain.limits import Limits
 from bursar.domain.refusals import RefusalCode, explain
 from bursar.domain.values import QUANTITY_MAX, derived_id, instant_text
@@ -123,13 +124,20 @@ class WhatIf:
     """The same under the other limits."""
     turns: Counter[tuple[str, str, str]]
     """How many commands of each kind end otherwise, from what to what; refusals for another reason included."""
-    flipped: int
-    """How many are done that were refused, or refused that were done."""
+    gained: int
+    """How many commands are done that were refused."""
+    lost: int
+    """How many commands are refused that were done."""
     flips: Sequence[Flip]
     """The first of them."""
     pools: Sequence[PoolPeaks]
     fault: Fault | None
     """Where the recorded limits do not lead to what was recorded; what comes after that was not decided again."""
+
+    @property
+    def flipped(self) -> int:
+        """How many commands are done that were refused, or refused that were done."""
+        return self.gained + self.lost
 
     @property
     def ok(self) -> bool:
@@ -220,7 +228,7 @@ def _asked(records: Sequence[Recorded]) -> _Asked:
     if first is None:
         return _Asked(records, records[0], None)
     try:
-        return _Asked(records, first, command_from(json.loads(first.command or "")))
+        return _Asked(records, first, command_from(from_json(first.command or "")))
     except (ValueError, TypeError, RecursionError) as error:
         message = f"position {first.position}: the command cannot be read: {error}"
         raise LogCorrupt(message) from error
@@ -335,7 +343,11 @@ class _Again:
         if not isinstance(command, Allocate | Reserve) or command.allocation_id is not None:
             return ""
         event = one.first.event
-        return event.allocation_id if is_opening(event) else derived_id("what-if", self._log.ledger_id, one.first.command_id)
+        return (
+            event.allocation_id
+            if is_opening(event)
+            else derived_id("what-if", self._log.ledger_id, one.first.command_id)
+        )
 
     def _under(self, command: Command, position: int) -> Command:
         """Give the command as it would have been under the other limits."""
@@ -371,7 +383,8 @@ class _Again:
             recorded=count.recorded,
             what_if=count.what_if,
             turns=count.turns,
-            flipped=sum(number for (_, *words), number in count.turns.items() if DONE in words),
+            gained=sum(number for (_, _, after), number in count.turns.items() if after == DONE),
+            lost=sum(number for (_, before, _), number in count.turns.items() if before == DONE),
             flips=self._flips,
             pools=[PoolPeaks(name, pools[name].unit, *(one.peaks[name] for one in worlds)) for name in sorted(pools)],
             fault=self._fault,

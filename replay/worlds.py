@@ -11,7 +11,6 @@ from bursar.domain.decide import Past, Situation, decide, named_pools, reach, ti
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import Event, Expired, ValidationFailed, is_ending, is_opening
 from bursar.domain.pool import evolve
-from bursar.domain.records import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.commands import Command
     from bursar.domain.pool import Pool
+    from bursar.domain.records import Recorded
 
 
 class Peak(NamedTuple):
@@ -63,9 +63,7 @@ class World:
         """One object for all that is known in the same words: there are as many ids as there were allocations."""
         for pool in pools.values():
             self._learn_holds(pool)
-        self.peaks = {
-            name: Peak(PoolStatus.of(pool, begins).used, pool.capacity, None) for name, pool in pools.items()
-        }
+        self.peaks = {name: Peak(PoolStatus.of(pool, begins).used, pool.capacity, None) for name, pool in pools.items()}
         """The most that was held of each pool so far."""
 
     def _learn_holds(self, pool: Pool) -> None:
@@ -91,7 +89,7 @@ class World:
         """Note what is known of an allocation id."""
         self.past[allocation_id] = self._shared.setdefault(past, past)
 
-    def decide(  # noqa: PLR0913 - all that a decision may depend on, each by name
+    def decide(
         self, command: Command, now: datetime, *, epoch: int, new_id: str, latest: datetime | None = None
     ) -> Decided:
         """Decide a command. What lapses after the latest time is left to others to notice. Raises `PoolAlreadyOpen`."""
@@ -128,7 +126,7 @@ class World:
                 return
             pool = self.pools.get(event.pool)  # type: ignore[attr-defined]  # every other event is of a pool
             version = pool.version + 1 if pool else 1
-            self.take(Recorded(position, version, *first[2:5], occurred_at, *first[6:11], event))
+            self.take(first._replace(position=position, version=version, occurred_at=occurred_at, event=event))
             position += type(event) is not Expired
 
     def take(self, recorded: Recorded) -> None:

@@ -44,6 +44,7 @@ from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
 from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
 from bursar.projections.rebuild import Rebuilt
+from bursar.replay.what_if import WhatIf
 
 __all__ = [
     "Allocate",
@@ -92,5 +93,6 @@ __all__ = [
     "ViewStatus",
     "ViewStopped",
     "Void",
+    "WhatIf",
     "events",
 ]
