@@ -14,7 +14,7 @@ from bursar.domain.allocation import STATE_AFTER
 from bursar.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
 from bursar.domain.decide import Past
 from bursar.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
-from bursar.domain.events import is_ending, is_opening
+from bursar.domain.events import Expired, is_ending, is_opening
 from bursar.domain.limits import Limits
 from bursar.domain.refusals import RefusalCode, explain
 from bursar.domain.values import QUANTITY_MAX, derived_id, instant_text
@@ -55,7 +55,7 @@ class Fault(NamedTuple):
     again: object
 
 
-class Outcome(NamedTuple):
+class Verdict(NamedTuple):
     """How a command ends."""
 
     code: RefusalCode | None
@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
     data: Mapping[str, Any]
 
     @classmethod
-    def of(cls, decided: Decided) -> Outcome:
+    def of(cls, decided: Decided) -> Verdict:
         """Tell how what was decided ends."""
         failed = decided.failed
         return cls(failed.code, failed.data) if failed else _DONE
@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
         return explain(self.code, self.data) if self.code else None
 
 
-_DONE: Final = Outcome(None, {})
+_DONE: Final = Verdict(None, {})
 
 
 class Flip(NamedTuple):
@@ -91,8 +91,8 @@ class Flip(NamedTuple):
     command: Command
     allocation_id: str | None
     """The allocation that it is about, if it is known under an id."""
-    recorded: Outcome
-    what_if: Outcome
+    recorded: Verdict
+    what_if: Verdict
 
 
 class PoolPeaks(NamedTuple):
@@ -150,9 +150,11 @@ class _Asked(NamedTuple):
 
     records: Sequence[Recorded]
     first: Recorded
-    """Its first event that is its own."""
+    """The first of them that is its own; of expiries that it only noticed, the first."""
     command: Command | None
-    """None if only expiries that it noticed are within that time."""
+    """None if these are only expiries that it noticed."""
+    is_cut: bool = False
+    """True if these are expiries, and more of the same command are not within that time."""
 
 
 def what_if(  # noqa: PLR0913 - each by name, most with a default
@@ -217,18 +219,35 @@ def _commands(
         rest += map(log.decode, rows)
         groups = [list(records) for _, records in groupby(rest, key=lambda recorded: recorded.command_id)]
         rest = groups.pop()  # it may go on in the next page
-        yield [_asked(records) for records in groups]
+        yield [one for records in groups for one in _asked(records)]
         progress(after, head)
     if rest:
-        yield [_asked(rest)]
+        yield list(_asked(rest))
 
 
-def _asked(records: Sequence[Recorded]) -> _Asked:
+def _asked(records: Sequence[Recorded]) -> Iterator[_Asked]:
+    """Read a command from its events; what of its expiries is within the time stands apart where some are not.
+
+    Which pools a command reaches depends on all that lapses with it, so a part is not decided as the whole was.
+    """
     first = next((recorded for recorded in records if recorded.command is not None), None)
-    if first is None:
-        return _Asked(records, records[0], None)
+    command = None if first is None else _command(first)
+    if first is not None and len(records) == first.ordinals:
+        yield _Asked(records, first, command)
+        return
+    lapsed = [recorded for recorded in records if type(recorded.event) is Expired]
+    if lapsed:
+        yield _Asked(lapsed, lapsed[0], command if first is lapsed[0] else None, is_cut=True)
+    if len(lapsed) < len(records):
+        if first is None:
+            message = f"position {records[len(lapsed)].position}: the command is missing from its first own event"
+            raise LogCorrupt(message)
+        yield _Asked(records[len(lapsed) :], first, command)
+
+
+def _command(first: Recorded) -> Command:
     try:
-        return _Asked(records, first, command_from(from_json(first.command or "")))
+        return command_from(from_json(first.command or ""))
     except (ValueError, TypeError, RecursionError) as error:
         message = f"position {first.position}: the command cannot be read: {error}"
         raise LogCorrupt(message) from error
@@ -295,7 +314,7 @@ class _Again:
         """Decide a command again; False if the recorded limits do not lead to what was recorded."""
         self._count.events += len(one.records)
         try:
-            decided = self._decide(self._recorded, one, one.command)
+            decided = self._notice(one) if one.is_cut else self._decide(self._recorded, one, one.command)
             self._fault = _difference(decided, one.records)
         except PoolAlreadyOpen as error:
             self._fault = Fault(one.first.position, "type", type(one.first.event).__name__, type(error).__name__)
@@ -304,16 +323,16 @@ class _Again:
         for recorded in one.records:
             self._recorded.take(recorded)
         if one.command is not None:
-            self._compare(one, one.command, Outcome.of(decided))
+            self._compare(one, one.command, Verdict.of(decided))
         return True
 
-    def _compare(self, one: _Asked, command: Command, recorded: Outcome) -> None:
+    def _compare(self, one: _Asked, command: Command, recorded: Verdict) -> None:
         """Decide a command under the other limits, and count how it ended and how it would have ended."""
         other = recorded
         if self._other is not self._recorded:
             decided = self._decide(self._other, one, self._under(command, one.first.position))
             self._other.happen(decided, one.first)
-            other = Outcome.of(decided)
+            other = Verdict.of(decided)
         before, after = recorded.word, other.word
         self._count.commands += 1
         self._count.recorded[command.verb, before] += 1
@@ -325,11 +344,13 @@ class _Again:
             about = vars(command).get("allocation_id") or (self._new_id(one, command) or None)
             self._flips.append(Flip(one.first.position, one.first.occurred_at, command, about, recorded, other))
 
-    def _decide(self, world: World, one: _Asked, command: Command | None) -> Decided:
+    def _notice(self, one: _Asked) -> Decided:
+        """Decide what lapses in the recorded world where expiries are, up to the last of them."""
+        pools = {recorded.event.pool for recorded in one.records}  # type: ignore[attr-defined]  # expiries, all
+        return self._recorded.notice(pools, one.records[-1].occurred_at)
+
+    def _decide(self, world: World, one: _Asked, command: Command) -> Decided:
         first = one.first
-        if command is None:
-            pools = {recorded.event.pool for recorded in one.records}  # type: ignore[attr-defined]  # expiries, all
-            return world.notice(pools, one.records[-1].occurred_at)
         if is_opening(first.event) and self._epoch < first.event.epoch <= self._log.epoch:
             self._epoch = first.event.epoch
         new_id = self._new_id(one, command)

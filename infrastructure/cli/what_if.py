@@ -13,7 +13,7 @@ from bursar.domain.values import instant_text
 from bursar.infrastructure.cli.options import Common, command
 from bursar.infrastructure.cli.output import brief, emit, holds, progress, say, show, table, when
 from bursar.infrastructure.cli.parsing import limit, moment, pairs
-from bursar.replay.what_if import DONE, FLIPS, Fault, Flip, Outcome, PoolPeaks, WhatIf
+from bursar.replay.what_if import DONE, FLIPS, Fault, Flip, Verdict, PoolPeaks, WhatIf
 from bursar.replay.worlds import Peak
 
 top = Typer()
@@ -104,7 +104,7 @@ def _pool_shape(one: PoolPeaks) -> dict[str, Any]:
 
 
 def _flip_shape(one: Flip) -> dict[str, Any]:
-    def outcome(of: Outcome) -> dict[str, Any]:
+    def verdict(of: Verdict) -> dict[str, Any]:
         return {"outcome": of.word, "message": of.message}
 
     return {
@@ -113,8 +113,8 @@ def _flip_shape(one: Flip) -> dict[str, Any]:
         "command": one.command.verb,
         "allocation_id": one.allocation_id,
         "asked": one.command.as_dict(),
-        "recorded": outcome(one.recorded),
-        "what_if": outcome(one.what_if),
+        "recorded": verdict(one.recorded),
+        "what_if": verdict(one.what_if),
     }
 
 
@@ -187,10 +187,9 @@ def _tell_flips(found: WhatIf) -> None:
     columns = ("position", "at", "command", "allocation", "asked", "recorded", "what if")
     show(table(columns, map(_flip_cells, found.flips), right=("position",)))
     some = f"{found.flipped:,} command{'s end' if found.flipped != 1 else ' ends'} otherwise"
-    say(
-        f"{some}, the first at position {found.flips[0].position:,}: "
-        f"{found.gained:,} done that {_were(found.gained)} refused, {found.lost:,} refused that {_were(found.lost)} done"
-    )
+    gained = f"{found.gained:,} done that {_were(found.gained)} refused"
+    lost = f"{found.lost:,} refused that {_were(found.lost)} done"
+    say(f"{some}, the first at position {found.flips[0].position:,}: {gained}, {lost}")
 
 
 def _were(count: int) -> str:
