@@ -162,7 +162,9 @@ def peaks(rows: Iterable[StoredRow], held: dict[str, int]) -> dict[str, int]:
 changes = st.dictionaries(
     st.sampled_from(POOLS), st.fixed_dictionaries({"total": st.integers(0, 30)}) | small_limits, min_size=1, max_size=2
 )
-in_order = st.lists(st.tuples(commands.filter(lambda one: one["command"] != "close_pool"), st.integers(0, 6)), max_size=40)
+in_order = st.lists(
+    st.tuples(commands.filter(lambda one: one["command"] != "close_pool"), st.integers(0, 6)), max_size=40
+)
 
 
 @FEW
@@ -196,7 +198,13 @@ def test_under_other_limits_it_ends_as_if_the_commands_were_imported_under_them(
 
     found = what_if(log, other, since=since, flips=10**9)
     assert found.fault is None
-    compare(found, [(row, outcome(row), end.refusal.code.value if end.refusal else DONE) for (row, _), end in zip(recorded[len(before) :], ends, strict=True)])
+    compare(
+        found,
+        [
+            (row, outcome(row), end.refusal.code.value if end.refusal else DONE)
+            for (row, _), end in zip(recorded[len(before) :], ends, strict=True)
+        ],
+    )
     if since is None:
         assert {pool.name: pool.what_if.used for pool in found.pools} == peaks(rows_of(imported), held)
         assert {pool.name: pool.recorded.used for pool in found.pools} == peaks(rows_of(log), {})

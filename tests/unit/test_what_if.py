@@ -12,6 +12,8 @@ from bursar import Allocate, Expire, Ledger, Limits, Malformed, MemoryEventLog, 
 from bursar.domain.commands import Command
 from bursar.domain.errors import LogCorrupt
 from bursar.replay.what_if import Fault, what_if
+from bursar.replay.worlds import World
+from support.deciding import envelope, opened
 from support.story import T0, Clock, seconds, tell
 from support.tampering import renumbered, rewritten
 
@@ -86,7 +88,9 @@ class TestTheRecordedLimits:
 
     def test_a_log_that_was_restored(self, told: EventLog) -> None:
         """Grants are decided again in the epoch that they were made in."""
-        rows = [rewritten(row, {"epoch": 3} if row.position > 30 and "epoch" in row.data else None) for row in told.rows()]
+        rows = [
+            rewritten(row, {"epoch": 3} if row.position > 30 and "epoch" in row.data else None) for row in told.rows()
+        ]
         log = written(rows)
         log.epoch = 3
         assert what_if(log, {}).ok
@@ -186,6 +190,47 @@ class TestOtherLimits:
         assert found.recorded == (1, 9, at(50))
 
 
+    def test_nobody_notices(self, ledger: Ledger, clock: Clock) -> None:
+        """What is over in the beginning counts as nothing, though its end is nowhere recorded."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        ledger.allocate({"gpu": 3}, owner="ann", ttl=seconds(5))
+        ledger.allocate({"gpu": 1}, owner="ann")
+        (found,) = ledger.what_if({"gpu": {"total": 8}}, since=at(40)).pools
+        assert (found.recorded, found.what_if) == ((1, 9, None), (1, 8, None))
+
+    def test_a_clock_that_was_set_back(self, ledger: Ledger, clock: Clock) -> None:
+        """A live command is decided again at its own clock's time, or at its pools' as they would be."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=3))
+        clock.set(100)
+        ledger.allocate({"gpu": 2}, owner="ann", allocation_id="a")
+        clock.set(50)
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="b", ttl=seconds(10))
+        clock.set(70)
+        refused(ledger, quantities={"gpu": 1}, owner="ann", allocation_id="c")
+        assert ends(ledger.what_if({"gpu": {"total": 1, "max_size": 1}})) == [
+            (2, "a", "done", "above_max_size"),
+            (4, "c", "pool_exhausted", "done"),
+        ]
+
+    def test_every_part_of_a_grant_has_its_token(self) -> None:
+        """A grant over several pools has one token in all of them, that of the place it takes."""
+        world, position = World({}), 0
+        recorded = envelope(opened("a"), position=10)
+        for command in (
+            OpenPool(pool="a", resource_type="r", limits=Limits(total=2)),
+            OpenPool(pool="b", resource_type="r", limits=Limits(total=2)),
+            Allocate(allocation_id="x", quantities={"a": 1, "b": 1}, owner="ann", ttl=seconds(5)),
+            Allocate(allocation_id="y", quantities={"a": 2, "b": 2}, owner="ann", at=at(5)),
+        ):
+            position += 10
+            first = recorded._replace(position=position)
+            world.happen(world.decide(command, T0, epoch=2, new_id=""), first)
+        assert {name: (hold.token, hold.quantity) for pool in world.pools.values() for name, hold in pool.holds.items()} == {
+            "y": ((2, 40), 2)
+        }
+        assert [pool.holds["y"].token for pool in world.pools.values()] == [(2, 40), (2, 40)]
+
+
 class TestTimes:
     """Only the commands of some time."""
 
@@ -261,6 +306,36 @@ class TestTimes:
         assert (ends(found), found.commands) == ([(8, "z", "done", "above_capacity")], 1)
         assert what_if(log, {"b": {"total": 1}}, since=at(12), until=at(20)).ok
 
+    def test_a_sweep_beyond_the_time(self) -> None:
+        """A sweep that came after the time, and stands before others in the log, takes nothing from them."""
+        log = MemoryEventLog()
+        lived(
+            log,
+            OpenPool(pool="a", resource_type="r", limits=Limits(total=2, default_ttl=seconds(100)), at=at(0)),
+            OpenPool(pool="z", resource_type="r", limits=Limits(total=2), at=at(0)),
+            Allocate(allocation_id="x", quantities={"a": 1}, owner="ann", at=at(0)),
+            Allocate(allocation_id="y", quantities={"z": 1}, owner="ann", ttl=seconds(10), at=at(0)),
+            Expire(at=at(40)),
+            Release(allocation_id="x", at=at(15)),
+        )
+        shorter = {"a": {"default_ttl": seconds(30)}}
+        assert ends(what_if(log, shorter, until=at(20))) == []
+        assert ends(what_if(log, shorter)) == [(6, "x", "done", "allocation_ended")]
+
+    def test_worlds_apart(self, ledger: Ledger, clock: Clock) -> None:
+        """What was there in the beginning goes on in each world by itself: renewed in one, it lapses in the other."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1, max_ttl=seconds(10)))
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=seconds(10))
+        clock.set(5)
+        with pytest.raises(Refused):
+            ledger.renew("a", ttl=seconds(50))
+        clock.set(20)
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="b", ttl=seconds(10))
+        assert ends(ledger.what_if({"gpu": {"max_ttl": None}}, since=at(5))) == [
+            (3, "a", "ttl_too_long", "done"),
+            (5, "b", "done", "pool_exhausted"),
+        ]
+
     def test_the_earliest_times(self, told: EventLog) -> None:
         """The calendar's beginning is a time as any other."""
         first = datetime.min.replace(tzinfo=UTC)
@@ -281,7 +356,11 @@ class TestFaults:
             (21, {"command": {"allocation_id": "a1"}}, Fault(21, "type", "ValidationFailed", "Released")),
             (24, {"command": {"quantities": {"seats": 3}}}, Fault(24, "type", "Allocated", "ValidationFailed")),
             (27, {"data": {"owner": "eve"}}, Fault(27, "owner", "eve", "cid")),
-            (12, {"command": {"command": "expire", "allocation_id": None, "reason": None}}, Fault(12, "type", "Voided", None)),
+            (
+                12,
+                {"command": {"command": "expire", "allocation_id": None, "reason": None}},
+                Fault(12, "type", "Voided", None),
+            ),
         ],
     )
     def test_what_differs_is_named(
@@ -353,7 +432,9 @@ class TestMalformed:
 
     def test_limits_in_the_beginning(self, told: EventLog) -> None:
         """They have to go with those in force when they begin to hold."""
-        with pytest.raises(Malformed, match="^seats: expected limits that go with the others in force at the beginning"):
+        with pytest.raises(
+            Malformed, match="^seats: expected limits that go with the others in force at the beginning"
+        ):
             what_if(told, {"seats": {"max_ttl": 10}}, since=at(15))
 
     @pytest.mark.parametrize(
