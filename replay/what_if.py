@@ -314,7 +314,10 @@ class _Again:
         """Decide a command again; False if the recorded limits do not lead to what was recorded."""
         self._count.events += len(one.records)
         try:
-            decided = self._notice(one) if one.is_cut else self._decide(self._recorded, one, one.command)
+            if one.is_cut or one.command is None:
+                decided = self._notice(one)
+            else:
+                decided = self._decide(self._recorded, one, one.command)
             self._fault = _difference(decided, one.records)
         except PoolAlreadyOpen as error:
             self._fault = Fault(one.first.position, "type", type(one.first.event).__name__, type(error).__name__)

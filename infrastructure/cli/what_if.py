@@ -13,7 +13,7 @@ from bursar.domain.values import instant_text
 from bursar.infrastructure.cli.options import Common, command
 from bursar.infrastructure.cli.output import brief, emit, holds, progress, say, show, table, when
 from bursar.infrastructure.cli.parsing import limit, moment, pairs
-from bursar.replay.what_if import DONE, FLIPS, Fault, Flip, Verdict, PoolPeaks, WhatIf
+from bursar.replay.what_if import DONE, FLIPS, Fault, Flip, PoolPeaks, Verdict, WhatIf
 from bursar.replay.worlds import Peak
 
 top = Typer()
