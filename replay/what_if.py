@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,7 +13,7 @@ from bursar.domain.allocation import STATE_AFTER
 from bursar.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
 from bursar.domain.decide import Past
 from bursar.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
-from bursar.domain.events import Expired, is_ending, is_opening
+from bursar.domain.events import is_ending, is_opening
 from bursar.domain.limits import Limits
 from bursar.domain.refusals import RefusalCode, explain
 from bursar.domain.values import QUANTITY_MAX, derived_id, instant_text
@@ -24,6 +23,7 @@ from bursar.replay.worlds import Decided, Peak, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from bursar.domain.events import Event
     from bursar.domain.ports import EventLog
@@ -41,8 +41,8 @@ FLIPS: Final = 10
 DONE: Final = "done"
 """The outcome of a command that was not refused."""
 
-_TICK: Final = timedelta(microseconds=1)
-_EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _TICK
+_LOOK_ROWS: Final = 100
+"""How many events are read at a time to find out whether any more is wanted."""
 
 
 class Fault(NamedTuple):
@@ -146,15 +146,12 @@ class WhatIf:
 
 
 class _Asked(NamedTuple):
-    """What the log has of a command, within the time that is looked at."""
+    """A command as the log has it."""
 
     records: Sequence[Recorded]
     first: Recorded
-    """The first of them that is its own; of expiries that it only noticed, the first."""
-    command: Command | None
-    """None if these are only expiries that it noticed."""
-    is_cut: bool = False
-    """True if these are expiries, and more of the same command are not within that time."""
+    """Its first event that is its own; of expiries and nothing else, the first."""
+    command: Command
 
 
 def what_if(  # noqa: PLR0913 - each by name, most with a default
@@ -174,16 +171,22 @@ def what_if(  # noqa: PLR0913 - each by name, most with a default
     """
     _check_times(since, until)
     with log.reading() as reader:
-        state = State({}, None, reader.head)
+        head = reader.head
         _check_limits(limits, set(reader.pool_names()))
-    if since is not None:
-        state = state_at(log, max(since, _EARLIEST) - _TICK)
+    state = State({}, None, 0) if since is None else state_at(log, _before(log, since, head))
     again = _Again(log, limits, state, since=since, until=until, flips=flips)
-    for some in _commands(log, Wanted(since=since, until=until), state.position, progress):
+    for some in _commands(log, state.position, head, until):
         again.look_up(some)
         if not all(map(again.decide, some)):
             break
-    return again.report()
+        progress(some[-1].records[-1].position, head)
+    return again.report(head)
+
+
+def _before(log: EventLog, since: datetime, head: int) -> int:
+    """Find the position after which the first command stands that was decided at a time or later."""
+    rows = log.find(Wanted(since=since), 0, 1, upto=head)
+    return max(rows[0].position - rows[0].ordinal - 1, 0) if rows else head
 
 
 def _check_times(since: datetime | None, until: datetime | None) -> None:
@@ -208,41 +211,36 @@ def _check_limits(limits: Changes, pools: set[str]) -> None:
                 raise Malformed(parameter, value, error.expected) from None
 
 
-def _commands(
-    log: EventLog, wanted: Wanted, head: int, progress: Callable[[int, int], object]
-) -> Iterator[list[_Asked]]:
-    """Read commands in the order of the log, a page of events at a time, each whole."""
-    rest: list[Recorded] = []
-    after = 0
-    while rows := log.find(wanted, after, PAGE_ROWS, upto=head):
-        after = rows[-1].position
-        rest += map(log.decode, rows)
-        groups = [list(records) for _, records in groupby(rest, key=lambda recorded: recorded.command_id)]
-        rest = groups.pop()  # it may go on in the next page
-        yield [one for records in groups for one in _asked(records)]
-        progress(after, head)
-    if rest:
-        yield list(_asked(rest))
+def _commands(log: EventLog, after: int, head: int, until: datetime | None) -> Iterator[list[_Asked]]:
+    """Read commands in the order of the log, a page of events at a time, as long as any was decided before a time.
 
-
-def _asked(records: Sequence[Recorded]) -> Iterator[_Asked]:
-    """Read a command from its events; what of its expiries is within the time stands apart where some are not.
-
-    Which pools a command reaches depends on all that lapses with it, so a part is not decided as the whole was.
+    Those in between that were decided later are read too: what was refused at a time may have been so for what stands
+    in the log as earlier, where the clocks of two processes differ.
     """
+    while after < head and (rows := log.rows(after, PAGE_ROWS, upto=head)):
+        after = rows[-1].position
+        groups = groupby(map(log.decode, rows), key=lambda recorded: recorded.command_id)
+        yield [_asked(list(records)) for _, records in groups]
+        if until is not None and _is_over(log, after, head, until):
+            return
+
+
+def _is_over(log: EventLog, after: int, head: int, until: datetime) -> bool:
+    """Tell whether nothing after a position was decided before a time, though what lapsed before may be noticed."""
+    wanted = Wanted(until=until)
+    while rows := log.find(wanted, after, _LOOK_ROWS, upto=head):
+        if any(row.type != "Expired" or row.command is not None for row in rows):
+            return False
+        after = rows[-1].position
+    return True
+
+
+def _asked(records: Sequence[Recorded]) -> _Asked:
     first = next((recorded for recorded in records if recorded.command is not None), None)
-    command = None if first is None else _command(first)
-    if first is not None and len(records) == first.ordinals:
-        yield _Asked(records, first, command)
-        return
-    lapsed = [recorded for recorded in records if type(recorded.event) is Expired]
-    if lapsed:
-        yield _Asked(lapsed, lapsed[0], command if first is lapsed[0] else None, is_cut=True)
-    if len(lapsed) < len(records):
-        if first is None:
-            message = f"position {records[len(lapsed)].position}: the command is missing from its first own event"
-            raise LogCorrupt(message)
-        yield _Asked(records[len(lapsed) :], first, command)
+    if first is None:
+        message = f"position {records[0].position}: the command is missing from its first own event"
+        raise LogCorrupt(message)
+    return _Asked(records, first, _command(first))
 
 
 def _command(first: Recorded) -> Command:
@@ -280,8 +278,7 @@ class _Again:
         self._log = log
         self._limits = limits
         self._since, self._until = since, until
-        self._latest = None if until is None else max(until, _EARLIEST) - _TICK
-        self._position = state.position
+        self._begins = state.position
         self._flips_max = flips
         self._flips: list[Flip] = []
         self._count = _Count()
@@ -289,54 +286,60 @@ class _Again:
         self._epoch = 1
         """The log's epoch when the command was recorded, as its grants tell."""
         self._recorded = World(state.pools, since)
-        self._other = self._recorded.twin() if any(limits.values()) else self._recorded
+        self._other = self._recorded.twin(self._begun) if any(limits.values()) else self._recorded
         """The world under the other limits; the recorded one where there are none."""
-        for name, pool in self._other.pools.items():
-            pool.limits = self._changed(name, pool.limits, "in force at the beginning")
-            self._other.peaks[name] = self._other.peaks[name]._replace(capacity=pool.capacity)
+        for name, pool in state.pools.items():
+            self._begun(name, pool.limits)
 
     def look_up(self, some: Iterable[_Asked]) -> None:
         """Find out about allocations that had ended when this begins, and which commands name now."""
-        if self._since is None:
+        if not self._begins:
             return
-        named = {vars(one.command).get("allocation_id") for one in some if one.command}
+        named = {vars(one.command).get("allocation_id") for one in some}
         begun = {one.first.event.subject for one in some if is_opening(one.first.event)}
         unknown = {key for key in named - begun if key and key not in self._recorded.past}
         with self._log.reading() as reader:
             histories = reader.histories(reader.granted(unknown).keys())
         for allocation_id, records in histories.items():
-            past = _past(recorded.event for recorded in records if recorded.occurred_at < self._since)
+            past = _past(recorded.event for recorded in records if recorded.position <= self._begins)
             if past is not None:
                 for world in (self._recorded, self._other):
                     world.learn(allocation_id, past)
 
     def decide(self, one: _Asked) -> bool:
         """Decide a command again; False if the recorded limits do not lead to what was recorded."""
-        self._count.events += len(one.records)
+        moment = one.first.occurred_at
+        begun = self._since is None or self._since <= moment
+        counts = begun and (self._until is None or moment < self._until)
+        if is_opening(one.first.event) and self._epoch < one.first.event.epoch <= self._log.epoch:
+            self._epoch = one.first.event.epoch
         try:
-            if one.is_cut or one.command is None:
-                decided = self._notice(one)
-            else:
-                decided = self._decide(self._recorded, one, one.command)
+            decided = self._decide(self._recorded, one, one.command, begun=begun)
             self._fault = _difference(decided, one.records)
         except PoolAlreadyOpen as error:
             self._fault = Fault(one.first.position, "type", type(one.first.event).__name__, type(error).__name__)
         if self._fault is not None:
             return False
         for recorded in one.records:
-            self._recorded.take(recorded)
-        if one.command is not None:
-            self._compare(one, one.command, Verdict.of(decided))
+            self._recorded.take(recorded, counts=counts)
+        ends = other = Verdict.of(decided)
+        if self._other is not self._recorded:
+            command = self._under(one.command, one.first.position) if begun else one.command
+            decided = self._decide(self._other, one, command, begun=begun)
+            self._other.happen(decided, one.first, counts=counts)
+            other = Verdict.of(decided)
+        if counts:
+            self._compare(one, ends, other)
         return True
 
-    def _compare(self, one: _Asked, command: Command, recorded: Verdict) -> None:
-        """Decide a command under the other limits, and count how it ended and how it would have ended."""
-        other = recorded
-        if self._other is not self._recorded:
-            decided = self._decide(self._other, one, self._under(command, one.first.position))
-            self._other.happen(decided, one.first)
-            other = Verdict.of(decided)
-        before, after = recorded.word, other.word
+    def _decide(self, world: World, one: _Asked, command: Command, *, begun: bool) -> Decided:
+        new_id = self._new_id(one, command)
+        return world.decide(command, one.first.recorded_at, epoch=self._epoch, new_id=new_id, begun=begun)
+
+    def _compare(self, one: _Asked, recorded: Verdict, other: Verdict) -> None:
+        """Count how a command ended, and how it would have ended."""
+        command, before, after = one.command, recorded.word, other.word
+        self._count.events += len(one.records)
         self._count.commands += 1
         self._count.recorded[command.verb, before] += 1
         self._count.what_if[command.verb, after] += 1
@@ -346,18 +349,6 @@ class _Again:
         if DONE in {before, after} and len(self._flips) < self._flips_max:
             about = vars(command).get("allocation_id") or (self._new_id(one, command) or None)
             self._flips.append(Flip(one.first.position, one.first.occurred_at, command, about, recorded, other))
-
-    def _notice(self, one: _Asked) -> Decided:
-        """Decide what lapses in the recorded world where expiries are, up to the last of them."""
-        pools = {recorded.event.pool for recorded in one.records}  # type: ignore[attr-defined]  # expiries, all
-        return self._recorded.notice(pools, one.records[-1].occurred_at)
-
-    def _decide(self, world: World, one: _Asked, command: Command) -> Decided:
-        first = one.first
-        if is_opening(first.event) and self._epoch < first.event.epoch <= self._log.epoch:
-            self._epoch = first.event.epoch
-        new_id = self._new_id(one, command)
-        return world.decide(command, first.recorded_at, epoch=self._epoch, new_id=new_id, latest=self._latest)
 
     def _new_id(self, one: _Asked, command: Command) -> str:
         """Give the id for an allocation that its command does not name: the recorded one, else one made up.
@@ -383,6 +374,9 @@ class _Again:
             update["expected"] = self._changed(command.pool, command.expected, where)
         return command.model_copy(update=update)
 
+    def _begun(self, pool: str, limits: Limits) -> Limits:
+        return self._changed(pool, limits, "in force when these begin to hold")
+
     def _changed(self, pool: str, limits: Limits, where: str) -> Limits:
         changes = self._limits.get(pool)
         if not changes:
@@ -393,15 +387,17 @@ class _Again:
             expected = f"expected limits that go with the others {where}: {error.expected}"
             raise Malformed(pool, dict(changes), expected) from None
 
-    def report(self) -> WhatIf:
+    def report(self, head: int) -> WhatIf:
         """Tell what was found."""
         count, worlds = self._count, (self._recorded, self._other)
+        for world in worlds:
+            world.begin(world.pools)
         pools = self._recorded.pools
         return WhatIf(
             limits=self._limits,
             since=self._since,
             until=self._until,
-            position=self._position,
+            position=head,
             events=count.events,
             commands=count.commands,
             recorded=count.recorded,

@@ -13,12 +13,16 @@ from bursar.domain.events import Event, Expired, ValidationFailed, is_ending, is
 from bursar.domain.pool import evolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from bursar.domain.commands import Command
+    from bursar.domain.limits import Limits
     from bursar.domain.pool import Pool
     from bursar.domain.records import Recorded
+
+    Change = Callable[[str, Limits], Limits]
+    """Gives the other limits that a pool has, for its recorded ones."""
 
 
 class Peak(NamedTuple):
@@ -55,16 +59,26 @@ class World:
     Raises `LogCorrupt` if what pools hold in the beginning does not agree.
     """
 
-    def __init__(self, pools: dict[str, Pool], begins: datetime | None = None) -> None:
+    def __init__(self, pools: dict[str, Pool], since: datetime | None = None, change: Change | None = None) -> None:
         self.pools = pools
         self.past: dict[str, Past] = {}
         """What is known of allocation ids that were granted."""
+        self.peaks: dict[str, Peak] = {}
+        """The most that was held of each pool so far, since the time that is looked at has begun for it."""
+        self._since = since
+        self._change = change
         self._shared: dict[Past, Past] = {}
         """One object for all that is known in the same words: there are as many ids as there were allocations."""
         for pool in pools.values():
             self._learn_holds(pool)
-        self.peaks = {name: Peak(PoolStatus.of(pool, begins).used, pool.capacity, None) for name, pool in pools.items()}
-        """The most that was held of each pool so far."""
+
+    def begin(self, pools: Mapping[str, Pool]) -> None:
+        """Let the time that is looked at begin for pools, if it has not: other limits hold, peaks are looked for."""
+        for name, pool in pools.items():
+            if name not in self.peaks:
+                if self._change is not None:
+                    pool.limits = self._change(name, pool.limits)
+                self.peaks[name] = Peak(PoolStatus.of(pool, self._since).used, pool.capacity, None)
 
     def _learn_holds(self, pool: Pool) -> None:
         for allocation_id, hold in pool.holds.items():
@@ -74,48 +88,41 @@ class World:
                     raise LogCorrupt(message)
             self.learn(allocation_id, Past(hold.pools))
 
-    def twin(self) -> World:
-        """Copy it: what happens in one does not happen in the other."""
-        other = World({})
+    def twin(self, change: Change) -> World:
+        """Copy it, for other limits: what happens in one does not happen in the other."""
+        other = World({}, self._since, change)
         for name, pool in self.pools.items():
             copied = other.pools[name] = pool.copy()
             copied.by_owner = pool.by_owner.copy()
             copied.deadlines = pool.deadlines.copy()
         other.past = self.past.copy()
-        other.peaks = self.peaks.copy()
         return other
 
     def learn(self, allocation_id: str, past: Past) -> None:
         """Note what is known of an allocation id."""
         self.past[allocation_id] = self._shared.setdefault(past, past)
 
-    def decide(
-        self, command: Command, now: datetime, *, epoch: int, new_id: str, latest: datetime | None = None
-    ) -> Decided:
-        """Decide a command. What lapses after the latest time is left to others to notice. Raises `PoolAlreadyOpen`."""
+    def decide(self, command: Command, now: datetime, *, epoch: int, new_id: str, begun: bool = True) -> Decided:
+        """Decide a command; if it is of the time that is looked at, that has begun for its pools.
+
+        Raises `PoolAlreadyOpen`.
+        """
         allocation_id = vars(command).get("allocation_id")
         past = self.past.get(allocation_id) if allocation_id else None
         pools = self._find(named_pools(command, past))
+        if begun:
+            self.begin(pools)
         moment = time_of(command, now, pools.values())
-        if type(command) is Expire:
-            moment = moment if latest is None else min(moment, latest)
-            if command.pool is None:
-                pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
-        return self._decided(command, pools, moment, Situation({}, past, epoch, new_id))
-
-    def notice(self, names: Iterable[str], moment: datetime) -> Decided:
-        """Tell what lapses in pools by a moment."""
-        return self._decided(Expire(), self._find(names), moment, Situation({}))
+        if type(command) is Expire and command.pool is None:
+            pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
+        while missing := reach(pools, moment):
+            pools |= self._find(missing)
+        return Decided(decide(Situation(pools, past, epoch, new_id), command, moment), moment)
 
     def _find(self, names: Iterable[str]) -> dict[str, Pool]:
         return {name: pool for name in names if (pool := self.pools.get(name))}
 
-    def _decided(self, command: Command, pools: dict[str, Pool], moment: datetime, rest: Situation) -> Decided:
-        while missing := reach(pools, moment):
-            pools |= self._find(missing)
-        return Decided(decide(rest._replace(pools=pools), command, moment), moment)
-
-    def happen(self, decided: Decided, first: Recorded) -> None:
+    def happen(self, decided: Decided, first: Recorded, *, counts: bool = True) -> None:
         """Let what was decided happen, in the place of what the log has of the same command from its own first event.
 
         Grants keep the fencing token that they have there, or that the refusal's position makes.
@@ -126,11 +133,13 @@ class World:
                 return
             pool = self.pools.get(event.pool)  # type: ignore[attr-defined]  # every other event is of a pool
             version = pool.version + 1 if pool else 1
-            self.take(first._replace(position=position, version=version, occurred_at=occurred_at, event=event))
+            self.take(
+                first._replace(position=position, version=version, occurred_at=occurred_at, event=event), counts=counts
+            )
             position += type(event) is not Expired
 
-    def take(self, recorded: Recorded) -> None:
-        """Let one event happen; raises `LogCorrupt` for one that cannot."""
+    def take(self, recorded: Recorded, *, counts: bool = True) -> None:
+        """Let one event happen, and look for a peak if it counts; raises `LogCorrupt` for one that cannot."""
         event = recorded.event
         if type(event) is ValidationFailed:
             return
@@ -141,8 +150,7 @@ class World:
         elif is_ending(event):
             self.learn(event.allocation_id, Past(self.past[event.allocation_id].pools, STATE_AFTER[type(event)]))
             return
-        peak = self.peaks.get(name)
-        if peak is None:
-            self.peaks[name] = Peak(0, pool.capacity, None)
-        elif pool.used > peak.used:
-            self.peaks[name] = Peak(pool.used, pool.capacity, recorded.occurred_at)
+        if counts:
+            self.begin({name: pool})
+            if pool.used > self.peaks[name].used:
+                self.peaks[name] = Peak(pool.used, pool.capacity, recorded.occurred_at)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Allocate, Expire, Ledger, Limits, Malformed, MemoryEventLog, OpenPool, Refused, Release
+from bursar import Allocate, Ledger, Limits, Malformed, MemoryEventLog, OpenPool, Refused
 from bursar.domain.errors import LogCorrupt
 from bursar.replay.what_if import Fault, what_if
 from bursar.replay.worlds import World
@@ -267,25 +267,33 @@ class TestTimes:
         assert (ends(found), found.commands) == ([], 8)
 
     def test_expiry_noticed_after_the_time(self, ledger: Ledger, clock: Clock) -> None:
-        """Holds that lapsed within the time are over, though a command after it noticed: it is not decided again."""
+        """A command after the time is none of its commands, though it noticed what lapsed within it."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=seconds(10))
         clock.set(30)
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="b")
         found = ledger.what_if({"gpu": {"total": 8}}, since=at(5), until=at(20))
-        assert (found.ok, found.commands, found.events) == (True, 0, 1)
+        assert (found.ok, found.commands, found.events) == (True, 0, 0)
 
-    def test_a_sweep_over_the_end_of_the_time(self, ledger: Ledger, clock: Clock) -> None:
-        """Of what one command let expire, only what lapsed within the time is looked at, at its end or beginning."""
+    def test_a_sweep(self, ledger: Ledger, clock: Clock) -> None:
+        """A command that let holds expire, and did nothing else, counts at the time of the first of them."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         for lasts in (10, 20, 30):
             ledger.allocate({"gpu": 1}, owner="ann", ttl=seconds(lasts))
         clock.set(40)
         ledger.expire("gpu")
-        before = ledger.what_if({"gpu": {"total": 8}}, until=at(20))
+        before = ledger.what_if({"gpu": {"total": 8}}, since=at(5), until=at(20))
         after = ledger.what_if({"gpu": {"total": 8}}, since=at(20))
-        assert (before.ok, before.events, before.commands) == (True, 5, 5)
-        assert (after.ok, after.events, after.commands) == (True, 2, 0)
+        assert (before.ok, before.events, before.commands) == (True, 3, 1)
+        assert (after.ok, after.events, after.commands) == (True, 0, 0)
+
+    def test_what_comes_after_is_not_read(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Reading ends where no command of the time is left, however far lapses are noticed."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
+        monkeypatch.setattr("bursar.replay.what_if._LOOK_ROWS", 2)
+        read: list[int] = []
+        found = what_if(told, {}, until=at(90), progress=lambda done, _total: read.append(done))
+        assert (read[-1], found.commands) == (24, 18)
 
     def test_times_that_do_not_follow_the_log(self) -> None:
         """Commands count by their time wherever they stand in the log; what a later one noticed was over before."""
@@ -303,21 +311,35 @@ class TestTimes:
         assert (ends(found), found.commands) == ([(8, "z", "done", "above_capacity")], 1)
         assert what_if(log, {"b": {"total": 1}}, since=at(12), until=at(20)).ok
 
-    def test_a_sweep_beyond_the_time(self) -> None:
-        """A sweep that came after the time, and stands before others in the log, takes nothing from them."""
+    def test_clocks_that_differ(self) -> None:
+        """A refusal saw what stands before it in the log, whatever time another clock gave to that."""
         log = MemoryEventLog()
         lived(
             log,
-            OpenPool(pool="a", resource_type="r", limits=Limits(total=2, default_ttl=seconds(100)), at=at(0)),
-            OpenPool(pool="z", resource_type="r", limits=Limits(total=2), at=at(0)),
-            Allocate(allocation_id="x", quantities={"a": 1}, owner="ann", at=at(0)),
-            Allocate(allocation_id="y", quantities={"z": 1}, owner="ann", ttl=seconds(10), at=at(0)),
-            Expire(at=at(40)),
-            Release(allocation_id="x", at=at(15)),
+            OpenPool(pool="a", resource_type="r", limits=Limits(total=2), at=at(0)),
+            OpenPool(pool="b", resource_type="r", limits=Limits(total=2), at=at(20)),
+            Allocate(allocation_id="x", quantities={"a": 3, "b": 3}, owner="ann", at=at(5)),
+            Allocate(allocation_id="y", quantities={"a": 2}, owner="ann", at=at(10)),
         )
-        shorter = {"a": {"default_ttl": seconds(30)}}
-        assert ends(what_if(log, shorter, until=at(20))) == []
-        assert ends(what_if(log, shorter)) == [(6, "x", "done", "allocation_ended")]
+        assert [row.occurred_at[17:19] for row in log.rows()] == ["00", "20", "20", "10"]
+        found = what_if(log, {"a": {"total": 3}, "b": {"total": 3}}, since=at(15))
+        assert (ends(found), found.commands) == ([(3, "x", "above_capacity", "done")], 2)
+
+    def test_limits_wait_for_their_time(self) -> None:
+        """What was decided before the time, and stands in the log after it, was decided under the recorded limits."""
+        log = MemoryEventLog()
+        lived(
+            log,
+            *(OpenPool(pool=pool, resource_type="r", limits=Limits(total=2), at=at(0)) for pool in "ab"),
+            Allocate(allocation_id="x", quantities={"a": 2}, owner="ann", at=at(30)),
+            OpenPool(pool="c", resource_type="r", limits=Limits(total=2), at=at(5)),
+            Allocate(allocation_id="y", quantities={"b": 2, "c": 2}, owner="ann", at=at(5)),
+            Allocate(allocation_id="z", quantities={"b": 1}, owner="ann", at=at(40)),
+        )
+        limits = {pool: {"total": 1} for pool in "abc"}
+        found = what_if(log, limits, since=at(20))
+        assert ends(found) == [(3, "x", "done", "above_capacity")]
+        assert [pool.what_if for pool in found.pools] == [(0, 1, None), (2, 1, None), (2, 1, None)]
 
     def test_worlds_apart(self, ledger: Ledger, clock: Clock) -> None:
         """What was there in the beginning goes on in each world by itself: renewed in one, it lapses in the other."""
@@ -429,9 +451,7 @@ class TestMalformed:
 
     def test_limits_in_the_beginning(self, told: EventLog) -> None:
         """They have to go with those in force when they begin to hold."""
-        with pytest.raises(
-            Malformed, match=r"^seats: expected limits that go with the others in force at the beginning"
-        ):
+        with pytest.raises(Malformed, match=r"^seats: expected limits that go with the others in force when these"):
             what_if(told, {"seats": {"max_ttl": 10}}, since=at(15))
 
     @pytest.mark.parametrize(
