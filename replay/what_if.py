@@ -184,9 +184,9 @@ def what_if(  # noqa: PLR0913 - each by name, most with a default
 
 
 def _before(log: EventLog, since: datetime, head: int) -> int:
-    """Find the position after which the first command stands that was decided at a time or later."""
+    """Find a position before, or in, the first command that was decided at a time or later."""
     rows = log.find(Wanted(since=since), 0, 1, upto=head)
-    return max(rows[0].position - rows[0].ordinal - 1, 0) if rows else head
+    return rows[0].position - 1 if rows else head
 
 
 def _check_times(since: datetime | None, until: datetime | None) -> None:

@@ -110,7 +110,7 @@ class World:
         allocation_id = vars(command).get("allocation_id")
         past = self.past.get(allocation_id) if allocation_id else None
         pools = self._find(named_pools(command, past))
-        if begun:
+        if begun and len(self.peaks) < len(self.pools):
             self.begin(pools)
         moment = time_of(command, now, pools.values())
         if type(command) is Expire and command.pool is None:
@@ -150,7 +150,9 @@ class World:
         elif is_ending(event):
             self.learn(event.allocation_id, Past(self.past[event.allocation_id].pools, STATE_AFTER[type(event)]))
             return
-        if counts:
+        if not counts:
+            return
+        if name not in self.peaks:
             self.begin({name: pool})
-            if pool.used > self.peaks[name].used:
-                self.peaks[name] = Peak(pool.used, pool.capacity, recorded.occurred_at)
+        if pool.used > self.peaks[name].used:
+            self.peaks[name] = Peak(pool.used, pool.capacity, recorded.occurred_at)

@@ -244,8 +244,11 @@ class TestTimes:
         (pool,) = found.pools
         assert (pool.recorded, pool.what_if) == ((4, 4, at(10)), (3, 3, None))
 
-    def test_what_is_known_of_earlier_allocations(self, ledger: Ledger, clock: Clock) -> None:
+    def test_what_is_known_of_earlier_allocations(
+        self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Ids that were used before stay used, and what had ended stays ended, however it did."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="released")
         ledger.release("released")
@@ -294,6 +297,28 @@ class TestTimes:
         read: list[int] = []
         found = what_if(told, {}, until=at(90), progress=lambda done, _total: read.append(done))
         assert (read[-1], found.commands) == (24, 18)
+
+    def test_a_sweep_at_the_end(self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A command that only let holds expire may be the last of the time, after one that came later."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
+        ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=9))
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        ledger.allocate({"gpu": 1}, owner="ann", ttl=seconds(10))
+        clock.set(40)
+        ledger.allocate({"cpu": 1}, owner="ann")
+        ledger.expire()
+        found = ledger.what_if({}, until=at(20))
+        assert (found.ok, found.commands, found.recorded["expire", "done"]) == (True, 4, 1)
+
+    def test_peaks_of_the_time(self, ledger: Ledger, clock: Clock) -> None:
+        """More that was held after the time is no peak of it, as it was or as it might have been."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        clock.set(10)
+        ledger.allocate({"gpu": 2}, owner="ann")
+        clock.set(20)
+        ledger.allocate({"gpu": 3}, owner="ann")
+        (found,) = ledger.what_if({"gpu": {"total": 8}}, until=at(20)).pools
+        assert (found.recorded, found.what_if) == ((2, 9, at(10)), (2, 8, at(10)))
 
     def test_times_that_do_not_follow_the_log(self) -> None:
         """Commands count by their time wherever they stand in the log; what a later one noticed was over before."""
@@ -449,10 +474,13 @@ class TestMalformed:
         with pytest.raises(Malformed, match=f"^{said}"):
             what_if(told, limits)
 
-    def test_limits_in_the_beginning(self, told: EventLog) -> None:
-        """They have to go with those in force when they begin to hold."""
-        with pytest.raises(Malformed, match=r"^seats: expected limits that go with the others in force when these"):
-            what_if(told, {"seats": {"max_ttl": 10}}, since=at(15))
+    def test_limits_in_the_beginning(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They have to go with those in force when they begin to hold; that is said before anything is decided."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
+        read: list[int] = []
+        with pytest.raises(Malformed, match=r"^gpu: expected limits that go with the others in force when these"):
+            what_if(told, {"gpu": {"reserved": 5}}, since=at(25), progress=lambda done, _total: read.append(done))
+        assert read == []
 
     @pytest.mark.parametrize(
         ("since", "until", "said"),
