@@ -358,11 +358,9 @@ class _Again:
         if not isinstance(command, Allocate | Reserve) or command.allocation_id is not None:
             return ""
         event = one.first.event
-        return (
-            event.allocation_id
-            if is_opening(event)
-            else derived_id("what-if", self._log.ledger_id, one.first.command_id)
-        )
+        if is_opening(event):
+            return event.allocation_id
+        return derived_id("what-if", self._log.ledger_id, one.first.command_id)
 
     def _under(self, command: Command, position: int) -> Command:
         """Give the command as it would have been under the other limits."""
