@@ -121,7 +121,9 @@ def _outlook(one: Explanation) -> str:
         return "no expiry lifts this: somebody has to change something"
     lasting = [holder for holder in last.holders if holder.deadline is None]
     if last.code is RefusalCode.TOO_MANY_ALLOCATIONS:
-        return f"no expiry will be enough: {len(lasting):,} of them have no deadline"
+        return (
+            f"no expiry will be enough: {len(lasting):,} of them {'has' if len(lasting) == 1 else 'have'} no deadline"
+        )
     return f"no expiry will be enough: {_sum(lasting):,} {last.data['unit']} are held without a deadline"
 
 
