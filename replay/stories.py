@@ -110,7 +110,7 @@ def find(  # noqa: PLR0913 - the last four by name
     begin = after
     while begin < end and len(rows) <= limit:
         until = min(begin + SPAN_EVENTS, end)
-        rows += log.find(wanted, begin, limit + 1 - len(rows), upto=until)
+        rows += log.find(wanted, begin, min(limit + 1 - len(rows), SPAN_EVENTS), upto=until)
         begin = until
         progress(begin, end)
     shown = rows[:limit]

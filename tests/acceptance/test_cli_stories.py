@@ -42,6 +42,8 @@ CHOSEN: Sequence[tuple[Sequence[str], Sequence[int]]] = (
     (["a1", "--between", "2026-01-01T00:03:40Z", "2026-01-01T02:05:00+02:00"], [28, 29]),
     (["--pool", "gpu", "--after", "5", "--upto", "10", "--limit", "2"], [6, 9]),
     (["--after", "36"], []),
+    (["--pool", "gpu", "--refused", "--limit", "9" * 30], [20]),
+    (["--after", "9" * 30], []),
 )
 
 

@@ -183,6 +183,13 @@ def test_a_clock_that_is_behind_the_log(ledger: Ledger, clock: Clock) -> None:
     assert (explanation.granted, explanation.moment) == (True, T0 + seconds(10))
 
 
+def test_an_empty_ledger() -> None:
+    """Where nothing has happened yet there is no pool to ask."""
+    with Ledger.in_memory() as ledger:
+        explanation = ledger.explain({"gpu": 1}, owner="ann")
+    assert (outline(explanation), explanation.position) == ([("pool_not_found", "gpu", None, [])], 0)
+
+
 def test_the_end_of_the_calendar(clock: Clock) -> None:
     """A deadline after which no command can come any more is no moment at which one would be granted."""
     clock.now = datetime.fromisoformat("9790-01-01T00:00:00Z")
