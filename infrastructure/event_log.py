@@ -124,6 +124,14 @@ def chained(rows: Iterable[StoredRow], head: int, head_hash: bytes) -> list[Stor
     return done
 
 
+def one_event(found: Iterator[Recorded], stream_id: str, version: int) -> Recorded:
+    """Take the event of a stream that was looked for; raises `LogCorrupt` if it is not there."""
+    for recorded in found:
+        return recorded
+    message = f"stream {stream_id!r} has no event of version {version}"
+    raise LogCorrupt(message)
+
+
 def stored_event(row: StoredRow) -> StoredEvent:
     """Show a row as the library's stored event."""
     return StoredEvent(row.stream_id, row.version, topic_of(row.type, row.schema_version), row.data.encode())

@@ -10,8 +10,9 @@ from sqlalchemy import Text, case, cast, func, select
 
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.records import Place, StoredRow, genesis
-from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
-from bursar.infrastructure.snapshots import SQLSnapshots, load_pool
+from bursar.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
+from bursar.infrastructure.finding import clauses
+from bursar.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
 from bursar.infrastructure.tables import events, ledger_meta, of_stream
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.pool import Pool
     from bursar.domain.records import Recorded
+    from bursar.domain.wanted import Wanted
     from bursar.infrastructure.database import Database
     from bursar.infrastructure.mapper import EventMapper
     from bursar.infrastructure.transactions import Appending
@@ -49,6 +51,7 @@ class SQLReader:
     def __init__(self, connection: Connection, mapper: EventMapper, head: int) -> None:
         self._connection = connection
         self._mapper = mapper
+        self._snapshots = SQLSnapshots(lambda: nullcontext(connection))
         self.head = head
         """Position of the last event; 0 in an empty log."""
 
@@ -100,9 +103,22 @@ class SQLReader:
         opened = select(events.c.stream_id).where(events.c.type == "PoolOpened").order_by(events.c.stream_id)
         return [stream_id.removeprefix("pool:") for stream_id in self._connection.execute(opened).scalars()]
 
+    def event(self, stream_id: str, version: int) -> Recorded:
+        """Read one event of a stream; raises `LogCorrupt` if it is not there."""
+        found = select(events).where(events.c.stream_id == stream_id, events.c.version == version)
+        return one_event(map(self._mapper.from_row, self._rows(found)), stream_id, version)
+
+    def snapshots(self, pool: str) -> Sequence[int]:
+        """List the versions that a pool has usable snapshots at, in order."""
+        return snapshot_versions(self._snapshots, pool)
+
     def snapshot(self, pool: str) -> Pool | None:
         """Load a pool from its latest usable snapshot, if there is one."""
-        return load_pool(SQLSnapshots(lambda: nullcontext(self._connection)), pool)
+        return load_pool(self._snapshots, pool)
+
+    def snapshot_at(self, pool: str, version: int) -> Pool:
+        """Load a pool from its snapshot at a version; raises `LogCorrupt` if that cannot be read."""
+        return load_pool_version(self._snapshots, pool, version)
 
     def _found(self, column: Column[Any], keys: Collection[str]) -> dict[str, list[Recorded]]:
         found: dict[str, list[Recorded]] = {}
@@ -198,6 +214,13 @@ class SQLEventLog(BaseEventLog):
                 )
                 found += [StoredRow(*row) for row in connection.execute(rest)]
         return found
+
+    def find(self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
+        """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
+        found = select(events).where(events.c.position > after, *clauses(wanted))
+        found = found if upto is None else found.where(events.c.position <= upto)
+        with self.database.reading() as connection:
+            return [StoredRow(*row) for row in connection.execute(found.order_by(events.c.position).limit(limit))]
 
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
         """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""

@@ -14,12 +14,12 @@ from bursar.domain.events import Event, ValidationFailed
 from bursar.domain.ledger import select
 from bursar.domain.records import Recorded
 from bursar.domain.refusals import explain
-from bursar.infrastructure.cli.options import AllocationId, Common, TagOption, command
+from bursar.infrastructure.cli.options import AllocationId, Common, Past, TagOption, command
 from bursar.infrastructure.cli.output import allocation_sheet, allocation_table, brief, emit, say, show, table, when
-from bursar.infrastructure.cli.parsing import moment, name, pairs
+from bursar.infrastructure.cli.parsing import name, pairs
 from bursar.infrastructure.cli.shapes import allocation_shape, recorded_shape
 from bursar.infrastructure.clock import system_clock
-from bursar.replay.as_of import allocations_as_of
+from bursar.replay.as_of import allocations_as_of, state_at
 
 top = Typer()
 
@@ -57,23 +57,22 @@ def allocations(  # noqa: PLR0913 - a filter each
     pool: Annotated[str | None, Option(metavar="NAME", help="Only those that hold something of this pool.")] = None,
     tag: TagOption = None,
     state: Annotated[Wanted, Option(help="Only those in this state; open is reserved or active.")] = Wanted.OPEN,
-    as_of: Annotated[str | None, Option(metavar="TIME", help="As of 2026-01-31T14:03:00Z, say. Default: now.")] = None,
     *,
+    past: Past,
     options: Common,
 ) -> None:
     """List allocations, oldest grant first; as JSON, one line each.
 
-    What is open now is read from the pools; other states and other moments read the log from its beginning.
+    What was open is read from the pools' snapshots and what came after them; ended ones from the log's beginning.
     """
-    at = None if as_of is None else moment("as-of", as_of)
-    tags = pairs("tags", "KEY=VALUE", tag)
+    when, tags = past.when, pairs("tags", "KEY=VALUE", tag)
     with options.open() as ledger:
-        if at is None and state.is_open:
+        if when is None and state.is_open:
             found = ledger.allocations(owner=owner, pool=pool, tags=tags, state=state.state)
         else:
-            past = allocations_as_of(ledger.log, at or system_clock())
-            chosen = select(past, owner=owner, pool=pool, tags=tags, state=state.state)
-            found = Answer((one for one in chosen if one.state.is_open or state is not Wanted.OPEN), past.position)
+            when = system_clock() if when is None else when
+            then = state_at(ledger.log, when).allocations() if state.is_open else allocations_as_of(ledger.log, when)
+            found = Answer(select(then, owner=owner, pool=pool, tags=tags, state=state.state), then.position)
         _list(found, as_json=options.json)
 
 

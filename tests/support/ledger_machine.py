@@ -64,7 +64,7 @@ class CrashingLog:
 
     def __init__(self, log: EventLog, when: str) -> None:
         self.ledger_id, self.epoch = log.ledger_id, log.epoch
-        self.reading, self.rows, self.decode = log.reading, log.rows, log.decode
+        self.reading, self.rows, self.find, self.decode = log.reading, log.rows, log.find, log.decode
         self.snapshot_if_due, self.close = log.snapshot_if_due, log.close
         self.chain, self.append_if = log.chain, lambda *_: False
         self.writing = lambda _timeout=None, _since=None: dying(log, when)
