@@ -24,6 +24,7 @@ from bursar.infrastructure.cli import (
     projections,
     reports,
     stories,
+    usage,
 )
 from bursar.infrastructure.cli.issuing import tell_refusal
 from bursar.infrastructure.cli.options import ReaderGone
@@ -164,7 +165,7 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (pools, allocations, history, stories, explaining, reports, data, operate):
+for part in (pools, allocations, history, stories, explaining, reports, usage, data, operate):
     app.add_typer(part.top)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")

@@ -195,8 +195,10 @@ def _hold(step: Step, event: AllocationEvent) -> Iterator[Text]:
     before = step.before
     quantity, owner = (None, None) if before is None else (str(before.quantities.get(event.pool)), before.owner)
     yield Text.assemble(_arrow(quantity, str(event.quantity)), " for ", _arrow(owner, event.owner))
+    if getattr(event, "forced", False):
+        yield Text("by force")
     if not hasattr(event, "deadline"):
-        return
+        return  # it leaves the deadline as it was
     until = None if before is None else _until(before.deadline)
     if event.deadline is not None or (before is not None and before.deadline is not None):
         yield Text.assemble("until ", _arrow(until, _until(event.deadline)))
