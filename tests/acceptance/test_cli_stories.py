@@ -89,16 +89,18 @@ def test_people_see_what_changed(bursar: Bursar) -> None:
     assert bursar("history", "a1", "--after", "30").out == "no such events, as of position 36\n"
 
 
-def test_a_deadline_that_is_lifted(sqlite_url: str) -> None:
-    """A hold that had a deadline and has none any more is told as held until it is released."""
+def test_what_is_rare(sqlite_url: str) -> None:
+    """A deadline that is lifted, one that is given later, and an end by force are told in words."""
     with Ledger.open(sqlite_url, actor="tester") as ledger:
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
         ledger.reserve({"gpu": 1}, owner="ann", allocation_id="a", ttl=timedelta(days=1))
         ledger.confirm("a")
         ledger.renew("a", ttl=timedelta(days=1))
+        ledger.release("a", force=True, reason="stuck")
     told = Bursar(sqlite_url)("history", "a").out
     assert "Z → released" in told
     assert "until released → " in told
+    assert "1 for ann, by force, stuck" in told
 
 
 def test_pages_go_on(bursar: Bursar) -> None:
