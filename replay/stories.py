@@ -13,6 +13,7 @@ from bursar.domain.errors import Malformed
 from bursar.domain.events import LimitsChanged, PoolClosed, PoolOpened
 from bursar.domain.values import instant_text
 from bursar.domain.wanted import Wanted
+from bursar.replay.as_of import end_of_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -121,12 +122,7 @@ def _end(log: EventLog, upto: int | None) -> int:
     """Find the last position to read to: that of a whole command; raises `Malformed`."""
     with log.reading() as reader:
         head = reader.head
-    if upto is None:
-        return head
-    if type(upto) is not int or not 0 <= upto <= head:
-        raise Malformed("upto", upto, f"expected a position in the log, 0 to {head}")
-    last = log.rows(upto - 1, 1)[0] if upto else None
-    return upto if last is None or last.ends_command else upto - last.ordinal - 1
+    return head if upto is None else end_of_command(log, upto, head, "upto")
 
 
 def steps(log: EventLog, records: Sequence[Recorded]) -> list[Step]:
