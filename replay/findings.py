@@ -45,6 +45,8 @@ class Check(StrEnum):
     """Nothing was granted beyond a limit."""
     SNAPSHOTS = "snapshots"
     """Every snapshot equals the fold of its pool's events."""
+    SEALS = "seals"
+    """Every checkpoint is signed, none is missing, and the log is what they were signed over."""
     VIEWS = "views"
     """Every view equals the fold of the log at its position."""
 
