@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bursar.domain.errors import Malformed, NotFound
 from bursar.domain.records import StoredRow, canonical_bytes
 from bursar.infrastructure.sealing import NotSealed, SealStore
+from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.tiles import StoredTree, TreeDamaged, read_leaves
 from bursar.infrastructure.verification import SQLRows
 from bursar.replay.bundle import Earlier, Head, Sealed, row_line
@@ -24,10 +25,12 @@ from bursar.replay.merkle import (
     range_proof,
 )
 from bursar.replay.notes import encode_hash
+from bursar.replay.seals import Sealing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from bursar.domain.ledger import Ledger
     from bursar.replay.checkpoints import Signed
     from bursar.replay.notes import VerifierKey
 
@@ -204,7 +207,7 @@ class SQLSeals:
 
     @property
     def keys(self) -> Sequence[VerifierKey]:
-        """List the public keys that are kept beside the checkpoints."""
+        """List the public keys that are kept beside the checkpoints, those that are none left out."""
         return self._store.keys()
 
     def notes(self) -> Iterator[tuple[int, str]]:
@@ -212,7 +215,7 @@ class SQLSeals:
         for number, note, _, _ in self._store.notes():
             if number > self._last:
                 return
-            yield number, note
+            yield number, str(note)
 
     def leaves(self, after: int) -> Iterator[bytes]:
         """Read the stored hashes of the rows after a position, in order."""
@@ -231,3 +234,9 @@ class SQLSeals:
                 return compact_range(size, StoredTree(connection))
             except TreeDamaged:
                 return None
+
+
+def sealing_of(ledger: Ledger, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()) -> Sealing:
+    """Give what `bursar verify` compares a ledger's log with; a ledger in memory has no checkpoints of its own."""
+    seals = SQLSeals(SealStore(ledger)) if isinstance(ledger.log, SQLEventLog) else None
+    return Sealing(seals, trusted, kept)

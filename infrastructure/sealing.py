@@ -7,12 +7,13 @@ at once build the same, and of two checkpoints of one number the first is kept.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bursar.domain.errors import BursarError, LogUnavailable, NotFound
+from bursar.domain.errors import BursarError, LogUnavailable, Malformed, NotFound
 from bursar.domain.records import canonical_bytes, genesis
 from bursar.domain.values import instant_text
 from bursar.infrastructure.sql_log import SQLEventLog
@@ -63,18 +64,20 @@ class SealStore:
         self.database: Database = ledger.log.database
 
     def keys(self) -> list[VerifierKey]:
-        """List the public keys of those who signed, the oldest first; raises `Malformed` for one that is none."""
-        listed = select(seal_keys.c.key).order_by(seal_keys.c.since, seal_keys.c.key)
+        """List the public keys of those who signed, the oldest first; one that is none is left out."""
+        return [key for key, _ in self._keys()]
+
+    def _keys(self) -> Iterator[tuple[VerifierKey, int]]:
+        listed = select(seal_keys.c.key, seal_keys.c.since).order_by(seal_keys.c.since, seal_keys.c.key)
         with self.database.reading() as connection:
-            return [VerifierKey.parse(key) for key in connection.execute(listed).scalars()]
+            found = connection.execute(listed).all()
+        for key, since in found:
+            with suppress(Malformed):
+                yield VerifierKey.parse(key), since
 
     def handovers(self) -> list[int]:
         """List the checkpoints that a key signed first, and another key before it: there it was handed over to."""
-        listed = select(seal_keys.c.since, seal_keys.c.key).order_by(seal_keys.c.since)
-        with self.database.reading() as connection:
-            found = connection.execute(listed).all()
-        numbers = dict.fromkeys(since for since, key in found if VerifierKey.parse(key).kind is Kind.NOTE)
-        return list(numbers)[1:]
+        return list(dict.fromkeys(since for key, since in self._keys() if key.kind is Kind.NOTE))[1:]
 
     def last_number(self) -> int:
         """Find the number of the last checkpoint; 0 if there is none."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bursar.domain.errors import Malformed
 from bursar.replay.checkpoints import Signed, Trust
-from bursar.replay.findings import Check
-from bursar.replay.merkle import CompactRange
+from bursar.replay.findings import Check, SealsChecked
+from bursar.replay.merkle import CompactRange, leaf_hash
 from bursar.replay.notes import Kind
 
 if TYPE_CHECKING:
@@ -43,53 +43,35 @@ class Seals(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SealsChecked:
-    """Which checkpoints were compared."""
+class Sealing:
+    """What a log is compared with."""
 
-    checkpoints: int
-    """How many."""
-    size: int
-    """Size that the last of them was signed at."""
-    keys: tuple[str, ...]
-    """Who signed, as far as that was checked."""
-    trusted: bool
-    """False if the public keys are only those that the database names itself."""
+    seals: Seals | None = None
+    trusted: Sequence[VerifierKey] = ()
+    """Public keys that come from outside of the database."""
+    kept: Sequence[Signed] = ()
+    """Checkpoints that do."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Write it as JSON values."""
-        return {
-            "checkpoints": self.checkpoints,
-            "size": self.size,
-            "keys": list(self.keys),
-            "trusted": self.trusted,
-        }
+
+NOT_SEALED: Final = Sealing()
 
 
 class SealCheck:
     """Follows the rows' hashes, and compares the root at each checkpoint's size. Memory does not grow with the log.
 
-    ``trusted`` are public keys that come from outside, ``kept`` notes of checkpoints that do. Make it before the log's
-    end is looked up: what is sealed later is not looked at.
+    Make it before the log's end is looked up: what is sealed later is not looked at.
     """
 
-    def __init__(
-        self,
-        seals: Seals | None,
-        findings: Findings,
-        ledger_id: str,
-        *,
-        trusted: Sequence[VerifierKey] = (),
-        kept: Sequence[Signed] = (),
-    ) -> None:
-        self._seals = seals
+    def __init__(self, sealing: Sealing, findings: Findings, ledger_id: str) -> None:
+        self._seals = seals = sealing.seals
         self._findings = findings
         self._ledger_id = ledger_id
-        self._trusted = Trust(key for key in trusted if key.kind is Kind.NOTE)
+        self._trusted = Trust(key for key in sealing.trusted if key.kind is Kind.NOTE)
         self._is_trusted = bool(self._trusted.keys)
         self._anchored = not self._is_trusted
         """Whether a trusted key has signed yet: checkpoints before that are by older keys."""
         self._known = Trust(key for key in (seals.keys if seals else ()) if key.kind is Kind.NOTE)
-        self._kept = {one.checkpoint.number: one for one in kept}
+        self._kept = {one.checkpoint.number: one for one in sealing.kept}
         self._tree = CompactRange()
         self._good = 0
         """Size of the last checkpoint whose root is that of the rows."""
@@ -117,14 +99,15 @@ class SealCheck:
         self._stored = self._seals.leaves(size) if self._seals else iter(())
         self._settle()
 
-    def meet(self, position: int, leaf: bytes | None) -> None:
-        """Take the hash of the next row's canonical bytes; None if no log has written such a row."""
+    def meet(self, position: int, canonical: bytes | None) -> None:
+        """Take the next row's canonical bytes; None if no log has written such a row."""
         if self._next is None or self._broken:
             return
+        leaf = UNKNOWN if canonical is None else leaf_hash(canonical)
         while self._tree.size + 1 < position and self._next is not None:
             self._append(UNKNOWN)  # a row that is missing
         if self._next is not None and position == self._tree.size + 1:
-            self._append(leaf or UNKNOWN)
+            self._append(leaf)
 
     def _append(self, leaf: bytes) -> None:
         stored = next(self._stored, None)

@@ -15,7 +15,7 @@ from typer import Argument, Context, Option, Typer
 
 from bursar.domain.errors import LogUnavailable, Malformed
 from bursar.domain.values import instant
-from bursar.infrastructure.cli.options import Common, command, spread
+from bursar.infrastructure.cli.options import Common, TrustedKeys, command, spread
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, show, table, when
 from bursar.infrastructure.cli.parsing import duration
 from bursar.infrastructure.clock import system_clock
@@ -32,10 +32,6 @@ seal = Typer(help="Sign checkpoints of the log; without a command, sign one now.
 STANDARD_INPUT = "-"
 
 KeyFile = Annotated[Path | None, Option(metavar="FILE", help="File with the private key. Default: BURSAR_SEAL_KEY.")]
-TrustedKeys = Annotated[
-    list[str] | None,
-    Option("--key", metavar="KEY|FILE", help="A public key that you trust, or a file with it; may be repeated."),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
