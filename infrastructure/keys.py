@@ -75,6 +75,14 @@ def read_verifier(parameter: str, given: str) -> VerifierKey:
         raise Malformed(parameter, given, "expected a public key, written NAME+ID+BASE64, or a file with one") from None
 
 
+def log_verifier(parameter: str, given: str) -> VerifierKey:
+    """Read a log's public key; raises `Malformed`, also for a witness's."""
+    key = read_verifier(parameter, given)
+    if key.kind is not Kind.NOTE:
+        raise Malformed(parameter, given, "expected a log's public key, not a witness's")
+    return key
+
+
 def read_checkpoint(parameter: str, path: Path) -> Signed:
     """Read a signed checkpoint from a file; raises `Malformed`."""
     expected = "expected a file with a signed checkpoint"

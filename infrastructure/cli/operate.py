@@ -16,7 +16,7 @@ from bursar.infrastructure.cli.options import Common, TrustedKeys, command
 from bursar.infrastructure.cli.output import emit, progress, say
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.generations import SQLStore
-from bursar.infrastructure.keys import read_checkpoint, read_verifier
+from bursar.infrastructure.keys import log_verifier, read_checkpoint
 from bursar.infrastructure.ledger import outdated_views
 from bursar.infrastructure.proofs import sealing_of
 from bursar.infrastructure.verification import verify_ledger
@@ -42,7 +42,7 @@ class Verifying(Common):
     @property
     def trusted(self) -> list[VerifierKey]:
         """Read the public keys; raises `Malformed`."""
-        return [read_verifier("--key", one) for one in self.key or ()]
+        return [log_verifier("--key", one) for one in self.key or ()]
 
     @property
     def kept(self) -> list[Signed]:

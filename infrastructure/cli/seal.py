@@ -19,7 +19,7 @@ from bursar.infrastructure.cli.options import Common, TrustedKeys, command, spre
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, show, table, when
 from bursar.infrastructure.cli.parsing import duration
 from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.keys import Witness, others_may_read, read_key, read_verifier, write_key
+from bursar.infrastructure.keys import Witness, log_verifier, others_may_read, read_key, read_verifier, write_key
 from bursar.infrastructure.proofs import Consistency, Inclusion, Prover, checkpoint_shape
 from bursar.infrastructure.sealing import Kept, Sealer
 from bursar.replay.bundle import Proven, verify_bundle
@@ -227,7 +227,7 @@ def cosign(
     key: Annotated[Path, Option(metavar="FILE", help="File with the witness's private key.")],
     log_key: Annotated[
         list[str] | None,
-        Option(metavar="KEY|FILE", help="The ledger's public key, the first time. Default: those in the database."),
+        Option(metavar="KEY|FILE", help="The ledger's public key, the first time. Default: the one that signed."),
     ] = None,
     options: Common,
 ) -> None:
@@ -239,12 +239,12 @@ def cosign(
     with options.open() as ledger:
         prover, sealer = Prover(ledger), Sealer(ledger)
         witness = Witness(key, private_key("--key", key, Kind.WITNESS))
-        trusted = [read_verifier("--log-key", one) for one in log_key or ()] or prover.keys()
+        trusted = [log_verifier("--log-key", one) for one in log_key or ()]
         for number in numbers or [prover.checkpoint().signed.checkpoint.number]:
             signed = prover.checkpoint(number).signed
             handovers = (prover.checkpoint(one).signed for one in prover.handovers())
             now = system_clock()
-            signature = witness.cosign(signed, handovers, prover.path, now, trusted)
+            signature = witness.cosign(signed, handovers, prover.path, now, trusted or prover.signers(signed))
             sealer.add_cosignature(number, witness.key.verifier, signature, now)
             _tell_cosigned(prover.checkpoint(number).signed, witness, options)
 
