@@ -119,12 +119,11 @@ class SealCheck:
     def _settle(self) -> None:
         while self._next is not None and self._next.checkpoint.size == self._tree.size and not self._broken:
             self._compare(self._next)
-            self._advance()
+            self._go_on_from(self._next)
 
-    def _advance(self) -> None:
-        if self._next is not None:
-            self._checked += 1
-            self._size = self._next.checkpoint.size
+    def _go_on_from(self, signed: Signed) -> None:
+        self._checked += 1
+        self._size = signed.checkpoint.size
         self._next = next(self._notes, None)
 
     def _compare(self, signed: Signed) -> None:
@@ -144,10 +143,13 @@ class SealCheck:
         is_signed = tree is not None and tree.root() == checkpoint.root
         if is_signed and differs is not None:
             self._add(differs, f"this is not the event that checkpoint {checkpoint.number} was signed over")
-        else:
+        elif self._good < checkpoint.size:
             first = self._good + 1
             which = f"the events from position {first} to {checkpoint.size} are not"
             self._add(first, f"{which} those that checkpoint {checkpoint.number} was signed over")
+        else:
+            which = f"the stored tree over the first {checkpoint.size} events is not"
+            self._add(None, f"{which} the one that checkpoint {checkpoint.number} was signed over")
         if tree is not None and is_signed:
             self._tree = tree
         self._broken = not is_signed
@@ -157,7 +159,7 @@ class SealCheck:
         beyond = None
         while self._next is not None:
             beyond = self._next if self._next.checkpoint.size > head else beyond
-            self._advance()
+            self._go_on_from(self._next)
         if beyond is not None:
             checkpoint = beyond.checkpoint
             message = f"checkpoint {checkpoint.number} was signed over {checkpoint.size:,} events"
