@@ -148,8 +148,7 @@ class SealCheck:
             which = f"the events from position {first} to {checkpoint.size} are not"
             self._add(first, f"{which} those that checkpoint {checkpoint.number} was signed over")
         else:
-            which = f"the stored tree over the first {checkpoint.size} events is not"
-            self._add(None, f"{which} the one that checkpoint {checkpoint.number} was signed over")
+            self._add(None, f"checkpoint {checkpoint.number} was signed over other {checkpoint.size:,} events")
         if tree is not None and is_signed:
             self._tree = tree
         self._broken = not is_signed
