@@ -35,7 +35,7 @@ def signed(
     chain: bytes = bytes(32),
 ) -> Signed:
     """Sign a checkpoint over leaves."""
-    made = Checkpoint(ledger_id, len(leaves), mth(leaves), number, chain, key and key.verifier)
+    made = Checkpoint(ledger_id, len(leaves), mth(leaves), number, chain, key.verifier if key else None)
     return Signed(made, Note(made.text, tuple(one.sign(made.text, 1_700_000_000) for one in by or (OLD,))))
 
 

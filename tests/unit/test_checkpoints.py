@@ -22,7 +22,7 @@ chain Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=
 
 def checkpoint(number: int = 2, key: SignerKey | None = None) -> Checkpoint:
     """Make a checkpoint up."""
-    return Checkpoint("0199-a", 7, bytes(range(32)), number, bytes(range(31, -1, -1)), key and key.verifier)
+    return Checkpoint("0199-a", 7, bytes(range(32)), number, bytes(range(31, -1, -1)), key.verifier if key else None)
 
 
 def signed(*signers: SignerKey, number: int = 2, key: SignerKey | None = None) -> Signed:
@@ -51,7 +51,7 @@ def test_the_text() -> None:
         TEXT.replace("\n7\n", "\n07\n"),
         TEXT.replace("\n7\n", "\n0\n"),
         TEXT.replace("\n7\n", "\n-7\n"),
-        TEXT.replace("\n7\n", "\n٧\n"),
+        TEXT.replace("\n7\n", "\n\N{ARABIC-INDIC DIGIT SEVEN}\n"),
         TEXT.replace("number 2", "number 02"),
         TEXT.replace("number 2\n", ""),
         TEXT.replace("AAECAw", "AAECA!"),

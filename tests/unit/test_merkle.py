@@ -122,7 +122,7 @@ def test_consistency(first: int, second: int) -> None:
     """Proofs of consistency are those of the reference vectors, and verify."""
     found = consistency_proof(first, second, Hashes(HASHED))
     assert found == raw(PROOFS[first, second])
-    assert is_consistent(first, second, *raw((ROOTS[first], ROOTS[second])), found)
+    assert is_consistent(first, second, bytes.fromhex(ROOTS[first]), bytes.fromhex(ROOTS[second]), found)
 
 
 def test_every_proof_of_small_trees() -> None:
