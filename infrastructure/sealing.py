@@ -283,4 +283,5 @@ def _grow(edge: Edge, row: StoredRow, before: bytes) -> bytes:
 def _insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
     """Insert a row unless one with its key is there; tell whether it was inserted."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return bool(connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount)
+    adding = dialect.insert(table).values(row).on_conflict_do_nothing()
+    return connection.execute(adding, execution_options={"preserve_rowcount": True}).rowcount == 1
