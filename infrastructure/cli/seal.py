@@ -89,7 +89,7 @@ def seal_group(context: Context, options: Sealing) -> None:
             _tell_sealed(_seal(sealer, signer, options, old), options)
             return
         with stopping() as stop:
-            _watch(sealer, signer, options, stop, seconds)
+            watch(sealer, signer, options, stop, seconds)
 
 
 def _seal(sealer: Sealer, signer: SignerKey, options: Common, old: SignerKey | None = None) -> Signed | None:
@@ -129,7 +129,8 @@ def stopping() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-def _watch(sealer: Sealer, signer: SignerKey, options: Common, stop: Event, seconds: float) -> None:
+def watch(sealer: Sealer, signer: SignerKey, options: Common, stop: Event, seconds: float) -> None:
+    """Sign again and again, until told to stop; a database that is away for a while is waited for."""
     if not options.json:
         say(f"sealing every {seconds:g} s; interrupt to stop", errors=True)
     while not stop.is_set():
