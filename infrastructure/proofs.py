@@ -212,20 +212,20 @@ class SQLSeals:
 
     def notes(self) -> Iterator[tuple[int, str]]:
         """Read the checkpoints in order: the number that each is kept under, and its note."""
-        for number, note, _, _ in self._store.notes():
-            if number > self._last:
+        for stored in self._store.notes():
+            if stored.number > self._last:
                 return
-            yield number, str(note)
+            yield stored.number, str(stored.note)
 
     def leaves(self, after: int) -> Iterator[bytes]:
         """Read the stored hashes of the rows after a position, in order."""
-        while True:
-            with self._store.database.reading() as connection:
-                found = read_leaves(connection, after)
-            if not found:
-                return
+        while found := self._leaves(after):
             yield from found
             after += len(found)
+
+    def _leaves(self, after: int) -> Sequence[bytes]:
+        with self._store.database.reading() as connection:
+            return read_leaves(connection, after)
 
     def tree(self, size: int) -> CompactRange | None:
         """Give the stored tree over the first rows; None if it is not all there."""

@@ -18,7 +18,7 @@ from bursar.domain.records import canonical_bytes, genesis
 from bursar.domain.values import instant_text
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.tables import checkpoints, cosignatures, events, seal_keys
-from bursar.infrastructure.tiles import Edge, StoredTree, TreeDamaged
+from bursar.infrastructure.tiles import Edge, StoredTree
 from bursar.infrastructure.verification import SQLRows
 from bursar.replay.checkpoints import Checkpoint, Signed
 from bursar.replay.merkle import leaf_hash, root
@@ -51,6 +51,22 @@ class Kept(NamedTuple):
 
     signed: Signed
     sealed_at: str
+
+
+class StoredNote(NamedTuple):
+    """A checkpoint as it is stored, whatever it is."""
+
+    number: int
+    note: str
+    sealed_at: str
+    cosignatures: Sequence[str]
+
+
+def _kept(stored: StoredNote) -> Kept:
+    signed = Signed.parse("".join([stored.note, *(f"{line}\n" for line in stored.cosignatures)]))
+    if signed.checkpoint.number != stored.number:
+        raise NotSealed(f"the checkpoint kept as number {stored.number} is another: run `bursar verify`")
+    return Kept(signed, stored.sealed_at)
 
 
 class SealStore:
@@ -89,28 +105,23 @@ class SealStore:
         number = self.last_number() if number is None else number
         if number == 0:
             raise NotSealed("nothing is sealed yet: run `bursar seal`")
-        found = next(self.checkpoints(number - 1, 1), None)
-        if found is None or found.signed.checkpoint.number != number:
+        found = self._page(number - 1, 1)
+        if not found or found[0].number != number:
             raise NotFound("checkpoint", str(number))
-        return found
+        return _kept(found[0])
 
-    def checkpoints(self, after: int = 0, limit: int | None = None) -> Iterator[Kept]:
-        """Read the checkpoints after a number, in order, with their cosignatures."""
-        for number, note, sealed_at, lines in self.notes(after, limit):
-            signed = Signed.parse("".join([note, *(f"{line}\n" for line in lines)]))
-            if signed.checkpoint.number != number:
-                raise NotSealed(f"the checkpoint kept as number {number} is another: run `bursar verify`")
-            yield Kept(signed, sealed_at)
+    def checkpoints(self) -> Iterator[Kept]:
+        """Read the checkpoints in order, with their cosignatures."""
+        return map(_kept, self.notes())
 
-    def notes(self, after: int = 0, limit: int | None = None) -> Iterator[tuple[int, str, str, list[str]]]:
-        """Read what is kept of each checkpoint after a number: number, note, time, lines of cosignatures."""
-        while page := self._page(after, min(limit or _PAGE_CHECKPOINTS, _PAGE_CHECKPOINTS)):
+    def notes(self) -> Iterator[StoredNote]:
+        """Read what is kept of each checkpoint, in order."""
+        after = 0
+        while page := self._page(after, _PAGE_CHECKPOINTS):
             yield from page
-            after = page[-1][0]
-            if limit is not None and (limit := limit - len(page)) <= 0:
-                return
+            after = page[-1].number
 
-    def _page(self, after: int, limit: int) -> list[tuple[int, str, str, list[str]]]:
+    def _page(self, after: int, limit: int) -> list[StoredNote]:
         page = select(checkpoints.c.number, checkpoints.c.note, checkpoints.c.sealed_at)
         page = page.where(checkpoints.c.number > after).order_by(checkpoints.c.number).limit(limit)
         with self.database.reading() as connection:
@@ -122,7 +133,7 @@ class SealStore:
             listed = select(cosignatures.c.checkpoint, cosignatures.c.line).where(within)
             for number, line in connection.execute(listed.order_by(cosignatures.c.cosigned_at, cosignatures.c.key)):
                 lines.setdefault(number, []).append(line)
-        return [(row.number, row.note, row.sealed_at, lines.get(row.number, [])) for row in found]
+        return [StoredNote(row.number, row.note, row.sealed_at, lines.get(row.number, [])) for row in found]
 
     def signers(self, signed: Signed) -> list[VerifierKey]:
         """List the ledger's keys that signed a checkpoint; raises `NotSealed` if none did, or a signature is wrong."""
@@ -148,8 +159,8 @@ class Sealer(SealStore):
         if edge.size and edge.chain != chain:
             expected = f"the event at position {edge.size} is not the one that the tree was built over"
             raise NotSealed(f"{expected}: the log was changed; run `bursar verify`")
-        while edge.size < head:
-            for row in source.page(edge.size, BATCH_ROWS, head):
+        while page := source.page(edge.size, BATCH_ROWS, head):
+            for row in page:
                 chain = _grow(edge, row, chain)
             with self.database.changing() as connection:
                 edge.save(connection)
@@ -217,11 +228,7 @@ class Sealer(SealStore):
 
     def _check_going_on(self, connection: Connection, last: Checkpoint) -> None:
         """Check that the tree that was built begins with the one that was signed last."""
-        try:
-            same = root(last.size, StoredTree(connection)) == last.root
-        except TreeDamaged:
-            same = False
-        if not same or self._chain_at(connection, last.size) != last.chain:
+        if root(last.size, StoredTree(connection)) != last.root or self._chain_at(connection, last.size) != last.chain:
             expected = f"the log does not go on from what checkpoint {last.number} was signed over"
             raise NotSealed(f"{expected}; nothing is signed: run `bursar verify`")
 

@@ -107,8 +107,7 @@ class Edge:
             {"level": one.level, "number": one.number, "hashes": one.hashes, "chain": one.chain}
             for _, one in sorted(self._changed.items())
         ]
-        if rows:
-            connection.execute(adding, rows)
+        connection.execute(adding, rows)
         self._changed = {}
 
 
@@ -135,7 +134,8 @@ class StoredTree:
         number, first = divmod(index << above, TILE_HASHES)
         hashes = self._tile(tile_level, number)[first * HASH_BYTES : (first + (1 << above)) * HASH_BYTES]
         if len(hashes) != HASH_BYTES << above:
-            raise TreeDamaged(f"the stored tree lacks the hash {index} of level {level}")
+            message = f"the stored tree lacks the hash {index} of level {level}"
+            raise TreeDamaged(f"{message}: delete the rows of seal_tiles, and `bursar seal` makes them again")
         return root_of(hashes)
 
     def _tile(self, level: int, number: int) -> bytes:

@@ -196,6 +196,26 @@ class TestSealing:
             out, err = worker.communicate(timeout=PROCESS_SECONDS_MAX)
             assert (out, err, worker.returncode) == ("", "", 0)
 
+    def test_worker_with_nothing_new(self, bursar: Bursar, capsys: pytest.CaptureFixture[str]) -> None:
+        """A worker says what it signed, and nothing as long as there is nothing new."""
+        stop = Event()
+
+        class Twice(Sealer):
+            turns = 0
+
+            def seal(self, *arguments: Any, **options: Any) -> Signed | None:  # noqa: ANN401 - as they are given
+                """Sign, and stop at the second turn."""
+                self.turns += 1
+                if self.turns == 2:
+                    stop.set()
+                return super().seal(*arguments, **options)
+
+        with Ledger.open(bursar.url, create=False) as ledger:
+            cli.watch(Twice(ledger), OLD, Common(settings=Settings()), stop, 0.001)
+        out, err = capsys.readouterr()
+        assert Signed.parse(out).checkpoint.size == ROWS
+        assert err == "sealing every 0.001 s; interrupt to stop\nsealed: checkpoint 1 over 36 events\n"
+
     @pytest.mark.parametrize("lasting", ["for a while", "for good"])
     def test_worker_without_a_database(self, bursar: Bursar, lasting: str, capsys: pytest.CaptureFixture[str]) -> None:
         """A worker waits for a database that comes back, and ends with one that does not."""

@@ -237,6 +237,7 @@ class TestNothingIsSigned:
         """If the stored tree has another root than was signed, or lacks a part, nothing is signed; nor proven."""
         seal(ledger)
         grow(ledger)
+        assert len(list(SQLSeals(Sealer(ledger)).leaves(30))) == ROWS - 30
         execute(url, f"UPDATE seal_tiles SET hashes = {_bytes(url, bytes(32 * ROWS))}")  # noqa: S608 - own words
         with pytest.raises(
             NotSealed, match="the log does not go on from what checkpoint 1 was signed over; nothing is"
@@ -313,7 +314,11 @@ class TestVerify:
         for _ in range(3):
             grow(ledger)
             last = seal(ledger)
-        execute(url, "DELETE FROM checkpoints WHERE number = 2")
+        tile = query(url, "SELECT hashes FROM seal_tiles")[0][0]
+        execute(url, f"UPDATE seal_tiles SET hashes = {_bytes(url, bytes(32) + bytes(tile)[32:])}")  # noqa: S608 - own words
+        with pytest.raises(NotSealed, match="checkpoint 3 does not go on from checkpoint 1, or the stored tree was"):
+            Prover(ledger).consistency(1, 3)
+        execute(url, "DELETE FROM seal_tiles", "DELETE FROM checkpoints WHERE number = 2")
         assert said(url, OLD) == [(None, "checkpoint 2 is missing")]
         execute(url, "DELETE FROM checkpoints WHERE number = 3")
         assert said(url, OLD) == []
