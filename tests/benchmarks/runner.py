@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import bare, bulk, bursar_cases, crowded, library, meanwhile, processes, rebuild, row_locked, uma
+from benchmarks import (
+    bare,
+    bulk,
+    bursar_cases,
+    crowded,
+    library,
+    meanwhile,
+    processes,
+    proving,
+    rebuild,
+    row_locked,
+    uma,
+)
 from benchmarks.case import NotAvailable
 from benchmarks.measure import Span, settle
 from benchmarks.places import places
@@ -32,7 +44,7 @@ def all_cases(
             yield from module.cases(place, plan)
         if place.name == "postgresql":
             yield from processes.cases(place, plan, workers)
-        for module in (rebuild, meanwhile):
+        for module in (rebuild, meanwhile, proving):
             yield from module.cases(place, plan, histories)
     yield from uma.cases(plan)
 
