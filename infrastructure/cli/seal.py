@@ -16,7 +16,7 @@ from typer import Argument, Context, Option, Typer
 from bursar.domain.errors import LogUnavailable, Malformed
 from bursar.domain.values import instant
 from bursar.infrastructure.cli.options import Common, TrustedKeys, command, spread
-from bursar.infrastructure.cli.output import emit, emit_line, progress, say, show, table, when
+from bursar.infrastructure.cli.output import emit, emit_line, progress, say, show, table, tell_failure, when
 from bursar.infrastructure.cli.parsing import duration
 from bursar.infrastructure.clock import system_clock
 from bursar.infrastructure.keys import Witness, log_verifier, others_may_read, read_key, read_verifier, write_key
@@ -139,7 +139,7 @@ def watch(sealer: Sealer, signer: SignerKey, options: Common, stop: Event, secon
         except LogUnavailable as error:
             if not error.transient:
                 raise
-            say(Text(str(error), style="red"), errors=True)
+            tell_failure(error, as_json=options.json)
         else:
             if signed is not None:
                 _tell_sealed(signed, options)
