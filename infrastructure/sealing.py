@@ -40,6 +40,7 @@ BATCH_ROWS: Final = 5000
 """How many rows are hashed and written at a time."""
 
 _PAGE_CHECKPOINTS: Final = 1000
+_NUMBER_MAX: Final = 2**63 - 1
 
 
 class NotSealed(BursarError):
@@ -102,10 +103,11 @@ class SealStore:
 
     def checkpoint(self, number: int | None = None) -> Kept:
         """Read a checkpoint, the last if no number is given; raises `NotFound`, `NotSealed` if there is none at all."""
-        number = self.last_number() if number is None else number
-        if number == 0:
-            raise NotSealed("nothing is sealed yet: run `bursar seal`")
-        found = self._page(number - 1, 1)
+        if number is None:
+            number = self.last_number()
+            if number == 0:
+                raise NotSealed("nothing is sealed yet: run `bursar seal`")
+        found = self._page(number - 1, 1) if 0 < number <= _NUMBER_MAX else []
         if not found or found[0].number != number:
             raise NotFound("checkpoint", str(number))
         return _kept(found[0])

@@ -31,6 +31,9 @@ seal = Typer(help="Sign checkpoints of the log; without a command, sign one now.
 
 STANDARD_INPUT = "-"
 
+EVERY_SECONDS_MAX = 366 * 86_400
+"""The longest that a worker may wait."""
+
 KeyFile = Annotated[Path | None, Option(metavar="FILE", help="File with the private key. Default: BURSAR_SEAL_KEY.")]
 
 
@@ -49,8 +52,8 @@ class Sealing(Common):
     def seconds(self) -> float:
         """How long to wait in between; raises `Malformed`."""
         found = duration("--every", self.every)
-        if not found:
-            raise Malformed("--every", self.every, "expected a time above 0")
+        if not found or found > EVERY_SECONDS_MAX:
+            raise Malformed("--every", self.every, "expected a time above 0, and a year at most")
         return found
 
     def signer(self) -> SignerKey:

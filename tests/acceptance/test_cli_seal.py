@@ -150,7 +150,7 @@ class TestSealing:
         assert (one["note"], other["note"]) == (first.out, second["note"])
         assert list(one) == ["checkpoint", "size", "root", "note", "sealed_at"]
 
-    @pytest.mark.parametrize("words", [("--every", "0s"), ("--every", "soon")])
+    @pytest.mark.parametrize("words", [("--every", "0s"), ("--every", "soon"), ("--every", "9999d")])
     def test_times_that_are_none(self, bursar: Bursar, key: str, words: tuple[str, ...]) -> None:
         """A time to wait that is none is refused before anything is signed."""
         assert bursar.error("seal", "--key", key, "--watch", *words)["message"].startswith("--every: expected a")
@@ -315,7 +315,9 @@ class TestProofs:
         beyond = bursar.error("prove", "37", code=1)
         assert beyond["type"] == "NotSealed"
         assert beyond["message"].endswith("`bursar seal` signs one of the log's present end")
-        assert bursar.error("prove", "1", "--checkpoint", "9", code=1)["type"] == "NotFound"
+        for number in ("9", str(10**20)):
+            assert bursar.error("prove", "1", "--checkpoint", number, code=1)["type"] == "NotFound"
+        assert bursar.error("prove", "--consistency", "-1", "1", code=1)["type"] == "NotFound"
         for words in ((), ("3", "--consistency", "1", "1")):
             assert "expected the position of an event, or --consistency" in bursar.error("prove", *words)["message"]
 

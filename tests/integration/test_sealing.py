@@ -110,6 +110,17 @@ class TestSealing:
                 Sealer(ledger).seal(NEW, MOMENT, old=OLD)
             assert verify_ledger(ledger, None, sealing_of(ledger)).seals is None
 
+    def test_one_event(self, database_url: str) -> None:
+        """A log of one event is sealed: its root is the event's hash, and the proof is empty."""
+        with Ledger.open(database_url) as ledger:
+            grow(ledger)
+            one = seal(ledger).checkpoint
+            proof = Prover(ledger).inclusion(1)
+            assert (one.size, [one.root], proof.path) == (1, leaves(ledger), ())
+            assert "\nindex 0\n\nbursar/" in proof.text
+            assert verify_bundle(BytesIO(b"".join(Prover(ledger).bundle(1))), [OLD.verifier]).events == 1
+            assert verify_ledger(ledger, None, sealing_of(ledger, [OLD.verifier])).ok
+
     def test_in_memory(self) -> None:
         """A ledger in memory has nowhere to keep seals, and verifies without them."""
         with Ledger.in_memory() as ledger:
