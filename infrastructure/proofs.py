@@ -105,10 +105,10 @@ class Prover(SealStore):
 
     def _sealed(self, number: int | None) -> Sealed:
         """Read a checkpoint, signed by a key that is known, with its keys; raises `NotSealed`."""
-        signed = self.checkpoint(number).signed
-        self.signers(signed)
+        signed, known = self.checkpoint(number).signed, self.keys()
+        self.signers(signed, known)
         try:
-            return Sealed.of(signed, self.keys())
+            return Sealed.of(signed, known)
         except ValueError as error:
             raise NotSealed(f"checkpoint {signed.checkpoint.number}: {error}: run `bursar verify`") from None
 

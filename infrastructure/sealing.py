@@ -137,10 +137,11 @@ class SealStore:
                 lines.setdefault(number, []).append(line)
         return [StoredNote(row.number, row.note, row.sealed_at, lines.get(row.number, [])) for row in found]
 
-    def signers(self, signed: Signed) -> list[VerifierKey]:
+    def signers(self, signed: Signed, known: Sequence[VerifierKey] | None = None) -> list[VerifierKey]:
         """List the ledger's keys that signed a checkpoint; raises `NotSealed` if none did, or a signature is wrong."""
+        known = self.keys() if known is None else known
         try:
-            by = [key for key in signed.note.signed_by(self.keys()) if key.kind is Kind.NOTE]
+            by = [key for key in signed.note.signed_by(known) if key.kind is Kind.NOTE]
         except ValueError as error:
             raise NotSealed(f"checkpoint {signed.checkpoint.number} is forged: {error}") from None
         if not by:
