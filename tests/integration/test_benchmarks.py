@@ -33,6 +33,7 @@ SMALLEST = Plan(
     audited=1500,
     projected=50,
 )
+AUDITS = (auditing.ROWS, auditing.VERIFY, auditing.AS_OF, auditing.SEAL, auditing.PROVE)
 SPAN = Span(warm_up=0.0, seconds=0.0)
 
 
@@ -124,11 +125,11 @@ def check_rebuilds(report: Report) -> None:
 
 
 def check_audits(report: Report) -> None:
-    """Both logs are read whole, verified and asked about; what memory that took is told."""
+    """Both logs are read whole, verified, asked about, sealed and proven; what memory that took is told."""
     opened = 3
     audits = [found for found in report.cases if found.special("peak_mib") is not None]
     sizes = {events + opened for events in auditing.sizes(SMALLEST).values()}
-    for work, size in product((auditing.ROWS, auditing.VERIFY, auditing.AS_OF), sizes):
+    for work, size in product(AUDITS, sizes):
         found = [one for one in audits if one.work.startswith(work) and one.special("log_events") == size]
         assert [one.database for one in found] == list(SMALLEST.databases), (work, size)
     assert min(found.special("peak_mib") or 0.0 for found in audits) > 1
