@@ -18,6 +18,9 @@ TIME_TICKS_MAX: Final = 9
 VALUE_TICKS_MAX: Final = 5
 """The most ticks above nothing on an axis of values."""
 
+CUT: Final = 0.5
+"""A scale does not begin with nothing where all values are above this share of the most."""
+
 _ROUND: Final = (1, 2, 5)
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
@@ -106,6 +109,11 @@ def value_ticks(least: int, most: int) -> list[int]:
         power += 1
         step = _ROUND[power % len(_ROUND)] * 10 ** (power // len(_ROUND))
     return list(range(least // step * step, most + 1, step))
+
+
+def scale_begins(least: int, most: int) -> int:
+    """Choose where a scale begins: with nothing, or where all values are near the most, a round value below them."""
+    return value_ticks(least, most)[0] if CUT * most < least < most else 0
 
 
 def short(value: int) -> str:

@@ -7,8 +7,9 @@ so come last: nothing happened in their pools since.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from bursar.domain.errors import Malformed, NotFound
@@ -110,6 +111,12 @@ class Timeline:
         """Tell whether anything happened, a refusal too."""
         return bool(self.events) or bool(self.refusals.codes)
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the most of use and capacity."""
+        values = [point.value for line in (self.used, self.capacity) for point in line.points]
+        return min(values), max(values)
+
     def take(self, step: Step, pool: Pool) -> None:
         """Note a step and how the pool stands after it."""
         self.unit = pool.unit
@@ -166,6 +173,13 @@ class Incident:
         for at, allocation_id, pool in sorted(self._due(), key=lambda due: (due[0], due[1], due[2].name)):
             self.count += 1
             yield self._lapse(at, allocation_id, pool)
+
+    def read(self, rows: int, tell: Callable[[int, int], object] = lambda *_: None) -> list[Step]:
+        """Read every step, and keep the first of them, so many at most."""
+        steps = self.steps(tell)
+        kept = list(islice(steps, rows))
+        deque(steps, maxlen=0)
+        return kept
 
     def _step(self, recorded: Recorded) -> Step:
         event = recorded.event
