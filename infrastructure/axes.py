@@ -37,7 +37,7 @@ _STEPS: Final = (
 )
 """How far apart ticks may be."""
 
-_STEPS_MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 2400, 6000, 12000)
+_STEPS_MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 2400, 6000, 12000, 24000)
 """How many months apart they may be, where days are too many."""
 
 _NAMES: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -73,10 +73,9 @@ def time_ticks(window: Window) -> list[Tick]:
 def _months(window: Window, step: int) -> Iterator[datetime]:
     first = -(-(window.since.year * 12 + window.since.month - 1) // step) * step
     for number in range(first, window.until.year * 12 + window.until.month, step):
-        if number >= 12:  # noqa: PLR2004 - there is no year 0
-            at = datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)
-            if window.since <= at < window.until:
-                yield at
+        at = datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)
+        if window.since <= at < window.until:
+            yield at
 
 
 def _ticks(moments: list[datetime], step: timedelta) -> Iterator[Tick]:
@@ -99,7 +98,7 @@ def _label(at: datetime, step: timedelta) -> tuple[str, str]:
         return text[11:16], text[:10]
     if step >= _SECOND:
         return text[11:19], text[:10]
-    return text[17:26].rstrip("0") + " s", text[:16].replace("T", " ")
+    return f"{text[17:26].rstrip('0').rstrip('.')} s", text[:16].replace("T", " ")
 
 
 def value_ticks(least: int, most: int) -> list[int]:
@@ -112,8 +111,8 @@ def value_ticks(least: int, most: int) -> list[int]:
 
 
 def scale_begins(least: int, most: int) -> int:
-    """Choose where a scale begins: with nothing, or where all values are near the most, a round value below them."""
-    return value_ticks(least, most)[0] if CUT * most < least < most else 0
+    """Choose where a scale begins: with nothing, or where all values are near the most, with a round one below them."""
+    return value_ticks(least - 1, most)[0] if CUT * most < least < most else 0
 
 
 def short(value: int) -> str:

@@ -46,8 +46,9 @@ class Point(NamedTuple):
 class Line:
     """A value that changes in steps. Where it has many, each part of the window keeps its least, its most, its last."""
 
-    def __init__(self, window: Window, value: int) -> None:
+    def __init__(self, window: Window, value: int, *, points_max: int = POINTS_MAX) -> None:
         self._window = window
+        self._points_max = points_max
         self._points = [Point(window.since, value)]
         self.last = value
         """The value at the end."""
@@ -62,13 +63,13 @@ class Line:
         self._points.append(Point(at, value))
         if value > self.most.value:
             self.most = self._points[-1]
-        if len(self._points) > 2 * POINTS_MAX:
+        if len(self._points) > 2 * self._points_max:
             self._points = list(self._reduced())
 
     @property
     def points(self) -> Sequence[Point]:
         """Every change, the beginning first; no more than can be drawn."""
-        return list(self._reduced()) if len(self._points) > POINTS_MAX else self._points
+        return list(self._reduced()) if len(self._points) > self._points_max else self._points
 
     def _reduced(self) -> Iterator[Point]:
         # What was reduced before is reduced to the same: its least, most and last are still there.
