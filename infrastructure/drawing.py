@@ -43,7 +43,7 @@ MARK_WIDTH: Final = 3.0
 """Width of a bar."""
 
 MARK_HEIGHT_MIN: Final = 5.0
-"""Height of the bar of a single refusal."""
+"""Height of a bar that would be too low to be seen."""
 
 HEADROOM: Final = 0.05
 """How much of the area is left free above what is in it."""
@@ -149,10 +149,9 @@ def _plot(timeline: Timeline, scale: Scale) -> Plot:
 
 def _bars(marks: Sequence[Mark], scale: Scale) -> list[Bar]:
     most = max((mark.count for mark in marks), default=1)
-    room = LANE_BOTTOM - LANE_TOP - MARK_HEIGHT_MIN
     found = []
     for mark in marks:
-        height = round(MARK_HEIGHT_MIN + room * (mark.count - 1) / max(most - 1, 1), 1)
+        height = round(max(MARK_HEIGHT_MIN, (LANE_BOTTOM - LANE_TOP) * mark.count / most), 1)
         x = min(max(scale.x(mark.first) - MARK_WIDTH / 2, scale.left), RIGHT - MARK_WIDTH)
         found.append(Bar(round(x, 1), round(LANE_BOTTOM - height, 1), height, _title(mark), mark.count, mark.position))
     return found

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import MemoryEventLog
 from bursar.infrastructure.drawing import BOTTOM, LANE_BOTTOM, LANE_TOP, MARK_WIDTH, RIGHT, TOP, Plot, plots
 from bursar.replay.as_of import state_at
 from bursar.replay.incident import REFUSED, Incident, Level, Step, Timeline
@@ -20,6 +19,8 @@ from support.strategies import commands, small_limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from bursar import MemoryEventLog
 
 TICK = timedelta(microseconds=1)
 

@@ -169,7 +169,7 @@ def test_what_comes_meanwhile_is_left_out(ledger: Ledger) -> None:
 
 
 def test_progress_is_told(ledger: Ledger, clock: Clock) -> None:
-    """Whoever waits is told how far the log has been read; what is kept of the steps is bounded, what is read is not."""
+    """Whoever waits is told how far the log has been read; what is kept of it is as much as is wanted."""
     tell(ledger, clock)
     said: list[tuple[int, int]] = []
     incident = Incident(ledger.log, T0, T0 + seconds(25))

@@ -48,7 +48,7 @@ def rows(page: Element, kind: str) -> list[list[str]]:
 
 
 def test_structure(ledger: Ledger, clock: Clock) -> None:
-    """The page says which window of which ledger it is of, as of which position, and has a plot a pool and the steps."""
+    """The page says which window of which ledger it is of, as of which position, and has plots and steps."""
     tell(ledger, clock)
     one = incident(ledger)
     page = parsed(page_of(one))
@@ -120,8 +120,8 @@ def test_lapsed_holds(ledger: Ledger) -> None:
 def test_marks_lead_to_their_rows(ledger: Ledger, clock: Clock) -> None:
     """A mark says how many were refused, when and why, and leads to the row of the first, if that is in the table."""
     ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
-    for second in (1, 2, 30):
-        clock.set(second)
+    for at in (1, 2, 30):
+        clock.set(at)
         with pytest.raises(Refused):
             ledger.allocate({"gpu": 2}, owner="ann")
     page = parsed(page_of(incident(ledger, 0, 3000), rows=2))
