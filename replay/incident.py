@@ -173,6 +173,7 @@ class Incident:
         for at, allocation_id, pool in sorted(self._due(), key=lambda due: (due[0], due[1], due[2].name)):
             self.count += 1
             yield self._lapse(at, allocation_id, pool)
+        self.pools = dict(sorted(self.pools.items()))
 
     def read(self, rows: int, tell: Callable[[int, int], object] = lambda *_: None) -> list[Step]:
         """Read every step, and keep the first of them, so many at most."""

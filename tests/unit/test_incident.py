@@ -130,6 +130,8 @@ def test_a_pool_opened_meanwhile(ledger: Ledger, clock: Clock) -> None:
     incident, steps = window(ledger, 0, 10)
     assert (steps[0].before, steps[0].after) == (Level(0, 0, 0), Level(0, 9, 0))
     assert (incident.pools["gpu"].unit, incident.pools["gpu"].before.capacity) == ("device", 0)
+    ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=9))
+    assert list(window(ledger, 0, 10)[0].pools) == ["cpu", "gpu"]
     early, nothing = window(ledger, 0, 5, ["gpu"])
     assert (nothing, early.count, early.pools["gpu"].is_eventful) == ([], 0, False)
     assert window(ledger, 0, 5)[0].pools == {}
