@@ -155,7 +155,7 @@ class MemoryEventLog(BaseEventLog):
         first = max((start or 0) + (0 if inclusive_of_start else 1), 1)
         with self._lock:
             found = self._rows[first - 1 : stop]
-        return [notification(row) for row in found if not topics or row.type in topics][:limit]
+        return [one for one in map(notification, found) if not topics or one.topic in topics][:limit]
 
     def max_notification_id(self) -> int | None:
         """Find the position of the last event; None in an empty log."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from eventsourcing.persistence import IntegrityError
-from sqlalchemy import func, select
+from sqlalchemy import Text, case, cast, func, select
 
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.records import Place, StoredRow, genesis
@@ -37,6 +37,12 @@ _PAGE_ROWS: Final = 5000
 """Rows of a stream read at a time."""
 
 _LAST: Final = select(func.max(events.c.position))
+
+_TOPIC: Final = case(
+    (events.c.schema_version == 1, events.c.type),
+    else_=events.c.type + "@" + cast(events.c.schema_version, Text),
+)
+"""What `topic_of` makes of a row."""
 
 
 class SQLReader:
@@ -262,7 +268,7 @@ class SQLEventLog(BaseEventLog):
         first = (start or 0) + (0 if inclusive_of_start else 1)
         found = select(events).where(events.c.position >= first).order_by(events.c.position).limit(limit)
         found = found if stop is None else found.where(events.c.position <= stop)
-        found = found.where(events.c.type.in_(topics)) if topics else found
+        found = found.where(_TOPIC.in_(topics)) if topics else found
         with self.database.reading() as connection:
             return [notification(StoredRow(*row)) for row in connection.execute(found)]
 

@@ -13,7 +13,18 @@ from typer import BadParameter, Context, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
-from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools, projections, replaying, reports
+from bursar.infrastructure.cli import (
+    allocations,
+    data,
+    demo,
+    history,
+    operate,
+    pools,
+    projections,
+    replaying,
+    reports,
+    usage,
+)
 from bursar.infrastructure.cli.issuing import tell_refusal
 from bursar.infrastructure.cli.options import ReaderGone
 from bursar.infrastructure.cli.output import emit, say
@@ -153,7 +164,16 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (pools.top, allocations.top, history.top, replaying.top, reports.top, data.top, operate.top):
+for part in (
+    pools.top,
+    allocations.top,
+    history.top,
+    replaying.top,
+    reports.top,
+    usage.top,
+    data.top,
+    operate.top,
+):
     app.add_typer(part)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")

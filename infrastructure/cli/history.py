@@ -126,7 +126,8 @@ def what(event: Event) -> str:
         return explain(event.code, event.data)
     quantity, owner = getattr(event, "quantity", None), getattr(event, "owner", None)
     until, reason = getattr(event, "deadline", None), getattr(event, "reason", None)
-    parts = (f"{quantity} for {owner}", until and f"until {when(until)}", reason)
+    forced = "by force" if getattr(event, "forced", False) else ""
+    parts = (f"{quantity} for {owner}", until and f"until {when(until)}", forced, reason)
     return ", ".join(part for part in parts if part)
 
 
