@@ -261,5 +261,6 @@ def _words(event: Event) -> str:
         before, after = (limits.model_dump(mode="json") for limits in (event.previous, event.limits))
         return ", ".join(f"{name} {before[name]} to {after[name]}" for name in after if before[name] != after[name])
     held, owner = getattr(event, "previous_quantity", None), getattr(event, "previous_owner", None)
-    parts = (held and f"was {held:,}", owner and f"from {owner}", getattr(event, "reason", None))
+    forced = "by force" if getattr(event, "forced", False) else None
+    parts = (held and f"was {held:,}", owner and f"from {owner}", forced, getattr(event, "reason", None))
     return ", ".join(part for part in parts if part)

@@ -97,6 +97,30 @@ def test_what_steps_say(ledger: Ledger, clock: Clock) -> None:
     assert (resized.code, by_kind[REFUSED, None].quantity) == (None, None)
 
 
+def test_a_release_by_force(ledger: Ledger) -> None:
+    """A correction says that it is one, and why."""
+    ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+    ledger.allocate({"gpu": 4}, owner="ann", allocation_id="a")
+    ledger.release("a", force=True, reason="its host is gone")
+    incident, steps = window(ledger, 0, 1)
+    assert (steps[-1].kind, steps[-1].words) == ("Released", "by force, its host is gone")
+    assert incident.pools["gpu"].ended == 4
+
+
+def test_a_refusal_before_its_pool(ledger: Ledger) -> None:
+    """What was refused because there was no such pool stays that, though one of that name was opened in its past."""
+    ledger.record(
+        [
+            Allocate(quantities={"a": 1}, owner="ann", at=T0 + seconds(100)),
+            OpenPool(pool="a", resource_type="a", limits=Limits(total=1), at=T0 + seconds(10)),
+        ]
+    )
+    incident, steps = window(ledger, 50, 150)
+    assert [(one.kind, one.pool, one.before) for one in steps] == [(REFUSED, "a", None)]
+    assert incident.unknown == {RefusalCode.POOL_NOT_FOUND: 1}
+    assert not incident.pools["a"].is_eventful
+
+
 def test_deadlines_that_nobody_noticed(ledger: Ledger, clock: Clock) -> None:
     """A hold is over at its deadline with no event to say so: a step of its own, and the line goes down."""
     ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
