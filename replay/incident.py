@@ -1,8 +1,8 @@
 """A window of time run again: each event with its pool before it and after it, and what the window comes to.
 
-Steps come in the order of the log. Within a pool that is the order of time; an expiry that was noticed late, because
-nothing happened in its pools meanwhile, stands where it was noticed. Holds whose deadline passed with no event to say
-so come last: nothing happened in their pools since.
+Steps come in the order of the log. What happens in a pool is recorded in the order of time; an expiry that was noticed
+late, because nothing happened in its pools meanwhile, stands where it was noticed. Holds whose deadline passed with no
+event to say so come last: nothing happened in their pools since.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from bursar.replay.as_of import state_at
 from bursar.replay.window import Line, Marks, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from bursar.domain.events import Event
     from bursar.domain.pool import Pool
     from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded
+    from bursar.domain.records import Recorded, StoredRow
     from bursar.domain.refusals import RefusalCode
 
-PAGE_ROWS: Final = 1000
+PAGE_ROWS: Final = 5000
 """How many rows are read at a time."""
 
 LAPSED: Final = "Lapsed"
@@ -133,7 +133,15 @@ class Incident:
     time in it, `NotFound` for a pool that there is not, and as `state_at` does.
     """
 
-    def __init__(self, log: EventLog, since: datetime, until: datetime, pools: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        since: datetime,
+        until: datetime,
+        pools: Collection[str] | None = None,
+        *,
+        page_rows: int = PAGE_ROWS,
+    ) -> None:
         since = max(since, _FIRST)
         if until <= since:
             raise Malformed("to", instant_text(until), "expected a time after the window's beginning")
@@ -147,6 +155,7 @@ class Incident:
         """Position in the log that all of this is true at."""
         self.ledger_id = log.ledger_id
         self._log = log
+        self._page_rows = page_rows
         self._pools = state.pools
         for pool in self._pools.values():
             for allocation_id in pool.due(since - _TICK):
@@ -162,18 +171,24 @@ class Incident:
 
     def steps(self, tell: Callable[[int, int], object] = lambda *_: None) -> Iterator[Step]:
         """Give each step in order, telling how far the log has been read; for once, and to the end."""
-        wanted = Wanted(pools=self._names, since=self.window.since, until=self.window.until)
-        after = 0
-        while rows := self._log.find(wanted, after, PAGE_ROWS, upto=self.position):
+        for rows in self._pages():
             for row in rows:
                 self.count += 1
                 yield self._step(self._log.decode(row))
-            after = rows[-1].position
-            tell(after, self.position)
+            tell(rows[-1].position if rows else self.position, self.position)
         for at, allocation_id, pool in sorted(self._due(), key=lambda due: (due[0], due[1], due[2].name)):
             self.count += 1
             yield self._lapse(at, allocation_id, pool)
         self.pools = dict(sorted(self.pools.items()))
+
+    def _pages(self) -> Iterator[Sequence[StoredRow]]:
+        wanted = Wanted(pools=self._names, since=self.window.since, until=self.window.until)
+        after, more = 0, True
+        while more:
+            rows = self._log.find(wanted, after, self._page_rows, upto=self.position)
+            yield rows
+            more = len(rows) == self._page_rows
+            after = rows[-1].position if rows else after
 
     def read(self, rows: int, tell: Callable[[int, int], object] = lambda *_: None) -> list[Step]:
         """Read every step, and keep the first of them, so many at most."""

@@ -35,10 +35,10 @@ def log_of(limits: Iterable[dict[str, Any]], steps: Iterable[tuple[dict[str, Any
 
 
 def replayed(
-    log: EventLog, since: datetime, until: datetime, pools: Collection[str] | None = None
+    log: EventLog, since: datetime, until: datetime, pools: Collection[str] | None = None, *, page_rows: int = 1000
 ) -> tuple[Incident, list[Step]]:
     """Read a window to its end."""
-    incident = Incident(log, since, until, pools)
+    incident = Incident(log, since, until, pools, page_rows=page_rows)
     return incident, list(incident.steps())
 
 
