@@ -11,7 +11,7 @@ from sqlalchemy import Text, case, cast, func, select
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.records import Place, StoredRow, genesis
 from bursar.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
-from bursar.infrastructure.finding import clauses
+from bursar.infrastructure.finding import ROWS_TESTED, chosen, clauses, is_exact
 from bursar.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
 from bursar.infrastructure.tables import events, ledger_meta, of_stream
 
@@ -84,15 +84,20 @@ class SQLReader:
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Find the pools of each allocation that was ever granted, by allocation id."""
         found = {}
-        for ids in _portions(allocation_ids):
-            opening = select(events).where(
-                events.c.allocation_id.in_(ids),
-                events.c.type.in_(("Allocated", "Reserved")),
-                events.c.command.is_not(None),
-            )
-            for row in self._rows(opening):
-                found[str(row.allocation_id)] = self._mapper.from_row(row).event.pools  # type: ignore[attr-defined]
+        for row in self.openings(allocation_ids):
+            found[str(row.allocation_id)] = self._mapper.from_row(row).event.pools  # type: ignore[attr-defined]
         return found
+
+    def openings(self, allocation_ids: Collection[str]) -> Iterator[StoredRow]:
+        """Read the rows that opened allocations, one of each that was ever granted."""
+        for ids in _portions(allocation_ids):
+            yield from self._rows(
+                select(events).where(
+                    events.c.allocation_id.in_(ids),
+                    events.c.type.in_(("Allocated", "Reserved")),
+                    events.c.command.is_not(None),
+                )
+            )
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
         """Read every event about the allocations, refusals too, by allocation id, in order."""
@@ -217,10 +222,19 @@ class SQLEventLog(BaseEventLog):
 
     def find(self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
         """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
-        found = select(events).where(events.c.position > after, *clauses(wanted))
-        found = found if upto is None else found.where(events.c.position <= upto)
-        with self.database.reading() as connection:
-            return [StoredRow(*row) for row in connection.execute(found.order_by(events.c.position).limit(limit))]
+        size = limit if is_exact(wanted) else max(limit, ROWS_TESTED)
+        page = select(events).where(*clauses(wanted)).order_by(events.c.position).limit(size)
+        page = page if upto is None else page.where(events.c.position <= upto)
+        found: list[StoredRow] = []
+        while len(found) < limit:
+            with self.database.reading() as connection:
+                reader = SQLReader(connection, self.mapper, 0)
+                rows = [StoredRow(*row) for row in connection.execute(page.where(events.c.position > after))]
+                found += chosen(rows, wanted, self._fields, reader.openings)
+            if len(rows) < size:
+                break
+            after = rows[-1].position
+        return found[:limit]
 
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
         """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""

@@ -17,12 +17,14 @@ from bursar.infrastructure.cli import (
     allocations,
     data,
     demo,
+    explaining,
     history,
     operate,
     pools,
     projections,
     replaying,
     reports,
+    stories,
     usage,
 )
 from bursar.infrastructure.cli.issuing import tell_refusal
@@ -164,17 +166,8 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (
-    pools.top,
-    allocations.top,
-    history.top,
-    replaying.top,
-    reports.top,
-    usage.top,
-    data.top,
-    operate.top,
-):
-    app.add_typer(part)
+for part in (pools, allocations, history, stories, explaining, replaying, reports, usage, data, operate):
+    app.add_typer(part.top)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")
 app.add_typer(operate.db, name="db")

@@ -2,17 +2,17 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.text import Text
 from typer import Option, Typer
 
+from bursar.domain.values import instant_text
 from bursar.infrastructure.cli.files import whole_file
 from bursar.infrastructure.cli.options import Common, command
 from bursar.infrastructure.cli.output import emit, progress, say, screen, show, table
 from bursar.infrastructure.cli.parsing import moment, name
 from bursar.infrastructure.cli.plot import plot_window
-from bursar.infrastructure.cli.shapes import incident_shape, step_shape
 from bursar.infrastructure.page import write_page
 from bursar.infrastructure.wording import change, codes_text, number, time_text, words
 from bursar.replay.incident import LAPSED, REFUSED, Incident, Step, Timeline
@@ -61,11 +61,11 @@ def replay(  # noqa: PLR0913 - an option each
                     write_page(incident, file.write, rows=rows, shown=names or (), tell=tell)
             elif options.json:
                 for step in incident.steps(tell):
-                    emit({**step_shape(step), "as_of_position": incident.position})
+                    emit({**_step_shape(step), "as_of_position": incident.position})
             else:
                 listed = incident.read(rows, tell)
     if options.json:
-        emit(incident_shape(incident) | ({"html": str(html)} if html else {}))
+        emit(_incident_shape(incident) | ({"html": str(html)} if html else {}))
     elif html is not None:
         _sum_up(incident)
         say(f"{incident.count:,} step{'s' * (incident.count != 1)} written to {html}")
@@ -73,6 +73,56 @@ def replay(  # noqa: PLR0913 - an option each
         _list(incident, listed)
         _plot(incident, names or ())
         _sum_up(incident)
+
+
+def _step_shape(step: Step) -> dict[str, Any]:
+    """Write a step of an incident; of one that no event says, without what events have."""
+    recorded = step.recorded
+    return {
+        "position": recorded and recorded.position,
+        "occurred_at": instant_text(step.at),
+        "recorded_at": instant_text(recorded.recorded_at) if recorded else None,
+        "type": type(recorded.event).__name__ if recorded else step.kind,
+        "pool": step.pool,
+        "allocation_id": step.allocation_id,
+        "owner": step.owner,
+        "quantity": step.quantity,
+        "deadline": step.deadline and instant_text(step.deadline),
+        "actor": recorded and recorded.actor,
+        "command_id": recorded and recorded.command_id,
+        "code": step.code,
+        "message": step.words or None,
+        "before": step.before and step.before._asdict(),
+        "after": step.after and step.after._asdict(),
+    }
+
+
+def _incident_shape(incident: Incident) -> dict[str, Any]:
+    """Write what a window comes to."""
+    return {
+        "from": instant_text(incident.window.since),
+        "to": instant_text(incident.window.until),
+        "position": incident.position,
+        "ledger_id": incident.ledger_id,
+        "steps": incident.count,
+        "refused_of_no_pool": dict(incident.unknown),
+        "pools": [_timeline_shape(one) for one in incident.pools.values()],
+    }
+
+
+def _timeline_shape(one: Timeline) -> dict[str, Any]:
+    return {
+        "pool": one.name,
+        "unit": one.unit,
+        "before": one.before._asdict(),
+        "after": one.after._asdict(),
+        "peak": one.used.most.value,
+        "peak_at": instant_text(one.used.most.at),
+        "events": dict(one.events),
+        "granted": one.granted,
+        "ended": one.ended,
+        "refused": dict(one.refusals.codes),
+    }
 
 
 def _list(incident: Incident, listed: Sequence[Step]) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from bursar.domain.batch import Outcome, PoolStatus
     from bursar.domain.errors import Refused
     from bursar.domain.records import Recorded
-    from bursar.replay.incident import Incident, Step, Timeline
+    from bursar.replay.obstacles import Explanation, Obstacle
+    from bursar.replay.stories import Step
 
 
 def allocation_shape(one: Allocation) -> dict[str, Any]:
@@ -71,6 +72,42 @@ def recorded_shape(one: Recorded) -> dict[str, Any]:
     }
 
 
+def step_shape(step: Step) -> dict[str, Any]:
+    """Write an event, what it was before and after, and what changed."""
+    return {
+        **recorded_shape(step.recorded),
+        "command": step.command,
+        "reason": step.reason,
+        "before": step.before and allocation_shape(step.before),
+        "after": step.after and allocation_shape(step.after),
+        "changes": {name: change._asdict() for name, change in step.changes.items()},
+    }
+
+
+def explanation_shape(one: Explanation) -> dict[str, Any]:
+    """Write what stands in the way of a request."""
+    return {
+        "granted": one.granted,
+        "moment": _time(one.moment),
+        "granted_at": _time(one.granted_at),
+        "obstacles": [_obstacle_shape(obstacle) for obstacle in one.obstacles],
+        "position": one.position,
+    }
+
+
+def _obstacle_shape(one: Obstacle) -> dict[str, Any]:
+    return {
+        "code": one.code.value,
+        "pool": one.pool,
+        "transient": one.transient,
+        "message": str(one),
+        "data": dict(one.data),
+        "since": _time(one.since),
+        "until": _time(one.until),
+        "holders": [{**holder._asdict(), "deadline": _time(holder.deadline)} for holder in one.holders],
+    }
+
+
 def outcome_shape(command: Command, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
     """Write what became of a command; of a dry run, without the ids and positions that nobody will see again."""
     allocation = outcome.allocation and allocation_shape(outcome.allocation)
@@ -108,56 +145,6 @@ def failure_shape(row: Mapping[str, Any]) -> dict[str, Any]:
     code, data = RefusalCode(row["code"]), json.loads(row["data"])
     said = {"transient": is_transient(code), "message": explain(code, data)}
     return {**row, "asked": json.loads(row["asked"]), "data": data, **said}
-
-
-def step_shape(step: Step) -> dict[str, Any]:
-    """Write a step of an incident; of one that no event says, without what events have."""
-    recorded = step.recorded
-    return {
-        "position": recorded and recorded.position,
-        "occurred_at": _time(step.at),
-        "recorded_at": _time(recorded and recorded.recorded_at),
-        "type": type(recorded.event).__name__ if recorded else step.kind,
-        "pool": step.pool,
-        "allocation_id": step.allocation_id,
-        "owner": step.owner,
-        "quantity": step.quantity,
-        "deadline": _time(step.deadline),
-        "actor": recorded and recorded.actor,
-        "command_id": recorded and recorded.command_id,
-        "code": step.code,
-        "message": step.words or None,
-        "before": step.before and step.before._asdict(),
-        "after": step.after and step.after._asdict(),
-    }
-
-
-def incident_shape(incident: Incident) -> dict[str, Any]:
-    """Write what a window comes to."""
-    return {
-        "from": _time(incident.window.since),
-        "to": _time(incident.window.until),
-        "position": incident.position,
-        "ledger_id": incident.ledger_id,
-        "steps": incident.count,
-        "refused_of_no_pool": dict(incident.unknown),
-        "pools": [_timeline_shape(one) for one in incident.pools.values()],
-    }
-
-
-def _timeline_shape(one: Timeline) -> dict[str, Any]:
-    return {
-        "pool": one.name,
-        "unit": one.unit,
-        "before": one.before._asdict(),
-        "after": one.after._asdict(),
-        "peak": one.used.most.value,
-        "peak_at": _time(one.used.most.at),
-        "events": dict(one.events),
-        "granted": one.granted,
-        "ended": one.ended,
-        "refused": dict(one.refusals.codes),
-    }
 
 
 def error_shape(error: Exception, exit_code: int) -> dict[str, Any]:
