@@ -22,6 +22,7 @@ from bursar.infrastructure.cli import (
     operate,
     pools,
     projections,
+    replaying,
     reports,
     seal,
     stories,
@@ -60,8 +61,8 @@ Exit codes: 0 done; 1 refused, not found, or a check failed; 2 wrong usage or ma
 reached or used.
 
 With --json, the standard output is one JSON document, or JSON Lines for listings (allocations, history, failures,
-export, seal list, seal cosign, seal --watch, demo). A refusal is such a document, its outcome being "refused"; an error
-is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
+replay, export, seal list, seal cosign, seal --watch, demo). A refusal is such a document, its outcome being "refused";
+an error is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
 
 Environment: BURSAR_DATABASE_URL, BURSAR_ACTOR, BURSAR_LOG_LEVEL (debug, info, warning, error), BURSAR_LOG_FORMAT
 (console, json), BURSAR_SEAL_KEY.
@@ -170,7 +171,7 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (pools, allocations, history, stories, explaining, reports, usage, data, operate, seal):
+for part in (pools, allocations, history, stories, explaining, replaying, reports, usage, data, operate, seal):
     app.add_typer(part.top)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")

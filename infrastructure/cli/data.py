@@ -11,7 +11,7 @@ from typing import Annotated, BinaryIO, TextIO
 
 from typer import Argument, Option, Typer
 
-from bursar.domain.errors import Malformed
+from bursar.infrastructure.cli.files import unusable, whole_file
 from bursar.infrastructure.cli.issuing import catch_up
 from bursar.infrastructure.cli.options import Acting, Common, command
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
@@ -72,14 +72,9 @@ def _input(file: str) -> Iterator[tuple[BinaryIO, int]]:
     try:
         source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
     except (OSError, ValueError) as error:  # the second for a NUL
-        raise _unusable("FILE", file, "expected a file that can be read", error) from None
+        raise unusable("FILE", file, "expected a file that can be read", error) from None
     with source:
         yield source, os.fstat(source.fileno()).st_size
-
-
-def _unusable(parameter: str, value: str, expected: str, error: Exception) -> Malformed:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return Malformed(parameter, value, f"{expected} ({reason})")
 
 
 def _tell_summary(summary: Summary, *, as_json: bool) -> None:
@@ -119,7 +114,7 @@ def export(
             for line in export_lines(ledger.log, first, last):
                 emit_line(line)
             return
-        with progress("exporting", silent=options.json) as tell, _output(output) as file:
+        with progress("exporting", silent=options.json) as tell, whole_file("--output", output) as file:
             events = sum(write_line(file, line) for line in export_lines(ledger.log, first, last, tell))
     if options.json:
         emit({"events": events, "file": str(output)})
@@ -144,17 +139,3 @@ def write_line(file: TextIO, line: str) -> int:
     """Write a line; count 1."""
     file.write(f"{line}\n")
     return 1
-
-
-@contextmanager
-def _output(path: Path) -> Iterator[TextIO]:
-    """Write beside the file and put it in its place at the end."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        raise _unusable("--output", str(path), "expected a file that can be written", error) from None
-    finally:
-        part.unlink(missing_ok=True)
