@@ -1,17 +1,14 @@
 """Import of workloads, export of the log."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, BinaryIO, TextIO
+from typing import Annotated, TextIO
 
 from typer import Argument, Option, Typer
 
-from bursar.infrastructure.cli.files import unusable, whole_file
+from bursar.domain.errors import Malformed
+from bursar.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
 from bursar.infrastructure.cli.issuing import catch_up
 from bursar.infrastructure.cli.options import Acting, Common, command
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
@@ -19,8 +16,6 @@ from bursar.infrastructure.proofs import Prover
 from bursar.infrastructure.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 
 top = Typer()
-
-STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +44,7 @@ def import_workload(
     one document: what was newly decided, in allocations; repeated counts the commands that had been decided before.
     """
     name = "<stdin>" if file == STANDARD_INPUT else file
-    with _input(file) as (source, size), progress("importing", silent=options.json) as tell:
+    with readable(file) as (source, size), progress("importing", silent=options.json) as tell:
         lines = read_lines(source, name)
         first = list(islice(lines, 1))  # if that is malformed, no database is made
         with options.open_as_actor(create=True) as ledger:
@@ -61,20 +56,6 @@ def import_workload(
             summary = run_workload(ledger, chain(first, lines), name, batch_commands=batch, progress=read)
             catch_up(ledger, tell)
     _tell_summary(summary, as_json=options.json)
-
-
-@contextmanager
-def _input(file: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Open what is to be imported; with its size, 0 for a pipe."""
-    if file == STANDARD_INPUT:
-        yield sys.stdin.buffer, 0
-        return
-    try:
-        source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
-    except (OSError, ValueError) as error:  # the second for a NUL
-        raise unusable("FILE", file, "expected a file that can be read", error) from None
-    with source:
-        yield source, os.fstat(source.fileno()).st_size
 
 
 def _tell_summary(summary: Summary, *, as_json: bool) -> None:
@@ -127,7 +108,7 @@ def _export_bundle(
 ) -> None:
     if output is None:
         raise Malformed("--output", output, "expected a file to write the bundle to")
-    with progress("exporting", silent=options.json, unit="events") as tell, _output(output) as file:
+    with progress("exporting", silent=options.json, unit="events") as tell, whole_file("--output", output) as file:
         lines = sum(write_line(file, line.decode()[:-1]) for line in prover.bundle(*which, tell))
     if options.json:
         emit({"events": lines - 1, "file": str(output)})

@@ -1,15 +1,20 @@
-"""Files that commands write: whole or not at all."""
+"""Files that commands read, and those that they write: whole or not at all."""
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
 from bursar.domain.errors import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+STANDARD_INPUT: Final = "-"
+"""What is given for a file to read the standard input."""
 
 
 def unusable(parameter: str, value: str, expected: str, error: Exception) -> Malformed:
@@ -34,3 +39,17 @@ def whole_file(parameter: str, path: Path) -> Iterator[TextIO]:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise unusable(parameter, str(path), expected, error) from None
+
+
+@contextmanager
+def readable(file: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file, or the standard input, with its size, 0 for a pipe; raises `Malformed` if that cannot be done."""
+    if file == STANDARD_INPUT:
+        yield sys.stdin.buffer, 0
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
+    except (OSError, ValueError) as error:  # the second for a NUL
+        raise unusable("FILE", file, "expected a file that can be read", error) from None
+    with source:
+        yield source, os.fstat(source.fileno()).st_size
