@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventsourcing.persistence import (
     ApplicationRecorder,
@@ -63,6 +63,9 @@ class BaseEventLog(ApplicationRecorder):
     def decode(self, row: StoredRow) -> Recorded:
         """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         return self.mapper.from_row(row)
+
+    def _fields(self, row: StoredRow) -> dict[str, Any]:
+        return self.mapper.fields(row.type, row.schema_version, row.data, row.position)
 
     def chain(self, records: Sequence[Recorded], end: Place) -> list[StoredRow]:
         """Write events that follow a place as rows."""

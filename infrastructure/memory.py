@@ -15,7 +15,7 @@ from bursar.domain.events import Opening
 from bursar.domain.records import Place, StoredRow, genesis
 from bursar.infrastructure.clock import new_id
 from bursar.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
-from bursar.infrastructure.finding import matcher
+from bursar.infrastructure.finding import chosen
 from bursar.infrastructure.mapper import EventMapper
 from bursar.infrastructure.snapshots import load_pool, load_pool_version, snapshot_versions
 
@@ -83,8 +83,12 @@ class MemoryEventLog(BaseEventLog):
     def find(self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
         """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
         with self._lock:
-            rows = islice(self._rows, max(after, 0), upto)
-            return list(islice(filter(matcher(wanted), rows), limit))
+            return list(
+                islice(chosen(self._rows[max(after, 0) : upto], wanted, self._fields, self._opening_rows), limit)
+            )
+
+    def _opening_rows(self, allocation_ids: Collection[str]) -> list[StoredRow]:
+        return [self._rows[self._openings[key]] for key in allocation_ids if key in self._openings]
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[float], bool]]:
@@ -155,7 +159,7 @@ class MemoryEventLog(BaseEventLog):
         first = max((start or 0) + (0 if inclusive_of_start else 1), 1)
         with self._lock:
             found = self._rows[first - 1 : stop]
-        return [notification(row) for row in found if not topics or row.type in topics][:limit]
+        return [one for one in map(notification, found) if not topics or one.topic in topics][:limit]
 
     def max_notification_id(self) -> int | None:
         """Find the position of the last event; None in an empty log."""

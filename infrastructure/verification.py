@@ -20,6 +20,7 @@ from bursar.infrastructure.tables import events, ledger_meta
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.fold import WholeFold, no_collections
 from bursar.projections.generations import State
+from bursar.replay.seals import NOT_SEALED
 from bursar.replay.verify import Report, verify
 from bursar.replay.views import CheckedViews, ViewCheck
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bursar.infrastructure.database import Database
     from bursar.projections.generations import Generation
     from bursar.projections.view import Fact, Key, Row, Table, View
+    from bursar.replay.seals import Sealing
 
 PAGE_EVENTS: Final = 5000
 """How many events are read at a time."""
@@ -41,11 +43,13 @@ PAGE_EVENTS: Final = 5000
 _COLUMNS: Final = ", ".join(StoredRow._fields)
 
 
-def verify_ledger(ledger: Ledger, progress: Callable[[int, int], None] | None = None) -> Report:
+def verify_ledger(
+    ledger: Ledger, progress: Callable[[int, int], None] | None = None, sealing: Sealing = NOT_SEALED
+) -> Report:
     """Check every promise on a ledger; ``progress`` is told rows read and rows in all. Raises `LogUnavailable`."""
     log = ledger.log
     if not isinstance(log, SQLEventLog):
-        return verify(log, progress=progress)
+        return verify(log, seals=sealing, progress=progress)
     live = {one.view: one for one in SQLStore(log.database).generations() if one.state is State.LIVE}
     by_this_code = [view for view in VIEWS if view.name in live and live[view.name].fingerprint == view.fingerprint]
     return verify(
@@ -55,6 +59,7 @@ def verify_ledger(ledger: Ledger, progress: Callable[[int, int], None] | None = 
             [SQLView(log.database, view, live[view.name]) for view in by_this_code], partial(fact_of, log.mapper)
         ),
         snapshots=SQLPools(log.database),
+        seals=sealing,
         progress=progress,
     )
 

@@ -67,15 +67,20 @@ class _Bound(NamedTuple):
             if when.tzinfo is None:
                 raise Malformed("moment", when, "expected a time with its offset from UTC")
             return cls(when, head)
-        if type(when) is not int or not 0 <= when <= head:
-            raise Malformed("position", when, f"expected a position in the log, 0 to {head}")
-        last = log.rows(when - 1, 1)[0] if when else None
-        return cls(None, when if last is None or last.ends_command else when - last.ordinal - 1)
+        return cls(None, end_of_command(log, when, head))
 
     def excludes(self, recorded: Recorded) -> bool:
         """Tell whether an event is beyond; within a stream all after it are too."""
         late = self.moment is not None and recorded.occurred_at > self.moment
         return late or recorded.position > self.position
+
+
+def end_of_command(log: EventLog, position: int, head: int, parameter: str = "position") -> int:
+    """Find where the last command ends that ends at a position or before it; raises `Malformed` beyond the head."""
+    if type(position) is not int or not 0 <= position <= head:
+        raise Malformed(parameter, position, f"expected a position in the log, 0 to {head}")
+    last = log.rows(position - 1, 1)[0] if position else None
+    return position if last is None or last.ends_command else position - last.ordinal - 1
 
 
 def state_at(log: EventLog, when: datetime | int, pools: Collection[str] | None = None) -> State:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
-from bursar.domain.records import chain_hash
+from bursar.domain.records import canonical_bytes
 from bursar.replay.findings import Check
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Chain:
         """The hash stored in the last row."""
         self._instead: bytes | None = None
         """The hash that the last row should have had, if it has another."""
+        self.canonical: bytes | None = None
+        """The canonical bytes of the last row; None if no log has written it."""
 
     def follow(self, row: StoredRow) -> bool:
         """Check the next row; tell whether rows are missing before it."""
@@ -35,8 +38,9 @@ class Chain:
         if gap:
             self._out_of_place(row)
         self.position = max(self.position, row.position)
-        wanted = self._hash_after(self._before, row)
-        instead = self._hash_after(self._instead, row) if self._instead else None
+        self.canonical = _canonical(row)
+        wanted = self._hash_after(self._before)
+        instead = self._hash_after(self._instead) if self._instead else None
         sound = gap or (wanted is not None and row.hash in (wanted, instead))
         self._before = row.hash if type(row.hash) is bytes else wanted or b""
         self._instead = None if sound else wanted
@@ -44,11 +48,8 @@ class Chain:
             self._findings.add(row.position, Check.CHAIN, _BROKEN)
         return gap
 
-    def _hash_after(self, before: bytes, row: StoredRow) -> bytes | None:
-        try:
-            return chain_hash(before, row)
-        except (TypeError, ValueError):  # what no log has written
-            return None
+    def _hash_after(self, before: bytes) -> bytes | None:
+        return None if self.canonical is None else hashlib.sha256(before + self.canonical).digest()
 
     def _out_of_place(self, row: StoredRow) -> None:
         first, last = self.position + 1, row.position - 1
@@ -57,6 +58,13 @@ class Chain:
             return
         missing = f"position {first} is" if first == last else f"positions {first} to {last} are"
         self._findings.add(first, Check.POSITIONS, f"{missing} missing from the log")
+
+
+def _canonical(row: StoredRow) -> bytes | None:
+    try:
+        return canonical_bytes(row)
+    except (TypeError, ValueError):  # what no log has written
+        return None
 
 
 class Versions:

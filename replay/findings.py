@@ -45,6 +45,8 @@ class Check(StrEnum):
     """Nothing was granted beyond a limit."""
     SNAPSHOTS = "snapshots"
     """Every snapshot equals the fold of its pool's events."""
+    SEALS = "seals"
+    """Every checkpoint is signed, none is missing, and the log is what they were signed over."""
     VIEWS = "views"
     """Every view equals the fold of the log at its position."""
 
@@ -77,6 +79,29 @@ class ViewChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class SealsChecked:
+    """Which checkpoints were compared."""
+
+    checkpoints: int
+    """How many."""
+    size: int
+    """Size that the last of them was signed at."""
+    keys: tuple[str, ...]
+    """Who signed, as far as that was checked."""
+    trusted: bool
+    """False if the public keys are only those that the database names itself."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write it as JSON values."""
+        return {
+            "checkpoints": self.checkpoints,
+            "size": self.size,
+            "keys": list(self.keys),
+            "trusted": self.trusted,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a verification read and found."""
 
@@ -91,6 +116,8 @@ class Report:
     views: tuple[ViewChecked, ...] = ()
     snapshots: int = 0
     """Snapshots compared."""
+    seals: SealsChecked | None = None
+    """Checkpoints compared; None if there are none."""
 
     @property
     def ok(self) -> bool:
@@ -110,6 +137,7 @@ class Report:
                 for view in self.views
             ],
             "snapshots": self.snapshots,
+            "seals": self.seals and self.seals.as_dict(),
         }
 
 

@@ -21,6 +21,7 @@ from bursar.replay.books import Books
 from bursar.replay.chain import Chain, Versions
 from bursar.replay.commands import Commands, carrier
 from bursar.replay.findings import Check, Finding, Findings, Report, ViewChecked
+from bursar.replay.seals import NOT_SEALED, SealCheck
 from bursar.replay.snapshots import SnapshotCheck
 from bursar.replay.stored import AFTER_ALL, BEFORE_ALL, Columns, TrustedLog, pages
 from bursar.replay.views import CheckedViews, ViewCheck
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bursar.domain.ports import EventLog
     from bursar.domain.records import Recorded, StoredRow
     from bursar.replay.commands import Group
+    from bursar.replay.seals import Sealing
     from bursar.replay.snapshots import Snapshots
     from bursar.replay.stored import StoredLog
 
@@ -39,12 +41,13 @@ NO_VIEWS: Final = CheckedViews((), str)
 __all__ = ["Check", "Finding", "Report", "ViewChecked", "verify"]
 
 
-def verify(
+def verify(  # noqa: PLR0913 - each by name, each with a default
     log: EventLog,
     *,
     stored: StoredLog | None = None,
     views: CheckedViews = NO_VIEWS,
     snapshots: Snapshots | None = None,
+    seals: Sealing = NOT_SEALED,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Check every promise on the log as it stands now, on its views and its snapshots; writers may go on meanwhile.
@@ -52,7 +55,7 @@ def verify(
     ``stored`` reads the rows as they are (the log itself does where nobody else can have changed them);
     ``progress`` is told rows read and rows in all. What is wrong is in the report. Raises `LogUnavailable`.
     """
-    return _Pass(log, stored or TrustedLog(log), views, snapshots).run(progress)
+    return _Pass(log, stored or TrustedLog(log), views, snapshots, seals).run(progress)
 
 
 class _Pass:
@@ -64,6 +67,7 @@ class _Pass:
         stored: StoredLog,
         views: CheckedViews,
         snapshots: Snapshots | None,
+        seals: Sealing,
     ) -> None:
         self._log = log
         self._read = views.read
@@ -79,6 +83,7 @@ class _Pass:
         self._commands = Commands(self._findings)
         self._books = Books(self._findings, epoch)
         self._snapshots = SnapshotCheck(snapshots, self._findings)
+        self._seals = SealCheck(seals, self._findings, ledger_id)
         self._views = [ViewCheck(view, partial(self._findings.add, None, Check.VIEWS)) for view in views.views]
         self._events = 0
 
@@ -95,9 +100,10 @@ class _Pass:
                 progress(self._events, max(head, self._events))
         self._settle(self._commands.end())
         self._snapshots.end()
+        sealed = self._seals.end(self._chain.position)
         views = tuple(view.settle(self._read_on, head) for view in self._views)
         found = tuple(self._findings.in_order())
-        return Report(self._events, head, found, self._findings.more, views, self._snapshots.compared)
+        return Report(self._events, head, found, self._findings.more, views, self._snapshots.compared, sealed)
 
     def _head(self) -> int:
         head = self._stored.head()
@@ -110,6 +116,7 @@ class _Pass:
         """Check one row; tell whether its event can be read."""
         if self._chain.follow(row):
             self._settle(self._commands.lose())
+        self._seals.meet(row.position, self._chain.canonical)
         fault = self._columns.fault(row)
         if fault is not None:
             self._findings.add(row.position, Check.COLUMNS, fault)

@@ -1,25 +1,33 @@
 """Import of workloads, export of the log."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, BinaryIO, TextIO
+from typing import Annotated, TextIO
 
 from typer import Argument, Option, Typer
 
 from bursar.domain.errors import Malformed
+from bursar.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
 from bursar.infrastructure.cli.issuing import catch_up
 from bursar.infrastructure.cli.options import Acting, Common, command
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
+from bursar.infrastructure.proofs import Prover
 from bursar.infrastructure.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 
 top = Typer()
 
-STANDARD_INPUT = "-"
+
+@dataclass(frozen=True, kw_only=True)
+class Exporting(Common):
+    """What an export takes."""
+
+    proofs: Annotated[
+        bool, Option("--proofs", help="Write a bundle, which `verify-bundle` checks without the database.")
+    ] = False
+    checkpoint: Annotated[
+        int | None, Option(metavar="NUMBER", min=1, help="The checkpoint of a bundle. Default: the last.")
+    ] = None
 
 
 @command(top, "import", "bursar import workload.jsonl", "generate | bursar import - --json")
@@ -36,7 +44,7 @@ def import_workload(
     one document: what was newly decided, in allocations; repeated counts the commands that had been decided before.
     """
     name = "<stdin>" if file == STANDARD_INPUT else file
-    with _input(file) as (source, size), progress("importing", silent=options.json) as tell:
+    with readable(file) as (source, size), progress("importing", silent=options.json) as tell:
         lines = read_lines(source, name)
         first = list(islice(lines, 1))  # if that is malformed, no database is made
         with options.open_as_actor(create=True) as ledger:
@@ -50,25 +58,6 @@ def import_workload(
     _tell_summary(summary, as_json=options.json)
 
 
-@contextmanager
-def _input(file: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Open what is to be imported; with its size, 0 for a pipe."""
-    if file == STANDARD_INPUT:
-        yield sys.stdin.buffer, 0
-        return
-    try:
-        source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
-    except (OSError, ValueError) as error:  # the second for a NUL
-        raise _unusable("FILE", file, "expected a file that can be read", error) from None
-    with source:
-        yield source, os.fstat(source.fileno()).st_size
-
-
-def _unusable(parameter: str, value: str, expected: str, error: Exception) -> Malformed:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return Malformed(parameter, value, f"{expected} ({reason})")
-
-
 def _tell_summary(summary: Summary, *, as_json: bool) -> None:
     if as_json:
         emit(asdict(summary))
@@ -76,7 +65,13 @@ def _tell_summary(summary: Summary, *, as_json: bool) -> None:
         show(sheet((name.replace("_", " "), f"{value:,}") for name, value in asdict(summary).items()))
 
 
-@command(top, "export", "bursar export --from 1 --to 1000", "bursar export --output events.jsonl")
+@command(
+    top,
+    "export",
+    "bursar export --from 1 --to 1000",
+    "bursar export --output events.jsonl",
+    "bursar export --proofs --from 1 --to 1000 --output events.bundle",
+)
 def export(
     first: Annotated[int, Option("--from", metavar="POSITION", min=1, help="Position of the first event.")] = 1,
     last: Annotated[
@@ -84,15 +79,23 @@ def export(
     ] = None,
     output: Annotated[Path | None, Option(metavar="FILE", help="Write to a file, whole or not at all.")] = None,
     *,
-    options: Common,
+    options: Exporting,
 ) -> None:
-    """Write events as JSON Lines, every column under its name, hash in hexadecimal digits."""
+    """Write events as JSON Lines, every column under its name, hash in hexadecimal digits.
+
+    With --proofs, write a bundle: the events up to a signed checkpoint, and the proof that it covers them.
+    """
+    if options.checkpoint is not None and not options.proofs:
+        raise Malformed("--checkpoint", options.checkpoint, "expected --proofs with it")
     with options.open() as ledger:
+        if options.proofs:
+            _export_bundle(Prover(ledger), (first, last, options.checkpoint), output, options)
+            return
         if output is None:
             for line in export_lines(ledger.log, first, last):
                 emit_line(line)
             return
-        with progress("exporting", silent=options.json) as tell, _output(output) as file:
+        with progress("exporting", silent=options.json) as tell, whole_file("--output", output) as file:
             events = sum(write_line(file, line) for line in export_lines(ledger.log, first, last, tell))
     if options.json:
         emit({"events": events, "file": str(output)})
@@ -100,21 +103,20 @@ def export(
         say(f"{events:,} events written to {output}")
 
 
+def _export_bundle(
+    prover: Prover, which: tuple[int, int | None, int | None], output: Path | None, options: Common
+) -> None:
+    if output is None:
+        raise Malformed("--output", output, "expected a file to write the bundle to")
+    with progress("exporting", silent=options.json, unit="events") as tell, whole_file("--output", output) as file:
+        lines = sum(write_line(file, line.decode()[:-1]) for line in prover.bundle(*which, tell))
+    if options.json:
+        emit({"events": lines - 1, "file": str(output)})
+    else:
+        say(f"{lines - 1:,} events with their proof written to {output}")
+
+
 def write_line(file: TextIO, line: str) -> int:
     """Write a line; count 1."""
     file.write(f"{line}\n")
     return 1
-
-
-@contextmanager
-def _output(path: Path) -> Iterator[TextIO]:
-    """Write beside the file and put it in its place at the end."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        raise _unusable("--output", str(path), "expected a file that can be written", error) from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -35,6 +35,7 @@ from bursar.domain.records import Recorded
 from bursar.domain.refusals import RefusalCode
 from bursar.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from bursar.domain.values import Token
+from bursar.domain.wanted import Wanted
 from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
@@ -44,6 +45,8 @@ from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
 from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
 from bursar.projections.rebuild import Rebuilt
+from bursar.replay.obstacles import Explanation, Holder, Obstacle
+from bursar.replay.stories import Change, Page, Step
 from bursar.replay.what_if import WhatIf
 
 __all__ = [
@@ -51,13 +54,16 @@ __all__ = [
     "Allocation",
     "AllocationState",
     "BursarError",
+    "Change",
     "ChangeLimits",
     "ClosePool",
     "Command",
     "CommandIdReused",
     "Confirm",
     "Expire",
+    "Explanation",
     "Generation",
+    "Holder",
     "Ledger",
     "Limits",
     "LogCorrupt",
@@ -66,9 +72,11 @@ __all__ = [
     "MemoryEventLog",
     "MemoryResourceProvider",
     "NotFound",
+    "Obstacle",
     "OpenPool",
     "Outcome",
     "Overloaded",
+    "Page",
     "PoolAlreadyOpen",
     "PoolStatus",
     "Projector",
@@ -85,6 +93,7 @@ __all__ = [
     "ResourceMonitor",
     "ResourceProvider",
     "SchemaMismatch",
+    "Step",
     "Token",
     "Transfer",
     "UnifiedResourceManager",
@@ -93,6 +102,7 @@ __all__ = [
     "ViewStatus",
     "ViewStopped",
     "Void",
+    "Wanted",
     "WhatIf",
     "events",
 ]

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import bare, bulk, bursar_cases, crowded, library, meanwhile, processes, rebuild, row_locked, uma
+from benchmarks import (
+    auditing,
+    bare,
+    bulk,
+    bursar_cases,
+    crowded,
+    library,
+    meanwhile,
+    processes,
+    rebuild,
+    row_locked,
+    uma,
+)
 from benchmarks.case import NotAvailable
 from benchmarks.measure import Span, settle
 from benchmarks.places import places
@@ -24,7 +37,11 @@ if TYPE_CHECKING:
 
 
 def all_cases(
-    found: Mapping[str, Place], plan: Plan, workers: processes.Workers, histories: rebuild.Histories
+    found: Mapping[str, Place],
+    plan: Plan,
+    workers: processes.Workers,
+    histories: rebuild.Histories,
+    audited: Mapping[str, rebuild.Histories],
 ) -> Iterator[Case]:
     """List every case but those of the crowded pool, which take long to prepare."""
     for place in found.values():
@@ -34,6 +51,8 @@ def all_cases(
             yield from processes.cases(place, plan, workers)
         for module in (rebuild, meanwhile):
             yield from module.cases(place, plan, histories)
+        for suffix, logs in audited.items():
+            yield from auditing.cases(place, logs, suffix)
     yield from uma.cases(plan)
 
 
@@ -48,11 +67,15 @@ def run(plan: Plan, console: Console) -> Report:
     before = load()
     with (
         places(plan.databases) as found,
+        ExitStack() as stack,
         processes.Workers() as workers,
         rebuild.Histories(plan.events) as histories,
         progress(console) as shown,
     ):
-        every = all_cases(found, plan, workers, histories)
+        audited = {
+            suffix: stack.enter_context(rebuild.Histories(events)) for suffix, events in auditing.sizes(plan).items()
+        }
+        every = all_cases(found, plan, workers, histories, audited)
         cases = [case for case in every if re.search(plan.only, case.key, re.IGNORECASE)]
         results = measure(cases, plan, shown)
         task = shown.add_task("filling the crowded pools", total=plan.crowd)

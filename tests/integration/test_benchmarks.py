@@ -6,13 +6,13 @@ import re
 import sys
 import threading
 from array import array
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from benchmarks import command, measure, page, plots, runner, targets, uma
+from benchmarks import auditing, command, measure, page, plots, runner, targets, uma
 from benchmarks.case import Case, NotAvailable
 from benchmarks.measure import Sample, Span, Stuck, Window, percentile
 from benchmarks.plan import Plan
@@ -30,8 +30,10 @@ SMALLEST = Plan(
     race=50,
     crowd=1500,
     events=1500,
+    audited=1500,
     projected=50,
 )
+AUDITS = (auditing.ROWS, auditing.VERIFY, auditing.AS_OF, auditing.SEAL, auditing.PROVE)
 SPAN = Span(warm_up=0.0, seconds=0.0)
 
 
@@ -46,6 +48,7 @@ def test_the_smallest_benchmark_measures_everything() -> None:
     check_processes(report)
     check_crowds(report)
     check_rebuilds(report)
+    check_audits(report)
     check_facts(report)
 
 
@@ -121,6 +124,17 @@ def check_rebuilds(report: Report) -> None:
         assert (found.special("longest_ms") or 0.0) >= found.median("p99_ms"), found.key
 
 
+def check_audits(report: Report) -> None:
+    """Both logs are read whole, verified, asked about, sealed and proven; what memory that took is told."""
+    opened = 3
+    audits = [found for found in report.cases if found.special("peak_mib") is not None]
+    sizes = {events + opened for events in auditing.sizes(SMALLEST).values()}
+    for work, size in product(AUDITS, sizes):
+        found = [one for one in audits if one.work.startswith(work) and one.special("log_events") == size]
+        assert [one.database for one in found] == list(SMALLEST.databases), (work, size)
+    assert min(found.special("peak_mib") or 0.0 for found in audits) > 1
+
+
 def check_facts(report: Report) -> None:
     """Nothing is measured on a database that does not wait for its disk, and the reader learns of the machine."""
     postgres, sqlite = report.databases["postgresql"], report.databases["sqlite"]
@@ -169,7 +183,7 @@ def test_a_target_is_met_by_the_medians(report: Report) -> None:
     rates = {row.ratio for row in report.targets if row.measure == "per_second"}
     times = {round(row.ratio or 0, 6) for row in report.targets if row.measure != "per_second"}
     assert (rates, times) == ({2.0}, {0.5})
-    assert {row.goal for row in report.targets if row.met} == {1.5, 0.4, 1.0, 1.2}
+    assert {row.goal for row in report.targets if row.met} == {1.5, 0.4, 0.3, 1.0, 1.2}
     assert {row.goal for row in report.targets if not row.met} == {15.0, 40.0, 100.0}
 
 
@@ -272,7 +286,7 @@ def test_the_command_measures_what_it_is_told(tmp_path: Path, capsys: pytest.Cap
     assert {case["database"] for case in found["cases"]} == {"sqlite"}
     assert [(case["system"], len(case["rounds"])) for case in found["cases"]] == [("bare insert", 3), ("Bursar", 3)]
     assert sum(row["ratio"] is not None for row in found["targets"]) == 1
-    assert "17 targets were not measured" in capsys.readouterr().out
+    assert "19 targets were not measured" in capsys.readouterr().out
 
 
 def test_the_command_keeps_what_it_does_not_measure(

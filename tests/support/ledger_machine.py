@@ -158,6 +158,12 @@ class LedgerMachine(RuleBasedStateMachine):
         ttl = ttl if verb in {"renew", "confirm"} else None
         self.send(which, {"command": verb, "allocation_id": self.some(one), "ttl": ttl, "token": token})
 
+    @rule(which=st.integers(0, 1), one=CHOICE)
+    def end_by_force(self, which: int, one: int) -> None:
+        """Correct: end whatever is open, a reservation too."""
+        command = {"command": "release", "allocation_id": self.some(one), "force": True, "reason": "gone"}
+        self.send(which, command)
+
     @rule(which=st.integers(0, 1), one=CHOICE, quantities=QUANTITIES, token=TOKENS)
     def resize(self, which: int, one: int, quantities: Json, token: str | None) -> None:
         """Resize an allocation."""
