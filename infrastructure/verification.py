@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from bursar.domain.records import StoredRow
-from bursar.infrastructure.facts import SQLFacts, fact_of
+from pydantic_core import from_json
+
+from bursar.domain.errors import LogCorrupt
+from bursar.infrastructure.facts import SQLFacts
 from bursar.infrastructure.generations import SQLStore, list_generations
 from bursar.infrastructure.physical import physical
 from bursar.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
 from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.tables import events, ledger_meta
+from bursar.infrastructure.stored_rows import SQLRows, page_statement, read_page
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.fold import WholeFold, no_collections
 from bursar.projections.generations import State
+from bursar.projections.view import Fact
 from bursar.replay.verify import Report, verify
 from bursar.replay.views import CheckedViews, ViewCheck
 
@@ -27,18 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
-    from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from bursar.domain.ledger import Ledger
     from bursar.domain.pool import Pool
     from bursar.infrastructure.database import Database
     from bursar.projections.generations import Generation
-    from bursar.projections.view import Fact, Key, Row, Table, View
+    from bursar.projections.view import Key, Row, Table, View
 
 PAGE_EVENTS: Final = 5000
 """How many events are read at a time."""
 
-_COLUMNS: Final = ", ".join(StoredRow._fields)
+_COLUMNS: Final = (*Fact._fields, "schema_version")
 
 
 def verify_ledger(ledger: Ledger, progress: Callable[[int, int], None] | None = None) -> Report:
@@ -52,62 +52,39 @@ def verify_ledger(ledger: Ledger, progress: Callable[[int, int], None] | None = 
         log,
         stored=SQLRows(log.database),
         views=CheckedViews(
-            [SQLView(log.database, view, live[view.name]) for view in by_this_code], partial(fact_of, log.mapper)
+            [SQLView(log.database, view, live[view.name]) for view in by_this_code], FactsAsTheyAre(log).read
         ),
         snapshots=SQLPools(log.database),
         progress=progress,
     )
 
 
-class SQLRows:
-    """The log's rows as the driver gives them, whatever is in them."""
+class FactsAsTheyAre:
+    """Reads facts of a log in which anything may stand; what cannot be read is left out."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        mark = "?" if database.is_sqlite else "%s"
-        self._page = (
-            f"SELECT {_COLUMNS} FROM events WHERE position > {mark} AND position <= {mark} "  # noqa: S608 - own names
-            f"ORDER BY position LIMIT {mark}"
-        )
+    def __init__(self, log: SQLEventLog) -> None:
+        self._log = log
+        self._page = page_statement(log.database, _COLUMNS)
 
-    def identity(self) -> tuple[str, int] | None:
-        """Read the ledger's id and its epoch; None if the ledger's own row is not there."""
-        with self._database.reading() as connection:
-            found = connection.execute(select(ledger_meta.c.ledger_id, ledger_meta.c.epoch)).first()
-        return (found.ledger_id, found.epoch) if found else None
+    def read(self, after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:
+        """Read facts after a position up to another, page by page, and where each page ends."""
+        while after < upto and (page := read_page(self._log.database, self._page, (after, upto, PAGE_EVENTS))):
+            after = page[-1][0]
+            yield self._facts(page), after
 
-    def head(self) -> int:
-        """Find the position of the last row; 0 in an empty log."""
-        with self._database.reading() as connection:
-            return connection.execute(select(func.max(events.c.position))).scalar() or 0
-
-    def page(self, after: int, limit: int, upto: int) -> Sequence[StoredRow]:
-        """Read the next rows after a position, at most ``limit`` of them, up to a position, command or not."""
-        with self._database.reading() as connection:
-            driver: Any = connection.connection.dbapi_connection
-            fetch = _fetch_sqlite if self._database.is_sqlite else _fetch
-            return list(map(StoredRow._make, fetch(driver, self._page, (after, upto, limit))))
-
-
-def _fetch(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> Sequence[tuple[Any, ...]]:
-    cursor = driver.cursor()
-    cursor.execute(statement, values)
-    found: Sequence[tuple[Any, ...]] = cursor.fetchall()
-    cursor.close()
-    return found
-
-
-def _fetch_sqlite(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> Sequence[tuple[Any, ...]]:
-    try:
-        return _fetch(driver, statement, values)
-    except sqlite3.OperationalError as error:  # SQLite takes any bytes for text, Python does not
-        if "UTF-8" not in str(error):
-            raise
-    before, driver.text_factory = driver.text_factory, lambda text: text.decode(errors="surrogateescape")
-    try:
-        return _fetch(driver, statement, values)
-    finally:
-        driver.text_factory = before
+    def _facts(self, page: Sequence[tuple[Any, ...]]) -> list[Fact]:
+        """Make facts of rows, a column at a time: where all are as they mostly are, none is looked at by itself."""
+        *envelope, texts, versions = zip(*page, strict=True)
+        with suppress(ValueError, TypeError):
+            if set(zip(envelope[1], versions, strict=True)) <= self._log.mapper.present:
+                data = list(map(from_json, texts))
+                if set(map(type, data)) == {dict}:
+                    return list(map(Fact._make, zip(*envelope, data, strict=True)))
+        facts = []
+        for row in page:
+            with suppress(LogCorrupt, TypeError):
+                facts.append(Fact._make((*row[:10], self._log.mapper.fields(row[1], row[11], row[10], row[0]))))
+        return facts
 
 
 class SQLPools:

@@ -73,7 +73,7 @@ class TestUntouched:
             ("metrics", ROWS, 0, 27 + 3),
             ("validation_failures", ROWS, 0, 3),
         ]
-        assert told == [(ROWS, ROWS)]
+        assert told == [(ROWS // 2, ROWS), (ROWS, ROWS)]
 
     def test_memory(self) -> None:
         """A ledger in memory verifies by its log alone."""
@@ -83,6 +83,7 @@ class TestUntouched:
             report = verify_ledger(ledger)
         assert report.as_dict() == {
             "ok": True,
+            "since": 0,
             "events": ROWS,
             "head": ROWS,
             "findings": [],
