@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from bursar.replay.findings import Check, Harm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bursar.domain.records import StoredRow
     from bursar.replay.findings import Findings
@@ -48,7 +48,11 @@ class Break(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Run:
+    """Rows, one after another, that do not follow."""
+
     rows: Sequence[Break]
+    by: int
+    """How much further down than those before it the rows after it were moved."""
     hash_only: bool
     at_end: bool
 
@@ -62,31 +66,44 @@ class Breaks:
         self._rows_waiting = 0
 
     def add(self, rows: Sequence[Break], by: int, *, hash_only: bool = False, at_end: bool = False) -> None:
-        """Take note of rows, one after another, that do not follow; from the next one on, rows were moved ``by``."""
-        if not rows:
-            return
-        if by > 0:
-            self._hole(rows[0].position, by)
-        elif by < 0:
-            self._inserted(rows[-1].position + by, rows[-1].position - 1)
-        elif self._rows_waiting + len(rows) > WAITING_MAX and not at_end:
-            self._altered(_Run(rows, hash_only, at_end))
-        else:
-            self._waiting.append(_Run(rows, hash_only, at_end))
+        """Take note of rows, one after another, that do not follow; those after them were moved by so much more."""
+        if self._rows_waiting + len(rows) > WAITING_MAX:
+            self.settle()
+        if rows:
+            self._waiting.append(_Run(rows, by, hash_only, at_end))
             self._rows_waiting += len(rows)
 
     def settle(self) -> None:
         """Say what was done to the rows that wait."""
-        placed = _placed([one for run in self._waiting if not run.hash_only for one in run.rows])
-        self._reordered({place: one.position for place, one in placed.items()})
-        for run in self._waiting:
-            left = [one for one in run.rows if one.position not in placed]
-            if run.at_end and (count := _inserted_before(left)):
-                self._inserted(left[-1].position - count, left[-1].position - 1)
+        runs, self._waiting, self._rows_waiting = self._waiting, [], 0
+        placed = _placed(runs)
+        alone = []
+        while runs:
+            count = _moved_about(runs, placed)
+            if count:
+                self._moved_about(runs[0].rows[0].position, runs[count - 1].rows[-1].position)
+                runs = runs[count:]
                 continue
+            run, *runs = runs
+            if run.by > 0:
+                self._hole(run.rows[0].position, run.by)
+            elif run.by < 0:
+                last = run.rows[-1].position - _is_of_the_log(run.rows[-1], -run.by)
+                self._inserted(last + 1 + run.by, last)
+            elif run.at_end and (inserted := _inserted_before(run.rows, placed)):
+                self._inserted(run.rows[-1].position - inserted, run.rows[-1].position - 1)
+            else:
+                alone.append(run)
+        self._settle_alone(alone, placed)
+
+    def _settle_alone(self, runs: Sequence[_Run], placed: Mapping[int, Break]) -> None:
+        """Say what was done where rows around were not moved: rows were exchanged, or altered."""
+        standing = {one.position + one.moved for run in runs for one in run.rows}
+        self._reordered({at: one.position + one.moved for at, one in placed.items() if at in standing})
+        for run in runs:
+            left = [one for one in run.rows if one.position + one.moved not in placed]
             for _, group in groupby(enumerate(left), key=lambda pair: pair[1].position - pair[0]):
-                self._altered(_Run([one for _, one in group], run.hash_only, run.at_end))
-        self._waiting = []
+                self._altered(_Run([one for _, one in group], 0, run.hash_only, run.at_end))
 
     # What is said
 
@@ -117,6 +134,10 @@ class Breaks:
                 "each has the hash that belongs to another of these positions"
             )
             self._findings.add(cycle[0], Check.CHAIN, message, Harm.REORDER)
+
+    def _moved_about(self, first: int, last: int) -> None:
+        message = f"the events from here to about position {last} stand in another order: each has the hash of its place"
+        self._findings.add(first, Check.CHAIN, message, Harm.REORDER)
 
     def _altered(self, run: _Run) -> None:
         first, last = run.rows[0].position, run.rows[-1].position
@@ -156,31 +177,50 @@ class Breaks:
         return frozenset(self._findings.checks_at(position) - {Check.CHAIN, Check.POSITIONS, Check.LIMITS})
 
 
-def _placed(rows: Iterable[Break]) -> dict[int, Break]:
-    """Find for each place the row that was written there, among those that stand at these places now."""
-    standing = {one.position: one for one in rows}
+def _placed(runs: Iterable[_Run]) -> dict[int, Break]:
+    """Find for each place the row that was written there, among those that do not follow where they stand."""
+    runs = [run for run in runs if not run.hash_only]
+    ends = [(run.rows[0].position - 1 + run.rows[0].moved, run.rows[0].before) for run in runs]
+    left = [one for run in runs for one in run.rows]
     placed: dict[int, Break] = {}
-    left = dict(standing)
-    for place, here in sorted(standing.items()):
-        neighbour = placed.get(place - 1) or standing.get(place - 1)
-        before = here.before if neighbour is None else neighbour.row.hash
-        found = next((one for one in _own_first(here, left) if one.fits(before, place + here.moved)), None)
+    while ends:
+        position, before = ends.pop()
+        found = next((one for one in left if one.fits(before, position + 1)), None)
         if found is not None:
-            placed[place] = left.pop(found.position)
+            left.remove(found)
+            placed[position + 1] = found
+            ends.append((position + 1, found.row.hash))
     return placed
 
 
-def _own_first(here: Break, left: Mapping[int, Break]) -> Iterator[Break]:
-    if here.position in left:
-        yield here
-    yield from (one for one in left.values() if one is not here)
+def _moved_about(runs: Sequence[_Run], placed: Mapping[int, Break]) -> int:
+    """Count the first runs between which rows were moved and none is missing or new; 0 if there are no such."""
+    place_of = {one.position: place for place, one in placed.items()}
+    base = runs[0].rows[0].moved
+    moved = furthest = 0
+    for count, run in enumerate(runs, start=1):
+        moved += run.by
+        places = [place_of.get(one.position) for one in run.rows]
+        if not run.by or None in places:
+            return 0
+        furthest = max(furthest, *(place for place in places if place is not None))
+        if not moved and furthest <= run.rows[-1].position + base:
+            return count
+    return 0
 
 
-def _inserted_before(rows: Sequence[Break]) -> int:
+def _is_of_the_log(one: Break, count: int) -> bool:
+    """Tell whether a row is the first one after so many that were put in, and not the last of them."""
+    place = one.position + one.moved - count
+    before = dict(one.recent).get(one.position - count - 1)
+    return before is None or one.fits(before, place)
+
+
+def _inserted_before(rows: Sequence[Break], placed: Mapping[int, Break]) -> int:
     """Count the rows that were put in before the last one, if that follows from the hash before them."""
-    if not rows:
-        return 0
     last = rows[-1]
+    if last.position + last.moved in placed:  # rows were exchanged
+        return 0
     for position, before in reversed(last.recent[:-1]):
         if last.fits(before, position + 1 + last.moved):
             return last.position - position - 1

@@ -10,7 +10,7 @@ import pytest
 from bursar import Ledger
 from bursar.domain.records import StoredRow
 from bursar.infrastructure.verification import verify_ledger
-from bursar.replay.findings import Check
+from bursar.replay.findings import Check, Harm
 from support.logs import take_snapshot
 from support.story import Clock, tell
 from support.tampering import renumbered, tampering
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bursar.replay.verify import Report
+    from support.tampering import Tamperer
 
     Change = Callable[[list[StoredRow]], Sequence[StoredRow]]
 
@@ -254,12 +255,14 @@ class TestRowsMoved:
         assert "2: positions 2 to 5 are missing from the log" in messages(told_url)
 
     def test_swapped(self, told_url: str) -> None:
-        """Two exchanged rows are both named."""
+        """Two exchanged rows are one finding that names both, before all that follows from it."""
         with tampering(told_url) as tamperer:
             tamperer.set(6, position=1006)
             tamperer.set(22, position=6)
             tamperer.set(1006, position=22)
-        assert {(6, "chain"), (22, "chain")} <= set(found(told_url))
+        report = verified(told_url)
+        assert [f.harm for f in report.findings if f.check is Check.CHAIN] == [Harm.REORDER]
+        assert report.findings[0].message.startswith("the events at positions 6 and 22 stand in each other's places")
 
     def test_appended(self, told_url: str) -> None:
         """A row appended without the hash that belongs to it is named."""
@@ -276,6 +279,47 @@ class TestRowsMoved:
             tamperer.loosen()
             tamperer.set(1, position=0)
         assert found(told_url)[:2] == [(0, "positions"), (1, "positions")]
+
+
+class TestNumberedAnew:
+    """Rows removed or put in, and the rows after them numbered anew, on databases as they are."""
+
+    def move(self, tamperer: Tamperer, after: int, by: int) -> None:
+        """Number the rows after a position anew."""
+        far = "UPDATE events SET position = position + 1000000 WHERE position > :after"
+        tamperer.run(far, after=after)
+        tamperer.run("UPDATE events SET position = position - 1000000 + :by WHERE position > 1000000", by=by)
+
+    def test_hole(self, told_url: str) -> None:
+        """A row that was taken out is a hole though positions are dense again."""
+        with tampering(told_url) as tamperer:
+            tamperer.run("DELETE FROM events WHERE position = 23")
+            self.move(tamperer, 23, -1)
+        report = verified(told_url)
+        first = report.findings[0]
+        assert (first.position, first.check, first.harm) == (23, Check.CHAIN, Harm.HOLE)
+        assert [one.position for one in report.findings if one.check is Check.CHAIN] == [23]
+
+    def test_inserted(self, told_url: str) -> None:
+        """A row that was put in is named, and no row after it."""
+        with tampering(told_url) as tamperer:
+            self.move(tamperer, 22, 1)
+            tamperer.run(
+                "INSERT INTO events SELECT 23, stream_id, 99, type, 1, 'x', 0, 1, allocation_id, occurred_at, "
+                "recorded_at, actor, correlation_id, causation_id, NULL, data, hash FROM events WHERE position = 22"
+            )
+        report = verified(told_url)
+        first = report.findings[0]
+        assert (first.position, first.check, first.harm) == (23, Check.CHAIN, Harm.INSERTED)
+        assert [one.position for one in report.findings if one.check is Check.CHAIN] == [23]
+
+    def test_altered(self, told_url: str) -> None:
+        """A changed column is an altered event."""
+        with tampering(told_url) as tamperer:
+            tamperer.set(23, actor="mallory")
+        assert [(one.position, one.harm) for one in verified(told_url).findings if one.position] == [
+            (23, Harm.ALTERED)
+        ]
 
 
 def without(*positions: int) -> Change:
