@@ -53,10 +53,10 @@ class SQLRows:
 
     def grants_again(self, after: int, upto: int, limit: int) -> Sequence[tuple[int, str]]:
         """List grants of what another command granted before."""
-        return self._again("allocation_id", _GRANT, after, upto, limit, "AND f.command_id <> e.command_id")
+        return self._again("allocation_id", _GRANT, after, upto, limit, unlike="AND f.command_id <> e.command_id")
 
     def _again(  # noqa: PLR0913 - what is asked, and where
-        self, column: str, those: str, after: int, upto: int, limit: int, unlike: str = ""
+        self, column: str, those: str, after: int, upto: int, limit: int, *, unlike: str = ""
     ) -> Sequence[tuple[int, str]]:
         """List rows whose value in a column an earlier row has."""
         here, there = those.format("e."), those.format("f.")

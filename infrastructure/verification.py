@@ -2,89 +2,52 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
-
-from pydantic_core import from_json
-
-from bursar.domain.errors import LogCorrupt
+from bursar.infrastructure import views_apart
 from bursar.infrastructure.facts import SQLFacts
-from bursar.infrastructure.generations import SQLStore, list_generations
-from bursar.infrastructure.physical import physical
 from bursar.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
 from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.stored_rows import SQLRows, page_statement, read_page
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.fold import WholeFold, no_collections
-from bursar.projections.generations import State
-from bursar.projections.view import Fact
-from bursar.replay.verify import Report, verify
-from bursar.replay.views import CheckedViews, ViewCheck
+from bursar.infrastructure.stored_rows import SQLRows
+from bursar.infrastructure.views_here import SQLView, views_of
+from bursar.projections.fold import no_collections
+from bursar.replay.verify import Report, Start, verify
+from bursar.replay.views import ViewCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from sqlalchemy import Connection
 
     from bursar.domain.ledger import Ledger
     from bursar.domain.pool import Pool
     from bursar.infrastructure.database import Database
     from bursar.projections.generations import Generation
-    from bursar.projections.view import Key, Row, Table, View
+    from bursar.projections.view import Fact, Table, View
+    from bursar.replay.views import Comparison
 
 PAGE_EVENTS: Final = 5000
 """How many events are read at a time."""
 
-_COLUMNS: Final = (*Fact._fields, "schema_version")
 
+def verify_ledger(
+    ledger: Ledger, progress: Callable[[int, int], None] | None = None, *, since: Start | None = None
+) -> Report:
+    """Check every promise on a ledger, or on what came after a start; raises `LogUnavailable`.
 
-def verify_ledger(ledger: Ledger, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Check every promise on a ledger; ``progress`` is told rows read and rows in all. Raises `LogUnavailable`."""
+    ``progress`` is told events done and events in all. Views are compared in another process where that pays.
+    """
     log = ledger.log
     if not isinstance(log, SQLEventLog):
-        return verify(log, progress=progress)
-    live = {one.view: one for one in SQLStore(log.database).generations() if one.state is State.LIVE}
-    by_this_code = [view for view in VIEWS if view.name in live and live[view.name].fingerprint == view.fingerprint]
-    return verify(
-        log,
-        stored=SQLRows(log.database),
-        views=CheckedViews(
-            [SQLView(log.database, view, live[view.name]) for view in by_this_code], FactsAsTheyAre(log).read
-        ),
-        snapshots=SQLPools(log.database),
-        progress=progress,
-    )
-
-
-class FactsAsTheyAre:
-    """Reads facts of a log in which anything may stand; what cannot be read is left out."""
-
-    def __init__(self, log: SQLEventLog) -> None:
-        self._log = log
-        self._page = page_statement(log.database, _COLUMNS)
-
-    def read(self, after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:
-        """Read facts after a position up to another, page by page, and where each page ends."""
-        while after < upto and (page := read_page(self._log.database, self._page, (after, upto, PAGE_EVENTS))):
-            after = page[-1][0]
-            yield self._facts(page), after
-
-    def _facts(self, page: Sequence[tuple[Any, ...]]) -> list[Fact]:
-        """Make facts of rows, a column at a time: where all are as they mostly are, none is looked at by itself."""
-        *envelope, texts, versions = zip(*page, strict=True)
-        with suppress(ValueError, TypeError):
-            if set(zip(envelope[1], versions, strict=True)) <= self._log.mapper.present:
-                data = list(map(from_json, texts))
-                if set(map(type, data)) == {dict}:
-                    return list(map(Fact._make, zip(*envelope, data, strict=True)))
-        facts = []
-        for row in page:
-            with suppress(LogCorrupt, TypeError):
-                facts.append(Fact._make((*row[:10], self._log.mapper.fields(row[1], row[11], row[10], row[0]))))
-        return facts
+        return verify(log, since=since, progress=progress)
+    stored = SQLRows(log.database)
+    with ExitStack() as stack:
+        if since is None and views_apart.pays(log.max_notification_id() or 0):
+            views: Comparison = stack.enter_context(views_apart.ViewsApart(log.database))
+        else:
+            views = views_of(log)
+        stack.enter_context(no_collections())
+        snapshots = SQLPools(log.database)
+        return verify(log, stored=stored, views=views, snapshots=snapshots, since=since, progress=progress)
 
 
 class SQLPools:
@@ -103,58 +66,6 @@ class SQLPools:
         return load_pool_version(SQLSnapshots(self._database.reading), pool, version)
 
 
-class SQLView:
-    """A generation of a view, and the fold of the log that it should equal."""
-
-    def __init__(self, database: Database, view: View, generation: Generation) -> None:
-        self._database = database
-        self._view = view
-        self._generation = generation
-        self._fold = WholeFold(view)
-        self.name = view.name
-        self.tables = view.tables
-
-    @contextmanager
-    def look(self) -> Iterator[SQLLook]:
-        """Look at the generation as it is at one moment."""
-        with self._database.reading() as connection:
-            number = self._generation.number
-            present = (one for one in list_generations(connection) if (one.view, one.number) == (self.name, number))
-            yield SQLLook(connection, number, next((one.position for one in present), 0))
-
-    def fold(self, facts: Sequence[Fact]) -> Iterable[object]:
-        """Fold events, but those that the generation was told to leave out; what went wrong."""
-        skipped = self._generation.skipped
-        return self._fold.fold([fact for fact in facts if fact.position not in skipped] if skipped else facts)
-
-    def folded(self, table: Table) -> Mapping[Key, Row]:
-        """Show the rows of a table that there should be, by key, since they were last cleared."""
-        return self._fold.rows[table]
-
-    def clear(self, table: Table) -> None:
-        """Forget the rows of a table that there should be."""
-        self._fold.clear(table)
-
-
-@dataclass(frozen=True, slots=True)
-class SQLLook:
-    """A generation's rows and position at one moment."""
-
-    connection: Connection
-    number: int
-    position: int
-
-    def rows(self, table: Table, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
-        """Read a table's rows; of one that only grows, of a range of positions."""
-        source = physical(table, self.number)
-        found = select(source)
-        if after is not None:
-            found = found.where(source.c.position > after)
-        if upto is not None:
-            found = found.where(source.c.position <= upto)
-        return self.connection.execute(found, execution_options={"yield_per": 2000})
-
-
 class FoldCheck:
     """Compares generations with an independent fold of the log: the projections' port."""
 
@@ -166,7 +77,14 @@ class FoldCheck:
     ) -> Mapping[str, Sequence[str]]:
         """Read the log from its first event; by view, the first rows that differ, said in words."""
         said: dict[str, list[str]] = {view.name: [] for view, _ in found}
-        checks = [ViewCheck(SQLView(self._log.database, view, one), said[view.name].append) for view, one in found]
+
+        def check_of(view: View, generation: Generation) -> ViewCheck[Table]:
+            lines = said[view.name]
+            return ViewCheck(
+                SQLView(self._log.database, view, generation), lambda message, _harm: lines.append(message)
+            )
+
+        checks = [check_of(view, one) for view, one in found]
         source = SQLFacts(self._log)
 
         def read(after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:

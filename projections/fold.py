@@ -215,29 +215,36 @@ class WholeFold:
     def fold(self, facts: Iterable[Fact]) -> list[HandlerFailed]:
         """Fold events; those that a handler failed on are left out, and told."""
         failed = []
-        handlers, rows, published = self._view.handlers, self.rows, self._view.published
+        handlers, find, drop = self._view.handlers, self._find, Drop
+        put: dict[Table | None, Any] = {table: self._put_in(table) for table in self._view.tables}
+        put[None] = put[self._view.published]
+        rows: dict[Table | None, dict[Key, Row]] = {None: self.rows[self._view.published]}
+        rows.update(self.rows)
         for fact in facts:
             handler = handlers.get(fact.type)
             if handler is None:
                 continue
             try:
-                for change in handler(fact, self._find):
-                    table = change.table or published
-                    if isinstance(change, Drop):
-                        rows[table].pop(change.key, None)
+                for change in handler(fact, find):
+                    if type(change) is drop:
+                        rows[change.table].pop(change.key, None)
                     else:
-                        self._put(table, change.row)
+                        put[change.table](change[0])
             except Exception as error:  # noqa: BLE001 - whatever a handler raises
                 failed.append(HandlerFailed(self._view.name, fact, error))
         return failed
 
-    def _put(self, table: Table, row: Row) -> None:
-        key = self._keys[table](row)
-        self.rows[table][key] = row
-        last = self._last.get(table)
-        if last is not None:
-            begin = key[: len(table.found_by)]
-            last[begin] = max(last.get(begin, key), key)
+    def _put_in(self, table: Table) -> Callable[[Row], None]:
+        rows, key_of, last = self.rows[table], self._keys[table], self._last.get(table)
+
+        def put(row: Row) -> None:
+            key = key_of(row)
+            rows[key] = row
+            if last is not None:
+                begin = key[: len(table.found_by)]
+                last[begin] = max(last.get(begin, key), key)
+
+        return put
 
     def _find(self, table: Table, begin: Key) -> Row | None:
         last = self._last.get(table)

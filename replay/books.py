@@ -64,9 +64,7 @@ class Books:
         for pool in pools:
             book = self.pools[pool.name] = PoolBook.of(pool)
             for allocation_id, hold in pool.holds.items():
-                grant = self.open.setdefault(
-                    allocation_id, Grant(hold.pools, hold.token, hold.tags, hold.opened_at)
-                )
+                grant = self.open.setdefault(allocation_id, Grant(hold.pools, hold.token, hold.tags, hold.opened_at))
                 self._epoch = max(self._epoch, hold.token.epoch)
                 book.put(allocation_id, Part(grant, hold.quantity, hold.owner, hold.deadline, hold.reserved))
 

@@ -136,7 +136,7 @@ class Breaks:
             self._findings.add(cycle[0], Check.CHAIN, message, Harm.REORDER)
 
     def _moved_about(self, first: int, last: int) -> None:
-        message = f"the events from here to about position {last} stand in another order: each has the hash of its place"
+        message = f"the events from here to about position {last} stand in another order, each with its place's hash"
         self._findings.add(first, Check.CHAIN, message, Harm.REORDER)
 
     def _altered(self, run: _Run) -> None:

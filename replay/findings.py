@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence, Set
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 FINDINGS_MAX: Final = 100
 """The most findings of one kind of check that a report lists; the rest are counted."""
@@ -119,6 +120,8 @@ class Finding:
     check: Check
     message: str
     harm: Harm
+    view: str | None = None
+    """The view at fault, if one is."""
 
     def as_dict(self) -> dict[str, Any]:
         """Write it as JSON values."""
@@ -198,13 +201,15 @@ class Findings:
         self.more = 0
         """How many were counted but not kept."""
 
-    def add(self, position: int | None, check: Check, message: str, harm: Harm | None = None) -> None:
+    def add(
+        self, position: int | None, check: Check, message: str, harm: Harm | None = None, *, view: str | None = None
+    ) -> None:
         """Note a finding; what harm it shows if that is not the usual one."""
         self._counts[check] += 1
         if self._counts[check] > FINDINGS_MAX:
             self.more += 1
             return
-        self._found[Finding(position, check, message, harm or USUAL_HARM[check])] = None
+        self._found[Finding(position, check, message, harm or USUAL_HARM[check], view)] = None
         if position is not None:
             self._checks.setdefault(position, set()).add(check)
 
@@ -213,7 +218,7 @@ class Findings:
         self._found.update(dict.fromkeys(other))
         self.more += more
 
-    def checks_at(self, position: int) -> Set[Check]:
+    def checks_at(self, position: int) -> AbstractSet[Check]:
         """Tell which checks a row has failed so far."""
         return self._checks.get(position, frozenset())
 

@@ -57,20 +57,20 @@ class PoolBook:
     deadlines: list[tuple[datetime, str]] = field(default_factory=list)
     """Heap; entries of parts that were renewed or ended stay until they surface or are swept."""
     capacity: int = 0
+    stream_id: str = ""
     is_plain: bool = False
     """Whether nothing but the capacity is limited."""
     beyond: set[str] = field(default_factory=set)
     """Limits (or owners) that were found passed, until a grant fits again: one passing is one finding."""
 
     def __post_init__(self) -> None:
+        self.stream_id = f"pool:{self.opened.pool}"
         self.change(self.limits)
 
     @classmethod
     def of(cls, pool: Pool) -> Self:
         """Begin with a pool as it was, without what was held of it."""
-        opened = PoolOpened(
-            pool=pool.name, resource_type=pool.resource_type, unit=pool.unit, limits=pool.opened_with
-        )
+        opened = PoolOpened(pool=pool.name, resource_type=pool.resource_type, unit=pool.unit, limits=pool.opened_with)
         return cls(opened, pool.limits, pool.time, version=pool.version, closed=pool.closed)
 
     def change(self, limits: Limits) -> None:
@@ -79,6 +79,10 @@ class PoolBook:
         self.capacity = limits.capacity
         others = (limits.min_size, limits.max_size, limits.step, limits.max_allocations, limits.per_owner)
         self.is_plain = all(limit is None for limit in (*others, limits.max_ttl))
+
+    def grants_plainly(self, quantity: int) -> bool:
+        """Tell whether so much more can be held, and nothing but the capacity has to be looked at for that."""
+        return self.is_plain and not self.closed and not self.beyond and self.used + quantity <= self.capacity
 
     def put(self, allocation_id: str, part: Part) -> None:
         """Enter what an allocation was granted."""

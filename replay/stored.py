@@ -162,7 +162,8 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
 }
 """What each column may hold."""
 
-_is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z").fullmatch
+is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z").fullmatch
+"""Tells whether a text is a time as the log writes it."""
 
 
 _FIRSTS: Final = tuple(StoredRow._fields.index(name) for name in ("version", "ordinal", "ordinals"))
@@ -182,11 +183,11 @@ def are_sound(page: Page) -> bool:
         and min(ordinals) >= 0
         and all(map(lt, ordinals, sizes))
         and set(map(len, columns[-1])) == {HASH_BYTES}
-        and all(map(_is_time, times))
+        and all(map(is_time, times))
     )
 
 
-def fault_of(row: StoredRow) -> str | None:
+def fault_of(row: StoredRow) -> str | None:  # noqa: PLR0911 - one a column
     """Name the first column of a row that cannot be right by itself, and why; None if there is none."""
     for (column, kinds), value in zip(_KINDS.items(), row, strict=True):
         if type(value) not in kinds:
@@ -195,9 +196,9 @@ def fault_of(row: StoredRow) -> str | None:
         return _wrong("version", row.version, "a number from 1")
     if not 0 <= row.ordinal < row.ordinals:
         return _wrong("ordinal", row.ordinal, f"a number from 0, below ordinals, which is {row.ordinals}")
-    if not _is_time(row.occurred_at):
+    if not is_time(row.occurred_at):
         return _wrong("occurred_at", row.occurred_at, "a time as the log writes it")
-    if not _is_time(row.recorded_at):
+    if not is_time(row.recorded_at):
         return _wrong("recorded_at", row.recorded_at, "a time as the log writes it")
     if len(row.hash) != HASH_BYTES:
         return _wrong("hash", row.hash, f"{HASH_BYTES} bytes")

@@ -52,7 +52,7 @@ class Start(NamedTuple):
 _BEGINNING: Final = Start(0, b"", {})
 
 
-def verify(
+def verify(  # noqa: PLR0913 - each by name, each with a default
     log: EventLog,
     *,
     stored: StoredLog | None = None,

@@ -317,9 +317,7 @@ class TestNumberedAnew:
         """A changed column is an altered event."""
         with tampering(told_url) as tamperer:
             tamperer.set(23, actor="mallory")
-        assert [(one.position, one.harm) for one in verified(told_url).findings if one.position] == [
-            (23, Harm.ALTERED)
-        ]
+        assert [(one.position, one.harm) for one in verified(told_url).findings if one.position] == [(23, Harm.ALTERED)]
 
 
 def without(*positions: int) -> Change:

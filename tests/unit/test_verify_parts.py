@@ -164,7 +164,8 @@ class TestMovingViews:
         """A view that says it is far beyond the log's end is told so, once."""
         rows = log.rows()
         view = FakeView(rows, [10**9], ("position",))
-        report = verify(log, stored=(stored := RowsInMemory(rows, log.ledger_id)), views=CheckedViews([view], reading(stored, log.decode)))
+        stored = RowsInMemory(rows, log.ledger_id)
+        report = verify(log, stored=stored, views=CheckedViews([view], reading(stored, log.decode)))
         assert [one.message for one in report.findings] == [
             f"view kinds is at position {10**9}; the log ends at {len(rows)}"
         ]
@@ -174,7 +175,8 @@ class TestMovingViews:
         rows = log.rows()
         voided = next(row.position for row in rows if row.type == "Voided")
         view = FakeView(rows, [len(rows)], ("position",), fault="Voided")
-        report = verify(log, stored=(stored := RowsInMemory(rows, log.ledger_id)), views=CheckedViews([view], reading(stored, log.decode)))
+        stored = RowsInMemory(rows, log.ledger_id)
+        report = verify(log, stored=stored, views=CheckedViews([view], reading(stored, log.decode)))
         assert [one.message for one in report.findings] == [
             f"view kinds cannot be computed: view kinds failed at position {voided}",
             f"view kinds has a row with none in the log, at position {voided}",
@@ -184,7 +186,8 @@ class TestMovingViews:
         """A view that went back while it was compared is told so."""
         rows = log.rows()
         view = FakeView(rows, [20, 5], ("position", "type"))
-        report = verify(log, stored=(stored := RowsInMemory(rows, log.ledger_id)), views=CheckedViews([view], reading(stored, log.decode)))
+        stored = RowsInMemory(rows, log.ledger_id)
+        report = verify(log, stored=stored, views=CheckedViews([view], reading(stored, log.decode)))
         assert [one.message for one in report.findings] == [
             "view kinds went back to position 5 while it was compared; verify again"
         ]
