@@ -219,7 +219,8 @@ class WholeFold:
         put: dict[Table | None, Any] = {table: self._put_in(table) for table in self._view.tables}
         put[None] = put[self._view.published]
         rows: dict[Table | None, dict[Key, Row]] = {None: self.rows[self._view.published]}
-        rows.update(self.rows)
+        for table in self._view.tables:
+            rows[table] = self.rows[table]
         for fact in facts:
             handler = handlers.get(fact.type)
             if handler is None:

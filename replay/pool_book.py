@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final, Self
 
+from pydantic_core import to_json
+
 from bursar.domain.events import PoolOpened
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class PoolBook:
     """Heap; entries of parts that were renewed or ended stay until they surface or are swept."""
     capacity: int = 0
     stream_id: str = ""
+    text: str = ""
+    """Its name as JSON writes it."""
     is_plain: bool = False
     """Whether nothing but the capacity is limited."""
     beyond: set[str] = field(default_factory=set)
@@ -65,6 +69,7 @@ class PoolBook:
 
     def __post_init__(self) -> None:
         self.stream_id = f"pool:{self.opened.pool}"
+        self.text = to_json(self.opened.pool).decode()
         self.change(self.limits)
 
     @classmethod

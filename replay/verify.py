@@ -154,16 +154,13 @@ class _Pass:
 
     def _enter_page(self, page: Page) -> None:
         """Enter rows whose columns and hashes are sound."""
-        index, end, enter = 0, len(page), self._usual.enter
+        index, end = 0, len(page)
         while index < end:
-            row = page[index]
-            if self._commands.is_between and row[6] == 0:
-                after = index + row[7]
-                if after <= end and enter(page[index:after]):
-                    index = after
-                    continue
-            self._enter(StoredRow._make(row))
-            index += 1
+            if self._commands.is_between:
+                index = self._usual.enter(page, index)
+            if index < end:
+                self._enter(StoredRow._make(page[index]))
+                index += 1
 
     def _row(self, row: StoredRow) -> None:
         """Check one row by itself."""

@@ -111,9 +111,11 @@ class ViewCheck(Generic[Table]):
         with view.look() as look:
             self._target = look.position
 
-    def fold(self, page: Iterable[Any], position: int) -> None:
+    def fold(self, page: Sequence[Any], position: int) -> None:
         """Fold a page of the log that ends at a position, as far as the view has come."""
-        for fault in self._view.fold([fact for fact in page if fact.position <= self._target]):
+        if position > self._target:
+            page = [fact for fact in page if fact.position <= self._target]
+        for fault in self._view.fold(page):
             self._add(f"cannot be computed: {fault}")
         self._at = max(self._at, min(position, self._target))
         if self._growing and self._at > (self._compared or 0):
