@@ -247,8 +247,8 @@ def _deadline(pools: Sequence[PoolBook], ttl: object, occurred_at: datetime) -> 
     """Compute the deadline of what is granted."""
     if ttl is None:
         chosen = min([one for pool in pools if (one := pool.limits.default_ttl)], default=None)
-    elif type(ttl) in {int, float} and 0 < ttl <= TTL_SECONDS_MAX:  # type: ignore[operator] - it is a number
-        chosen = timedelta(seconds=ttl)  # type: ignore[arg-type] - it is a number
+    elif type(ttl) in {int, float} and 0 < ttl <= TTL_SECONDS_MAX:  # type: ignore[operator]  # it is a number
+        chosen = timedelta(seconds=ttl)  # type: ignore[arg-type]  # it is a number
     else:
         raise Unusual
     return None if chosen is None else occurred_at + chosen

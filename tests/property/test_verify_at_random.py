@@ -57,9 +57,6 @@ VALUES = st.sampled_from(
     [None, 0, 1, 2, 3, 4, -1, 2**63, 1.0, 1.5, True, False, "", "ann", "a b", "x ", [], {}, ["a b"], {"z": 1}]
 )
 """What fields are changed to."""
-#
-    [None, 0, 1, 2, 3, 4, -1, 2**63, 1.0, 1.5, True, False, "", "ann", "a b", "x ", [], {}, ["a b"], {"z": 1}]
-)
 
 
 def verified(rows: list[StoredRow], *, in_a_hurry: bool) -> Report:
