@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import bare, bulk, bursar_cases, crowded, library, meanwhile, processes, rebuild, row_locked, uma
+from benchmarks import (
+    bare,
+    bulk,
+    bursar_cases,
+    crowded,
+    library,
+    meanwhile,
+    processes,
+    rebuild,
+    row_locked,
+    uma,
+    verifying,
+)
 from benchmarks.case import NotAvailable
 from benchmarks.measure import Span, settle
 from benchmarks.places import places
@@ -24,7 +36,11 @@ if TYPE_CHECKING:
 
 
 def all_cases(
-    found: Mapping[str, Place], plan: Plan, workers: processes.Workers, histories: rebuild.Histories
+    found: Mapping[str, Place],
+    plan: Plan,
+    workers: processes.Workers,
+    histories: rebuild.Histories,
+    verified: rebuild.Histories,
 ) -> Iterator[Case]:
     """List every case but those of the crowded pool, which take long to prepare."""
     for place in found.values():
@@ -34,6 +50,7 @@ def all_cases(
             yield from processes.cases(place, plan, workers)
         for module in (rebuild, meanwhile):
             yield from module.cases(place, plan, histories)
+        yield from verifying.cases(place, plan, verified)
     yield from uma.cases(plan)
 
 
@@ -50,9 +67,10 @@ def run(plan: Plan, console: Console) -> Report:
         places(plan.databases) as found,
         processes.Workers() as workers,
         rebuild.Histories(plan.events) as histories,
+        rebuild.Histories(plan.verified) as verified,
         progress(console) as shown,
     ):
-        every = all_cases(found, plan, workers, histories)
+        every = all_cases(found, plan, workers, histories, verified)
         cases = [case for case in every if re.search(plan.only, case.key, re.IGNORECASE)]
         results = measure(cases, plan, shown)
         task = shown.add_task("filling the crowded pools", total=plan.crowd)
