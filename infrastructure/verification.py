@@ -41,7 +41,7 @@ def verify_ledger(
         return verify(log, since=since, progress=progress)
     stored = SQLRows(log.database)
     with ExitStack() as stack:
-        if since is None and views_apart.pays(log.max_notification_id() or 0):
+        if since is None and views_apart.pays(stored.head()):
             views: Comparison = stack.enter_context(views_apart.ViewsApart(log.database))
         else:
             views = views_of(log)

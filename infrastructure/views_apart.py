@@ -33,8 +33,11 @@ _CODE: Final = (
 
 
 def pays(events: int) -> bool:
-    """Tell whether there are so many events, and so many cores, that two processes are faster than one."""
-    return events >= EVENTS_MIN and len(os.sched_getaffinity(0)) > 1
+    """Tell whether there are so many events, and so many cores, that two processes are faster than one.
+
+    A log that was tampered with may end at a position that is no number: then it is not told.
+    """
+    return type(events) is int and events >= EVENTS_MIN and len(os.sched_getaffinity(0)) > 1
 
 
 class ViewsApart:

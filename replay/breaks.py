@@ -73,10 +73,10 @@ class Breaks:
             self._waiting.append(_Run(rows, by, hash_only, at_end))
             self._rows_waiting += len(rows)
 
-    def settle(self) -> None:
-        """Say what was done to the rows that wait."""
+    def settle(self, end: tuple[int, bytes] | None = None) -> None:
+        """Say what was done to the rows that wait; ``end`` is where the log's last row was written, and its hash."""
         runs, self._waiting, self._rows_waiting = self._waiting, [], 0
-        placed = _placed(runs)
+        placed = _placed(runs, [] if end is None else [end])
         alone = []
         while runs:
             count = _moved_about(runs, placed)
@@ -177,10 +177,10 @@ class Breaks:
         return frozenset(self._findings.checks_at(position) - {Check.CHAIN, Check.POSITIONS, Check.LIMITS})
 
 
-def _placed(runs: Iterable[_Run]) -> dict[int, Break]:
+def _placed(runs: Iterable[_Run], ends: list[tuple[int, bytes]]) -> dict[int, Break]:
     """Find for each place the row that was written there, among those that do not follow where they stand."""
     runs = [run for run in runs if not run.hash_only]
-    ends = [(run.rows[0].position - 1 + run.rows[0].moved, run.rows[0].before) for run in runs]
+    ends += [(run.rows[0].position - 1 + run.rows[0].moved, run.rows[0].before) for run in runs]
     left = [one for run in runs for one in run.rows]
     placed: dict[int, Break] = {}
     while ends:
@@ -206,7 +206,7 @@ def _moved_about(runs: Sequence[_Run], placed: Mapping[int, Break]) -> int:
         furthest = max(furthest, *(place for place in places if place is not None))
         if not moved and furthest <= run.rows[-1].position + base:
             return count
-    return 0
+    return len(runs)  # what was at the log's end stands elsewhere
 
 
 def _is_of_the_log(one: Break, count: int) -> bool:

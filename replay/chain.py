@@ -91,7 +91,7 @@ class Chain:
     def end(self) -> None:
         """Say what was done to the rows whose hashes do not follow."""
         self._breaks.add(self._break, 0, at_end=True)
-        self._breaks.settle()
+        self._breaks.settle((self.position + self._moved, self._before))
 
     def _found_moved(self, row: StoredRow, tail: bytes | None) -> bool:
         """Tell whether a row within a break follows the one before it at another place; the break ends there."""

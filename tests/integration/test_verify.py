@@ -11,7 +11,8 @@ from bursar import Ledger
 from bursar.domain.records import StoredRow
 from bursar.infrastructure.verification import verify_ledger
 from bursar.replay.findings import Check, Harm
-from support.logs import take_snapshot
+from bursar.replay.verify import Start
+from support.logs import load_pool_at_head, take_snapshot
 from support.story import Clock, tell
 from support.tampering import renumbered, tampering
 
@@ -436,3 +437,48 @@ class TestIdentity:
                 tamperer.run("DELETE FROM ledger_meta")
             report = verify_ledger(ledger)
         assert [(f.position, f.check) for f in report.findings] == [(None, Check.LEDGER)]
+
+
+class TestSince:
+    """Verification of what is new."""
+
+    def test_what_is_new(self, told_url: str) -> None:
+        """What came after a position is held against what was before, and what was before is not read again."""
+        with Ledger.open(told_url, clock=later()) as ledger:
+            start = start_of(ledger)
+            ledger.allocate({"cpu": 5}, owner="ann", allocation_id="new")
+            ledger.release("new")
+            report = verify_ledger(ledger, since=start)
+        assert (report.findings, report.since, report.events, report.views) == ((), ROWS, 2, ())
+
+    def test_decided_before(self, told_url: str) -> None:
+        """Ids that come again, and versions that do not follow, are found by what the database has of before."""
+        with Ledger.open(told_url, clock=later()) as ledger:
+            start = start_of(ledger)
+            ledger.allocate({"cpu": 5}, owner="ann", allocation_id="new")
+            with tampering(told_url) as tamperer:
+                tamperer.loosen()
+                text = str(tamperer.row(37).command).replace('"new"', '"a1"')
+                data = tamperer.row(37).data.replace('"new"', '"a1"')
+                tamperer.set(37, command_id="c2", allocation_id="a1", version=99, command=text, data=data)
+            report = verify_ledger(ledger, since=start)
+        assert {finding.message.partition(" follows")[0] for finding in report.findings[1:]} == {
+            "allocation 'a1' is granted a second time",
+            "command id 'c2' was decided before",
+            "version 99 of stream 'pool:cpu'",
+        }
+
+
+def later() -> Clock:
+    """Give a clock that goes on where the story ended."""
+    clock = Clock()
+    clock.set(401)
+    return clock
+
+
+def start_of(ledger: Ledger) -> Start:
+    """Remember a ledger as it is now."""
+    row = ledger.log.rows(ROWS - 1)[0]
+    with ledger.log.reading() as reader:
+        pools = {name: pool for name in reader.pool_names() if (pool := load_pool_at_head(reader, name))}
+    return Start(row.position, row.hash, pools)
