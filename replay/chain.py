@@ -50,6 +50,8 @@ class Chain:
         self._break: list[Break] = []
         self._tries = _TRIES_MAX
         self._breaks = Breaks(findings)
+        self.canonical: bytes | None = None
+        """The canonical bytes of the row that was followed last; None if no log has written it."""
 
     def follow_page(self, rows: Sequence[tuple[Any, ...]], texts: Sequence[bytes]) -> bool:
         """Check a page of rows, given their canonical bytes, if nothing is off; tell whether that is so."""
@@ -72,7 +74,8 @@ class Chain:
             self._end_break(self._moved)
             self._out_of_place(row)
         self.position = max(self.position, row.position)
-        tail = _tail(row)
+        self.canonical = _canonical(row)
+        tail = None if self.canonical is None else self.canonical[len(b"[%d" % row.position) :]
         wanted = _hashed(self._before, row.position + self._moved, tail)
         is_next = gap or (wanted is not None and row.hash == wanted)
         if is_next:
@@ -130,11 +133,10 @@ def canonical_texts(rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
     return [to_json(row[:-1]) for row in rows]
 
 
-def _tail(row: StoredRow) -> bytes | None:
-    """Write a row's canonical bytes without the position that they begin with; None for what no log has written."""
+def _canonical(row: StoredRow) -> bytes | None:
     try:
-        return canonical_bytes(row)[len(b"[%d" % row.position) :]
-    except (TypeError, ValueError):
+        return canonical_bytes(row)
+    except (TypeError, ValueError):  # what no log has written
         return None
 
 
