@@ -4,26 +4,27 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.text import Text
 from sqlalchemy import inspect
 from typer import Exit, Option, Typer
 
-from bursar.domain.errors import LogUnavailable
+from bursar.domain.errors import LogUnavailable, Malformed
 from bursar.infrastructure import schema
 from bursar.infrastructure.cli.options import Common, TrustedKeys, command
 from bursar.infrastructure.cli.output import emit, progress, say
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.keys import log_verifier, read_checkpoint
-from bursar.infrastructure.ledger import outdated_views
-from bursar.infrastructure.proofs import sealing_of
+from bursar.infrastructure.ledger import Ledger, outdated_views
+from bursar.infrastructure.proofs import Prover, sealing_of, start_of
 from bursar.infrastructure.verification import verify_ledger
 from bursar.projections.catalogue import VIEWS
 from bursar.replay.checkpoints import Signed
 from bursar.replay.findings import Report, SealsChecked
 from bursar.replay.notes import VerifierKey
+from bursar.replay.verify import Start
 
 top = Typer()
 db = Typer(help="Make, upgrade and check the database's schema.")
@@ -39,6 +40,29 @@ class Verifying(Common):
         Option(metavar="FILE", help="A signed checkpoint that was kept outside the database; may be repeated."),
     ] = None
 
+    since: Annotated[
+        str | None,
+        Option(metavar="CHECKPOINT", help="Verify only what came after this checkpoint: its number, or a file."),
+    ] = None
+    repair_view: Annotated[
+        str | None,
+        Option(metavar="VIEW", help="If the log is sound and this view differs from it, rebuild the view."),
+    ] = None
+
+    def start(self, ledger: Ledger) -> Start | None:
+        """Find where to begin; None for the first event. Raises `Malformed`, `NotFound`, `NotSealed`."""
+        if self.since is None:
+            return None
+        if self.repair_view is not None:
+            raise Malformed(
+                "--repair-view", self.repair_view, "expected no --since with it: views are not compared then"
+            )
+        if self.since.isdecimal():
+            signed = Prover(ledger).checkpoint(int(self.since)).signed
+        else:
+            signed = read_checkpoint("--since", Path(self.since))
+        return start_of(ledger, signed, self.trusted)
+
     @property
     def trusted(self) -> list[VerifierKey]:
         """Read the public keys; raises `Malformed`."""
@@ -50,38 +74,92 @@ class Verifying(Common):
         return [read_checkpoint("--checkpoint", one) for one in self.checkpoint or ()]
 
 
-@command(top, "verify", "bursar verify", "bursar verify --json", "bursar verify --key log.pub --checkpoint kept.txt")
+@command(
+    top,
+    "verify",
+    "bursar verify",
+    "bursar verify --key log.pub --checkpoint kept.txt",
+    "bursar verify --since 7",
+    "bursar verify --repair-view metrics",
+)
 def verify(options: Verifying) -> None:
-    """Check every promise on the whole log; exit code 1 if one is broken.
+    """Check every promise on the whole log; exit code 1 if one is broken, with the kind of harm that was done.
 
     Checkpoints are checked with the public keys that are given; without any, with those that the database names itself,
     which somebody who forged all of it would have forged too.
     """
-    trusted, kept = options.trusted, options.kept
-    with options.open() as ledger, progress("verifying", silent=options.json) as tell:
-        report = verify_ledger(ledger, tell, sealing_of(ledger, trusted, kept))
+    trusted, kept, view = options.trusted, options.kept, options.repair_view
+    with options.open() as ledger:
+        if view is not None:
+            ledger.projector().view(view)
+        since = options.start(ledger)
+        with progress("verifying", silent=options.json, unit="events") as tell:
+            report = verify_ledger(ledger, tell, sealing_of(ledger, trusted, kept), since=since)
+        repair = None if view is None else _repair(ledger, view, report, silent=options.json)
     if options.json:
-        emit(report.as_dict())
+        emit(report.as_dict() if repair is None else {**report.as_dict(), "repair": repair.as_dict()})
     else:
         _tell_report(report)
-    if not report.ok:
+        if repair is not None:
+            say(repair.told)
+    if not (report.ok if repair is None else repair.all_is_well(report)):
         raise Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """What became of a repair."""
+
+    view: str
+    generation: int | None
+    """The generation that was built and published; None if none was."""
+    told: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write it as JSON values."""
+        return {"view": self.view, "repaired": self.generation is not None, "told": self.told}
+
+    def all_is_well(self, report: Report) -> bool:
+        """Tell whether nothing is wrong any more: the repaired view was compared with the log before it was shown."""
+        return all(self.generation is not None and finding.view == self.view for finding in report.findings)
+
+
+def _repair(ledger: Ledger, view: str, report: Report, *, silent: bool) -> _Repair:
+    """Rebuild a view that differs from a log that is sound, and publish it; nothing else is changed."""
+    if not report.log_is_sound:
+        return _Repair(view, None, f"the view {view} was not touched: what is wrong with the log comes first")
+    if view not in {one.name for one in report.views}:
+        told = f"the view {view} was not compared, as other code built it: run `bursar projections rebuild {view}`"
+        return _Repair(view, None, told)
+    if not report.more and not any(finding.view == view for finding in report.findings):
+        return _Repair(view, None, f"the view {view} was not touched: it says what the log says")
+    with progress(f"rebuilding {view}", silent=silent, unit="events") as tell:
+        (built,) = ledger.projector().rebuild(view, accept_differences=True, progress=tell)
+    if built.published:
+        told = f"the view {view} was rebuilt: generation {built.generation} equals the log, and is shown now"
+        return _Repair(view, built.generation, told)
+    why = built.error or "; ".join(built.faults) or "another worker was first"
+    return _Repair(view, None, f"the view {view} could not be rebuilt: {why}")
 
 
 def _tell_report(report: Report) -> None:
     for finding in report.findings:
         place = f"position {finding.position}: " if finding.position is not None else ""
-        say(Text.assemble((f"{finding.check.value}: ", "red"), f"{place}{finding.message}"))
+        say(Text.assemble((finding.harm.value, "red"), f" ({finding.check.value}): {place}{finding.message}"))
     if report.more:
         say(f"and {report.more:,} more")
     views = "".join(f", {view.name} ({view.rows:,} rows)" for view in report.views)
     read = f"{report.events:,} events{views} and {report.snapshots:,} snapshots"
     _tell_seals(report.seals)
+    if report.since:
+        read = f"{report.events:,} events after position {report.since:,} and {report.snapshots:,} snapshots"
     if report.ok:
         say(Text.assemble(("every promise holds", "green"), f": {read} checked"))
     else:
         count = len(report.findings) + report.more
         say(Text.assemble((f"{count:,} broken promise{'s' * (count != 1)}", "bold red"), f": {read} checked"))
+    if report.since:
+        say("what came before had been verified then, and was not read; views were not compared")
 
 
 def _tell_seals(seals: SealsChecked | None) -> None:
