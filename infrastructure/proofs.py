@@ -10,8 +10,8 @@ from bursar.domain.errors import Malformed, NotFound
 from bursar.domain.records import StoredRow, canonical_bytes
 from bursar.infrastructure.sealing import NotSealed, SealStore
 from bursar.infrastructure.sql_log import SQLEventLog
+from bursar.infrastructure.stored_rows import SQLRows
 from bursar.infrastructure.tiles import StoredTree, TreeDamaged, read_leaves
-from bursar.infrastructure.verification import SQLRows
 from bursar.replay.bundle import Earlier, Head, Sealed, row_line
 from bursar.replay.merkle import (
     CompactRange,
@@ -156,8 +156,8 @@ class Prover(SealStore):
     def _rows(self, first: int, last: int) -> Iterator[StoredRow]:
         source = SQLRows(self.database)
         while first <= last and (page := source.page(first - 1, PAGE_ROWS, last)):
-            yield from page
-            first = page[-1].position + 1
+            yield from map(StoredRow._make, page)
+            first = page[-1][0] + 1
 
     # Bundles
 

@@ -14,12 +14,12 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bursar.domain.errors import BursarError, LogUnavailable, Malformed, NotFound
-from bursar.domain.records import canonical_bytes, genesis
+from bursar.domain.records import StoredRow, canonical_bytes, genesis
 from bursar.domain.values import instant_text
 from bursar.infrastructure.sql_log import SQLEventLog
+from bursar.infrastructure.stored_rows import SQLRows
 from bursar.infrastructure.tables import checkpoints, cosignatures, events, seal_keys
 from bursar.infrastructure.tiles import Edge, StoredTree
-from bursar.infrastructure.verification import SQLRows
 from bursar.replay.checkpoints import Checkpoint, Signed
 from bursar.replay.merkle import leaf_hash, root
 from bursar.replay.notes import Kind, Note, VerifierKey
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
     from bursar.domain.ledger import Ledger
-    from bursar.domain.records import StoredRow
     from bursar.infrastructure.database import Database
     from bursar.replay.notes import NoteSignature, SignerKey
 
@@ -163,7 +162,7 @@ class Sealer(SealStore):
             expected = f"the event at position {edge.size} is not the one that the tree was built over"
             raise NotSealed(f"{expected}: the log was changed; run `bursar verify`")
         while page := source.page(edge.size, BATCH_ROWS, head):
-            for row in page:
+            for row in map(StoredRow._make, page):
                 chain = _grow(edge, row, chain)
             with self.database.changing() as connection:
                 edge.save(connection)

@@ -2,117 +2,59 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
-
-from bursar.domain.records import StoredRow
-from bursar.infrastructure.facts import SQLFacts, fact_of
-from bursar.infrastructure.generations import SQLStore, list_generations
-from bursar.infrastructure.physical import physical
+from bursar.infrastructure import views_apart
+from bursar.infrastructure.facts import SQLFacts
+from bursar.infrastructure.proofs import sealing_of
 from bursar.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
 from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.tables import events, ledger_meta
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.fold import WholeFold, no_collections
-from bursar.projections.generations import State
-from bursar.replay.seals import NOT_SEALED
-from bursar.replay.verify import Report, verify
-from bursar.replay.views import CheckedViews, ViewCheck
+from bursar.infrastructure.stored_rows import SQLRows
+from bursar.infrastructure.views_here import SQLView, views_of
+from bursar.projections.fold import no_collections
+from bursar.replay.verify import Report, Start, verify
+from bursar.replay.views import ViewCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from sqlalchemy import Connection
-    from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from bursar.domain.ledger import Ledger
     from bursar.domain.pool import Pool
     from bursar.infrastructure.database import Database
     from bursar.projections.generations import Generation
-    from bursar.projections.view import Fact, Key, Row, Table, View
+    from bursar.projections.view import Fact, Table, View
     from bursar.replay.seals import Sealing
+    from bursar.replay.views import Comparison
 
 PAGE_EVENTS: Final = 5000
 """How many events are read at a time."""
 
-_COLUMNS: Final = ", ".join(StoredRow._fields)
-
 
 def verify_ledger(
-    ledger: Ledger, progress: Callable[[int, int], None] | None = None, sealing: Sealing = NOT_SEALED
+    ledger: Ledger,
+    progress: Callable[[int, int], None] | None = None,
+    sealing: Sealing | None = None,
+    *,
+    since: Start | None = None,
 ) -> Report:
-    """Check every promise on a ledger; ``progress`` is told rows read and rows in all. Raises `LogUnavailable`."""
-    log = ledger.log
+    """Check every promise on a ledger, or on what came after a start; raises `LogUnavailable`.
+
+    ``progress`` is told events done and events in all. Views are compared in another process where that pays.
+    ``sealing`` has the public keys and the checkpoints that come from outside, if there are any.
+    """
+    log, seals = ledger.log, sealing or sealing_of(ledger)
     if not isinstance(log, SQLEventLog):
-        return verify(log, seals=sealing, progress=progress)
-    live = {one.view: one for one in SQLStore(log.database).generations() if one.state is State.LIVE}
-    by_this_code = [view for view in VIEWS if view.name in live and live[view.name].fingerprint == view.fingerprint]
-    return verify(
-        log,
-        stored=SQLRows(log.database),
-        views=CheckedViews(
-            [SQLView(log.database, view, live[view.name]) for view in by_this_code], partial(fact_of, log.mapper)
-        ),
-        snapshots=SQLPools(log.database),
-        seals=sealing,
-        progress=progress,
-    )
-
-
-class SQLRows:
-    """The log's rows as the driver gives them, whatever is in them."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        mark = "?" if database.is_sqlite else "%s"
-        self._page = (
-            f"SELECT {_COLUMNS} FROM events WHERE position > {mark} AND position <= {mark} "  # noqa: S608 - own names
-            f"ORDER BY position LIMIT {mark}"
-        )
-
-    def identity(self) -> tuple[str, int] | None:
-        """Read the ledger's id and its epoch; None if the ledger's own row is not there."""
-        with self._database.reading() as connection:
-            found = connection.execute(select(ledger_meta.c.ledger_id, ledger_meta.c.epoch)).first()
-        return (found.ledger_id, found.epoch) if found else None
-
-    def head(self) -> int:
-        """Find the position of the last row; 0 in an empty log."""
-        with self._database.reading() as connection:
-            return connection.execute(select(func.max(events.c.position))).scalar() or 0
-
-    def page(self, after: int, limit: int, upto: int) -> Sequence[StoredRow]:
-        """Read the next rows after a position, at most ``limit`` of them, up to a position, command or not."""
-        with self._database.reading() as connection:
-            driver: Any = connection.connection.dbapi_connection
-            fetch = _fetch_sqlite if self._database.is_sqlite else _fetch
-            return list(map(StoredRow._make, fetch(driver, self._page, (after, upto, limit))))
-
-
-def _fetch(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> Sequence[tuple[Any, ...]]:
-    cursor = driver.cursor()
-    cursor.execute(statement, values)
-    found: Sequence[tuple[Any, ...]] = cursor.fetchall()
-    cursor.close()
-    return found
-
-
-def _fetch_sqlite(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> Sequence[tuple[Any, ...]]:
-    try:
-        return _fetch(driver, statement, values)
-    except sqlite3.OperationalError as error:  # SQLite takes any bytes for text, Python does not
-        if "UTF-8" not in str(error):
-            raise
-    before, driver.text_factory = driver.text_factory, lambda text: text.decode(errors="surrogateescape")
-    try:
-        return _fetch(driver, statement, values)
-    finally:
-        driver.text_factory = before
+        return verify(log, seals=seals, since=since, progress=progress)
+    stored = SQLRows(log.database)
+    with ExitStack() as stack:
+        if since is None and views_apart.pays(stored.head()):
+            views: Comparison = stack.enter_context(views_apart.ViewsApart(log.database))
+        else:
+            views = views_of(log)
+        stack.enter_context(no_collections())
+        snapshots = SQLPools(log.database)
+        return verify(log, stored=stored, views=views, snapshots=snapshots, seals=seals, since=since, progress=progress)
 
 
 class SQLPools:
@@ -131,58 +73,6 @@ class SQLPools:
         return load_pool_version(SQLSnapshots(self._database.reading), pool, version)
 
 
-class SQLView:
-    """A generation of a view, and the fold of the log that it should equal."""
-
-    def __init__(self, database: Database, view: View, generation: Generation) -> None:
-        self._database = database
-        self._view = view
-        self._generation = generation
-        self._fold = WholeFold(view)
-        self.name = view.name
-        self.tables = view.tables
-
-    @contextmanager
-    def look(self) -> Iterator[SQLLook]:
-        """Look at the generation as it is at one moment."""
-        with self._database.reading() as connection:
-            number = self._generation.number
-            present = (one for one in list_generations(connection) if (one.view, one.number) == (self.name, number))
-            yield SQLLook(connection, number, next((one.position for one in present), 0))
-
-    def fold(self, facts: Sequence[Fact]) -> Iterable[object]:
-        """Fold events, but those that the generation was told to leave out; what went wrong."""
-        skipped = self._generation.skipped
-        return self._fold.fold([fact for fact in facts if fact.position not in skipped] if skipped else facts)
-
-    def folded(self, table: Table) -> Mapping[Key, Row]:
-        """Show the rows of a table that there should be, by key, since they were last cleared."""
-        return self._fold.rows[table]
-
-    def clear(self, table: Table) -> None:
-        """Forget the rows of a table that there should be."""
-        self._fold.clear(table)
-
-
-@dataclass(frozen=True, slots=True)
-class SQLLook:
-    """A generation's rows and position at one moment."""
-
-    connection: Connection
-    number: int
-    position: int
-
-    def rows(self, table: Table, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
-        """Read a table's rows; of one that only grows, of a range of positions."""
-        source = physical(table, self.number)
-        found = select(source)
-        if after is not None:
-            found = found.where(source.c.position > after)
-        if upto is not None:
-            found = found.where(source.c.position <= upto)
-        return self.connection.execute(found, execution_options={"yield_per": 2000})
-
-
 class FoldCheck:
     """Compares generations with an independent fold of the log: the projections' port."""
 
@@ -194,7 +84,14 @@ class FoldCheck:
     ) -> Mapping[str, Sequence[str]]:
         """Read the log from its first event; by view, the first rows that differ, said in words."""
         said: dict[str, list[str]] = {view.name: [] for view, _ in found}
-        checks = [ViewCheck(SQLView(self._log.database, view, one), said[view.name].append) for view, one in found]
+
+        def check_of(view: View, generation: Generation) -> ViewCheck[Table]:
+            lines = said[view.name]
+            return ViewCheck(
+                SQLView(self._log.database, view, generation), lambda message, _harm: lines.append(message)
+            )
+
+        checks = [check_of(view, one) for view, one in found]
         source = SQLFacts(self._log)
 
         def read(after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:

@@ -12,7 +12,7 @@ from bursar.projections.view import Add, Drop, Set
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from bursar.projections.view import Fact, Key, Row, Table, View
+    from bursar.projections.view import Fact, Find, Key, Row, Table, View
 
     Load = Callable[[Table, Collection[Key]], Mapping[Key, Row]]
     """Reads the last rows of a table whose keys begin so; those that there are, by what they were found by."""
@@ -215,34 +215,51 @@ class WholeFold:
     def fold(self, facts: Iterable[Fact]) -> list[HandlerFailed]:
         """Fold events; those that a handler failed on are left out, and told."""
         failed = []
-        handlers, rows, published = self._view.handlers, self.rows, self._view.published
+        handlers, find, drop = self._view.handlers, self._finder(), Drop
+        put: dict[Table | None, Any] = {table: self._put_in(table) for table in self._view.tables}
+        put[None] = put[self._view.published]
+        rows: dict[Table | None, dict[Key, Row]] = {None: self.rows[self._view.published]}
+        for table in self._view.tables:
+            rows[table] = self.rows[table]
         for fact in facts:
             handler = handlers.get(fact.type)
             if handler is None:
                 continue
             try:
-                for change in handler(fact, self._find):
-                    table = change.table or published
-                    if isinstance(change, Drop):
-                        rows[table].pop(change.key, None)
+                for change in handler(fact, find):
+                    if type(change) is drop:
+                        rows[change.table].pop(change.key, None)
                     else:
-                        self._put(table, change.row)
+                        put[change.table](change[0])
             except Exception as error:  # noqa: BLE001 - whatever a handler raises
                 failed.append(HandlerFailed(self._view.name, fact, error))
         return failed
 
-    def _put(self, table: Table, row: Row) -> None:
-        key = self._keys[table](row)
-        self.rows[table][key] = row
-        last = self._last.get(table)
-        if last is not None:
-            begin = key[: len(table.found_by)]
-            last[begin] = max(last.get(begin, key), key)
+    def _put_in(self, table: Table) -> Callable[[Row], None]:
+        rows, key_of, last = self.rows[table], self._keys[table], self._last.get(table)
+        lasts, length = {} if last is None else last, len(table.found_by)
 
-    def _find(self, table: Table, begin: Key) -> Row | None:
-        last = self._last.get(table)
-        key = begin if last is None else last.get(begin, begin)
-        return self.rows[table].get(key)
+        def put(row: Row) -> None:
+            rows[key_of(row)] = row
+
+        def put_and_note(row: Row) -> None:
+            key = key_of(row)
+            rows[key] = row
+            begin = key[:length]
+            before = lasts.get(begin)
+            if before is None or key > before:
+                lasts[begin] = key
+
+        return put if last is None else put_and_note
+
+    def _finder(self) -> Find:
+        rows, lasts = self.rows, self._last
+
+        def find(table: Table, begin: Key) -> Row | None:
+            last = lasts.get(table)
+            return rows[table].get(begin if last is None else last.get(begin, begin))
+
+        return find
 
     def clear(self, table: Table) -> None:
         """Forget a table's rows, once they were compared."""

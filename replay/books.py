@@ -30,34 +30,48 @@ from bursar.domain.events import (
 from bursar.domain.values import Token, instant_text
 from bursar.replay.contradictions import Contradictions
 from bursar.replay.findings import Check
-from bursar.replay.idset import IdSet
 from bursar.replay.pool_book import Grant, Part, PoolBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from bursar.domain.pool import Pool
     from bursar.domain.records import Recorded
     from bursar.replay.findings import Findings
 
 
 class Books:
-    """What is held, by whom, as the events say; memory grows with what is held, and a little with what has ended."""
+    """What is held, by whom, as the events say; memory grows with what is held."""
 
-    def __init__(self, findings: Findings, epoch: int) -> None:
+    def __init__(self, findings: Findings, epoch: int, was_granted: Callable[[str, int], bool]) -> None:
         self._doubts = Contradictions(findings)
+        self._was_granted = was_granted
+        """Tells whether a hold of an allocation began before a position."""
         self._epoch_max = epoch
         self._epoch = 1
         self.pools: dict[str, PoolBook] = {}
         self.open: dict[str, Grant] = {}
         """Every open allocation by id."""
-        self._ended = IdSet()
-        """Ids of the allocations that have ended."""
         self._unknown: set[str] = set()
         """Names of pools that were never opened and yet events are about."""
         self._happened: dict[tuple[str, type[Event]], list[Recorded]] = {}
         """The events of this command about allocations, by allocation id and type."""
         self._touched: dict[str, PoolBook] = {}
         """The pools that the events of this command are about."""
+
+    def begin(self, pools: Iterable[Pool]) -> None:
+        """Begin with pools as they were at a position up to which all is known."""
+        for pool in pools:
+            book = self.pools[pool.name] = PoolBook.of(pool)
+            for allocation_id, hold in pool.holds.items():
+                grant = self.open.setdefault(allocation_id, Grant(hold.pools, hold.token, hold.tags, hold.opened_at))
+                self._epoch = max(self._epoch, hold.token.epoch)
+                book.put(allocation_id, Part(grant, hold.quantity, hold.owner, hold.deadline, hold.reserved))
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last grant."""
+        return self._epoch
 
     def lose(self, allocation_id: str | None) -> None:
         """Take note that an event about an allocation cannot be read."""
@@ -114,7 +128,7 @@ class Books:
         self._must_not_be_closed(pool, recorded)
         if event.previous != pool.limits:
             self._doubts.add(recorded, Check.POOLS, f"the previous limits are not those that pool {event.pool!r} had")
-        pool.limits = event.limits
+        pool.change(event.limits)
 
     def _closed(self, _event: PoolClosed, pool: PoolBook, recorded: Recorded) -> None:
         self._must_not_be_closed(pool, recorded)
@@ -146,7 +160,9 @@ class Books:
             grant = self.open[allocation_id]
             self._doubts.agree(recorded, "epoch", event.epoch, grant.token.epoch)
             return grant
-        if allocation_id in self.open or allocation_id in self._ended:
+        if allocation_id in self.open or (
+            recorded.command is None and self._was_granted(allocation_id, recorded.position)
+        ):  # those that carry their command are found by an index
             self._doubts.add(recorded, Check.ALLOCATIONS, f"allocation {allocation_id!r} is granted a second time")
         if not self._epoch <= event.epoch <= self._epoch_max:
             message = f"epoch {event.epoch} follows {self._epoch}; the ledger is in epoch {self._epoch_max}"
@@ -228,7 +244,6 @@ class Books:
                 if name in self.pools and allocation_id in self.pools[name].parts:
                     self.pools[name].end(allocation_id)
             del self.open[allocation_id]
-            self._ended.add(allocation_id)
 
     # What is found
 
@@ -240,7 +255,7 @@ class Books:
             state = "was never granted"
             if allocation_id in self.open:
                 state = f"holds nothing of pool {event.pool!r}"
-            elif allocation_id in self._ended:
+            elif self._was_granted(allocation_id, recorded.position):
                 check, state = Check.ALLOCATIONS, "has ended before"
             message = f"{type(event).__name__} of allocation {allocation_id!r}, which {state}"
             self._doubts.add(recorded, check, message, allocation_id)

@@ -1,4 +1,4 @@
-"""Whether commands are whole in the log: their rows one after another, all of them, once."""
+"""Whether commands are whole in the log: their rows one after another, all of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from bursar.domain.events import Expired
-from bursar.replay.findings import Check
-from bursar.replay.idset import IdSet
+from bursar.replay.findings import Check, Harm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +37,14 @@ class Commands:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._ids = IdSet()
         self._group: Group | None = None
         self._lost = False
         """True if the row before is lost: what begins now need not begin with its first row."""
+
+    @property
+    def is_between(self) -> bool:
+        """Tell whether the next row begins a command, and none before it is lost."""
+        return self._group is None and not self._lost
 
     def add(self, row: StoredRow, recorded: Recorded | None) -> list[Group]:
         """Add a row whose columns are sound, its event if it can be read; the commands that have ended."""
@@ -80,7 +83,7 @@ class Commands:
         group = self._group
         if group is not None:
             message = f"the log ends after {group.rows} of the {group.ordinals} rows of command {group.command_id!r}"
-            self._findings.add(group.position, Check.COMMANDS, message)
+            self._findings.add(group.position, Check.COMMANDS, message, Harm.CUT_TAIL)
         return self.lose()
 
     def _broken_off(self, group: Group, row: StoredRow) -> Group:
@@ -101,9 +104,6 @@ class Commands:
             if not lost:
                 message = f"command {row.command_id!r} begins with ordinal {row.ordinal}"
                 self._findings.add(row.position, Check.COMMANDS, message)
-        elif not self._ids.add(row.command_id):
-            message = f"command id {row.command_id!r} was decided before"
-            self._findings.add(row.position, Check.COMMANDS, message)
         return group
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bursar.domain.values import instant_text
-from bursar.replay.findings import Check
+from bursar.replay.findings import Check, Harm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,12 +58,19 @@ class Contradictions:
             f"allocation {allocation_id!r} is still held after its deadline, {instant_text(deadline)}, "
             f"by the time of pool {pool.opened.pool!r}, {instant_text(pool.time)}{others}"
         )
-        self.add(recorded, Check.TIME, message, allocation_id)
+        self.add(recorded, Check.TIME, message, allocation_id, Harm.LEAK)
 
-    def add(self, recorded: Recorded, check: Check, message: str, allocation_id: str | None = None) -> None:
+    def add(
+        self,
+        recorded: Recorded,
+        check: Check,
+        message: str,
+        allocation_id: str | None = None,
+        harm: Harm | None = None,
+    ) -> None:
         """Note a finding, unless it is about an allocation that events are lost of."""
         if allocation_id not in self.excused:
-            self._findings.add(recorded.position, check, message)
+            self._findings.add(recorded.position, check, message, harm)
 
 
 def _shown(value: object) -> str:

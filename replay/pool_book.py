@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
+
+from pydantic_core import to_json
+
+from bursar.domain.events import PoolOpened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from bursar.domain.events import PoolOpened
     from bursar.domain.limits import Limits
+    from bursar.domain.pool import Pool
     from bursar.domain.values import Token
 
 _STALE_MIN: Final = 64
@@ -54,8 +58,36 @@ class PoolBook:
     by_owner: dict[str, int] = field(default_factory=dict)
     deadlines: list[tuple[datetime, str]] = field(default_factory=list)
     """Heap; entries of parts that were renewed or ended stay until they surface or are swept."""
+    capacity: int = 0
+    stream_id: str = ""
+    text: str = ""
+    """Its name as JSON writes it."""
+    is_plain: bool = False
+    """Whether nothing but the capacity is limited."""
     beyond: set[str] = field(default_factory=set)
     """Limits (or owners) that were found passed, until a grant fits again: one passing is one finding."""
+
+    def __post_init__(self) -> None:
+        self.stream_id = f"pool:{self.opened.pool}"
+        self.text = to_json(self.opened.pool).decode()
+        self.change(self.limits)
+
+    @classmethod
+    def of(cls, pool: Pool) -> Self:
+        """Begin with a pool as it was, without what was held of it."""
+        opened = PoolOpened(pool=pool.name, resource_type=pool.resource_type, unit=pool.unit, limits=pool.opened_with)
+        return cls(opened, pool.limits, pool.time, version=pool.version, closed=pool.closed)
+
+    def change(self, limits: Limits) -> None:
+        """Enter other limits."""
+        self.limits = limits
+        self.capacity = limits.capacity
+        others = (limits.min_size, limits.max_size, limits.step, limits.max_allocations, limits.per_owner)
+        self.is_plain = all(limit is None for limit in (*others, limits.max_ttl))
+
+    def grants_plainly(self, quantity: int) -> bool:
+        """Tell whether so much more can be held, and nothing but the capacity has to be looked at for that."""
+        return self.is_plain and not self.closed and not self.beyond and self.used + quantity <= self.capacity
 
     def put(self, allocation_id: str, part: Part) -> None:
         """Enter what an allocation was granted."""
@@ -105,8 +137,8 @@ class PoolBook:
             yield f"{quantity} is above max_size, {limits.max_size}"
         if limits.step is not None and self._passes("step", quantity % limits.step, 0):
             yield f"{quantity} is not a multiple of step, {limits.step}"
-        if self._passes("capacity", self.used, limits.capacity):
-            yield f"{self.used} are held then, above the capacity, {limits.capacity}"
+        if self._passes("capacity", self.used, self.capacity):
+            yield f"{self.used} are held then, above the capacity, {self.capacity}"
         yield from self.breaches_of_owner(owner)
 
     def breaches_of_owner(self, owner: str) -> Iterator[str]:
@@ -129,7 +161,7 @@ class PoolBook:
 
     def _fits_again(self, owner: str, left: int) -> None:
         limits = self.limits
-        if self.used <= limits.capacity:
+        if self.used <= self.capacity:
             self.beyond.discard("capacity")
         if limits.per_owner is not None and left <= limits.per_owner:
             self.beyond.discard(f"owner {owner}")

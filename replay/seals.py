@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from bursar.domain.errors import Malformed
 from bursar.replay.checkpoints import Signed, Trust
-from bursar.replay.findings import Check, SealsChecked
+from bursar.replay.findings import Check, Harm, SealsChecked
 from bursar.replay.merkle import CompactRange, leaf_hash
 from bursar.replay.notes import Kind
 
@@ -94,7 +94,7 @@ class SealCheck:
             self._next = next(self._notes, None)
         if tree is None:
             self._broken = True
-            self._add(None, f"the stored tree over the first {size} events is not there: run `bursar seal`")
+            self._add(None, f"the stored tree over the first {size} events is not there: run `bursar seal`", Harm.TREE)
             return
         self._tree, self._good = tree, size
         self._stored = self._seals.leaves(size) if self._seals else iter(())
@@ -147,7 +147,7 @@ class SealCheck:
         differs, self._differs = self._differs, None
         if self._tree.root() == checkpoint.root:
             if differs is not None:
-                self._add(differs, _TREE_WRONG)
+                self._add(differs, _TREE_WRONG, Harm.TREE)
         else:
             self._explain(signed, differs)
         self._good = checkpoint.size
@@ -158,11 +158,12 @@ class SealCheck:
         tree = self._seals.tree(checkpoint.size) if self._seals else None
         is_signed = tree is not None and tree.root() == checkpoint.root
         if is_signed and differs is not None:
-            self._add(differs, f"this is not the event that checkpoint {checkpoint.number} was signed over")
+            which = f"this is not the event that checkpoint {checkpoint.number} was signed over"
+            self._add(differs, which, Harm.ALTERED)
         elif self._good < checkpoint.size:
             first = self._good + 1
             which = f"the events from position {first} to {checkpoint.size} are not"
-            self._add(first, f"{which} those that checkpoint {checkpoint.number} was signed over")
+            self._add(first, f"{which} those that checkpoint {checkpoint.number} was signed over", Harm.ALTERED)
         else:
             self._add(None, f"checkpoint {checkpoint.number} was signed over other {checkpoint.size:,} events")
         if tree is not None and is_signed:
@@ -178,15 +179,15 @@ class SealCheck:
         if beyond is not None:
             checkpoint = beyond.checkpoint
             message = f"checkpoint {checkpoint.number} was signed over {checkpoint.size:,} events"
-            self._add(None, f"the log's end was cut off: it has {head:,} events, and {message}")
+            self._add(None, f"the log's end was cut off: it has {head:,} events, and {message}", Harm.CUT_TAIL)
         if self._is_trusted and not self._anchored:
             self._add(None, "no checkpoint is signed by a key that you trust")
         if not self._checked and not self._is_trusted:
             return None
         return SealsChecked(self._checked, self._size, tuple(self._signers), self._is_trusted)
 
-    def _add(self, position: int | None, message: str) -> None:
-        self._findings.add(position, Check.SEALS, message)
+    def _add(self, position: int | None, message: str, harm: Harm | None = None) -> None:
+        self._findings.add(position, Check.SEALS, message, harm)
 
     # Reading checkpoints
 
@@ -229,7 +230,7 @@ class SealCheck:
         """Say which numbers are missing, from one to before another; give those that were kept outside."""
         for number in sorted(number for number in self._kept if number < last):
             self._tell_missing(first, number)
-            self._add(None, f"checkpoint {number} is missing, and was kept outside")
+            self._add(None, f"checkpoint {number} is missing, and was kept outside", Harm.MISSING_CHECKPOINT)
             yield self._kept.pop(number)
             first = number + 1
         self._tell_missing(first, last)
@@ -237,7 +238,7 @@ class SealCheck:
     def _tell_missing(self, first: int, last: int) -> None:
         if first < last:
             which = f"checkpoint {first} is" if last == first + 1 else f"checkpoints {first} to {last - 1} are"
-            self._add(None, f"{which} missing")
+            self._add(None, f"{which} missing", Harm.MISSING_CHECKPOINT)
 
     def _fault(self, signed: Signed) -> str | None:
         if signed.checkpoint.ledger_id != self._ledger_id:

@@ -8,7 +8,7 @@ from bursar.domain.errors import LogCorrupt
 from bursar.replay.findings import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bursar.domain.pool import Hold, Pool
     from bursar.replay.findings import Findings
@@ -30,12 +30,18 @@ class Snapshots(Protocol):
 class SnapshotCheck:
     """Compares each snapshot when the books come to its version."""
 
-    def __init__(self, snapshots: Snapshots | None, findings: Findings) -> None:
+    def __init__(self, snapshots: Snapshots | None, findings: Findings, start: Mapping[str, Pool]) -> None:
         self._snapshots = snapshots
         self._findings = findings
-        self._waiting = set(snapshots.versions()) if snapshots is not None else set()
+        found = snapshots.versions() if snapshots is not None else ()
+        self._waiting = {(name, version) for name, version in found if not _is_at_start(start, name, version)}
         self.compared = 0
         """How many were compared."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether there are any left to compare."""
+        return bool(self._waiting)
 
     def meet(self, pool: PoolBook, position: int) -> None:
         """Compare the snapshot of a pool as it is now in the books, if there is one."""
@@ -57,6 +63,10 @@ class SnapshotCheck:
         for name, version in sorted(self._waiting):
             message = f"the snapshot of pool {name!r} at version {version}: no command of the log ends there"
             self._findings.add(None, Check.SNAPSHOTS, message)
+
+
+def _is_at_start(start: Mapping[str, Pool], name: str, version: int) -> bool:
+    return name in start and version <= start[name].version
 
 
 def _differences(snapshot: Pool, book: PoolBook) -> Iterator[str]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from operator import lt
 from types import NoneType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from bursar.domain.records import StoredRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bursar.domain.ports import EventLog
-    from bursar.domain.records import StoredRow
+
+    Page = Sequence[tuple[Any, ...]]
+    """Rows, the values of each in the order of `StoredRow`'s fields, of whatever types they are."""
 
 BEFORE_ALL: Final = -(2**63)
 """A position before any that a table can hold: forged rows may stand below 1."""
@@ -25,6 +30,10 @@ PAGE_ROWS: Final = 5000
 """How many rows are read at a time."""
 
 
+OPENINGS: Final = ("Allocated", "Reserved")
+"""Types of the events that begin a hold."""
+
+
 class StoredLog(Protocol):
     """Reads the log's rows as they are, whatever is in them; raises `LogUnavailable`."""
 
@@ -36,36 +45,98 @@ class StoredLog(Protocol):
         """Find the position of the last row; 0 in an empty log."""
         ...
 
-    def page(self, after: int, limit: int, upto: int) -> Sequence[StoredRow]:
+    def page(self, after: int, limit: int, upto: int) -> Page:
         """Read the next rows after a position, at most ``limit`` of them, up to a position, command or not."""
         ...
 
+    def commands_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
+        """List rows, first ones of their commands, after a position, whose command id an earlier such row has.
 
-class TrustedLog:
-    """Reads rows through the log itself: for logs that nobody else can reach, such as one in memory."""
+        Positions and command ids, in order, at most ``limit`` of them.
+        """
+        ...
 
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
+    def grants_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
+        """List grants, those that carry a command, after a position, of what another command granted before.
+
+        Positions and allocation ids, in order, at most ``limit`` of them.
+        """
+        ...
+
+    def was_granted(self, allocation_id: str, before: int) -> bool:
+        """Tell whether a hold of an allocation began before a position."""
+        ...
+
+    def version_at(self, stream_id: str, position: int) -> int:
+        """Find the version of a stream's last event up to a position; 0 if it has none."""
+        ...
+
+
+class RowsInMemory:
+    """Reads rows from a list."""
+
+    def __init__(self, rows: Sequence[StoredRow], ledger_id: str, epoch: int = 1) -> None:
+        self._rows = rows
+        self._identity = ledger_id, epoch
 
     def identity(self) -> tuple[str, int]:
-        """Read the ledger's id and its epoch."""
-        return self._log.ledger_id, self._log.epoch
+        """Give the ledger's id and its epoch."""
+        return self._identity
 
     def head(self) -> int:
         """Find the position of the last row; 0 in an empty log."""
-        with self._log.reading() as reader:
-            return reader.head
+        return self._rows[-1].position if self._rows else 0
 
-    def page(self, after: int, limit: int, upto: int) -> Sequence[StoredRow]:
-        """Read about ``limit`` rows after a position, up to a position."""
-        return self._log.rows(max(after, 0), limit, upto=upto)
+    def page(self, after: int, limit: int, upto: int) -> Page:
+        """Give the next rows after a position."""
+        return [row for row in self._rows if after < row.position <= upto][:limit]
+
+    def commands_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
+        """List rows whose command was decided before."""
+        firsts = ((row.position, row.command_id, str(row.position)) for row in self._rows if row.ordinal == 0)
+        return _again(firsts, after, upto)[:limit]
+
+    def grants_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
+        """List grants of what another command granted before."""
+        grants = (
+            (row.position, row.allocation_id, row.command_id)
+            for row in self._rows
+            if row.type in OPENINGS and row.command is not None and row.allocation_id is not None
+        )
+        return _again(grants, after, upto)[:limit]
+
+    def was_granted(self, allocation_id: str, before: int) -> bool:
+        """Tell whether a hold of an allocation began before a position."""
+        return any(
+            row.allocation_id == allocation_id and row.type in OPENINGS and row.position < before for row in self._rows
+        )
+
+    def version_at(self, stream_id: str, position: int) -> int:
+        """Find the version of a stream's last event up to a position."""
+        return max((r.version for r in self._rows if r.stream_id == stream_id and r.position <= position), default=0)
 
 
-def pages(stored: StoredLog, after: int, upto: int) -> Iterator[Sequence[StoredRow]]:
+def _again(found: Iterable[tuple[int, str, str]], after: int, upto: int) -> list[tuple[int, str]]:
+    """List those of whose key there was one before, by somebody else."""
+    seen: dict[str, str] = {}
+    again = []
+    for position, key, by in found:
+        if seen.setdefault(key, by) != by and after < position <= upto:
+            again.append((position, key))
+    return again
+
+
+def rows_of(log: EventLog) -> RowsInMemory:
+    """Give the rows of a log that nobody else can reach, such as one in memory."""
+    with log.reading() as reader:
+        return RowsInMemory(reader.rows_since(0), log.ledger_id, log.epoch)
+
+
+def pages(stored: StoredLog, after: int, upto: int) -> Iterator[Page]:
     """Read page after page of rows after a position, up to a position."""
     while after < upto and (page := stored.page(after, PAGE_ROWS, upto)):
         yield page
-        after = page[-1].position
+        after = page[-1][0]
 
 
 _INT, _TEXT, _MAYBE_TEXT = (int,), (str,), (str, NoneType)
@@ -91,35 +162,43 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
 }
 """What each column may hold."""
 
-_is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z").fullmatch
+is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z").fullmatch
+"""Tells whether a text is a time as the log writes it."""
 
 
-class Columns:
-    """Tells what is wrong with a row's columns by themselves."""
-
-    def __init__(self) -> None:
-        self._sound: set[tuple[type, ...]] = set()
-        """Combinations of types that were found to be right."""
-
-    def fault(self, row: StoredRow) -> str | None:
-        """Name the first column that cannot be right, and why; None if there is none."""
-        types = tuple(map(type, row))
-        if types not in self._sound:
-            for (column, kinds), value in zip(_KINDS.items(), row, strict=True):
-                if type(value) not in kinds:
-                    return _wrong(column, value, " or ".join(kind.__name__ for kind in kinds))
-            self._sound.add(types)
-        return _fault_of_values(row)
+_FIRSTS: Final = tuple(StoredRow._fields.index(name) for name in ("version", "ordinal", "ordinals"))
+_TIMES: Final = tuple(StoredRow._fields.index(name) for name in ("occurred_at", "recorded_at"))
 
 
-def _fault_of_values(row: StoredRow) -> str | None:
+def are_sound(page: Page) -> bool:
+    """Tell whether every column of every row holds what it may, looked at a column at a time."""
+    columns = list(zip(*page, strict=True))
+    for kinds, column in zip(_KINDS.values(), columns, strict=True):
+        if not set(map(type, column)) <= set(kinds):
+            return False
+    versions, ordinals, sizes = (columns[index] for index in _FIRSTS)
+    times = {time for index in _TIMES for time in columns[index]}
+    return (
+        min(versions) >= 1
+        and min(ordinals) >= 0
+        and all(map(lt, ordinals, sizes))
+        and set(map(len, columns[-1])) == {HASH_BYTES}
+        and all(map(is_time, times))
+    )
+
+
+def fault_of(row: StoredRow) -> str | None:  # noqa: PLR0911 - one a column
+    """Name the first column of a row that cannot be right by itself, and why; None if there is none."""
+    for (column, kinds), value in zip(_KINDS.items(), row, strict=True):
+        if type(value) not in kinds:
+            return _wrong(column, value, " or ".join(kind.__name__ for kind in kinds))
     if row.version < 1:
         return _wrong("version", row.version, "a number from 1")
     if not 0 <= row.ordinal < row.ordinals:
         return _wrong("ordinal", row.ordinal, f"a number from 0, below ordinals, which is {row.ordinals}")
-    if not _is_time(row.occurred_at):
+    if not is_time(row.occurred_at):
         return _wrong("occurred_at", row.occurred_at, "a time as the log writes it")
-    if not _is_time(row.recorded_at):
+    if not is_time(row.recorded_at):
         return _wrong("recorded_at", row.recorded_at, "a time as the log writes it")
     if len(row.hash) != HASH_BYTES:
         return _wrong("hash", row.hash, f"{HASH_BYTES} bytes")

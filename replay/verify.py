@@ -1,127 +1,192 @@
-"""Verification: every check there is, in one pass over the log.
+"""Verification: every check there is, in one pass over the log, and one over its views.
 
 What it cannot find by itself is a log whose last commands were cut off, or whose whole chain was forged: for that
 something outside of the log must remember it, such as a checkpoint. A forged chain is still held to every other check.
 
-Memory grows with what is held and with the rows of the views that change; of everything that has ended, and of every
-command, 12 to 24 bytes are kept, to find an id that comes twice.
+Memory grows with what is held and with the rows of the views that change, never with the log: whether an id comes
+twice is asked of the log.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import Expired
-from bursar.domain.records import genesis
+from bursar.domain.records import StoredRow, genesis
 from bursar.replay.agreement import disagreements
 from bursar.replay.books import Books
-from bursar.replay.chain import Chain, Versions
+from bursar.replay.chain import Chain, Versions, canonical_texts
 from bursar.replay.commands import Commands, carrier
-from bursar.replay.findings import Check, Finding, Findings, Report, ViewChecked
+from bursar.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, Report, ViewChecked
 from bursar.replay.seals import NOT_SEALED, SealCheck
 from bursar.replay.snapshots import SnapshotCheck
-from bursar.replay.stored import AFTER_ALL, BEFORE_ALL, Columns, TrustedLog, pages
-from bursar.replay.views import CheckedViews, ViewCheck
+from bursar.replay.stored import AFTER_ALL, BEFORE_ALL, are_sound, fault_of, pages, rows_of
+from bursar.replay.usual import Usual
+from bursar.replay.views import NO_VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from bursar.domain.pool import Pool
     from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded, StoredRow
+    from bursar.domain.records import Recorded
     from bursar.replay.commands import Group
     from bursar.replay.seals import Sealing
     from bursar.replay.snapshots import Snapshots
-    from bursar.replay.stored import StoredLog
+    from bursar.replay.stored import Page, StoredLog
+    from bursar.replay.views import Comparison
 
-NO_VIEWS: Final = CheckedViews((), str)
+__all__ = ["Check", "Finding", "Harm", "Report", "Start", "ViewChecked", "verify"]
 
-__all__ = ["Check", "Finding", "Report", "ViewChecked", "verify"]
+
+class Start(NamedTuple):
+    """From where to verify: what was true there is taken for granted."""
+
+    position: int
+    """Position of the last row that was verified, which ends a command."""
+    hash: bytes
+    """Its hash, as whoever verified it remembers it."""
+    pools: Mapping[str, Pool]
+    """The pools as they were then, by name."""
+
+
+_BEGINNING: Final = Start(0, b"", {})
 
 
 def verify(  # noqa: PLR0913 - each by name, each with a default
     log: EventLog,
     *,
     stored: StoredLog | None = None,
-    views: CheckedViews = NO_VIEWS,
+    views: Comparison = NO_VIEWS,
     snapshots: Snapshots | None = None,
     seals: Sealing = NOT_SEALED,
+    since: Start | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Check every promise on the log as it stands now, on its views and its snapshots; writers may go on meanwhile.
 
-    ``stored`` reads the rows as they are (the log itself does where nobody else can have changed them);
-    ``progress`` is told rows read and rows in all. What is wrong is in the report. Raises `LogUnavailable`.
+    ``stored`` reads the rows as they are (the log itself does where nobody else can have changed them). With ``since``,
+    only what came after is checked, and no view. ``progress`` is told events done and events in all. What is wrong is
+    in the report. Raises `LogUnavailable`.
     """
-    return _Pass(log, stored or TrustedLog(log), views, snapshots, seals).run(progress)
+    return _Pass(log, stored or rows_of(log), views if since is None else NO_VIEWS, snapshots, seals, since).run(
+        progress
+    )
 
 
 class _Pass:
     """One pass over the log."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what `verify` takes
         self,
         log: EventLog,
         stored: StoredLog,
-        views: CheckedViews,
+        views: Comparison,
         snapshots: Snapshots | None,
         seals: Sealing,
+        since: Start | None,
     ) -> None:
         self._log = log
-        self._read = views.read
         self._stored = stored
+        self._views = views
         self._findings = Findings()
         identity = stored.identity()
         if identity is None:
             self._findings.add(None, Check.LEDGER, "the ledger's own row is missing from the table ledger_meta")
         ledger_id, epoch = identity or (log.ledger_id, log.epoch)
-        self._columns = Columns()
-        self._chain = Chain(self._findings, genesis(ledger_id))
-        self._versions = Versions(self._findings)
+        self._since = since
+        start = since or _BEGINNING._replace(hash=genesis(ledger_id))
+        self._chain = Chain(self._findings, start.hash, start.position)
+        self._versions = Versions(self._findings, start.position, stored.version_at)
         self._commands = Commands(self._findings)
-        self._books = Books(self._findings, epoch)
-        self._snapshots = SnapshotCheck(snapshots, self._findings)
+        self._books = Books(self._findings, epoch, stored.was_granted)
+        self._books.begin(start.pools.values())
+        self._snapshots = SnapshotCheck(snapshots, self._findings, start.pools)
         self._seals = SealCheck(seals, self._findings, ledger_id)
-        self._views = [ViewCheck(view, partial(self._findings.add, None, Check.VIEWS)) for view in views.views]
+        if start.position:
+            self._seals.begin(start.position)
+        self._usual = Usual(self._books, self._versions.last, self._snapshots)
         self._events = 0
 
     def run(self, progress: Callable[[int, int], None] | None) -> Report:
         """Read every row, then settle what is left."""
-        head = self._head()
-        for page in pages(self._stored, BEFORE_ALL, head):
-            readable = [row for row in page if self._row(row)]
-            facts = self._facts(readable) if self._views else ()
-            for view in self._views:
-                view.fold(facts, page[-1].position)
-            self._events += len(page)
+        head, after = self._head(), self._since.position if self._since else BEFORE_ALL
+        if self._since:
+            self._check_start(self._since, head)
+        self._views.begin(head)
+
+        def tell(done_by_views: int) -> None:
             if progress is not None:
-                progress(self._events, max(head, self._events))
+                done = self._events if done_by_views < 0 else (self._events + done_by_views) // 2
+                progress(done, max(head - max(after, 0), self._events))
+
+        for page in pages(self._stored, after, head):
+            self._page(page)
+            self._events += len(page)
+            tell(self._views.done())
         self._settle(self._commands.end())
+        self._find_again(after, head)
+        self._chain.end()
         self._snapshots.end()
         sealed = self._seals.end(self._chain.position)
-        views = tuple(view.settle(self._read_on, head) for view in self._views)
-        found = tuple(self._findings.in_order())
-        return Report(self._events, head, found, self._findings.more, views, self._snapshots.compared, sealed)
+        views, found, more = self._views.result(tell)
+        self._findings.take(found, more)
+        findings = tuple(self._findings.in_order())
+        since = self._since.position if self._since else 0
+        return Report(self._events, head, findings, self._findings.more, views, self._snapshots.compared, sealed, since)
 
     def _head(self) -> int:
         head = self._stored.head()
         if type(head) is int:
             return head
-        self._findings.add(None, Check.POSITIONS, f"the last position is {head!r}; expected a number")
+        message = f"the last position is {head!r}; expected a number"
+        self._findings.add(None, Check.POSITIONS, message, Harm.ALTERED)
         return AFTER_ALL
 
-    def _row(self, row: StoredRow) -> bool:
-        """Check one row; tell whether its event can be read."""
+    def _check_start(self, start: Start, head: int) -> None:
+        found = self._stored.page(start.position - 1, 1, start.position) if start.position else ()
+        if start.position > head:
+            message = f"the log ends at position {head}; it was verified up to position {start.position}"
+            self._findings.add(head, Check.POSITIONS, message, Harm.CUT_TAIL)
+        elif start.position and not (found and found[0][-1] == start.hash):
+            message = "the hash is not the one that is remembered here: something up to here was changed"
+            self._findings.add(start.position, Check.CHAIN, message)
+
+    def _page(self, page: Page) -> None:
+        """Check a page of rows: quickly, if their columns and hashes are as they should be, else row by row."""
+        texts = _texts(page)
+        if texts is not None and self._chain.follow_page(page, texts):
+            self._seals.meet_page(page[0][0], texts)
+            self._enter_page(page)
+            return
+        for row in map(StoredRow._make, page):
+            self._row(row)
+
+    def _enter_page(self, page: Page) -> None:
+        """Enter rows whose columns and hashes are sound."""
+        index, end = 0, len(page)
+        while index < end:
+            if self._commands.is_between:
+                index = self._usual.enter(page, index)
+            if index < end:
+                self._enter(StoredRow._make(page[index]))
+                index += 1
+
+    def _row(self, row: StoredRow) -> None:
+        """Check one row by itself."""
         if self._chain.follow(row):
             self._settle(self._commands.lose())
         self._seals.meet(row.position, self._chain.canonical)
-        fault = self._columns.fault(row)
+        fault = fault_of(row)
         if fault is not None:
             self._findings.add(row.position, Check.COLUMNS, fault)
             self._settle(self._commands.lose())
-            return False
+            return
+        self._enter(row)
+
+    def _enter(self, row: StoredRow) -> None:
+        """Enter a row whose columns are sound."""
         recorded = self._decoded(row)
         if recorded is None:
             self._books.lose(row.allocation_id)
@@ -130,7 +195,6 @@ class _Pass:
             self._check_envelope(row, recorded)
             self._versions.follow(recorded.event.stream_id, row.version, row.position)
         self._settle(self._commands.add(row, recorded))
-        return recorded is not None
 
     def _decoded(self, row: StoredRow) -> Recorded | None:
         try:
@@ -162,15 +226,20 @@ class _Pass:
             for pool in self._books.enter(records, whole=group.whole) if records else ():
                 self._snapshots.meet(pool, records[-1].position)
 
-    def _facts(self, rows: Iterable[StoredRow]) -> list[Any]:
-        """Read rows for the views; what cannot be read is left out."""
-        facts = []
-        for row in rows:
-            with suppress(LogCorrupt, TypeError):
-                facts.append(self._read(row))
-        return facts
+    def _find_again(self, after: int, head: int) -> None:
+        """Ask the log for commands that were decided twice, and for allocations that were granted twice."""
+        limit = FINDINGS_MAX + 1
+        for position, command_id in self._stored.commands_again(after, head, limit):
+            message = f"command id {command_id!r} was decided before"
+            self._findings.add(position, Check.COMMANDS, message)
+        for position, allocation_id in self._stored.grants_again(after, head, limit):
+            message = f"allocation {allocation_id!r} is granted a second time"
+            self._findings.add(position, Check.ALLOCATIONS, message)
 
-    def _read_on(self, after: int, upto: int) -> Iterator[tuple[list[Any], int]]:
-        """Read what was appended since, for views that have seen it; it is checked another time."""
-        for page in pages(self._stored, after, upto):
-            yield self._facts(page), page[-1].position
+
+def _texts(page: Page) -> Sequence[bytes] | None:
+    """Write the canonical bytes of rows; None if there are rows that have none, or columns that cannot be right."""
+    try:
+        return canonical_texts(page) if are_sound(page) else None
+    except ValueError:  # text that is none
+        return None

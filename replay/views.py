@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from bursar.replay.findings import ViewChecked
+from bursar.domain.errors import LogCorrupt
+from bursar.domain.records import StoredRow
+from bursar.replay.findings import Check, Finding, Findings, Harm, ViewChecked
+from bursar.replay.stored import BEFORE_ALL, pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from bursar.domain.records import StoredRow
+    from bursar.replay.stored import Page, StoredLog
 
     Key = tuple[Any, ...]
     Read = Callable[[int, int], Iterable[tuple[Sequence[Any], int]]]
@@ -91,18 +96,10 @@ class CheckedView(Protocol[Table]):
         ...
 
 
-class CheckedViews(NamedTuple):
-    """The views to compare, and what makes of a row of the log what they fold."""
-
-    views: Sequence[CheckedView[Any]]
-    read: Callable[[StoredRow], Any]
-    """Raises `LogCorrupt` for what cannot be read."""
-
-
 class ViewCheck(Generic[Table]):
     """Compares one view. A table whose key is the position only ever grows, so it is compared piece by piece."""
 
-    def __init__(self, view: CheckedView[Table], add: Callable[[str], None]) -> None:
+    def __init__(self, view: CheckedView[Table], add: Callable[[str, Harm], None]) -> None:
         self._view = view
         self._say = add
         self._growing = [table for table in view.tables if table.grows]
@@ -114,9 +111,11 @@ class ViewCheck(Generic[Table]):
         with view.look() as look:
             self._target = look.position
 
-    def fold(self, page: Iterable[Any], position: int) -> None:
+    def fold(self, page: Sequence[Any], position: int) -> None:
         """Fold a page of the log that ends at a position, as far as the view has come."""
-        for fault in self._view.fold([fact for fact in page if fact.position <= self._target]):
+        if position > self._target:
+            page = [fact for fact in page if fact.position <= self._target]
+        for fault in self._view.fold(page):
             self._add(f"cannot be computed: {fault}")
         self._at = max(self._at, min(position, self._target))
         if self._growing and self._at > (self._compared or 0):
@@ -158,15 +157,18 @@ class ViewCheck(Generic[Table]):
 
     def _compare(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         """Compare rows with the fold."""
-        left = dict(self._view.folded(table))
-        columns = list(table.columns)
+        folded, columns = self._view.folded(table), list(table.columns)
         key_of, values_of = _getter(table.key, columns), itemgetter(*columns)
+        if isinstance(rows, list) and rows == list(map(values_of, folded.values())):  # the usual case, in order
+            self._rows += len(rows)
+            return
+        left = dict(folded)
         for row in rows:
             self._rows += 1
             key = key_of(row)
             wanted = left.pop(key, None)
             if wanted is None:
-                self._add(f"has a row with none in the log, at {_named(table, key)}")
+                self._add(f"has a row with none in the log, at {_named(table, key)}", Harm.LEAK)
                 continue
             if tuple(row) == values_of(wanted):
                 continue
@@ -177,8 +179,95 @@ class ViewCheck(Generic[Table]):
         for key in left:
             self._add(f"lacks the row at {_named(table, key)}")
 
-    def _add(self, message: str) -> None:
-        self._say(f"view {self._view.name} {message}")
+    def _add(self, message: str, harm: Harm = Harm.VIEW) -> None:
+        self._say(f"view {self._view.name} {message}", harm)
+
+
+class Compared(NamedTuple):
+    """What a comparison of views found."""
+
+    views: tuple[ViewChecked, ...]
+    findings: tuple[Finding, ...] = ()
+    more: int = 0
+    """How many findings there are beyond those listed."""
+
+
+class Comparison(Protocol):
+    """Compares views with the log, at once or meanwhile."""
+
+    def begin(self, head: int) -> None:
+        """Begin, if it is done meanwhile; ``head`` is what of the log is verified."""
+        ...
+
+    def done(self) -> int:
+        """Tell how many events have been folded so far; below 0 if there is nothing to compare."""
+        ...
+
+    def result(self, tell: Callable[[int], None]) -> Compared:
+        """Give what was found, once all is compared; until then, ``tell`` is told how many events have been folded."""
+        ...
+
+
+class NoViews:
+    """Compares nothing."""
+
+    def begin(self, head: int) -> None:
+        """Do nothing."""
+
+    def done(self) -> int:
+        """Tell that there is nothing to compare."""
+        return -1
+
+    def result(self, tell: Callable[[int], None]) -> Compared:  # noqa: ARG002 - there is nothing to tell
+        """Give nothing."""
+        return Compared(())
+
+
+NO_VIEWS: Final = NoViews()
+
+
+class CheckedViews:
+    """Compares views when asked for the result; the log is read anew for that."""
+
+    def __init__(self, views: Sequence[CheckedView[Any]], read: Read) -> None:
+        self._read = read
+        self._findings = Findings()
+        self._checks = [
+            ViewCheck(view, partial(self._findings.add, None, Check.VIEWS, view=view.name)) for view in views
+        ]
+        self._head = 0
+
+    def begin(self, head: int) -> None:
+        """Take note of how much of the log is verified."""
+        self._head = head
+
+    def done(self) -> int:
+        """Tell that nothing has been folded yet."""
+        return 0
+
+    def result(self, tell: Callable[[int], None]) -> Compared:
+        """Fold the log, and compare."""
+        for facts, position in self._read(BEFORE_ALL, self._head):
+            for check in self._checks:
+                check.fold(facts, position)
+            tell(position)
+        views = tuple(check.settle(self._read, self._head) for check in self._checks)
+        return Compared(views, tuple(self._findings.in_order()), self._findings.more)
+
+
+def reading(stored: StoredLog, read: Callable[[StoredRow], Any]) -> Read:
+    """Read a log's rows one by one; what ``read`` cannot take is left out."""
+
+    def readable(page: Page) -> Iterator[Any]:
+        for row in map(StoredRow._make, page):
+            with suppress(LogCorrupt, TypeError, ValueError):
+                yield read(row)
+
+    def read_on(after: int, upto: int) -> Iterator[tuple[Sequence[Any], int]]:
+        for page in pages(stored, after, upto):
+            yield list(readable(page)), page[-1][0]
+
+    return read_on
 
 
 def _named(table: ComparedTable, key: Key) -> str:

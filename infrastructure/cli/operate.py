@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.text import Text
 from sqlalchemy import inspect
@@ -17,7 +17,7 @@ from bursar.infrastructure.cli.output import emit, progress, say
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.keys import log_verifier, read_checkpoint
-from bursar.infrastructure.ledger import outdated_views
+from bursar.infrastructure.ledger import Ledger, outdated_views
 from bursar.infrastructure.proofs import sealing_of
 from bursar.infrastructure.verification import verify_ledger
 from bursar.projections.catalogue import VIEWS
@@ -50,38 +50,97 @@ class Verifying(Common):
         return [read_checkpoint("--checkpoint", one) for one in self.checkpoint or ()]
 
 
-@command(top, "verify", "bursar verify", "bursar verify --json", "bursar verify --key log.pub --checkpoint kept.txt")
-def verify(options: Verifying) -> None:
-    """Check every promise on the whole log; exit code 1 if one is broken.
+@command(
+    top,
+    "verify",
+    "bursar verify",
+    "bursar verify --json",
+    "bursar verify --repair-view metrics",
+    "bursar verify --key log.pub --checkpoint kept.txt",
+)
+def verify(
+    options: Verifying,
+    repair_view: Annotated[
+        str | None,
+        Option(metavar="VIEW", help="If the log is sound and this view differs from it, rebuild the view."),
+    ] = None,
+) -> None:
+    """Check every promise on the whole log; exit code 1 if one is broken, with the kind of harm that was done.
 
     Checkpoints are checked with the public keys that are given; without any, with those that the database names itself,
     which somebody who forged all of it would have forged too.
     """
     trusted, kept = options.trusted, options.kept
-    with options.open() as ledger, progress("verifying", silent=options.json) as tell:
-        report = verify_ledger(ledger, tell, sealing_of(ledger, trusted, kept))
+    with options.open() as ledger:
+        if repair_view is not None:
+            ledger.projector().view(repair_view)
+        with progress("verifying", silent=options.json, unit="events") as tell:
+            report = verify_ledger(ledger, tell, sealing_of(ledger, trusted, kept))
+        repair = None if repair_view is None else _repair(ledger, repair_view, report, silent=options.json)
     if options.json:
-        emit(report.as_dict())
+        emit(report.as_dict() if repair is None else {**report.as_dict(), "repair": repair.as_dict()})
     else:
         _tell_report(report)
-    if not report.ok:
+        if repair is not None:
+            say(repair.told)
+    if not (report.ok if repair is None else repair.all_is_well(report)):
         raise Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """What became of a repair."""
+
+    view: str
+    generation: int | None
+    """The generation that was built and published; None if none was."""
+    told: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write it as JSON values."""
+        return {"view": self.view, "repaired": self.generation is not None, "told": self.told}
+
+    def all_is_well(self, report: Report) -> bool:
+        """Tell whether nothing is wrong any more: the repaired view was compared with the log before it was shown."""
+        return all(self.generation is not None and finding.view == self.view for finding in report.findings)
+
+
+def _repair(ledger: Ledger, view: str, report: Report, *, silent: bool) -> _Repair:
+    """Rebuild a view that differs from a log that is sound, and publish it; nothing else is changed."""
+    if not report.log_is_sound:
+        return _Repair(view, None, f"the view {view} was not touched: what is wrong with the log comes first")
+    if view not in {one.name for one in report.views}:
+        told = f"the view {view} was not compared, as other code built it: run `bursar projections rebuild {view}`"
+        return _Repair(view, None, told)
+    if not report.more and not any(finding.view == view for finding in report.findings):
+        return _Repair(view, None, f"the view {view} was not touched: it says what the log says")
+    with progress(f"rebuilding {view}", silent=silent, unit="events") as tell:
+        (built,) = ledger.projector().rebuild(view, accept_differences=True, progress=tell)
+    if built.published:
+        told = f"the view {view} was rebuilt: generation {built.generation} equals the log, and is shown now"
+        return _Repair(view, built.generation, told)
+    why = built.error or "; ".join(built.faults) or "another worker was first"
+    return _Repair(view, None, f"the view {view} could not be rebuilt: {why}")
 
 
 def _tell_report(report: Report) -> None:
     for finding in report.findings:
         place = f"position {finding.position}: " if finding.position is not None else ""
-        say(Text.assemble((f"{finding.check.value}: ", "red"), f"{place}{finding.message}"))
+        say(Text.assemble((finding.harm.value, "red"), f" ({finding.check.value}): {place}{finding.message}"))
     if report.more:
         say(f"and {report.more:,} more")
     views = "".join(f", {view.name} ({view.rows:,} rows)" for view in report.views)
     read = f"{report.events:,} events{views} and {report.snapshots:,} snapshots"
+    if report.since:
+        read = f"{report.events:,} events after position {report.since:,} and {report.snapshots:,} snapshots"
     _tell_seals(report.seals)
     if report.ok:
         say(Text.assemble(("every promise holds", "green"), f": {read} checked"))
     else:
         count = len(report.findings) + report.more
         say(Text.assemble((f"{count:,} broken promise{'s' * (count != 1)}", "bold red"), f": {read} checked"))
+    if report.since:
+        say("what came before had been verified then, and was not read; views were not compared")
 
 
 def _tell_seals(seals: SealsChecked | None) -> None:

@@ -14,7 +14,6 @@ from bursar.infrastructure import schema
 from bursar.infrastructure.database import Database
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.replay.findings import Check, Finding, Report, ViewChecked
 from support.cli import Bursar, call
 from support.logs import execute, query
 
@@ -176,28 +175,6 @@ def test_an_export_to_no_place_names_it(bursar: Bursar, tmp_path: Path) -> None:
 
 
 # Verification
-
-
-def test_a_ledger_as_it_was_written_is_verified(bursar: Bursar) -> None:
-    """Every promise holds: exit code 0, and how much was checked."""
-    assert bursar("verify").out.startswith("every promise holds: 10 events")
-    report = bursar.json("verify")
-    assert (report["ok"], report["events"], report["findings"]) == (True, 10, [])
-
-
-def test_a_broken_promise_is_exit_code_1(bursar: Bursar, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each finding is named with its place."""
-    findings = (Finding(3, Check.CHAIN, "the hash is another"), Finding(None, Check.VIEWS, "a row is missing"))
-    report = Report(9, 9, findings, 5, (ViewChecked("current_allocations", 9, 0, 2),), 1)
-    monkeypatch.setattr("bursar.infrastructure.cli.operate.verify_ledger", lambda *_: report)
-    said = bursar("verify", code=1).out.splitlines()
-    assert said == [
-        "chain: position 3: the hash is another",
-        "views: a row is missing",
-        "and 5 more",
-        "7 broken promises: 9 events, current_allocations (2 rows) and 1 snapshots checked",
-    ]
-    assert bursar.json("verify", code=1)["ok"] is False
 
 
 # Views

@@ -26,7 +26,7 @@ from bursar.infrastructure.settings import Settings
 from bursar.infrastructure.tables import events, generations, skipped_events
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.generations import State
-from bursar.replay.findings import Check
+from bursar.replay.findings import Check, Harm
 from support.documents import ROOT, Block, Page, Session, check_output, first_cells, pages
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -317,6 +317,11 @@ def test_views_say_which_columns_are_numbers() -> None:
 def test_checks_are_all_there() -> None:
     """The page about verification lists every check."""
     assert first_cells(reference("verify.md").tables["What verify checks"]) == [check.value for check in Check]
+
+
+def test_kinds_of_harm_are_all_there() -> None:
+    """The page about verification lists every kind of harm."""
+    assert first_cells(reference("verify.md").tables["Kinds of harm"]) == [harm.value for harm in Harm]
 
 
 def test_columns_of_the_log_are_all_there_with_their_types() -> None:

@@ -105,6 +105,10 @@ def _rebuilding(report: Report) -> Iterator[str]:
         yield from ("", "## Rebuilds of views", "")
         shares = (f"of a {rebuild.SELECT}", f"of {projecting.SYSTEM}")
         yield from table(("system", "database", "work", "events", "seconds", "events/s", *shares), builds)
+    verified = [found for found in report.cases if found.special("peak_mib") is not None]
+    if verified:
+        yield from ("", "## Verification", "")
+        yield from table(("database", "events", "seconds", "events/s", "MiB at most"), _verified(verified))
     clients = [found for found in report.cases if found.special("rebuilding") is not None]
     if clients:
         yield from ("", "## One client while views are rebuilt", "")
@@ -135,6 +139,12 @@ def _sealing(cases: Iterable[Found]) -> Iterator[list[str]]:
         memory = [(found.special(name) or 0.0) / 1e6 for name in ("grown_bytes", "peak_bytes")]
         events = f"{found.special('sealed_events') or 0:,.0f}"
         yield [found.database, found.work, events, *map(number, (*figures, *memory))]
+
+
+def _verified(cases: Iterable[Found]) -> Iterator[list[str]]:
+    for found in cases:
+        figures = (found.median("seconds"), found.median("per_second"), found.special("peak_mib") or 0.0)
+        yield [found.database, f"{found.special('verified') or 0:,.0f}", *map(number, figures)]
 
 
 def _clients(cases: Iterable[Found]) -> Iterator[list[str]]:

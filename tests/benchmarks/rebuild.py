@@ -63,6 +63,11 @@ class Histories:
     @contextmanager
     def copy(self, place: Place) -> Iterator[str]:
         """Copy the log for the time of a block, and give its URL; its views are up to date."""
+        with place.fresh(like=self.original(place)) as url:
+            yield url
+
+    def original(self, place: Place) -> str:
+        """Give the URL of the log itself, for what changes nothing."""
         if place.name not in self._urls:
             with ExitStack() as stack:
                 url: str = stack.enter_context(place.fresh())
@@ -70,8 +75,7 @@ class Histories:
                 self._stack.push(stack.pop_all())
             self._urls[place.name] = url
             settle()
-        with place.fresh(like=self._urls[place.name]) as url:
-            yield url
+        return self._urls[place.name]
 
 
 def fill(url: str, events: int) -> None:

@@ -19,6 +19,7 @@ from benchmarks import (
     rebuild,
     row_locked,
     uma,
+    verifying,
 )
 from benchmarks.case import NotAvailable
 from benchmarks.measure import Span, settle
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
 
 
 def all_cases(
-    found: Mapping[str, Place], plan: Plan, workers: processes.Workers, histories: rebuild.Histories
+    found: Mapping[str, Place],
+    plan: Plan,
+    workers: processes.Workers,
+    histories: rebuild.Histories,
+    verified: rebuild.Histories,
 ) -> Iterator[Case]:
     """List every case but those of the crowded pool, which take long to prepare."""
     for place in found.values():
@@ -46,6 +51,7 @@ def all_cases(
             yield from processes.cases(place, plan, workers)
         for module in (rebuild, meanwhile, proving):
             yield from module.cases(place, plan, histories)
+        yield from verifying.cases(place, plan, verified)
     yield from uma.cases(plan)
 
 
@@ -62,9 +68,10 @@ def run(plan: Plan, console: Console) -> Report:
         places(plan.databases) as found,
         processes.Workers() as workers,
         rebuild.Histories(plan.events) as histories,
+        rebuild.Histories(plan.verified) as verified,
         progress(console) as shown,
     ):
-        every = all_cases(found, plan, workers, histories)
+        every = all_cases(found, plan, workers, histories, verified)
         cases = [case for case in every if re.search(plan.only, case.key, re.IGNORECASE)]
         results = measure(cases, plan, shown)
         task = shown.add_task("filling the crowded pools", total=plan.crowd)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks import bare, bulk, bursar_cases, crowded, processes, projecting, rebuild, row_locked, uma
+from benchmarks import bare, bulk, bursar_cases, crowded, processes, projecting, rebuild, row_locked, uma, verifying
 from benchmarks.case import key
 
 if TYPE_CHECKING:
@@ -147,6 +147,18 @@ def _rebuild(work: str) -> Target:
     )
 
 
+def _verification(database: str) -> Target:
+    return Target(
+        what=f"verification of the log, its views and its snapshots, {database}",
+        against="a bare SELECT of the same rows",
+        goal=0.3,
+        at_least=True,
+        measure="per_second",
+        reached=key("Bursar", database, verifying.WORK, "threads", 1),
+        baselines=(key(rebuild.SELECT, database, verifying.ROWS, "threads", 1),),
+    )
+
+
 TARGETS: Final = (
     *_commands("threads"),
     *_commands("asyncio"),
@@ -156,6 +168,7 @@ TARGETS: Final = (
     *map(_processes, (processes.CLIENTS // processes.COUNT, processes.CLIENTS)),
     *map(_crowd, (crowded.MEMORY, "sqlite")),
     *(_rebuild(work + part) for work in (rebuild.ONE, rebuild.ALL) for part in (rebuild.BUILDING, "")),
+    *map(_verification, ("postgresql", "sqlite")),
 )
 
 

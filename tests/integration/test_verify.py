@@ -10,8 +10,9 @@ import pytest
 from bursar import Ledger
 from bursar.domain.records import StoredRow
 from bursar.infrastructure.verification import verify_ledger
-from bursar.replay.findings import Check
-from support.logs import take_snapshot
+from bursar.replay.findings import Check, Harm
+from bursar.replay.verify import Start
+from support.logs import load_pool_at_head, take_snapshot
 from support.story import Clock, tell
 from support.tampering import renumbered, tampering
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bursar.replay.verify import Report
+    from support.tampering import Tamperer
 
     Change = Callable[[list[StoredRow]], Sequence[StoredRow]]
 
@@ -73,7 +75,7 @@ class TestUntouched:
             ("metrics", ROWS, 0, 27 + 3),
             ("validation_failures", ROWS, 0, 3),
         ]
-        assert told == [(ROWS, ROWS)]
+        assert told == [(ROWS // 2, ROWS), (ROWS, ROWS)]
 
     def test_memory(self) -> None:
         """A ledger in memory verifies by its log alone."""
@@ -83,6 +85,7 @@ class TestUntouched:
             report = verify_ledger(ledger)
         assert report.as_dict() == {
             "ok": True,
+            "since": 0,
             "events": ROWS,
             "head": ROWS,
             "findings": [],
@@ -254,12 +257,14 @@ class TestRowsMoved:
         assert "2: positions 2 to 5 are missing from the log" in messages(told_url)
 
     def test_swapped(self, told_url: str) -> None:
-        """Two exchanged rows are both named."""
+        """Two exchanged rows are one finding that names both, before all that follows from it."""
         with tampering(told_url) as tamperer:
             tamperer.set(6, position=1006)
             tamperer.set(22, position=6)
             tamperer.set(1006, position=22)
-        assert {(6, "chain"), (22, "chain")} <= set(found(told_url))
+        report = verified(told_url)
+        assert [f.harm for f in report.findings if f.check is Check.CHAIN] == [Harm.REORDER]
+        assert report.findings[0].message.startswith("the events at positions 6 and 22 stand in each other's places")
 
     def test_appended(self, told_url: str) -> None:
         """A row appended without the hash that belongs to it is named."""
@@ -276,6 +281,45 @@ class TestRowsMoved:
             tamperer.loosen()
             tamperer.set(1, position=0)
         assert found(told_url)[:2] == [(0, "positions"), (1, "positions")]
+
+
+class TestNumberedAnew:
+    """Rows removed or put in, and the rows after them numbered anew, on databases as they are."""
+
+    def move(self, tamperer: Tamperer, after: int, by: int) -> None:
+        """Number the rows after a position anew."""
+        far = "UPDATE events SET position = position + 1000000 WHERE position > :after"
+        tamperer.run(far, after=after)
+        tamperer.run("UPDATE events SET position = position - 1000000 + :by WHERE position > 1000000", by=by)
+
+    def test_hole(self, told_url: str) -> None:
+        """A row that was taken out is a hole though positions are dense again."""
+        with tampering(told_url) as tamperer:
+            tamperer.run("DELETE FROM events WHERE position = 23")
+            self.move(tamperer, 23, -1)
+        report = verified(told_url)
+        first = report.findings[0]
+        assert (first.position, first.check, first.harm) == (23, Check.CHAIN, Harm.HOLE)
+        assert [one.position for one in report.findings if one.check is Check.CHAIN] == [23]
+
+    def test_inserted(self, told_url: str) -> None:
+        """A row that was put in is named, and no row after it."""
+        with tampering(told_url) as tamperer:
+            self.move(tamperer, 22, 1)
+            tamperer.run(
+                "INSERT INTO events SELECT 23, stream_id, 99, type, 1, 'x', 0, 1, allocation_id, occurred_at, "
+                "recorded_at, actor, correlation_id, causation_id, NULL, data, hash FROM events WHERE position = 22"
+            )
+        report = verified(told_url)
+        first = report.findings[0]
+        assert (first.position, first.check, first.harm) == (23, Check.CHAIN, Harm.INSERTED)
+        assert [one.position for one in report.findings if one.check is Check.CHAIN] == [23]
+
+    def test_altered(self, told_url: str) -> None:
+        """A changed column is an altered event."""
+        with tampering(told_url) as tamperer:
+            tamperer.set(23, actor="mallory")
+        assert [(one.position, one.harm) for one in verified(told_url).findings if one.position] == [(23, Harm.ALTERED)]
 
 
 def without(*positions: int) -> Change:
@@ -394,3 +438,48 @@ class TestIdentity:
                 tamperer.run("DELETE FROM ledger_meta")
             report = verify_ledger(ledger)
         assert [(f.position, f.check) for f in report.findings] == [(None, Check.LEDGER)]
+
+
+class TestSince:
+    """Verification of what is new."""
+
+    def test_what_is_new(self, told_url: str) -> None:
+        """What came after a position is held against what was before, and what was before is not read again."""
+        with Ledger.open(told_url, clock=later()) as ledger:
+            start = start_of(ledger)
+            ledger.allocate({"cpu": 5}, owner="ann", allocation_id="new")
+            ledger.release("new")
+            report = verify_ledger(ledger, since=start)
+        assert (report.findings, report.since, report.events, report.views) == ((), ROWS, 2, ())
+
+    def test_decided_before(self, told_url: str) -> None:
+        """Ids that come again, and versions that do not follow, are found by what the database has of before."""
+        with Ledger.open(told_url, clock=later()) as ledger:
+            start = start_of(ledger)
+            ledger.allocate({"cpu": 5}, owner="ann", allocation_id="new")
+            with tampering(told_url) as tamperer:
+                tamperer.loosen()
+                text = str(tamperer.row(37).command).replace('"new"', '"a1"')
+                data = tamperer.row(37).data.replace('"new"', '"a1"')
+                tamperer.set(37, command_id="c2", allocation_id="a1", version=99, command=text, data=data)
+            report = verify_ledger(ledger, since=start)
+        assert {finding.message.partition(" follows")[0] for finding in report.findings[1:]} == {
+            "allocation 'a1' is granted a second time",
+            "command id 'c2' was decided before",
+            "version 99 of stream 'pool:cpu'",
+        }
+
+
+def later() -> Clock:
+    """Give a clock that goes on where the story ended."""
+    clock = Clock()
+    clock.set(401)
+    return clock
+
+
+def start_of(ledger: Ledger) -> Start:
+    """Remember a ledger as it is now."""
+    row = ledger.log.rows(ROWS - 1)[0]
+    with ledger.log.reading() as reader:
+        pools = {name: pool for name in reader.pool_names() if (pool := load_pool_at_head(reader, name))}
+    return Start(row.position, row.hash, pools)

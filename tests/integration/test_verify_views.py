@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bursar import Ledger
-from bursar.infrastructure.verification import SQLView, verify_ledger
+from bursar.infrastructure.verification import verify_ledger
+from bursar.infrastructure.views_here import SQLView
 from bursar.projections.catalogue import VIEWS
 from bursar.replay.findings import Check
 from support.logs import take_snapshot

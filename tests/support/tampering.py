@@ -97,26 +97,6 @@ def tampering(url: str) -> Iterator[Tamperer]:
         engine.dispose()
 
 
-class StoredRows:
-    """Rows in a list, as a database would give them."""
-
-    def __init__(self, rows: Sequence[StoredRow], ledger_id: str, epoch: int = 1) -> None:
-        self._rows = rows
-        self._identity = ledger_id, epoch
-
-    def identity(self) -> tuple[str, int]:
-        """Give the ledger's id and its epoch."""
-        return self._identity
-
-    def head(self) -> int:
-        """Find the position of the last row."""
-        return self._rows[-1].position
-
-    def page(self, after: int, limit: int, upto: int) -> list[StoredRow]:
-        """Give the next rows."""
-        return [row for row in self._rows if after < row.position <= upto][:limit]
-
-
 def rechained(rows: Sequence[StoredRow], ledger_id: str) -> list[StoredRow]:
     """Give rows the hashes that they would have if they had always been so."""
     previous, done = genesis(ledger_id), []

@@ -8,9 +8,10 @@ import pytest
 
 from bursar import Ledger, Limits
 from bursar.domain.values import canonical_json
+from bursar.replay.stored import RowsInMemory
 from bursar.replay.verify import verify
 from support.story import Clock, seconds, tell
-from support.tampering import StoredRows, rechained, renumbered, rewritten
+from support.tampering import rechained, renumbered, rewritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +42,7 @@ def told(ledger: Ledger, clock: Clock) -> EventLog:
 
 def findings(log: EventLog, rows: Sequence[StoredRow], *, epoch: int = 1) -> list[str]:
     """Verify forged rows under a chain that holds: positions, checks and messages."""
-    report = verify(log, stored=StoredRows(rechained(rows, log.ledger_id), log.ledger_id, epoch))
+    report = verify(log, stored=RowsInMemory(rechained(rows, log.ledger_id), log.ledger_id, epoch))
     return [f"{finding.position} {finding.check}: {finding.message}" for finding in report.findings]
 
 

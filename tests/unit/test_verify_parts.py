@@ -11,13 +11,13 @@ import pytest
 from bursar import Ledger, Limits
 from bursar.domain.errors import LogUnavailable
 from bursar.infrastructure.database import Database
-from bursar.infrastructure.verification import SQLRows
-from bursar.replay.findings import FINDINGS_MAX, Check, Finding, Findings, ViewChecked
-from bursar.replay.idset import IdSet
+from bursar.infrastructure.stored_rows import SQLRows
+from bursar.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, ViewChecked
+from bursar.replay.stored import RowsInMemory
 from bursar.replay.verify import verify
-from bursar.replay.views import NEAR_EVENTS, CheckedViews
+from bursar.replay.views import NEAR_EVENTS, CheckedViews, reading
 from support.story import Clock, tell
-from support.tampering import StoredRows, rechained
+from support.tampering import rechained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
 
     from bursar.domain.ports import EventLog
     from bursar.domain.records import Recorded, StoredRow
-
-
-class TestIdSet:
-    """The set that remembers what has ended."""
-
-    def test_like_a_set(self) -> None:
-        """It tells new ids from known ones, however many there are."""
-        ids, many = IdSet(), [f"id-{number}" for number in range(5000)]
-        assert all(ids.add(one) for one in many)
-        assert not any(ids.add(one) for one in many)
-        assert len(ids) == len(many)
-        assert all(one in ids for one in many)
-        assert not any(f"{one}-" in ids for one in many)
 
 
 class TestReport:
@@ -50,10 +37,15 @@ class TestReport:
         for position in range(FINDINGS_MAX + 7, 0, -1):
             findings.add(position, Check.CHAIN, "broken")
         found = findings.in_order()
-        assert found[0] == Finding(8, Check.CHAIN, "broken")
-        assert found[-1] == Finding(None, Check.VIEWS, "last")
+        assert found[0] == Finding(8, Check.CHAIN, "broken", Harm.ALTERED)
+        assert found[-1] == Finding(None, Check.VIEWS, "last", Harm.VIEW)
         assert (len(found), findings.more) == (FINDINGS_MAX + 1, 7)
-        assert found[0].as_dict() == {"position": 8, "check": "chain", "message": "broken"}
+        assert found[0].as_dict() == {
+            "harm": "altered event",
+            "position": 8,
+            "check": "chain",
+            "message": "broken",
+        }
 
 
 def test_database_that_cannot_be_read(tmp_path: Path) -> None:
@@ -144,10 +136,10 @@ class TestMovingViews:
     def test_catches_up(self, log: EventLog, key: tuple[str, ...], positions: list[int]) -> None:
         """A view that moved on, past the log's end as it was, is compared where it is."""
         rows = log.rows()
-        stored = StoredRows(rows[:20], log.ledger_id)
+        stored = RowsInMemory(rows[:20], log.ledger_id)
         stored.head = lambda: 14  # type: ignore[method-assign]  # the log as it was when verification began
         view = FakeView(rows, positions, key)
-        report = verify(log, stored=stored, views=CheckedViews([view], log.decode))
+        report = verify(log, stored=stored, views=CheckedViews([view], reading(stored, log.decode)))
         assert report.findings == ()
         assert report.views == (ViewChecked("kinds", 20, 0, 20),)
 
@@ -160,9 +152,9 @@ class TestMovingViews:
             ledger.resize(held.id, {"cpu": 1})
         rows = ledger.log.rows(0, 2 * NEAR_EVENTS)
         view = FakeView(rows, [0, len(rows)], ("position",))
-        stored = StoredRows(rows, ledger.log.ledger_id)
+        stored = RowsInMemory(rows, ledger.log.ledger_id)
         stored.head = lambda: 1  # type: ignore[method-assign]
-        report = verify(ledger.log, stored=stored, views=CheckedViews([view], ledger.log.decode))
+        report = verify(ledger.log, stored=stored, views=CheckedViews([view], reading(stored, ledger.log.decode)))
         assert report.findings == ()
         assert report.views == (ViewChecked("kinds", len(rows), 0, len(rows)),)
         assert view.folded_most <= NEAR_EVENTS
@@ -172,7 +164,8 @@ class TestMovingViews:
         """A view that says it is far beyond the log's end is told so, once."""
         rows = log.rows()
         view = FakeView(rows, [10**9], ("position",))
-        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=CheckedViews([view], log.decode))
+        stored = RowsInMemory(rows, log.ledger_id)
+        report = verify(log, stored=stored, views=CheckedViews([view], reading(stored, log.decode)))
         assert [one.message for one in report.findings] == [
             f"view kinds is at position {10**9}; the log ends at {len(rows)}"
         ]
@@ -182,7 +175,8 @@ class TestMovingViews:
         rows = log.rows()
         voided = next(row.position for row in rows if row.type == "Voided")
         view = FakeView(rows, [len(rows)], ("position",), fault="Voided")
-        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=CheckedViews([view], log.decode))
+        stored = RowsInMemory(rows, log.ledger_id)
+        report = verify(log, stored=stored, views=CheckedViews([view], reading(stored, log.decode)))
         assert [one.message for one in report.findings] == [
             f"view kinds cannot be computed: view kinds failed at position {voided}",
             f"view kinds has a row with none in the log, at position {voided}",
@@ -192,7 +186,8 @@ class TestMovingViews:
         """A view that went back while it was compared is told so."""
         rows = log.rows()
         view = FakeView(rows, [20, 5], ("position", "type"))
-        report = verify(log, stored=StoredRows(rows, log.ledger_id), views=CheckedViews([view], log.decode))
+        stored = RowsInMemory(rows, log.ledger_id)
+        report = verify(log, stored=stored, views=CheckedViews([view], reading(stored, log.decode)))
         assert [one.message for one in report.findings] == [
             "view kinds went back to position 5 while it was compared; verify again"
         ]
@@ -201,8 +196,8 @@ class TestMovingViews:
         """A row that cannot be read, met while a view is caught up with, is left to the next verification."""
         rows = log.rows()
         rows[29] = rows[29]._replace(type="Conjured")
-        stored = StoredRows(rechained(rows, log.ledger_id), log.ledger_id)
+        stored = RowsInMemory(rechained(rows, log.ledger_id), log.ledger_id)
         stored.head = lambda: 24  # type: ignore[method-assign]
         view = FakeView(rows, [24, 36], ("position",))
-        report = verify(log, stored=stored, views=CheckedViews([view], log.decode))
+        report = verify(log, stored=stored, views=CheckedViews([view], reading(stored, log.decode)))
         assert [one.message for one in report.findings] == ["view kinds has a row with none in the log, at position 30"]

@@ -1,0 +1,131 @@
+"""The generations of views, and the log's facts for them, as verification takes them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic_core import from_json
+from sqlalchemy import select
+
+from bursar.domain.errors import LogCorrupt
+from bursar.infrastructure.generations import SQLStore, list_generations
+from bursar.infrastructure.physical import physical
+from bursar.infrastructure.stored_rows import page_statement, read_page
+from bursar.projections.catalogue import VIEWS
+from bursar.projections.fold import WholeFold
+from bursar.projections.generations import State
+from bursar.projections.view import Fact
+from bursar.replay.views import CheckedViews
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from bursar.infrastructure.database import Database
+    from bursar.infrastructure.sql_log import SQLEventLog
+    from bursar.projections.generations import Generation
+    from bursar.projections.view import Key, Row, Table, View
+
+PAGE_EVENTS: Final = 10_000
+"""How many events are read at a time."""
+
+_COLUMNS: Final = (*Fact._fields, "schema_version")
+
+
+def views_of(log: SQLEventLog) -> CheckedViews:
+    """Give the live generations of the views that this code built."""
+    live = {one.view: one for one in SQLStore(log.database).generations() if one.state is State.LIVE}
+    by_this_code = [view for view in VIEWS if view.name in live and live[view.name].fingerprint == view.fingerprint]
+    views = [SQLView(log.database, view, live[view.name]) for view in by_this_code]
+    return CheckedViews(views, FactsAsTheyAre(log).read)
+
+
+class FactsAsTheyAre:
+    """Reads facts of a log in which anything may stand; what cannot be read is left out."""
+
+    def __init__(self, log: SQLEventLog) -> None:
+        self._log = log
+        self._page = page_statement(log.database, _COLUMNS)
+
+    def read(self, after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:
+        """Read facts after a position up to another, page by page, and where each page ends."""
+        while after < upto and (page := read_page(self._log.database, self._page, (after, upto, PAGE_EVENTS))):
+            after = page[-1][0]
+            yield self._facts(page), after
+
+    def _facts(self, page: Sequence[tuple[Any, ...]]) -> list[Fact]:
+        """Make facts of rows, a column at a time: where all are as they mostly are, none is looked at by itself."""
+        *envelope, texts, versions = zip(*page, strict=True)
+        with suppress(ValueError, TypeError):
+            if set(zip(envelope[1], versions, strict=True)) <= self._log.mapper.present:
+                data = list(map(from_json, texts))
+                if set(map(type, data)) == {dict}:
+                    return list(map(Fact._make, zip(*envelope, data, strict=True)))
+        facts = []
+        for row in page:
+            with suppress(LogCorrupt, TypeError):
+                facts.append(Fact._make((*row[:10], self._log.mapper.fields(row[1], row[11], row[10], row[0]))))
+        return facts
+
+
+class SQLView:
+    """A generation of a view, and the fold of the log that it should equal."""
+
+    def __init__(self, database: Database, view: View, generation: Generation) -> None:
+        self._database = database
+        self._view = view
+        self._generation = generation
+        self._fold = WholeFold(view)
+        self.name = view.name
+        self.tables = view.tables
+
+    @contextmanager
+    def look(self) -> Iterator[SQLLook]:
+        """Look at the generation as it is at one moment."""
+        with self._database.reading() as connection:
+            number = self._generation.number
+            present = (one for one in list_generations(connection) if (one.view, one.number) == (self.name, number))
+            yield SQLLook(connection, number, next((one.position for one in present), 0))
+
+    def fold(self, facts: Sequence[Fact]) -> Iterable[object]:
+        """Fold events, but those that the generation was told to leave out; what went wrong."""
+        skipped = self._generation.skipped
+        return self._fold.fold([fact for fact in facts if fact.position not in skipped] if skipped else facts)
+
+    def folded(self, table: Table) -> Mapping[Key, Row]:
+        """Show the rows of a table that there should be, by key, since they were last cleared."""
+        return self._fold.rows[table]
+
+    def clear(self, table: Table) -> None:
+        """Forget the rows of a table that there should be."""
+        self._fold.clear(table)
+
+
+@dataclass(frozen=True, slots=True)
+class SQLLook:
+    """A generation's rows and position at one moment."""
+
+    connection: Connection
+    number: int
+    position: int
+
+    def rows(self, table: Table, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
+        """Read a table's rows; of one that only grows, of a range of positions."""
+        if after is not None and upto is not None:  # a page, as the driver gives it
+            driver: Any = self.connection.connection.dbapi_connection
+            statement = (
+                f"SELECT {', '.join(table.columns)} FROM {table.physical(self.number)} "  # noqa: S608 - own names and numbers
+                f"WHERE position > {after} AND position <= {upto} ORDER BY position"
+            )
+            found: list[Sequence[Any]] = driver.execute(statement).fetchall()
+            return found
+        source = physical(table, self.number)
+        wanted = select(source)
+        if after is not None:
+            wanted = wanted.where(source.c.position > after)
+        if upto is not None:
+            wanted = wanted.where(source.c.position <= upto)
+        return self.connection.execute(wanted, execution_options={"yield_per": 2000})

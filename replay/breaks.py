@@ -1,0 +1,227 @@
+"""What was done to rows whose hashes do not follow, told from where else they fit and from what else is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from bursar.replay.findings import Check, Harm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from bursar.domain.records import StoredRow
+    from bursar.replay.findings import Findings
+
+WAITING_MAX: Final = 64
+"""How many rows that do not follow are kept, to find those that stand in each other's places."""
+
+_DOES_NOT_FOLLOW: Final = "the hash does not follow from the hash before it and what the row says"
+
+
+class Break(NamedTuple):
+    """A row whose hash does not follow."""
+
+    row: StoredRow
+    tail: bytes | None
+    """The row's canonical bytes without the position that they begin with; None for what no log has written."""
+    before: bytes
+    """The hash stored in the row before it."""
+    recent: Sequence[tuple[int, bytes]]
+    """The hashes stored in the last rows before it, by position."""
+    moved: int
+    """How far the rows around it were moved down since they were written."""
+
+    @property
+    def position(self) -> int:
+        """Where it stands."""
+        return self.row.position
+
+    def fits(self, before: bytes, position: int) -> bool:
+        """Tell whether it was written after a hash, at a position."""
+        if self.tail is None:
+            return False
+        return self.row.hash == hashlib.sha256(b"%s[%d%s" % (before, position, self.tail)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Rows, one after another, that do not follow."""
+
+    rows: Sequence[Break]
+    by: int
+    """How much further down than those before it the rows after it were moved."""
+    hash_only: bool
+    at_end: bool
+
+
+class Breaks:
+    """Says what was done, one finding for one deed where that can be."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._waiting: list[_Run] = []
+        self._rows_waiting = 0
+
+    def add(self, rows: Sequence[Break], by: int, *, hash_only: bool = False, at_end: bool = False) -> None:
+        """Take note of rows, one after another, that do not follow; those after them were moved by so much more."""
+        if self._rows_waiting + len(rows) > WAITING_MAX:
+            self.settle()
+        if rows:
+            self._waiting.append(_Run(rows, by, hash_only, at_end))
+            self._rows_waiting += len(rows)
+
+    def settle(self, end: tuple[int, bytes] | None = None) -> None:
+        """Say what was done to the rows that wait; ``end`` is where the log's last row was written, and its hash."""
+        runs, self._waiting, self._rows_waiting = self._waiting, [], 0
+        placed = _placed(runs, [] if end is None else [end])
+        alone = []
+        while runs:
+            count = _moved_about(runs, placed)
+            if count:
+                self._moved_about(runs[0].rows[0].position, runs[count - 1].rows[-1].position)
+                runs = runs[count:]
+                continue
+            run, *runs = runs
+            if run.by > 0:
+                self._hole(run.rows[0].position, run.by)
+            elif run.by < 0:
+                last = run.rows[-1].position - _is_of_the_log(run.rows[-1], -run.by)
+                self._inserted(last + 1 + run.by, last)
+            elif run.at_end and (inserted := _inserted_before(run.rows, placed)):
+                self._inserted(run.rows[-1].position - inserted, run.rows[-1].position - 1)
+            else:
+                alone.append(run)
+        self._settle_alone(alone, placed)
+
+    def _settle_alone(self, runs: Sequence[_Run], placed: Mapping[int, Break]) -> None:
+        """Say what was done where rows around were not moved: rows were exchanged, or altered."""
+        standing = {one.position + one.moved for run in runs for one in run.rows}
+        self._reordered({at: one.position + one.moved for at, one in placed.items() if at in standing})
+        for run in runs:
+            left = [one for one in run.rows if one.position + one.moved not in placed]
+            for _, group in groupby(enumerate(left), key=lambda pair: pair[1].position - pair[0]):
+                self._altered(_Run([one for _, one in group], 0, run.hash_only, run.at_end))
+
+    # What is said
+
+    def _hole(self, position: int, count: int) -> None:
+        were = "one event was" if count == 1 else f"{count} events were"
+        message = (
+            f"{were} taken out before this row, and the rows after were numbered anew: "
+            f"their hashes follow only at the positions that they had, {count} further on"
+        )
+        self._findings.add(position, Check.CHAIN, message, Harm.HOLE)
+
+    def _inserted(self, first: int, last: int) -> None:
+        were = "this row was" if first == last else f"positions {first} to {last} were"
+        message = f"{were} put in, and the rows after numbered anew: their hashes follow as if it were not there"
+        self._findings.add(first, Check.CHAIN, message, Harm.INSERTED)
+
+    def _reordered(self, placed: Mapping[int, int]) -> None:
+        moved = {place: now for place, now in placed.items() if place != now}
+        while moved:
+            first = min(moved)
+            cycle, place = [first], moved.pop(first)
+            while place in moved:
+                cycle.append(place)
+                place = moved.pop(place)
+            cycle = sorted({*cycle, place})
+            message = (
+                f"the events at positions {' and '.join(map(str, cycle))} stand in each other's places: "
+                "each has the hash that belongs to another of these positions"
+            )
+            self._findings.add(cycle[0], Check.CHAIN, message, Harm.REORDER)
+
+    def _moved_about(self, first: int, last: int) -> None:
+        message = f"the events from here to about position {last} stand in another order, each with its place's hash"
+        self._findings.add(first, Check.CHAIN, message, Harm.REORDER)
+
+    def _altered(self, run: _Run) -> None:
+        first, last = run.rows[0].position, run.rows[-1].position
+        if run.hash_only:
+            message = "the hash was altered: the next row follows from the one that belongs to what this row says"
+            self._findings.add(first, Check.CHAIN, message)
+        elif run.at_end:
+            self._at_end(first, last)
+        elif first != last:
+            message = f"{_DOES_NOT_FOLLOW}, from here to position {last}: these rows were altered"
+            self._findings.add(first, Check.CHAIN, message)
+        elif self._misfits(first - 1) and not self._misfits(first):
+            message = (
+                f"this row was altered, and its hash made anew: the hash at position {first} does not follow from it"
+            )
+            self._findings.add(first - 1, Check.CHAIN, message)
+        else:
+            other = f"the row before it was, and its hash made anew (position {first - 1})"
+            if first == 1:
+                other = "the ledger's id in ledger_meta was"
+            self._findings.add(first, Check.CHAIN, f"{_DOES_NOT_FOLLOW}: this row was altered, or {other}")
+
+    def _at_end(self, first: int, last: int) -> None:
+        """Choose, at the log's end, between an altered row and one that was appended by its other misfits."""
+        misfits = self._misfits(first)
+        where = "and the log ends here" if first == last else f"from here to the log's end, position {last}"
+        message = f"{_DOES_NOT_FOLLOW}, {where}: "
+        if len(misfits) > 1:
+            told = ", ".join(sorted(check.value for check in misfits))
+            message += f"appended rather than altered, as it fails other checks too ({told})"
+            self._findings.add(first, Check.CHAIN, message, Harm.INSERTED)
+        else:
+            message += "altered rather than appended, as little else is wrong with it; the hash cannot tell which"
+            self._findings.add(first, Check.CHAIN, message)
+
+    def _misfits(self, position: int) -> frozenset[Check]:
+        return frozenset(self._findings.checks_at(position) - {Check.CHAIN, Check.POSITIONS, Check.LIMITS})
+
+
+def _placed(runs: Iterable[_Run], ends: list[tuple[int, bytes]]) -> dict[int, Break]:
+    """Find for each place the row that was written there, among those that do not follow where they stand."""
+    runs = [run for run in runs if not run.hash_only]
+    ends += [(run.rows[0].position - 1 + run.rows[0].moved, run.rows[0].before) for run in runs]
+    left = [one for run in runs for one in run.rows]
+    placed: dict[int, Break] = {}
+    while ends:
+        position, before = ends.pop()
+        found = next((one for one in left if one.fits(before, position + 1)), None)
+        if found is not None:
+            left.remove(found)
+            placed[position + 1] = found
+            ends.append((position + 1, found.row.hash))
+    return placed
+
+
+def _moved_about(runs: Sequence[_Run], placed: Mapping[int, Break]) -> int:
+    """Count the first runs between which rows were moved and none is missing or new; 0 if there are no such."""
+    place_of = {one.position: place for place, one in placed.items()}
+    base = runs[0].rows[0].moved
+    moved = furthest = 0
+    for count, run in enumerate(runs, start=1):
+        moved += run.by
+        places = [place_of.get(one.position) for one in run.rows]
+        if not run.by or None in places:
+            return 0
+        furthest = max(furthest, *(place for place in places if place is not None))
+        if not moved and furthest <= run.rows[-1].position + base:
+            return count
+    return len(runs)  # what was at the log's end stands elsewhere
+
+
+def _is_of_the_log(one: Break, count: int) -> bool:
+    """Tell whether a row is the first one after so many that were put in, and not the last of them."""
+    place = one.position + one.moved - count
+    before = dict(one.recent).get(one.position - count - 1)
+    return before is None or one.fits(before, place)
+
+
+def _inserted_before(rows: Sequence[Break], placed: Mapping[int, Break]) -> int:
+    """Count the rows that were put in before the last one, if that follows from the hash before them."""
+    last = rows[-1]
+    if last.position + last.moved in placed:  # rows were exchanged
+        return 0
+    for position, before in reversed(last.recent[:-1]):
+        if last.fits(before, position + 1 + last.moved):
+            return last.position - position - 1
+    return 0

@@ -1,0 +1,254 @@
+"""The commands that most of a log is made of, checked and entered without making events and commands of them.
+
+What is entered here has passed all that the row by row way checks: a row's data is compared with the text that the
+events before it, its command and the books lead to. Whatever is not exactly that, wrong or not, is left to the other
+way, before anything was changed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter
+from pydantic_core import SchemaValidator, from_json, to_json
+
+from bursar.domain.values import (
+    AT_YEAR_MAX,
+    ENTRIES_MAX,
+    QUANTITY_MAX,
+    TTL_SECONDS_MAX,
+    Name,
+    Reason,
+    Token,
+    instant_text,
+)
+from bursar.replay.pool_book import Grant, Part
+from bursar.replay.stored import is_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bursar.replay.books import Books
+    from bursar.replay.pool_book import PoolBook
+    from bursar.replay.snapshots import SnapshotCheck
+    from bursar.replay.stored import Page
+
+    Fields = dict[str, Any]
+    Row = tuple[Any, ...]
+
+NAMES_MAX: Final = 20_000
+"""The most names that are remembered to be well formed."""
+
+_is_name: Final = SchemaValidator(TypeAdapter(Name).core_schema).isinstance_python
+_is_reason: Final = SchemaValidator(TypeAdapter(Reason).core_schema).isinstance_python
+_instant: Final = datetime.fromisoformat
+_shared: Final = itemgetter(3, 4, 5, 7, 8, 9, 10, 11, 12, 13)
+"""What the rows of such a command have in common: all but their numbers, their streams, and what they say."""
+
+_NO_TAGS: Final[Fields] = {}
+
+
+class Unusual(Exception):
+    """Something that is not as it mostly is."""
+
+
+_UNUSUAL: Final = (Unusual, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""What unusual values lead to."""
+
+
+class Usual:
+    """Enters allocations and releases in which nothing is unusual."""
+
+    def __init__(self, books: Books, versions: dict[str, int], snapshots: SnapshotCheck) -> None:
+        self._books = books
+        self._versions = versions
+        """The version of the last event, by stream."""
+        self._snapshots = snapshots
+        self._names: dict[str, str] = {}
+        """Names found to be well formed, and how JSON writes them."""
+        self._ways: dict[str, Callable[[Page], Sequence[PoolBook]]] = {
+            "Allocated": self._allocated,
+            "Released": self._released,
+        }
+
+    def enter(self, page: Page, index: int) -> int:
+        """Enter commands, their rows' columns and hashes being sound, from the first row of one on.
+
+        Tells how far that went: to the first row of a command that is not usual, of which nothing was entered.
+        """
+        ways, end = self._ways, len(page)
+        while index < end:
+            first = page[index]
+            after = index + first[7]
+            way = ways.get(first[3])
+            if way is None or first[6] or first[14] is None or first[4] != 1 or after > end:
+                break
+            rows = page[index:after]
+            try:
+                pools = way(rows)
+            except _UNUSUAL:
+                break
+            index = after
+            if self._snapshots.is_waiting:
+                for pool in pools:
+                    self._snapshots.meet(pool, rows[-1][0])
+        return index
+
+    def _released(self, rows: Page) -> Sequence[PoolBook]:
+        first = rows[0]
+        allocation_id = first[8]
+        grant = self._books.open[allocation_id]
+        id_text, reason_text = _text(allocation_id), "null"
+        if (
+            first[14] == f'{{"allocation_id":{id_text},"command":"release"}}'
+            and first[12] is None
+            and first[13] is None
+        ):
+            asked_at = first[10]
+        else:
+            command = from_json(first[14])
+            asked_at, reason = self._asked_at(first, command), command.pop("reason", None)
+            if command != {"allocation_id": allocation_id, "command": "release"}:
+                raise Unusual
+            if reason is not None:
+                if not _is_reason(reason):
+                    raise Unusual
+                reason_text = to_json(reason).decode()
+        pools = [self._books.pools[name] for name in grant.pools]
+        occurred_at = self._check_rows(rows, pools, asked_at)
+        for row, pool in zip(rows, pools, strict=True):
+            part = pool.parts[allocation_id]
+            said = (
+                f'{{"pool":{pool.text},"allocation_id":{id_text},"owner":{self._name(part.owner)},'
+                f'"quantity":{part.quantity},"reserved":false,"reason":{reason_text}}}'
+            )
+            if row[15] != said or part.reserved:
+                raise Unusual
+        del self._books.open[allocation_id]
+        for row, pool in zip(rows, pools, strict=True):
+            pool.end(allocation_id)
+            self._versions[row[1]] = pool.version = row[2]
+            pool.time = occurred_at
+        return pools
+
+    def _allocated(self, rows: Page) -> Sequence[PoolBook]:
+        first = rows[0]
+        allocation_id, command = first[8], from_json(first[14])
+        take = command.pop
+        owner, quantities, tags, ttl = take("owner"), take("quantities"), take("tags", _NO_TAGS), take("ttl", None)
+        asked_at = first[10]
+        if len(command) > 1 or first[12] is not None or first[13] is not None:
+            asked_at = self._asked_at(first, command)
+            if take("allocation_id", allocation_id) != allocation_id:
+                raise Unusual
+        if command != {"command": "allocate"} or allocation_id in self._books.open or not _is_name(allocation_id):
+            raise Unusual
+        if len(quantities) > ENTRIES_MAX or len(tags) > ENTRIES_MAX:
+            raise Unusual
+        owner_text = self._name(owner)
+        tags_text = ",".join([f"{self._name(key)}:{self._name(value)}" for key, value in tags.items()])
+        names = sorted(quantities)
+        pools = [self._books.pools[name] for name in names]
+        occurred_at = self._check_rows(rows, pools, asked_at)
+        deadline = _deadline(pools, ttl, occurred_at)
+        deadline_text = "null" if deadline is None else f'"{instant_text(deadline)}"'
+        before = f'"allocation_id":{_text(allocation_id)},"owner":{owner_text},"quantity":'
+        pools_text = pools[0].text if len(pools) == 1 else ",".join([pool.text for pool in pools])
+        epoch = self._books.epoch
+        after = f',"pools":[{pools_text}],"epoch":{epoch},"tags":{{{tags_text}}},"deadline":{deadline_text}}}'
+        for row, pool in zip(rows, pools, strict=True):
+            quantity = quantities[pool.opened.pool]
+            if type(quantity) is not int or not 1 <= quantity <= QUANTITY_MAX or not pool.grants_plainly(quantity):
+                raise Unusual
+            said = f'{{"pool":{pool.text},{before}{quantity}{after}'
+            if row[15] != said and not _are_same(row[15], said):
+                raise Unusual
+        grant = Grant(tuple(names), Token(epoch, first[0]), tags, occurred_at)
+        self._books.open[allocation_id] = grant
+        for row, pool in zip(rows, pools, strict=True):
+            pool.put(allocation_id, Part(grant, quantities[pool.opened.pool], owner, deadline, reserved=False))
+            self._versions[row[1]] = pool.version = row[2]
+            pool.time = occurred_at
+        return pools
+
+    # What both have in common
+
+    def _asked_at(self, row: Row, command: Fields) -> str:
+        """Take what all commands have off a command that has to be the row's, and tell when it was asked."""
+        take = command.pop
+        correlation_id, causation_id = take("correlation_id", None), take("causation_id", None)
+        actor, command_id, at = take("actor", None), take("command_id", None), take("at", None)
+        if correlation_id != row[12] or causation_id != row[13] or (actor is not None and actor != row[11]):
+            raise Unusual
+        for given in (correlation_id, causation_id, actor, command_id):
+            if given is not None and not _is_name(given):
+                raise Unusual
+        if at is None:
+            return str(row[10])
+        if not is_time(at) or _instant(at).year > AT_YEAR_MAX:
+            raise Unusual
+        return str(at)
+
+    def _check_rows(self, rows: Page, pools: Sequence[PoolBook], asked_at: str) -> datetime:
+        """Check that rows are the next ones of these pools, at the time of their decision; gives that time.
+
+        That is when it was asked, or the latest of the pools' times; nothing held should have expired by then.
+        """
+        first = rows[0]
+        occurred_at = _instant(first[9])
+        latest = occurred_at if asked_at == first[9] else _instant(asked_at)
+        if first[10] != first[9]:
+            _instant(first[10])  # which may be none
+        for row, pool in zip(rows, pools, strict=True):
+            latest = max(latest, pool.time)
+            if row[1] != pool.stream_id or row[2] != self._versions[row[1]] + 1:
+                raise Unusual
+            if pool.deadlines and pool.deadlines[0][0] <= occurred_at:
+                raise Unusual
+        if latest != occurred_at or (len(rows) > 1 and not _belong_together(rows)):
+            raise Unusual
+        return occurred_at
+
+    def _name(self, name: str) -> str:
+        """Write a name, which has to be well formed, as JSON does."""
+        found = self._names.get(name)
+        if found is None:
+            if not _is_name(name):
+                raise Unusual
+            if len(self._names) > NAMES_MAX:
+                self._names.clear()
+            found = self._names[name] = _text(name)
+        return found
+
+
+def _text(name: str) -> str:
+    """Write a well-formed name as JSON does: what is written that way reads as nothing else."""
+    return f'"{name}"' if '"' not in name and "\\" not in name else to_json(name).decode()
+
+
+def _are_same(data: str, said: str) -> bool:
+    """Tell whether two grants are the same, in whatever order their tags are written."""
+    found = from_json(data)
+    return type(found["quantity"]) is int and type(found["epoch"]) is int and bool(found == from_json(said))
+
+
+def _belong_together(rows: Page) -> bool:
+    """Tell whether rows are all those of one command, in order, and only the first has its text."""
+    shared, size = _shared(rows[0]), len(rows)
+    return size == rows[0][7] and all(
+        row[6] == ordinal and row[14] is None and _shared(row) == shared
+        for ordinal, row in enumerate(rows[1:], start=1)
+    )
+
+
+def _deadline(pools: Sequence[PoolBook], ttl: object, occurred_at: datetime) -> datetime | None:
+    """Compute the deadline of what is granted."""
+    if ttl is None:
+        chosen = min([one for pool in pools if (one := pool.limits.default_ttl)], default=None)
+    elif type(ttl) in {int, float} and 0 < ttl <= TTL_SECONDS_MAX:  # type: ignore[operator]  # it is a number
+        chosen = timedelta(seconds=ttl)  # type: ignore[arg-type]  # it is a number
+    else:
+        raise Unusual
+    return None if chosen is None else occurred_at + chosen
