@@ -89,15 +89,17 @@ class SealCheck:
 
     def begin(self, size: int) -> None:
         """Begin behind a position, whose checkpoint is trusted, with the tree as it is stored."""
-        tree = self._seals.tree(size) if self._seals else None
         while self._next is not None and self._next.checkpoint.size < size:
             self._next = next(self._notes, None)
+        if self._seals is None or self._next is None:
+            return
+        tree = self._seals.tree(size)
         if tree is None:
             self._broken = True
             self._add(None, f"the stored tree over the first {size} events is not there: run `bursar seal`", Harm.TREE)
             return
         self._tree, self._good = tree, size
-        self._stored = self._seals.leaves(size) if self._seals else iter(())
+        self._stored = self._seals.leaves(size)
         self._settle()
 
     def meet(self, position: int, canonical: bytes | None) -> None:
