@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bursar.infrastructure import views_apart
 from bursar.infrastructure.facts import SQLFacts
+from bursar.infrastructure.proofs import sealing_of
 from bursar.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.stored_rows import SQLRows
@@ -41,8 +42,9 @@ def verify_ledger(
     """Check every promise on a ledger, or on what came after a start; raises `LogUnavailable`.
 
     ``progress`` is told events done and events in all. Views are compared in another process where that pays.
+    ``sealing`` has the public keys and the checkpoints that come from outside, if there are any.
     """
-    log = ledger.log
+    log, seals = ledger.log, sealing or sealing_of(ledger)
     if not isinstance(log, SQLEventLog):
         return verify(log, seals=sealing, since=since, progress=progress)
     stored = SQLRows(log.database)

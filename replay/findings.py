@@ -81,6 +81,8 @@ class Harm(StrEnum):
     """More was granted than a limit allows."""
     LEAK = "leak"
     """A hold past its deadline, by its pool's own time, without an end; or a row of a view with none in the log."""
+    TREE = "tree that differs"
+    """The stored Merkle tree says something else than the log, which is as it was signed."""
     SNAPSHOT = "snapshot that differs"
     """A snapshot says something else than the log."""
     VIEW = "view that differs"
@@ -105,6 +107,7 @@ USUAL_HARM: Final[Mapping[Check, Harm]] = {
     Check.LIMITS: Harm.LIMIT,
     Check.SEALS: Harm.FORGED_CHECKPOINT,
     Check.SNAPSHOTS: Harm.SNAPSHOT,
+    Check.SEALS: Harm.FORGED_CHECKPOINT,
     Check.VIEWS: Harm.VIEW,
 }
 """What a failed check means unless more is known."""

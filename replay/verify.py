@@ -85,7 +85,7 @@ class _Beside(NamedTuple):
 class _Pass:
     """One pass over the log."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what `verify` takes
         self,
         log: EventLog,
         stored: StoredLog,

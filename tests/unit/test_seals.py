@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bursar.replay.checkpoints import Signed
-from bursar.replay.findings import Check, Finding, Findings, SealsChecked
+from bursar.replay.findings import Check, Finding, Findings, Harm, SealsChecked
 from bursar.replay.merkle import leaf_hash
 from bursar.replay.notes import Note
 from bursar.replay.seals import NOT_SEALED, SealCheck, Sealing
@@ -359,3 +359,28 @@ class TestSince:
         assert self.checked(MemorySeals(checkpoints(), []), 7, ROWS) == [(None, said)]
         assert self.checked(MemorySeals(checkpoints()[:1], []), 7, ROWS) == []
         assert self.checked(None, 7, ROWS) == []
+
+
+class TestHarm:
+    """What kind of harm a finding shows."""
+
+    def harms(self, seals: MemorySeals, rows: Mapping[int, bytes | None] = ROWS) -> list[Harm]:
+        """Check a log: the kinds of harm that are found."""
+        findings = Findings()
+        check = SealCheck(Sealing(seals), findings, LEDGER_ID)
+        for position, canonical in rows.items():
+            check.meet(position, canonical)
+        check.end(max(rows))
+        return [one.harm for one in findings.in_order()]
+
+    def test_kinds(self) -> None:
+        """Rows, checkpoints and the stored tree that are not as they were: each has its own name."""
+        sound = MemorySeals(checkpoints(), LEAVES)
+        assert self.harms(sound, altered(5)) == [Harm.ALTERED]
+        assert self.harms(MemorySeals(checkpoints(), []), altered(5)) == [Harm.ALTERED]
+        assert self.harms(sound, {position: ROWS[position] for position in range(1, 9)}) == [Harm.CUT_TAIL]
+        assert self.harms(MemorySeals(checkpoints()[1:], LEAVES)) == [Harm.MISSING_CHECKPOINT]
+        assert self.harms(MemorySeals([*checkpoints()[:2], *checkpoints(OTHER)[2:]], LEAVES)) == [
+            Harm.FORGED_CHECKPOINT
+        ]
+        assert self.harms(MemorySeals(checkpoints(), [bytes(32), *LEAVES[1:]])) == [Harm.TREE]
