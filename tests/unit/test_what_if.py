@@ -251,6 +251,7 @@ class TestTimes:
         monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="released")
+        ledger.transfer("released", to="bob")
         ledger.release("released")
         ledger.reserve({"gpu": 1}, owner="ann", allocation_id="voided", ttl=seconds(1))
         ledger.void("voided")
