@@ -131,13 +131,24 @@ def stopping() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
+class _Stopped(Exception):
+    """The worker was told to stop."""
+
+
 def watch(sealer: Sealer, signer: SignerKey, options: Common, stop: Event, seconds: float) -> None:
     """Sign again and again, until told to stop; a database that is away for a while is waited for."""
     if not options.json:
         say(f"sealing every {seconds:g} s; interrupt to stop", errors=True)
+
+    def heed(_done: int, _total: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+
     while not stop.is_set():
         try:
-            signed = _seal(sealer, signer, options)
+            signed = sealer.seal(signer, system_clock(), progress=heed)
+        except _Stopped:  # between two portions: what is hashed is kept, and nothing is signed
+            return
         except LogUnavailable as error:
             if not error.transient:
                 raise
