@@ -60,14 +60,7 @@ def live(log: MemoryEventLog, opened: list[dict[str, Any]], life: list[dict[str,
         ledger, fields = ledgers[number % 2], {**step["fields"], "command_id": f"c{number}"}
         if step["nameless"] and fields["command"] in {"allocate", "reserve"}:
             del fields["allocation_id"]
-        if step["fence"] is not None and fields["command"] in {
-            "confirm",
-            "void",
-            "renew",
-            "resize",
-            "transfer",
-            "release",
-        }:
+        if step["fence"] is not None and fields["command"] in FENCED and "force" not in fields:
             fields["token"] = step["fence"] or token_of(ledger, fields["allocation_id"])
         if step["imported"]:
             fields["at"] = after(now - 1 if now else 0)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bursar.domain.ports import LogReader
+    from bursar.domain.records import StoredRow
 
 Log = MemoryEventLog | SQLEventLog
 Row = tuple[Any, ...]
@@ -119,6 +120,14 @@ def append(log: Log, records: Sequence[Recorded]) -> Place:
     """Append in a transaction of its own; tell where the log ends then."""
     with log.writing() as writer:
         return writer.append(records)
+
+
+def written(rows: Sequence[StoredRow]) -> MemoryEventLog:
+    """Put rows into a log in memory as they are."""
+    log = MemoryEventLog()
+    with log.writing() as writer:
+        writer.insert(rows)
+    return log
 
 
 def opened(position: int, *, pool: str = "gpu", total: int = 10) -> Recorded:

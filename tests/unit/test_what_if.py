@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, Malformed, MemoryEventLog, OpenPool, Refused
-from bursar.domain.errors import LogCorrupt
+from bursar import Allocate, Ledger, Limits, MemoryEventLog, OpenPool, Refused
 from bursar.replay.what_if import Fault, what_if
 from bursar.replay.worlds import World
 from support.deciding import envelope, opened
+from support.logs import written
 from support.story import T0, Clock, seconds, tell
-from support.tampering import renumbered, rewritten
+from support.tampering import rewritten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from bursar.domain.commands import Command
     from bursar.domain.ports import EventLog
-    from bursar.domain.records import StoredRow
     from bursar.replay.what_if import WhatIf
 
 
@@ -251,6 +250,7 @@ class TestTimes:
         monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="released")
+        ledger.transfer("released", to="bob")
         ledger.release("released")
         ledger.reserve({"gpu": 1}, owner="ann", allocation_id="voided", ttl=seconds(1))
         ledger.void("voided")
@@ -385,123 +385,6 @@ class TestTimes:
         first = datetime.min.replace(tzinfo=UTC)
         assert what_if(told, {}, since=first).events == 36
         assert what_if(told, {}, until=first).events == 0
-
-
-class TestFaults:
-    """A log that does not follow from its commands."""
-
-    @pytest.mark.parametrize(
-        ("position", "changes", "fault"),
-        [
-            (4, {"data": {"quantity": 21}}, Fault(4, "quantity", 21, 20)),
-            (4, {"command": {"quantities": {"cpu": 25, "gpu": 2}}}, Fault(4, "quantity", 20, 25)),
-            (5, {"columns": {"occurred_at": "2026-01-01T00:00:11.000000Z"}}, Fault(5, "occurred_at", at(11), at(10))),
-            (20, {"data": {"code": "pool_closed"}}, Fault(20, "code", "pool_closed", "pool_exhausted")),
-            (21, {"command": {"allocation_id": "a1"}}, Fault(21, "type", "ValidationFailed", "Released")),
-            (24, {"command": {"quantities": {"seats": 3}}}, Fault(24, "type", "Allocated", "ValidationFailed")),
-            (27, {"data": {"owner": "eve"}}, Fault(27, "owner", "eve", "cid")),
-            (
-                12,
-                {"command": {"command": "expire", "allocation_id": None, "reason": None}},
-                Fault(12, "type", "Voided", None),
-            ),
-        ],
-    )
-    def test_what_differs_is_named(
-        self, told: EventLog, position: int, changes: dict[str, dict[str, Any]], fault: Fault
-    ) -> None:
-        """The first event that does not follow is named with the field, and nothing after it is decided again."""
-        rows = told.rows()
-        row = rewritten(rows[position - 1], changes.get("data"), changes.get("command"))
-        rows[position - 1] = row._replace(**changes.get("columns", {}))
-        found = what_if(written(rows), {"gpu": {"total": 9}})
-        assert (found.ok, found.fault) == (False, fault)
-        assert found.commands < 24
-
-    def test_an_event_that_is_not_there(self, told: EventLog) -> None:
-        """What the command leads to, and the log does not have, is named at the command's last event."""
-        rows = told.rows()[:18]
-        del rows[17]
-        assert what_if(written(rows), {}).fault == Fault(17, "type", None, "Transferred")
-
-    def test_a_pool_that_is_opened_twice(self, told: EventLog) -> None:
-        """No command opens a pool that is open."""
-        rows = told.rows()[:3]
-        second = rewritten(rows[2], {"unit": "row"}, {"unit": "row"})
-        rows.append(second._replace(position=4, version=4, command_id="again"))
-        assert what_if(written(rows), {}).fault == Fault(4, "type", "PoolOpened", "PoolAlreadyOpen")
-
-    @pytest.mark.parametrize("text", ["{", "[]", '{"command":"fly"}'])
-    def test_a_command_that_cannot_be_read(self, told: EventLog, text: str) -> None:
-        """It is an error that names its position."""
-        rows = told.rows()
-        rows[3] = rows[3]._replace(command=text)
-        with pytest.raises(LogCorrupt, match="position 4: the command cannot be read: "):
-            what_if(written(rows), {})
-
-    def test_a_command_that_is_missing(self, told: EventLog) -> None:
-        """An event whose command is nowhere is an error that names its position."""
-        rows = told.rows()
-        rows[3] = rows[3]._replace(command=None)
-        with pytest.raises(LogCorrupt, match="position 4: the command is missing"):
-            what_if(written(rows), {})
-
-    def test_half_an_allocation(self, told: EventLog) -> None:
-        """What is held in one of its pools only, in the beginning, is an error that names it."""
-        rows = told.rows()
-        del rows[4]
-        with pytest.raises(LogCorrupt, match="allocation 'a1' is held in pool 'cpu', and not in pool 'gpu'"):
-            what_if(written(renumbered(rows)), {}, since=at(15))
-
-
-class TestMalformed:
-    """What cannot be asked."""
-
-    @pytest.mark.parametrize(
-        ("limits", "said"),
-        [
-            ({"tpu": {"total": 1}}, r"tpu\.total: expected a pool of this ledger, which has no 'tpu'; got 1"),
-            ({"gpu": {"totals": 1}}, r"gpu\.totals: expected a limit: one of total, reserved, .*; got 1"),
-            ({"gpu": {"total": -1}}, r"gpu\.total: expected a whole number from 0 to \d+; got -1"),
-            ({"gpu": {"total": None}}, r"gpu\.total: expected a whole number"),
-            ({"gpu": {"overcommit": 1.5}}, r"gpu\.overcommit: expected a decimal above 0 written as text"),
-            ({"seats": {"max_ttl": 10}}, r"seats: expected limits that go with the others recorded at position 3: "),
-            ({"gpu": {"reserved": 5}}, r"gpu: .* recorded at position 19: reserved is above total; got \{'reserved'"),
-        ],
-    )
-    def test_limits(self, told: EventLog, limits: dict[str, dict[str, object]], said: str) -> None:
-        """The pool and the limit are named, and what was expected; limits have to go with the recorded others."""
-        with pytest.raises(Malformed, match=f"^{said}"):
-            what_if(told, limits)
-
-    def test_limits_in_the_beginning(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-        """They have to go with those in force when they begin to hold; that is said before anything is decided."""
-        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
-        read: list[int] = []
-        with pytest.raises(Malformed, match=r"^gpu: expected limits that go with the others in force when these"):
-            what_if(told, {"gpu": {"reserved": 5}}, since=at(25), progress=lambda done, _total: read.append(done))
-        assert read == []
-
-    @pytest.mark.parametrize(
-        ("since", "until", "said"),
-        [
-            (datetime(2026, 1, 1), None, "from: expected a time with its offset"),  # noqa: DTZ001 - the fault in question
-            (None, datetime(2026, 1, 1), "to: expected a time with its offset"),  # noqa: DTZ001 - as above
-            (at(5), at(5), "to: expected a time after 2026-01-01T00:00:05.000000Z"),
-        ],
-    )
-    def test_times(self, told: EventLog, since: datetime | None, until: datetime | None, said: str) -> None:
-        """Times say their offset, and the end is after the beginning."""
-        with pytest.raises(Malformed, match=f"^{said}"):
-            what_if(told, {}, since=since, until=until)
-
-
-def written(rows: Sequence[StoredRow]) -> MemoryEventLog:
-    """Put rows into a log as they are."""
-    log = MemoryEventLog()
-    with log.writing() as writer:
-        writer.insert(rows)
-    return log
 
 
 def lived(log: MemoryEventLog, *commands: Command) -> None:
