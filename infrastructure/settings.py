@@ -20,3 +20,5 @@ class Settings(BaseSettings):
     """The least serious messages that are written."""
     log_format: Literal["console", "json"] = "console"
     """How messages are written, to standard error."""
+    seal_key: str | None = None
+    """File with the private key that `bursar seal` signs checkpoints with."""

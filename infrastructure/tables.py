@@ -160,6 +160,45 @@ skipped_events = Table(
 """Events that a generation was told to leave out, why, and by whose decision."""
 
 
+seal_tiles = Table(
+    "seal_tiles",
+    metadata,
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+    Column("chain", LargeBinary(32)),
+)
+"""The Merkle tree over the log, 256 hashes a tile; of level 0 also the hash of the last event that a tile covers."""
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("note", PlainText, nullable=False),
+    Column("sealed_at", PlainText, nullable=False),
+)
+"""What the log said of itself, signed."""
+
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("checkpoint", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", PlainText, primary_key=True),
+    Column("line", PlainText, nullable=False),
+    Column("cosigned_at", PlainText, nullable=False),
+)
+"""Witnesses' signatures of checkpoints."""
+
+seal_keys = Table(
+    "seal_keys",
+    metadata,
+    Column("key", PlainText, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+)
+"""Public keys of those who signed checkpoints, and the first that each signed."""
+
+
 def of_stream(  # noqa: PLR0913 - the library's own arguments
     table: Table, stream_id: str, *, gt: int | None, lte: int | None, desc: bool, limit: int | None
 ) -> Select[Any]:

@@ -12,6 +12,7 @@ from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.stored_rows import SQLRows
 from bursar.infrastructure.views_here import SQLView, views_of
 from bursar.projections.fold import no_collections
+from bursar.replay.seals import NOT_SEALED
 from bursar.replay.verify import Report, Start, verify
 from bursar.replay.views import ViewCheck
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bursar.infrastructure.database import Database
     from bursar.projections.generations import Generation
     from bursar.projections.view import Fact, Table, View
+    from bursar.replay.seals import Sealing
     from bursar.replay.views import Comparison
 
 PAGE_EVENTS: Final = 5000
@@ -30,7 +32,11 @@ PAGE_EVENTS: Final = 5000
 
 
 def verify_ledger(
-    ledger: Ledger, progress: Callable[[int, int], None] | None = None, *, since: Start | None = None
+    ledger: Ledger,
+    progress: Callable[[int, int], None] | None = None,
+    sealing: Sealing = NOT_SEALED,
+    *,
+    since: Start | None = None,
 ) -> Report:
     """Check every promise on a ledger, or on what came after a start; raises `LogUnavailable`.
 
@@ -38,7 +44,7 @@ def verify_ledger(
     """
     log = ledger.log
     if not isinstance(log, SQLEventLog):
-        return verify(log, since=since, progress=progress)
+        return verify(log, seals=sealing, since=since, progress=progress)
     stored = SQLRows(log.database)
     with ExitStack() as stack:
         if since is None and views_apart.pays(stored.head()):
@@ -47,7 +53,9 @@ def verify_ledger(
             views = views_of(log)
         stack.enter_context(no_collections())
         snapshots = SQLPools(log.database)
-        return verify(log, stored=stored, views=views, snapshots=snapshots, since=since, progress=progress)
+        return verify(
+            log, stored=stored, views=views, snapshots=snapshots, seals=sealing, since=since, progress=progress
+        )
 
 
 class SQLPools:

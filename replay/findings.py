@@ -46,6 +46,8 @@ class Check(StrEnum):
     """Nothing was granted beyond a limit."""
     SNAPSHOTS = "snapshots"
     """Every snapshot equals the fold of its pool's events."""
+    SEALS = "seals"
+    """Every checkpoint is signed, none is missing, and the log is what they were signed over."""
     VIEWS = "views"
     """Every view equals the fold of the log at its position."""
 
@@ -100,6 +102,7 @@ USUAL_HARM: Final[Mapping[Check, Harm]] = {
     Check.CONSERVATION: Harm.CONSERVATION,
     Check.LIMITS: Harm.LIMIT,
     Check.SNAPSHOTS: Harm.SNAPSHOT,
+    Check.SEALS: Harm.FORGED_CHECKPOINT,
     Check.VIEWS: Harm.VIEW,
 }
 """What a failed check means unless more is known."""
@@ -147,6 +150,29 @@ class ViewChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class SealsChecked:
+    """Which checkpoints were compared."""
+
+    checkpoints: int
+    """How many."""
+    size: int
+    """Size that the last of them was signed at."""
+    keys: tuple[str, ...]
+    """Who signed, as far as that was checked."""
+    trusted: bool
+    """False if the public keys are only those that the database names itself."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write it as JSON values."""
+        return {
+            "checkpoints": self.checkpoints,
+            "size": self.size,
+            "keys": list(self.keys),
+            "trusted": self.trusted,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a verification read and found."""
 
@@ -161,6 +187,8 @@ class Report:
     views: tuple[ViewChecked, ...] = ()
     snapshots: int = 0
     """Snapshots compared."""
+    seals: SealsChecked | None = None
+    """Checkpoints compared; None if there are none."""
     since: int = 0
     """Position after which rows were read: what was before had been verified, and views were not compared."""
 
@@ -188,6 +216,7 @@ class Report:
                 for view in self.views
             ],
             "snapshots": self.snapshots,
+            "seals": self.seals and self.seals.as_dict(),
         }
 
 

@@ -19,6 +19,7 @@ from bursar.replay.books import Books
 from bursar.replay.chain import Chain, Versions, canonical_texts
 from bursar.replay.commands import Commands, carrier
 from bursar.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, Report, ViewChecked
+from bursar.replay.seals import NOT_SEALED, SealCheck
 from bursar.replay.snapshots import SnapshotCheck
 from bursar.replay.stored import AFTER_ALL, BEFORE_ALL, are_sound, fault_of, pages, rows_of
 from bursar.replay.usual import Usual
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bursar.domain.ports import EventLog
     from bursar.domain.records import Recorded
     from bursar.replay.commands import Group
+    from bursar.replay.seals import Sealing
     from bursar.replay.snapshots import Snapshots
     from bursar.replay.stored import Page, StoredLog
     from bursar.replay.views import Comparison
@@ -58,6 +60,7 @@ def verify(  # noqa: PLR0913 - each by name, each with a default
     stored: StoredLog | None = None,
     views: Comparison = NO_VIEWS,
     snapshots: Snapshots | None = None,
+    seals: Sealing = NOT_SEALED,
     since: Start | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -67,18 +70,20 @@ def verify(  # noqa: PLR0913 - each by name, each with a default
     only what came after is checked, and no view. ``progress`` is told events done and events in all. What is wrong is
     in the report. Raises `LogUnavailable`.
     """
-    return _Pass(log, stored or rows_of(log), views if since is None else NO_VIEWS, snapshots, since).run(progress)
+    views = views if since is None else NO_VIEWS
+    return _Pass(log, stored or rows_of(log), views, snapshots, seals, since).run(progress)
 
 
 class _Pass:
     """One pass over the log."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that `verify` is given
         self,
         log: EventLog,
         stored: StoredLog,
         views: Comparison,
         snapshots: Snapshots | None,
+        seals: Sealing,
         since: Start | None,
     ) -> None:
         self._log = log
@@ -97,6 +102,9 @@ class _Pass:
         self._books = Books(self._findings, epoch, stored.was_granted)
         self._books.begin(start.pools.values())
         self._snapshots = SnapshotCheck(snapshots, self._findings, start.pools)
+        self._seals = SealCheck(seals, self._findings, ledger_id)
+        if start.position and seals.seals is not None:
+            self._seals.begin(start.position)
         self._usual = Usual(self._books, self._versions.last, self._snapshots)
         self._events = 0
 
@@ -120,11 +128,20 @@ class _Pass:
         self._find_again(after, head)
         self._chain.end()
         self._snapshots.end()
+        sealed = self._seals.end(self._chain.position)
         views, found, more = self._views.result(tell)
         self._findings.take(found, more)
-        findings = tuple(self._findings.in_order())
         since = self._since.position if self._since else 0
-        return Report(self._events, head, findings, self._findings.more, views, self._snapshots.compared, since)
+        return Report(
+            self._events,
+            head,
+            tuple(self._findings.in_order()),
+            self._findings.more,
+            views,
+            self._snapshots.compared,
+            sealed,
+            since,
+        )
 
     def _head(self) -> int:
         head = self._stored.head()
@@ -147,6 +164,8 @@ class _Pass:
         """Check a page of rows: quickly, if their columns and hashes are as they should be, else row by row."""
         texts = _texts(page)
         if texts is not None and self._chain.follow_page(page, texts):
+            for row, text in zip(page, texts, strict=True):
+                self._seals.meet(row[0], text)
             self._enter_page(page)
             return
         for row in map(StoredRow._make, page):
@@ -166,6 +185,7 @@ class _Pass:
         """Check one row by itself."""
         if self._chain.follow(row):
             self._settle(self._commands.lose())
+        self._seals.meet(row.position, self._chain.canonical)
         fault = fault_of(row)
         if fault is not None:
             self._findings.add(row.position, Check.COLUMNS, fault)

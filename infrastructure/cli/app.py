@@ -13,15 +13,19 @@ from typer import BadParameter, Context, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
-from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools, projections, reports
+from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools, projections, reports, seal
 from bursar.infrastructure.cli.issuing import tell_refusal
 from bursar.infrastructure.cli.options import ReaderGone
 from bursar.infrastructure.cli.output import emit, say
 from bursar.infrastructure.cli.shapes import error_shape
+from bursar.infrastructure.keys import NotCosigned
 from bursar.infrastructure.logging import configure_logging
 from bursar.infrastructure.schema import SchemaMismatch
+from bursar.infrastructure.sealing import NotSealed
 from bursar.infrastructure.settings import Settings
+from bursar.infrastructure.tiles import TreeDamaged
 from bursar.projections.projector import ViewStopped
+from bursar.replay.bundle import BundleRefused
 
 REFUSED = 1
 """Refused, not found, or a check that failed."""
@@ -43,11 +47,11 @@ Exit codes: 0 done; 1 refused, not found, or a check failed; 2 wrong usage or ma
 reached or used.
 
 With --json, the standard output is one JSON document, or JSON Lines for listings (allocations, history, failures,
-export, demo). A refusal is such a document, its outcome being "refused"; an error is one on the standard error:
-{"error": {"type": …, "message": …, "exit_code": …}}.
+export, seal list, seal cosign, seal --watch, demo). A refusal is such a document, its outcome being "refused"; an error
+is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
 
 Environment: BURSAR_DATABASE_URL, BURSAR_ACTOR, BURSAR_LOG_LEVEL (debug, info, warning, error), BURSAR_LOG_FORMAT
-(console, json).
+(console, json), BURSAR_SEAL_KEY.
 """
 
 
@@ -125,7 +129,7 @@ def _tell_usage(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - as said
 
 def exit_code(error: Exception) -> int:
     """Find the exit code for an error."""
-    if isinstance(error, Refused | NotFound | ViewStopped):
+    if isinstance(error, Refused | NotFound | ViewStopped | NotSealed | NotCosigned | TreeDamaged | BundleRefused):
         return REFUSED
     return UNUSABLE if isinstance(error, LogUnavailable | LogCorrupt | SchemaMismatch) else MISUSED
 
@@ -153,9 +157,10 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (pools.top, allocations.top, history.top, reports.top, data.top, operate.top):
+for part in (pools.top, allocations.top, history.top, reports.top, data.top, operate.top, seal.top):
     app.add_typer(part)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")
+app.add_typer(seal.seal, name="seal")
 app.add_typer(operate.db, name="db")
 app.add_typer(demo.top)

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, BinaryIO, TextIO
@@ -15,11 +15,24 @@ from bursar.domain.errors import Malformed
 from bursar.infrastructure.cli.issuing import catch_up
 from bursar.infrastructure.cli.options import Acting, Common, command
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
+from bursar.infrastructure.proofs import Prover
 from bursar.infrastructure.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 
 top = Typer()
 
 STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exporting(Common):
+    """What an export takes."""
+
+    proofs: Annotated[
+        bool, Option("--proofs", help="Write a bundle, which `verify-bundle` checks without the database.")
+    ] = False
+    checkpoint: Annotated[
+        int | None, Option(metavar="NUMBER", min=1, help="The checkpoint of a bundle. Default: the last.")
+    ] = None
 
 
 @command(top, "import", "bursar import workload.jsonl", "generate | bursar import - --json")
@@ -76,7 +89,13 @@ def _tell_summary(summary: Summary, *, as_json: bool) -> None:
         show(sheet((name.replace("_", " "), f"{value:,}") for name, value in asdict(summary).items()))
 
 
-@command(top, "export", "bursar export --from 1 --to 1000", "bursar export --output events.jsonl")
+@command(
+    top,
+    "export",
+    "bursar export --from 1 --to 1000",
+    "bursar export --output events.jsonl",
+    "bursar export --proofs --from 1 --to 1000 --output events.bundle",
+)
 def export(
     first: Annotated[int, Option("--from", metavar="POSITION", min=1, help="Position of the first event.")] = 1,
     last: Annotated[
@@ -84,10 +103,18 @@ def export(
     ] = None,
     output: Annotated[Path | None, Option(metavar="FILE", help="Write to a file, whole or not at all.")] = None,
     *,
-    options: Common,
+    options: Exporting,
 ) -> None:
-    """Write events as JSON Lines, every column under its name, hash in hexadecimal digits."""
+    """Write events as JSON Lines, every column under its name, hash in hexadecimal digits.
+
+    With --proofs, write a bundle: the events up to a signed checkpoint, and the proof that it covers them.
+    """
+    if options.checkpoint is not None and not options.proofs:
+        raise Malformed("--checkpoint", options.checkpoint, "expected --proofs with it")
     with options.open() as ledger:
+        if options.proofs:
+            _export_bundle(Prover(ledger), (first, last, options.checkpoint), output, options)
+            return
         if output is None:
             for line in export_lines(ledger.log, first, last):
                 emit_line(line)
@@ -98,6 +125,19 @@ def export(
         emit({"events": events, "file": str(output)})
     else:
         say(f"{events:,} events written to {output}")
+
+
+def _export_bundle(
+    prover: Prover, which: tuple[int, int | None, int | None], output: Path | None, options: Common
+) -> None:
+    if output is None:
+        raise Malformed("--output", output, "expected a file to write the bundle to")
+    with progress("exporting", silent=options.json, unit="events") as tell, _output(output) as file:
+        lines = sum(write_line(file, line.decode()[:-1]) for line in prover.bundle(*which, tell))
+    if options.json:
+        emit({"events": lines - 1, "file": str(output)})
+    else:
+        say(f"{lines - 1:,} events with their proof written to {output}")
 
 
 def write_line(file: TextIO, line: str) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from rich.text import Text
@@ -11,33 +12,68 @@ from typer import Exit, Option, Typer
 
 from bursar.domain.errors import LogUnavailable
 from bursar.infrastructure import schema
-from bursar.infrastructure.cli.options import Common, command
+from bursar.infrastructure.cli.options import Common, TrustedKeys, command
 from bursar.infrastructure.cli.output import emit, progress, say
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.generations import SQLStore
+from bursar.infrastructure.keys import log_verifier, read_checkpoint
 from bursar.infrastructure.ledger import Ledger, outdated_views
+from bursar.infrastructure.proofs import sealing_of
 from bursar.infrastructure.verification import verify_ledger
 from bursar.projections.catalogue import VIEWS
-from bursar.replay.findings import Report
+from bursar.replay.checkpoints import Signed
+from bursar.replay.findings import Report, SealsChecked
+from bursar.replay.notes import VerifierKey
 
 top = Typer()
 db = Typer(help="Make, upgrade and check the database's schema.")
 
 
-@command(top, "verify", "bursar verify", "bursar verify --json", "bursar verify --repair-view metrics")
-def verify(
-    options: Common,
+@dataclass(frozen=True, kw_only=True)
+class Verifying(Common):
+    """What a verification takes."""
+
+    key: TrustedKeys = None
+    checkpoint: Annotated[
+        list[Path] | None,
+        Option(metavar="FILE", help="A signed checkpoint that was kept outside the database; may be repeated."),
+    ] = None
     repair_view: Annotated[
         str | None,
         Option(metavar="VIEW", help="If the log is sound and this view differs from it, rebuild the view."),
-    ] = None,
-) -> None:
-    """Check every promise on the whole log; exit code 1 if one is broken, with the kind of harm that was done."""
+    ] = None
+
+    @property
+    def trusted(self) -> list[VerifierKey]:
+        """Read the public keys; raises `Malformed`."""
+        return [log_verifier("--key", one) for one in self.key or ()]
+
+    @property
+    def kept(self) -> list[Signed]:
+        """Read the checkpoints; raises `Malformed`."""
+        return [read_checkpoint("--checkpoint", one) for one in self.checkpoint or ()]
+
+
+@command(
+    top,
+    "verify",
+    "bursar verify",
+    "bursar verify --json",
+    "bursar verify --key log.pub --checkpoint kept.txt",
+    "bursar verify --repair-view metrics",
+)
+def verify(options: Verifying) -> None:
+    """Check every promise on the whole log; exit code 1 if one is broken, with the kind of harm that was done.
+
+    Checkpoints are checked with the public keys that are given; without any, with those that the database names itself,
+    which somebody who forged all of it would have forged too.
+    """
+    trusted, kept, repair_view = options.trusted, options.kept, options.repair_view
     with options.open() as ledger:
         if repair_view is not None:
             ledger.projector().view(repair_view)
         with progress("verifying", silent=options.json, unit="events") as tell:
-            report = verify_ledger(ledger, tell)
+            report = verify_ledger(ledger, tell, sealing_of(ledger, trusted, kept))
         repair = None if repair_view is None else _repair(ledger, repair_view, report, silent=options.json)
     if options.json:
         emit(report.as_dict() if repair is None else {**report.as_dict(), "repair": repair.as_dict()})
@@ -95,6 +131,7 @@ def _tell_report(report: Report) -> None:
     read = f"{report.events:,} events{views} and {report.snapshots:,} snapshots"
     if report.since:
         read = f"{report.events:,} events after position {report.since:,} and {report.snapshots:,} snapshots"
+    _tell_seals(report.seals)
     if report.ok:
         say(Text.assemble(("every promise holds", "green"), f": {read} checked"))
     else:
@@ -102,6 +139,15 @@ def _tell_report(report: Report) -> None:
         say(Text.assemble((f"{count:,} broken promise{'s' * (count != 1)}", "bold red"), f": {read} checked"))
     if report.since:
         say("what came before had been verified then, and was not read; views were not compared")
+
+
+def _tell_seals(seals: SealsChecked | None) -> None:
+    if seals is None:
+        return
+    many = f"{seals.checkpoints:,} checkpoint{'s' * (seals.checkpoints != 1)}"
+    by = f"signed by {', '.join(seals.keys)}" if seals.keys else "signed by nobody that is known"
+    doubt = "" if seals.trusted else ": keys that the database names itself; give those that you trust with --key"
+    say(f"{many}, the last over {seals.size:,} events, {by}{doubt}")
 
 
 # The schema

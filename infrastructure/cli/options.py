@@ -29,6 +29,11 @@ TokenOption = Annotated[
     str | None, Option(metavar="EPOCH:POSITION", help="Refuse unless the allocation has this fencing token.")
 ]
 
+TrustedKeys = Annotated[
+    list[str] | None,
+    Option("--key", metavar="KEY|FILE", help="A public key that you trust, or a file with it; may be repeated."),
+]
+
 
 class ReaderGone(Exception):
     """Whoever read the standard output has closed it."""

@@ -78,6 +78,14 @@ def say(text: str | Text, *, errors: bool = False) -> None:
     screen(errors=errors).print(text, soft_wrap=True)
 
 
+def tell_failure(error: Exception, *, as_json: bool) -> None:
+    """Say what failed, where the work goes on."""
+    if as_json:
+        emit({"error": {"type": type(error).__name__, "message": str(error)}}, errors=True)
+    else:
+        say(Text(str(error), style="red"), errors=True)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = ()) -> Table:
     """Lay rows out: no cell is cut short, and a column that is empty throughout is left out."""
     laid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)

@@ -13,7 +13,7 @@ from typer import Argument, Context, Exit, Option, Typer
 from bursar.domain.errors import BursarError, Malformed
 from bursar.domain.values import instant_text
 from bursar.infrastructure.cli.options import Acting, Common, command, spread
-from bursar.infrastructure.cli.output import emit, progress, say, show, table, when
+from bursar.infrastructure.cli.output import emit, progress, say, show, table, tell_failure, when
 from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.rehearsal import Failure, rehearse
 from bursar.projections.catalogue import VIEWS
@@ -238,10 +238,7 @@ def follow(options: Common) -> None:
     """Keep the views up to date as commands are recorded, until interrupted."""
 
     def heed(error: BursarError) -> None:
-        if options.json:
-            emit({"error": {"type": type(error).__name__, "message": str(error)}}, errors=True)
-        else:
-            say(Text(str(error), style="red"), errors=True)
+        tell_failure(error, as_json=options.json)
 
     with options.open() as ledger:
         projector = ledger.projector(telling(options))

@@ -53,6 +53,20 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", "## Memory", "")
         yield from table(("database", "open allocations", "bytes each", "mean ms", "p99 ms"), _memory(crowds))
     yield from _rebuilding(report)
+    sealed = [found for found in report.cases if found.special("sealed_events") is not None]
+    if sealed:
+        yield from ("", "## Sealing and proofs", "")
+        heads = (
+            "database",
+            "work",
+            "events",
+            "per second",
+            "p50 ms",
+            "p99 ms",
+            "memory more, MB",
+            "memory at most, MB",
+        )
+        yield from table(heads, _sealing(sealed))
     yield from ("", "## The machine and the run", "")
     yield from table(("what", "which"), _facts(report))
     for update in report.updates:
@@ -123,6 +137,14 @@ def _verified(cases: Iterable[Found]) -> Iterator[list[str]]:
     for found in cases:
         figures = (found.median("seconds"), found.median("per_second"), found.special("peak_mib") or 0.0)
         yield [found.database, f"{found.special('verified') or 0:,.0f}", *map(number, figures)]
+
+
+def _sealing(cases: Iterable[Found]) -> Iterator[list[str]]:
+    for found in cases:
+        figures = [found.median(measure) for measure in ("per_second", "p50_ms", "p99_ms")]
+        memory = [(found.special(name) or 0.0) / 1e6 for name in ("grown_bytes", "peak_bytes")]
+        events = f"{found.special('sealed_events') or 0:,.0f}"
+        yield [found.database, found.work, events, *map(number, (*figures, *memory))]
 
 
 def _clients(cases: Iterable[Found]) -> Iterator[list[str]]:

@@ -15,6 +15,7 @@ from benchmarks import (
     library,
     meanwhile,
     processes,
+    proving,
     rebuild,
     row_locked,
     uma,
@@ -48,7 +49,7 @@ def all_cases(
             yield from module.cases(place, plan)
         if place.name == "postgresql":
             yield from processes.cases(place, plan, workers)
-        for module in (rebuild, meanwhile):
+        for module in (rebuild, meanwhile, proving):
             yield from module.cases(place, plan, histories)
         yield from verifying.cases(place, plan, verified)
     yield from uma.cases(plan)

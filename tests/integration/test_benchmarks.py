@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import command, measure, page, plots, runner, targets, uma
+from benchmarks import command, measure, page, plots, proving, runner, targets, uma
 from benchmarks.case import Case, NotAvailable
 from benchmarks.measure import Sample, Span, Stuck, Window, percentile
 from benchmarks.plan import Plan
@@ -48,6 +48,7 @@ def test_the_smallest_benchmark_measures_everything() -> None:
     check_crowds(report)
     check_rebuilds(report)
     check_verifications(report)
+    check_seals(report)
     check_facts(report)
 
 
@@ -131,6 +132,19 @@ def check_verifications(report: Report) -> None:
     }
     assert {found.special("verified") for found in verified} == {SMALLEST.verified + 3}
     assert all((found.special("peak_mib") or 0) > 1 for found in verified if found.system == "Bursar")
+
+
+def check_seals(report: Report) -> None:
+    """The whole log is sealed, single events are proven, and the memory of both is told."""
+    sealed = [found for found in report.cases if found.special("sealed_events") is not None]
+    assert {(found.database, found.work) for found in sealed} == {
+        (database, work) for database in SMALLEST.databases for work in (proving.SEALING, proving.PROVING)
+    }
+    for found in sealed:
+        events = found.special("sealed_events")
+        assert events == SMALLEST.events + 3
+        assert found.rounds[0].operations == (events if found.work == proving.SEALING else len(found.rounds))
+        assert (found.special("peak_bytes") or 0.0) > (found.special("grown_bytes") or 0.0)
 
 
 def check_facts(report: Report) -> None:

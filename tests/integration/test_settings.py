@@ -26,7 +26,13 @@ def test_what_holds_without_any() -> None:
 
 def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each setting is read from its variable."""
-    values = {"database_url": "postgresql://host/db", "actor": "ops", "log_level": "debug", "log_format": "json"}
+    values = {
+        "database_url": "postgresql://host/db",
+        "actor": "ops",
+        "log_level": "debug",
+        "log_format": "json",
+        "seal_key": "log.key",
+    }
     for name, value in values.items():
         monkeypatch.setenv(f"BURSAR_{name.upper()}", value)
     assert Settings().model_dump() == values

@@ -92,6 +92,7 @@ class TestUntouched:
             "more": 0,
             "views": [],
             "snapshots": 0,
+            "seals": None,
         }
 
     def test_empty(self, database_url: str) -> None:

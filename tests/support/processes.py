@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bursar import Allocate, Ledger, Limits, Refused, Release, UnifiedResourceManager
 from bursar.domain.commands import command_from
+from bursar.infrastructure import sealing
 from support.providers import Scripted, hang
 
 if TYPE_CHECKING:
@@ -276,3 +277,15 @@ def acquire_forever(connection: Connection, url: str) -> None:
         provider.steps["allocate"] = acquire
         manager.register_provider("slot", provider)
         asyncio.run(manager.allocate("slot"))
+
+
+def build_tree(connection: Connection, url: str, rows: int) -> None:
+    """Build the tree over a log in portions, and wait after each to be told to go on; answer how far it is."""
+    sealing.BATCH_ROWS = rows  # type: ignore[misc]  # a process of its own
+
+    def stop(done: int, total: int) -> None:
+        connection.send((done, total))
+        connection.recv()
+
+    with Ledger.open(url, create=False) as ledger:
+        sealing.Sealer(ledger).build(stop)

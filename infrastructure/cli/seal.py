@@ -1,0 +1,374 @@
+"""Sealing: keys, signed checkpoints, witnesses, proofs, and bundles that are verified without the database."""
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Annotated, Any, BinaryIO
+
+from rich.text import Text
+from typer import Argument, Context, Option, Typer
+
+from bursar.domain.errors import LogUnavailable, Malformed
+from bursar.domain.values import instant
+from bursar.infrastructure.cli.options import Common, TrustedKeys, command, spread
+from bursar.infrastructure.cli.output import emit, emit_line, progress, say, show, table, tell_failure, when
+from bursar.infrastructure.cli.parsing import duration
+from bursar.infrastructure.clock import system_clock
+from bursar.infrastructure.keys import Witness, log_verifier, others_may_read, read_key, read_verifier, write_key
+from bursar.infrastructure.proofs import Consistency, Inclusion, Prover, checkpoint_shape
+from bursar.infrastructure.sealing import Kept, Sealer
+from bursar.replay.bundle import Proven, verify_bundle
+from bursar.replay.checkpoints import Signed
+from bursar.replay.notes import Kind, SignerKey
+
+top = Typer()
+seal = Typer(help="Sign checkpoints of the log; without a command, sign one now.")
+
+STANDARD_INPUT = "-"
+
+EVERY_SECONDS_MAX = 366 * 86_400
+"""The longest that a worker may wait."""
+
+KeyFile = Annotated[Path | None, Option(metavar="FILE", help="File with the private key. Default: BURSAR_SEAL_KEY.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealing(Common):
+    """What signing takes."""
+
+    key: KeyFile = None
+    old_key: Annotated[
+        Path | None, Option(metavar="FILE", help="File with the key that hands over to this one: both sign.")
+    ] = None
+    watch: Annotated[bool, Option("--watch", help="Go on, signing as the log grows, until interrupted.")] = False
+    every: Annotated[str, Option(metavar="TIME", help="How long to wait in between: 90s, 5m.")] = "60s"
+
+    @property
+    def seconds(self) -> float:
+        """How long to wait in between; raises `Malformed`."""
+        found = duration("--every", self.every)
+        if not found or found > EVERY_SECONDS_MAX:
+            raise Malformed("--every", self.every, "expected a time above 0, and a year at most")
+        return found
+
+    def signer(self) -> SignerKey:
+        """Read the private key; raises `Malformed`."""
+        given = self.key or (Path(self.settings.seal_key) if self.settings.seal_key else None)
+        if given is None:
+            expected = "expected a file with a private key, here or in BURSAR_SEAL_KEY; `bursar seal key` makes one"
+            raise Malformed("--key", None, expected)
+        return private_key("--key", given, Kind.NOTE)
+
+
+def private_key(parameter: str, path: Path, kind: Kind) -> SignerKey:
+    """Read a private key, and warn if others may read it too; raises `Malformed`."""
+    key = read_key(parameter, path, kind)
+    if others_may_read(path):
+        say(Text(f"warning: others may read the private key {path}: chmod 600 {path}", style="yellow"), errors=True)
+    return key
+
+
+@seal.callback(invoke_without_command=True, epilog="Example  bursar seal --key log.key")
+@spread
+def seal_group(context: Context, options: Sealing) -> None:
+    """Sign a checkpoint of the log's present end, if there is something new; with --watch, again and again.
+
+    A checkpoint says how many events there are, and the root of a Merkle tree over them. It is signed only if the log
+    goes on from the last one. What was signed is printed: keep it, or publish it, where the database's owner cannot
+    change it.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    signer, seconds = options.signer(), options.seconds
+    old = None if options.old_key is None else private_key("--old-key", options.old_key, Kind.NOTE)
+    with options.open() as ledger:
+        sealer = Sealer(ledger)
+        if not options.watch:
+            _tell_sealed(_seal(sealer, signer, options, old), options)
+            return
+        with stopping() as stop:
+            watch(sealer, signer, options, stop, seconds)
+
+
+def _seal(sealer: Sealer, signer: SignerKey, options: Common, old: SignerKey | None = None) -> Signed | None:
+    with progress("sealing", silent=options.json, unit="events") as tell:
+        return sealer.seal(signer, system_clock(), old=old, progress=tell)
+
+
+def _tell_sealed(signed: Signed | None, options: Common) -> None:
+    if options.json:
+        emit({"sealed": signed is not None, **(signed_shape(signed) if signed else {})})
+    elif signed is None:
+        say("nothing new to seal")
+    else:
+        one = signed.checkpoint
+        say(Text.assemble(("sealed", "green"), f": checkpoint {one.number} over {one.size:,} events"), errors=True)
+        emit_line(str(signed.note).removesuffix("\n"))
+
+
+def signed_shape(signed: Signed) -> dict[str, Any]:
+    """Write a signed checkpoint."""
+    return {**checkpoint_shape(signed), "note": str(signed.note)}
+
+
+@contextmanager
+def stopping() -> Iterator[Event]:
+    """Give an event that SIGINT and SIGTERM set, while the block runs."""
+    stop = Event()
+
+    def heed(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stopped(Exception):
+    """The worker was told to stop."""
+
+
+def watch(sealer: Sealer, signer: SignerKey, options: Common, stop: Event, seconds: float) -> None:
+    """Sign again and again, until told to stop; a database that is away for a while is waited for."""
+    if not options.json:
+        say(f"sealing every {seconds:g} s; interrupt to stop", errors=True)
+
+    def heed(_done: int, _total: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+
+    while not stop.is_set():
+        try:
+            signed = sealer.seal(signer, system_clock(), progress=heed)
+        except _Stopped:  # between two portions: what is hashed is kept, and nothing is signed
+            return
+        except LogUnavailable as error:
+            if not error.transient:
+                raise
+            tell_failure(error, as_json=options.json)
+        else:
+            if signed is not None:
+                _tell_sealed(signed, options)
+                sys.stdout.flush()
+        stop.wait(seconds)
+
+
+# Keys
+
+
+@command(
+    seal,
+    "key",
+    "bursar seal key ledger.example/shop --out log.key",
+    "bursar seal key ledger.example/shop --out new.key --rotate log.key",
+    "bursar seal key witness.example/w1 --out witness.key --witness",
+)
+def make_key(
+    name: Annotated[str, Argument(metavar="NAME", help="Name of the key: a host and a path, say.", show_default=False)],
+    out: Annotated[Path, Option(metavar="FILE", help="The new file that the private key is written to.")],
+    rotate: Annotated[
+        Path | None, Option(metavar="OLD", help="File with the present key, which hands over to the new one.")
+    ] = None,
+    *,
+    witness: Annotated[bool, Option("--witness", help="A key to cosign with, not one to sign with.")] = False,
+    options: Common,
+) -> None:
+    """Make a key, in a file that only you may read, and print its public key.
+
+    With --rotate, a checkpoint is signed at once by both keys, the old one and the new one, which it names: whoever
+    trusts the old key can go on to the new one, and from then on only the new one signs.
+    """
+    kind = Kind.WITNESS if witness else Kind.NOTE
+    key = SignerKey.generate(name, kind)
+    if rotate is None:
+        write_key(out, key)
+        _tell_key(key, out, options)
+        return
+    if witness:
+        raise Malformed("--rotate", str(rotate), "expected no --witness with it: a witness's key hands over to nobody")
+    old = private_key("--rotate", rotate, Kind.NOTE)
+    with options.open() as ledger:
+        sealer = Sealer(ledger)
+        sealer.check_handover(old)
+        write_key(out, key)
+        signed = _seal(sealer, key, options, old)
+    _tell_key(key, out, options, signed)
+
+
+def _tell_key(key: SignerKey, out: Path, options: Common, signed: Signed | None = None) -> None:
+    if options.json:
+        emit({"key": str(key.verifier), "file": str(out), **(signed_shape(signed) if signed else {})})
+        return
+    say(f"the private key is in {out}; this is the public key:", errors=True)
+    emit_line(str(key.verifier))
+    if signed is not None:
+        _tell_sealed(signed, options)
+
+
+@command(seal, "list", "bursar seal list", "bursar seal list --json")
+def list_checkpoints(options: Common) -> None:
+    """List the checkpoints and who signed them; as JSON Lines, with their notes."""
+    with options.open() as ledger:
+        found = Sealer(ledger).checkpoints()
+        if options.json:
+            for kept in found:
+                emit({**signed_shape(kept.signed), "sealed_at": kept.sealed_at})
+            return
+        columns = ("checkpoint", "events", "sealed", "signed by", "")
+        show(table(columns, list(map(_row, found)), right=columns[:2]))
+
+
+def _row(kept: Kept) -> tuple[str, ...]:
+    one = kept.signed.checkpoint
+    by = ", ".join(f"{signature.name}+{signature.key_id.hex()}" for signature in kept.signed.note.signatures)
+    remark = f"hands over to {one.key.short}" if one.key else ""
+    return f"{one.number:,}", f"{one.size:,}", when(instant(kept.sealed_at)), by, remark
+
+
+@command(seal, "cosign", "bursar seal cosign --key witness.key", "bursar seal cosign --key witness.key 7 8")
+def cosign(
+    numbers: Annotated[
+        list[int] | None, Argument(metavar="[CHECKPOINT]...", help="Numbers. Default: the last.", show_default=False)
+    ] = None,
+    *,
+    key: Annotated[Path, Option(metavar="FILE", help="File with the witness's private key.")],
+    log_key: Annotated[
+        list[str] | None,
+        Option(metavar="KEY|FILE", help="The ledger's public key, the first time. Default: the one that signed."),
+    ] = None,
+    options: Common,
+) -> None:
+    """Cosign checkpoints, as a witness: that they are signed, and that the log goes on from the last one cosigned.
+
+    What the witness saw last, and which keys it trusts, is kept in a file beside its key, FILE.seen. A checkpoint that
+    does not go on from there is refused, exit code 1.
+    """
+    with options.open() as ledger:
+        prover, sealer = Prover(ledger), Sealer(ledger)
+        witness = Witness(key, private_key("--key", key, Kind.WITNESS))
+        trusted = [log_verifier("--log-key", one) for one in log_key or ()]
+        for number in numbers or [prover.checkpoint().signed.checkpoint.number]:
+            signed = prover.checkpoint(number).signed
+            handovers = (prover.checkpoint(one).signed for one in prover.handovers())
+            now = system_clock()
+            signature = witness.cosign(signed, handovers, prover.path, now, trusted or prover.signers(signed))
+            sealer.add_cosignature(number, witness.key.verifier, signature, now)
+            _tell_cosigned(prover.checkpoint(number).signed, witness, options)
+
+
+def _tell_cosigned(signed: Signed, witness: Witness, options: Common) -> None:
+    if options.json:
+        emit({**signed_shape(signed), "key": str(witness.key.verifier)})
+    else:
+        say(Text.assemble(("cosigned", "green"), f": checkpoint {signed.checkpoint.number}"), errors=True)
+        emit_line(str(signed.note).removesuffix("\n"))
+
+
+# Proofs
+
+
+@command(top, "prove", "bursar prove 1042", "bursar prove 1042 --checkpoint 7", "bursar prove --consistency 3 7")
+def prove(
+    position: Annotated[
+        int | None, Argument(metavar="[POSITION]", min=1, help="Position of an event.", show_default=False)
+    ] = None,
+    checkpoint: Annotated[
+        int | None, Option(metavar="NUMBER", min=1, help="The checkpoint to prove it by. Default: the last.")
+    ] = None,
+    consistency: Annotated[
+        tuple[int, int] | None,
+        Option(metavar="EARLIER LATER", help="Numbers of two checkpoints: prove that one goes on from the other."),
+    ] = None,
+    *,
+    options: Common,
+) -> None:
+    """Prove that a signed checkpoint covers an event, or that one checkpoint goes on from another.
+
+    The proof is verified before it is printed. For an event it is a `c2sp.org/tlog-proof`, with the event's canonical
+    bytes as what is extra.
+    """
+    with options.open() as ledger:
+        prover = Prover(ledger)
+        if consistency is not None and position is None:
+            made: Inclusion | Consistency = prover.consistency(*consistency)
+        elif position is not None and consistency is None:
+            made = prover.inclusion(position, checkpoint)
+        else:
+            raise Malformed("POSITION", position, "expected the position of an event, or --consistency")
+    if options.json:
+        emit(made.as_dict())
+    else:
+        emit_line(made.text.removesuffix("\n"))
+
+
+@command(top, "verify-bundle", "bursar verify-bundle events.bundle --key log.pub")
+def check_bundle(
+    file: Annotated[str, Argument(metavar="FILE", help="The bundle; - for the standard input.", show_default=False)],
+    key: TrustedKeys = None,
+    *,
+    as_json: Annotated[bool, Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Verify a bundle of `bursar export --proofs` against public keys that you trust, without a database.
+
+    Exit code 1 if anything in it is not as it was signed, naming the line and the position. Of the ledger's keys that
+    are given, one must have signed, or have handed over to one that has; of the witnesses' keys, each must have
+    cosigned.
+    """
+    trusted = [read_verifier("--key", one) for one in key or ()]
+    if not trusted:
+        raise Malformed("--key", None, "expected a public key that you trust")
+    with _opened(file) as source, progress("verifying", silent=as_json, unit="events") as tell:
+        proven = verify_bundle(source, trusted, tell)
+    _tell_proven(proven, as_json=as_json)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
+    except (OSError, ValueError) as error:  # the second for a NUL
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise Malformed("FILE", file, f"expected a file that can be read ({reason})") from None
+    with source:
+        yield source
+
+
+def _tell_proven(proven: Proven, *, as_json: bool) -> None:
+    one = proven.checkpoint
+    if as_json:
+        emit(
+            {
+                "ok": True,
+                "ledger_id": one.ledger_id,
+                "checkpoint": one.number,
+                "size": one.size,
+                "first": proven.first,
+                "last": proven.last,
+                "events": proven.events,
+                "signed_by": list(proven.signed_by),
+                "others": list(proven.others),
+                "earlier": list(proven.earlier),
+            }
+        )
+        return
+    events = f"{proven.events:,} event{'s' * (proven.events != 1)}"
+    covered = f"{events}, positions {proven.first:,} to {proven.last:,}, are in ledger {one.ledger_id}"
+    say(Text.assemble(("proven", "green"), f": {covered}"))
+    say(f"by checkpoint {one.number} over {one.size:,} events, signed by {_listed(proven.signed_by)}")
+    if proven.others:
+        say(f"also signed by {_listed(proven.others)}, which you have not named")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,204 @@
+"""Keys in files: private ones, which nobody else may read, and what a witness has seen, beside its key."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bursar.domain.errors import BursarError, Malformed
+from bursar.replay.checkpoints import ORIGIN, Signed, Trust
+from bursar.replay.merkle import is_consistent
+from bursar.replay.notes import Kind, NoteSignature, SignerKey, VerifierKey, decode_hash, encode_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+_OTHERS: Final = 0o077
+"""What anybody but the owner may do with a file."""
+
+_KEY_BYTES_MAX: Final = 4096
+_NOTE_BYTES_MAX: Final = 2**20
+
+
+class NotCosigned(BursarError):
+    """A witness does not sign what it cannot vouch for."""
+
+
+def write_key(path: Path, key: SignerKey) -> None:
+    """Write a private key into a new file that only its owner may read; raises `Malformed` if there is a file."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Malformed(
+            "--out", str(path), "expected a file that is not there yet: a key is never overwritten"
+        ) from None
+    except (OSError, ValueError) as error:  # the second for a NUL
+        raise _unusable("--out", path, "expected a file that can be written", error) from None
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{key.secret}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_key(parameter: str, path: Path, kind: Kind) -> SignerKey:
+    """Read a private key of a kind from its file; raises `Malformed`, which never shows what the file holds."""
+    words = "a log's private key" if kind is Kind.NOTE else "a witness's private key"
+    option = "" if kind is Kind.NOTE else " --witness"
+    expected = f"expected a file with {words}, as `bursar seal key{option}` makes one"
+    try:
+        key = SignerKey.parse(_read(path).removesuffix("\n"))
+    except (OSError, ValueError) as error:
+        raise _unusable(parameter, path, expected, error) from None
+    if key.kind is not kind:
+        raise Malformed(parameter, str(path), expected)
+    return key
+
+
+def others_may_read(path: Path) -> bool:
+    """Tell whether anybody but its owner may do anything with a file."""
+    return bool(path.stat().st_mode & _OTHERS)
+
+
+def read_verifier(parameter: str, given: str) -> VerifierKey:
+    """Read a public key that is given itself, or as a file that holds it; raises `Malformed`."""
+    try:
+        text = _read(Path(given)).removesuffix("\n")
+    except (OSError, ValueError):
+        text = given
+    try:
+        return VerifierKey.parse(text)
+    except Malformed:
+        raise Malformed(parameter, given, "expected a public key, written NAME+ID+BASE64, or a file with one") from None
+
+
+def log_verifier(parameter: str, given: str) -> VerifierKey:
+    """Read a log's public key; raises `Malformed`, also for a witness's."""
+    key = read_verifier(parameter, given)
+    if key.kind is not Kind.NOTE:
+        raise Malformed(parameter, given, "expected a log's public key, not a witness's")
+    return key
+
+
+def read_checkpoint(parameter: str, path: Path) -> Signed:
+    """Read a signed checkpoint from a file; raises `Malformed`."""
+    expected = "expected a file with a signed checkpoint"
+    try:
+        return Signed.parse(_read(path, _NOTE_BYTES_MAX))
+    except Malformed as error:
+        raise Malformed(parameter, str(path), f"{expected}: {error.expected}") from None
+    except (OSError, ValueError) as error:
+        raise _unusable(parameter, path, expected, error) from None
+
+
+def _read(path: Path, bytes_max: int = _KEY_BYTES_MAX) -> str:
+    with path.open("rb") as file:
+        data = file.read(bytes_max + 1)
+    if len(data) > bytes_max:
+        raise ValueError("it is too long")
+    return data.decode()
+
+
+def _unusable(parameter: str, path: Path, expected: str, error: Exception) -> Malformed:
+    reason = error.strerror if isinstance(error, OSError) else "it is no such file"
+    return Malformed(parameter, str(path), f"{expected} ({reason})")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The largest checkpoint of one ledger that a witness has cosigned."""
+
+    number: int
+    size: int
+    root: bytes
+    keys: tuple[VerifierKey, ...]
+    """The keys of the log that sign from there on."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Write it as JSON values."""
+        keys = list(map(str, self.keys))
+        return {"number": self.number, "size": self.size, "root": encode_hash(self.root), "keys": keys}
+
+    @classmethod
+    def parse(cls, fields: dict[str, Any]) -> Seen:
+        """Read it; raises ValueError, TypeError or KeyError."""
+        keys = tuple(map(VerifierKey.parse, fields["keys"]))
+        return cls(int(fields["number"]), int(fields["size"]), decode_hash(fields["root"]), keys)
+
+
+class Witness:
+    """Signs checkpoints that go on from those that it has signed before, which it remembers in a file."""
+
+    def __init__(self, path: Path, key: SignerKey) -> None:
+        self.key = key
+        self._path = path.with_name(f"{path.name}.seen")
+
+    def seen(self, ledger_id: str) -> Seen | None:
+        """Recall the last checkpoint of a ledger; raises `Malformed` for a file that is none of its own."""
+        try:
+            fields = json.loads(self._path.read_text()).get(ORIGIN + ledger_id)
+            return None if fields is None else Seen.parse(fields)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            expected = "expected the file in which the witness keeps what it has seen"
+            raise Malformed("--key", str(self._path), expected) from None
+
+    def cosign(
+        self,
+        signed: Signed,
+        handovers: Iterable[Signed],
+        path: Callable[[int, int], Sequence[bytes]],
+        at: datetime,
+        log_keys: Sequence[VerifierKey],
+    ) -> NoteSignature:
+        """Sign a checkpoint that a trusted key of the log has signed, and that goes on from the last one.
+
+        ``handovers`` are the checkpoints at which one key handed over to another, in order; ``path`` gives a proof of
+        consistency between two sizes. The first time, ``log_keys`` are trusted. Raises `NotCosigned`.
+        """
+        checkpoint = signed.checkpoint
+        seen = self.seen(checkpoint.ledger_id)
+        trust = Trust(log_keys if seen is None else seen.keys)
+        after = checkpoint.number - 1 if seen is None else seen.number
+        between = (one for one in handovers if after < one.checkpoint.number < checkpoint.number)
+        try:
+            signers = [trust.signers(one) for one in (*between, signed)]
+        except ValueError as error:
+            raise NotCosigned(f"checkpoint {checkpoint.number}: {error}") from None
+        if not all(signers):
+            raise NotCosigned(f"checkpoint {checkpoint.number} is not signed by a key that the witness trusts")
+        if seen is not None:
+            _check_going_on(seen, signed, path)
+        self._remember(checkpoint.ledger_id, Seen(checkpoint.number, checkpoint.size, checkpoint.root, _keys(trust)))
+        return self.key.sign(signed.note.text, int(at.timestamp()))
+
+    def _remember(self, ledger_id: str, seen: Seen) -> None:
+        """Write down what is about to be signed: whoever stops in between has not signed it."""
+        present = json.loads(self._path.read_text()) if self._path.exists() else {}
+        part = self._path.with_name(f"{self._path.name}.part")
+        with part.open("w") as file:
+            json.dump({**present, ORIGIN + ledger_id: seen.as_dict()}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._path)
+
+
+def _keys(trust: Trust) -> tuple[VerifierKey, ...]:
+    return tuple(sorted(trust.keys, key=str))
+
+
+def _check_going_on(seen: Seen, signed: Signed, path: Callable[[int, int], Sequence[bytes]]) -> None:
+    checkpoint = signed.checkpoint
+    if checkpoint.number < seen.number:
+        message = f"checkpoint {checkpoint.number} is older than checkpoint {seen.number}, which was cosigned last"
+        raise NotCosigned(message)
+    if checkpoint.number == seen.number and (checkpoint.size, checkpoint.root) != (seen.size, seen.root):
+        raise NotCosigned(f"another checkpoint {seen.number} was cosigned: the log was rewritten")
+    proof = path(seen.size, checkpoint.size) if seen.size <= checkpoint.size else ()
+    if not is_consistent(seen.size, checkpoint.size, seen.root, checkpoint.root, proof):
+        message = f"checkpoint {checkpoint.number} does not go on from checkpoint {seen.number}"
+        raise NotCosigned(f"{message}, which was cosigned last: the log was rewritten")

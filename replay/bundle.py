@@ -1,0 +1,296 @@
+"""Bundles: some of a log's events with the proof that a signed checkpoint covers them, to be verified offline.
+
+A bundle is lines of JSON, the first of them its head, the others one event each. Nothing in it is free: each line is
+written in the one way that there is, and each byte of it is covered by a signature or by the proof.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from pydantic_core import from_json, to_json
+
+from bursar.domain.errors import BursarError, Malformed
+from bursar.domain.records import StoredRow, canonical_bytes
+from bursar.replay.checkpoints import Checkpoint, Signed, Trust
+from bursar.replay.merkle import CompactRange, append_subtrees, is_consistent, leaf_hash
+from bursar.replay.notes import Kind, VerifierKey, decode_hash, encode_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+FORMAT: Final = "bursar-bundle-1"
+"""Name of the format and its version."""
+
+LINE_BYTES_MAX: Final = 64 * 2**20
+"""The longest line that a bundle may have."""
+
+_COLUMNS: Final = StoredRow._fields[:-1]
+_HEAD: Final = ("format", "note", "keys", "first", "last", "left", "right", "earlier")
+_EARLIER: Final = ("note", "keys", "proof")
+
+
+class BundleRefused(BursarError):
+    """A bundle does not prove what it says."""
+
+    def __init__(self, line: int, message: str, position: int | None = None) -> None:
+        self.line = line
+        """The line at fault, from 1."""
+        self.position = position
+        """The position of the event that belongs there, if the line is one."""
+        place = f"line {line}" if position is None else f"line {line}, position {position}"
+        super().__init__(f"{place}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A signed checkpoint, and the key of each of its signatures, in their order."""
+
+    signed: Signed
+    keys: tuple[VerifierKey, ...]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Write it as JSON values."""
+        return {"note": str(self.signed.note), "keys": list(map(str, self.keys))}
+
+    @classmethod
+    def of(cls, signed: Signed, known: Sequence[VerifierKey]) -> Sealed:
+        """Find the key of each signature among those that are known; raises ValueError if one is not."""
+        keys = []
+        for signature in signed.note.signatures:
+            found = next((key for key in known if signature.is_by(key)), None)
+            if found is None:
+                raise ValueError(f"the key of the signature by {signature.name} is not known")
+            keys.append(found)
+        return cls(signed, tuple(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An earlier checkpoint, and the proof that the later one's tree begins with its tree."""
+
+    sealed: Sealed
+    proof: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first line of a bundle."""
+
+    sealed: Sealed
+    first: int
+    """Position of the first event."""
+    last: int
+    left: tuple[bytes, ...]
+    """The roots of the whole subtrees before the first event."""
+    right: tuple[bytes, ...]
+    """The roots of the whole subtrees after the last event, up to the checkpoint's size."""
+    earlier: tuple[Earlier, ...] = ()
+
+    @property
+    def line(self) -> bytes:
+        """The line as it is written."""
+        earlier = [{**one.sealed.fields, "proof": list(map(encode_hash, one.proof))} for one in self.earlier]
+        hashes = {"left": list(map(encode_hash, self.left)), "right": list(map(encode_hash, self.right))}
+        fields = {"format": FORMAT, **self.sealed.fields, "first": self.first, "last": self.last, **hashes}
+        return to_json({**fields, "earlier": earlier}) + b"\n"
+
+
+def row_line(row: StoredRow) -> bytes:
+    """Write a row's line."""
+    leaf = leaf_hash(canonical_bytes(row))
+    return to_json({**dict(zip(_COLUMNS, row, strict=False)), "leaf": leaf.hex()}) + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a bundle proves."""
+
+    checkpoint: Checkpoint
+    first: int
+    last: int
+    signed_by: tuple[str, ...]
+    """Keys that were trusted, and those that a trusted one has handed over to."""
+    others: tuple[str, ...]
+    """Keys that signed as well, and that nobody said are to be trusted."""
+    earlier: tuple[int, ...]
+    """Numbers of the earlier checkpoints that the log goes on from."""
+
+    @property
+    def events(self) -> int:
+        """How many events there are."""
+        return self.last - self.first + 1
+
+
+def verify_bundle(
+    source: BinaryIO, trusted: Sequence[VerifierKey], progress: Callable[[int, int], None] = lambda *_: None
+) -> Proven:
+    """Verify a bundle against public keys; raises `BundleRefused`, naming the line, or `Malformed` for no bundle.
+
+    Of the log's keys that are given, one must have signed, or have handed over to one that has; of the witnesses' keys,
+    each. The file is read line by line, and memory does not grow with it.
+    """
+    lines = _lines(source)
+    head = _head(next(lines, b""))
+    checkpoint = head.sealed.signed.checkpoint
+    signed_by = _check_signatures(head, trusted)
+    tree = CompactRange()
+    _check(lambda: append_subtrees(tree, head.first - 1, head.left), 1, "left: hashes too many or too few")
+    for position in range(head.first, head.last + 1):
+        number = position - head.first + 2
+        line = next(lines, None)
+        if line is None:
+            raise BundleRefused(number, f"the file ends here; its events go on to position {head.last}", position)
+        tree.append(_check_row(line, number, position))
+        progress(position - head.first + 1, head.last - head.first + 1)
+    end = head.last - head.first + 3
+    if next(lines, None) is not None:
+        raise BundleRefused(end, f"something follows the last event, which is at position {head.last}")
+    _check(lambda: append_subtrees(tree, checkpoint.size, head.right), 1, "right: hashes too many or too few")
+    if tree.root() != checkpoint.root:
+        wrong = f"the events from position {head.first} to {head.last} are not those that checkpoint "
+        raise BundleRefused(1, f"{wrong}{checkpoint.number} was signed over, or the hashes beside them are wrong")
+    everybody = dict.fromkeys(key.short for key in head.sealed.keys)
+    return Proven(
+        checkpoint=checkpoint,
+        first=head.first,
+        last=head.last,
+        signed_by=tuple(signed_by),
+        others=tuple(one for one in everybody if one not in signed_by),
+        earlier=tuple(one.sealed.signed.checkpoint.number for one in head.earlier),
+    )
+
+
+def _lines(source: BinaryIO) -> Iterator[bytes]:
+    number = 1
+    while line := source.readline(LINE_BYTES_MAX):
+        if not line.endswith(b"\n"):
+            raise BundleRefused(number, "the line does not end: the file was cut off, or the line is too long")
+        yield line
+        number += 1
+
+
+def _parsed(line: bytes, names: Sequence[str]) -> dict[str, Any]:
+    """Read a line of JSON that is written in the one way that there is; raises ValueError."""
+    found = from_json(line)
+    if type(found) is not dict or tuple(found) != tuple(names):
+        raise ValueError(f"expected an object of {', '.join(names)}")
+    if to_json(found) + b"\n" != line:
+        raise ValueError("it is not written as a bundle's lines are")
+    return found
+
+
+def _head(line: bytes) -> Head:
+    if not line.startswith(to_json({"format": FORMAT})[:-1]):
+        shown = line[:40].decode(errors="backslashreplace")
+        raise Malformed("FILE", shown, f"expected a bundle, which begins with its format, {FORMAT}")
+    try:
+        fields = _parsed(line, _HEAD)
+        first, last = fields["first"], fields["last"]
+        head = Head(
+            sealed=_sealed(fields),
+            first=first,
+            last=last,
+            left=_hashes(fields["left"]),
+            right=_hashes(fields["right"]),
+            earlier=tuple(map(_earlier, fields["earlier"])),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # whatever may stand where something else should
+        raise BundleRefused(1, f"the head cannot be read: {_reason(error)}") from None
+    size = head.sealed.signed.checkpoint.size
+    if not (type(first) is int and type(last) is int and 1 <= first <= last <= size):
+        raise BundleRefused(1, f"expected 1 <= first <= last <= {size}, not {first!r} and {last!r}")
+    return head
+
+
+def _reason(error: Exception) -> str:
+    return f"{error.parameter}: {error.expected}" if isinstance(error, Malformed) else str(error)
+
+
+def _hashes(found: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(map(decode_hash, found))
+
+
+def _sealed(fields: dict[str, Any]) -> Sealed:
+    return Sealed(Signed.parse(fields["note"]), tuple(map(VerifierKey.parse, fields["keys"])))
+
+
+def _earlier(fields: dict[str, Any]) -> Earlier:
+    if tuple(fields) != _EARLIER:
+        raise ValueError(f"expected an object of {', '.join(_EARLIER)}")
+    return Earlier(_sealed(fields), _hashes(fields["proof"]))
+
+
+def _check(work: Callable[[], None], line: int, message: str) -> None:
+    try:
+        work()
+    except ValueError:
+        raise BundleRefused(line, message) from None
+
+
+def _check_row(line: bytes, number: int, position: int) -> bytes:
+    """Check an event's line by itself; give its leaf."""
+    try:
+        fields = _parsed(line, (*_COLUMNS, "leaf"))
+        leaf = leaf_hash(canonical_bytes(StoredRow._make((*map(fields.get, _COLUMNS), b""))))
+    except (ValueError, TypeError) as error:
+        raise BundleRefused(number, f"the line cannot be read: {error}", position) from None
+    if fields["position"] != position:
+        wrong = f"the event of position {fields['position']!r} stands here: one is missing, twice there or misplaced"
+        raise BundleRefused(number, wrong, position)
+    if fields["leaf"] != leaf.hex():
+        raise BundleRefused(number, "the event is not the one that its hash was computed of: it was altered", position)
+    return leaf
+
+
+# Signatures
+
+
+def _check_signatures(head: Head, trusted: Sequence[VerifierKey]) -> list[str]:
+    """Check every signature; list the trusted keys that signed, and those that they handed over to."""
+    trust = Trust(key for key in trusted if key.kind is Kind.NOTE)
+    wants_log = bool(trust.keys)
+    for one in head.earlier:
+        _check_earlier(one, head)
+        _signers(trust, one.sealed)
+    _check_keys(head.sealed)
+    signed_by = [key.short for key in _signers(trust, head.sealed)]
+    checkpoint = head.sealed.signed.checkpoint
+    if wants_log and not signed_by:
+        by = ", ".join(key.short for key in head.sealed.keys)
+        raise BundleRefused(1, f"checkpoint {checkpoint.number} is signed by {by}, and by no key that you trust")
+    for key in trusted:
+        if key.kind is Kind.WITNESS:
+            if key not in head.sealed.keys:
+                raise BundleRefused(1, f"checkpoint {checkpoint.number} is not cosigned by {key.short}")
+            signed_by.append(key.short)
+    if not signed_by:
+        raise Malformed("key", "", "expected a public key that you trust")
+    return signed_by
+
+
+def _signers(trust: Trust, sealed: Sealed) -> Sequence[VerifierKey]:
+    try:
+        return list(trust.signers(sealed.signed))
+    except ValueError as error:
+        raise BundleRefused(1, f"checkpoint {sealed.signed.checkpoint.number}: {error}") from None
+
+
+def _check_keys(sealed: Sealed) -> None:
+    """Check that every signature is by the key that stands for it, so that no byte of them is free."""
+    note, number = sealed.signed.note, sealed.signed.checkpoint.number
+    if len(sealed.keys) != len(note.signatures):
+        raise BundleRefused(1, f"checkpoint {number}: expected a key for each signature")
+    for key, signature in zip(sealed.keys, note.signatures, strict=True):
+        if not signature.is_by(key) or not key.verify(note.text, signature.signature):
+            raise BundleRefused(1, f"checkpoint {number}: the signature by {signature.name} is wrong")
+
+
+def _check_earlier(one: Earlier, head: Head) -> None:
+    _check_keys(one.sealed)
+    before, after = one.sealed.signed.checkpoint, head.sealed.signed.checkpoint
+    same_log = before.ledger_id == after.ledger_id and before.number < after.number
+    if not same_log or not is_consistent(before.size, after.size, before.root, after.root, one.proof):
+        raise BundleRefused(1, f"checkpoint {after.number} does not go on from checkpoint {before.number}")

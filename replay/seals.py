@@ -1,0 +1,247 @@
+"""Checkpoints beside the log: each must be signed, and have the root of the rows that the log has now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from bursar.domain.errors import Malformed
+from bursar.replay.checkpoints import Signed, Trust
+from bursar.replay.findings import Check, Harm, SealsChecked
+from bursar.replay.merkle import CompactRange, leaf_hash
+from bursar.replay.notes import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bursar.replay.findings import Findings
+    from bursar.replay.notes import VerifierKey
+
+UNKNOWN: Final = bytes(32)
+"""Stands for the hash of a row that is not there, or that no log has written."""
+
+
+class Seals(Protocol):
+    """The checkpoints that there are, and the tree that was stored; what they say is not trusted."""
+
+    @property
+    def keys(self) -> Sequence[VerifierKey]:
+        """List the public keys that are kept beside the checkpoints."""
+        ...
+
+    def notes(self) -> Iterator[tuple[int, str]]:
+        """Read the checkpoints in order: the number that each is kept under, and its note."""
+        ...
+
+    def leaves(self, after: int) -> Iterator[bytes]:
+        """Read the stored hashes of the rows after a position, in order."""
+        ...
+
+    def tree(self, size: int) -> CompactRange | None:
+        """Give the stored tree over the first rows; None if it is not all there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """What a log is compared with."""
+
+    seals: Seals | None = None
+    trusted: Sequence[VerifierKey] = ()
+    """Public keys that come from outside of the database."""
+    kept: Sequence[Signed] = ()
+    """Checkpoints that do."""
+
+
+NOT_SEALED: Final = Sealing()
+
+
+class SealCheck:
+    """Follows the rows' hashes, and compares the root at each checkpoint's size. Memory does not grow with the log.
+
+    Make it before the log's end is looked up: what is sealed later is not looked at.
+    """
+
+    def __init__(self, sealing: Sealing, findings: Findings, ledger_id: str) -> None:
+        self._seals = seals = sealing.seals
+        self._findings = findings
+        self._ledger_id = ledger_id
+        self._trusted = Trust(key for key in sealing.trusted if key.kind is Kind.NOTE)
+        self._is_trusted = bool(self._trusted.keys)
+        self._anchored = not self._is_trusted
+        """Whether a trusted key has signed yet: checkpoints before that are by older keys."""
+        self._known = Trust(key for key in (seals.keys if seals else ()) if key.kind is Kind.NOTE)
+        self._kept = {one.checkpoint.number: one for one in sealing.kept}
+        self._tree = CompactRange()
+        self._good = 0
+        """Size of the last checkpoint whose root is that of the rows."""
+        self._differs: int | None = None
+        """The first position after that whose row is not the stored one."""
+        self._broken = False
+        """Whether the rows cannot be followed any more: all that could be told of the rest was told."""
+        self._stored = seals.leaves(0) if seals else iter(())
+        self._notes = self._sound_notes()
+        self._checked = 0
+        self._size = 0
+        self._signers: dict[str, None] = {}
+        self._next = next(self._notes, None)
+
+    def begin(self, size: int) -> None:
+        """Begin behind a position, whose checkpoint is trusted, with the tree as it is stored."""
+        tree = self._seals.tree(size) if self._seals else None
+        while self._next is not None and self._next.checkpoint.size < size:
+            self._next = next(self._notes, None)
+        if tree is None:
+            self._broken = True
+            self._add(None, f"the stored tree over the first {size} events is not there: run `bursar seal`")
+            return
+        self._tree, self._good = tree, size
+        self._stored = self._seals.leaves(size) if self._seals else iter(())
+        self._settle()
+
+    def meet(self, position: int, canonical: bytes | None) -> None:
+        """Take the next row's canonical bytes; None if no log has written such a row."""
+        if self._next is None or self._broken:
+            return
+        leaf = UNKNOWN if canonical is None else leaf_hash(canonical)
+        while self._tree.size + 1 < position and self._next is not None:
+            self._append(UNKNOWN)  # a row that is missing
+        if self._next is not None and position == self._tree.size + 1:
+            self._append(leaf)
+
+    def _append(self, leaf: bytes) -> None:
+        stored = next(self._stored, None)
+        if stored not in (leaf, None) and self._differs is None:
+            self._differs = self._tree.size + 1
+        self._tree.append(leaf)
+        self._settle()
+
+    def _settle(self) -> None:
+        while self._next is not None and self._next.checkpoint.size == self._tree.size and not self._broken:
+            self._compare(self._next)
+            self._go_on_from(self._next)
+
+    def _go_on_from(self, signed: Signed) -> None:
+        self._checked += 1
+        self._size = signed.checkpoint.size
+        self._next = next(self._notes, None)
+
+    def _compare(self, signed: Signed) -> None:
+        checkpoint = signed.checkpoint
+        differs, self._differs = self._differs, None
+        if self._tree.root() == checkpoint.root:
+            if differs is not None:
+                self._add(differs, _TREE_WRONG)
+        else:
+            self._explain(signed, differs)
+        self._good = checkpoint.size
+
+    def _explain(self, signed: Signed, differs: int | None) -> None:
+        """Say where the rows are not those that were signed, as far as the stored tree can tell, and go on after it."""
+        checkpoint = signed.checkpoint
+        tree = self._seals.tree(checkpoint.size) if self._seals else None
+        is_signed = tree is not None and tree.root() == checkpoint.root
+        if is_signed and differs is not None:
+            self._add(
+                differs, f"this is not the event that checkpoint {checkpoint.number} was signed over", Harm.ALTERED
+            )
+        elif self._good < checkpoint.size:
+            first = self._good + 1
+            which = f"the events from position {first} to {checkpoint.size} are not"
+            self._add(first, f"{which} those that checkpoint {checkpoint.number} was signed over", Harm.ALTERED)
+        else:
+            self._add(None, f"checkpoint {checkpoint.number} was signed over other {checkpoint.size:,} events")
+        if tree is not None and is_signed:
+            self._tree = tree
+        self._broken = not is_signed
+
+    def end(self, head: int) -> SealsChecked | None:
+        """Take note of checkpoints that say more than the log holds; tell what was compared."""
+        beyond = None
+        while self._next is not None:
+            beyond = self._next if self._next.checkpoint.size > head else beyond
+            self._go_on_from(self._next)
+        if beyond is not None:
+            checkpoint = beyond.checkpoint
+            message = f"checkpoint {checkpoint.number} was signed over {checkpoint.size:,} events"
+            self._add(None, f"the log's end was cut off: it has {head:,} events, and {message}", Harm.CUT_TAIL)
+        if self._is_trusted and not self._anchored:
+            self._add(None, "no checkpoint is signed by a key that you trust")
+        if not self._checked and not self._is_trusted:
+            return None
+        return SealsChecked(self._checked, self._size, tuple(self._signers), self._is_trusted)
+
+    def _add(self, position: int | None, message: str, harm: Harm | None = None) -> None:
+        self._findings.add(position, Check.SEALS, message, harm)
+
+    # Reading checkpoints
+
+    def _sound_notes(self) -> Iterator[Signed]:
+        """Read the checkpoints that are signed and in order; say what is wrong with the others."""
+        size = 0
+        for signed in self._merged():
+            checkpoint = signed.checkpoint
+            fault = self._fault(signed)
+            if fault is None and checkpoint.size < size:
+                fault = f"it is over {checkpoint.size:,} events, one before it over {size:,}"
+            if fault is not None:
+                self._add(None, f"checkpoint {checkpoint.number} is forged: {fault}")
+                continue
+            size = checkpoint.size
+            yield signed
+
+    def _merged(self) -> Iterator[Signed]:
+        """Read what is stored, with the checkpoints that were kept outside where they belong."""
+        last = 0
+        for number, note in self._seals.notes() if self._seals else ():
+            yield from self._missing(last + 1, number)
+            last = number
+            try:
+                signed = Signed.parse(note)
+            except Malformed as error:
+                self._add(None, f"checkpoint {number} cannot be read: {error.expected}")
+                continue
+            if signed.checkpoint.number != number:
+                self._add(None, f"checkpoint {number} is forged: it says that it is {signed.checkpoint.number}")
+                continue
+            kept = self._kept.pop(number, None)
+            if kept is not None and kept.note.text != signed.note.text:
+                self._add(None, f"checkpoint {number} is not the one that was kept outside: one of them is forged")
+                signed = kept
+            yield signed
+        yield from self._missing(last + 1, max(self._kept, default=0) + 1)
+
+    def _missing(self, first: int, last: int) -> Iterator[Signed]:
+        """Say which numbers are missing, from one to before another; give those that were kept outside."""
+        for number in sorted(number for number in self._kept if number < last):
+            self._tell_missing(first, number)
+            self._add(None, f"checkpoint {number} is missing, and was kept outside", Harm.MISSING_CHECKPOINT)
+            yield self._kept.pop(number)
+            first = number + 1
+        self._tell_missing(first, last)
+
+    def _tell_missing(self, first: int, last: int) -> None:
+        if first < last:
+            which = f"checkpoint {first} is" if last == first + 1 else f"checkpoints {first} to {last - 1} are"
+            self._add(None, f"{which} missing", Harm.MISSING_CHECKPOINT)
+
+    def _fault(self, signed: Signed) -> str | None:
+        if signed.checkpoint.ledger_id != self._ledger_id:
+            return "it is of another ledger"
+        try:
+            by = self._trusted.signers(signed)
+            self._anchored = self._anchored or bool(by)
+            by = by if self._is_trusted and self._anchored else self._known.signers(signed)
+        except ValueError as error:
+            return str(error)
+        if not by:
+            whose = "that you trust" if self._is_trusted and self._anchored else "that is known"
+            return f"it is not signed by a key {whose}"
+        self._signers |= dict.fromkeys(key.short for key in by)
+        return None
+
+
+_TREE_WRONG: Final = (
+    "the stored tree has another hash here than the event, which is as it was signed: the tree was altered; "
+    "delete the rows of seal_tiles, and `bursar seal` makes them again"
+)
