@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import to_json
 
 from bursar.domain.errors import Malformed
@@ -27,6 +27,8 @@ from bursar.domain.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pydantic import ValidationInfo
 
 _NOT_CONTENT = frozenset({"at", "correlation_id", "causation_id"})
 """What a repeat of a command may change."""
@@ -224,6 +226,24 @@ class Release(_OfAllocation):
 
     verb = "release"
     reason: Reason | None = None
+    force: Literal[True] | None = None
+    """A correction: whatever is open ends, a reservation too. It wants a reason, and asks for no holder's token."""
+
+    @field_validator("force", mode="before")
+    @classmethod
+    def _check_force(cls, value: object, info: ValidationInfo) -> Literal[True] | None:
+        # Run only where the field is given, after the other fields. Not forced is written as it always was: not at all.
+        if value is None or value is False:
+            return None
+        if value is not True:
+            message = "expected true or false"
+        elif info.data.get("reason") is None:
+            message = "expected a reason with it, for the log"
+        elif info.data.get("token") is not None:
+            message = "expected no token with it: force does not ask who holds the allocation"
+        else:
+            return True
+        raise ValueError(message)
 
 
 class Expire(Command):

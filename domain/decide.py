@@ -415,10 +415,11 @@ def _transfer(command: Transfer, scene: _Scene) -> Sequence[Event]:
 
 
 def _release(command: Release, scene: _Scene) -> Sequence[Event]:
-    held = _held(command, scene)
-    if held.holds[0].reserved:
+    held, forced = _held(command, scene), command.force is True
+    is_reserved = held.holds[0].reserved
+    if is_reserved and not forced:
         raise _Refusal(_Reason(RefusalCode.NOT_CONFIRMED, held.pools[0].name, {}))
-    return held.events(Released, reserved=False, reason=command.reason)
+    return held.events(Released, reserved=is_reserved, reason=command.reason, forced=forced)
 
 
 def _expire(command: Expire, scene: _Scene) -> Sequence[Event]:

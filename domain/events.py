@@ -146,9 +146,12 @@ class Ending(AllocationEvent):
 
 
 class Released(Ending):
-    """The hold was given back."""
+    """The hold was given back, or taken back by force."""
 
+    schema_version: ClassVar[int] = 2
     reason: Reason | None
+    forced: StrictBool
+    """True if it was a correction: ended by force, a reservation too, for the reason given. Since version 2."""
 
 
 class Voided(Ending):

@@ -33,7 +33,8 @@ class KnownEnd:
         """Find nothing if nothing is looked for."""
         return {allocation_id: _not_known() for allocation_id in allocation_ids}
 
-    stream = rows_since = decode = version = pool_names = snapshot = lambda *_: _not_known()
+    stream = rows_since = decode = event = version = lambda *_: _not_known()
+    pool_names = snapshots = snapshot = snapshot_at = lambda *_: _not_known()
 
 
 def _not_known() -> NoReturn:

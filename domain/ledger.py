@@ -340,10 +340,13 @@ class Ledger:
         *,
         reason: str | None = None,
         token: Token | None = None,
+        force: bool = False,
         **envelope: Unpack[Envelope],
     ) -> Allocation:
-        """End an allocation."""
-        return _allocation(self.execute(Release(allocation_id=allocation_id, reason=reason, token=token, **envelope)))
+        """End an allocation. With ``force``, a reservation too, for a reason that has to be given, without a token."""
+        forced = {} if force is False else {"force": force}
+        command = Release(allocation_id=allocation_id, reason=reason, token=token, **forced, **envelope)
+        return _allocation(self.execute(command))
 
     def expire(self, pool: str | None = None, **envelope: Unpack[Envelope]) -> tuple[str, ...]:
         """Record what is due, in one pool or in all; the ids of the allocations that expired."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.pool import Pool
     from bursar.domain.records import Place, Recorded, StoredRow
+    from bursar.domain.wanted import Wanted
 
     Clock = Callable[[], datetime]
     """Tells the present instant, in UTC."""
@@ -58,8 +59,20 @@ class LogReader(Protocol):
         """List every pool ever opened, by name."""
         ...
 
+    def event(self, stream_id: str, version: int) -> Recorded:
+        """Read one event of a stream; raises `LogCorrupt` if it is not there."""
+        ...
+
+    def snapshots(self, pool: str) -> Sequence[int]:
+        """List the versions that a pool has usable snapshots at, in order."""
+        ...
+
     def snapshot(self, pool: str) -> Pool | None:
         """Load a pool from its latest usable snapshot, if there is one."""
+        ...
+
+    def snapshot_at(self, pool: str, version: int) -> Pool:
+        """Load a pool from its snapshot at a version; raises `LogCorrupt` if that cannot be read."""
         ...
 
 
@@ -118,6 +131,12 @@ class EventLog(Protocol):
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
         """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
+        ...
+
+    def find(
+        self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None
+    ) -> Sequence[StoredRow]:
+        """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
         ...
 
     def decode(self, row: StoredRow) -> Recorded:

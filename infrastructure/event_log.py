@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventsourcing.persistence import (
     ApplicationRecorder,
@@ -64,6 +64,9 @@ class BaseEventLog(ApplicationRecorder):
         """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         return self.mapper.from_row(row)
 
+    def _fields(self, row: StoredRow) -> dict[str, Any]:
+        return self.mapper.fields(row.type, row.schema_version, row.data, row.position)
+
     def chain(self, records: Sequence[Recorded], end: Place) -> list[StoredRow]:
         """Write events that follow a place as rows."""
         return chained(map(self.mapper.to_row, records), end.position, end.hash)
@@ -122,6 +125,14 @@ def chained(rows: Iterable[StoredRow], head: int, head_hash: bytes) -> list[Stor
         head_hash = chain_hash(head_hash, row)
         done.append(StoredRow(*row[:-1], head_hash))
     return done
+
+
+def one_event(found: Iterator[Recorded], stream_id: str, version: int) -> Recorded:
+    """Take the event of a stream that was looked for; raises `LogCorrupt` if it is not there."""
+    for recorded in found:
+        return recorded
+    message = f"stream {stream_id!r} has no event of version {version}"
+    raise LogCorrupt(message)
 
 
 def stored_event(row: StoredRow) -> StoredEvent:

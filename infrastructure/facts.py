@@ -55,17 +55,29 @@ class SQLFacts:
         return self._decoded(rows)
 
     def _decoded(self, rows: Sequence[tuple[Any, ...]]) -> list[Fact]:
-        """Read rows as facts, a column at a time: where all are as they mostly are, nothing is looked at one by one."""
+        """Read rows as facts, a column at a time: only what is of an older version is looked at one by one.
+
+        A page in which anything cannot be read is read row by row, to name the first.
+        """
         if not rows:
             return []
         *envelope, texts, versions = zip(*rows, strict=True)
-        if set(zip(envelope[1], versions, strict=True)) <= self._log.mapper.present:
-            with suppress(ValueError):
-                data = list(map(from_json, texts))
-                if set(map(type, data)) == {dict}:
-                    return list(map(Fact._make, zip(*envelope, data, strict=True)))
+        with suppress(ValueError):
+            data = list(map(from_json, texts))
+            if set(map(type, data)) == {dict}:
+                self._upcast(list(zip(envelope[1], versions, strict=True)), data, envelope[0])
+                return list(map(Fact._make, zip(*envelope, data, strict=True)))
         fields = self._log.mapper.fields
         return [Fact._make((*row[:10], fields(row[1], row[11], row[10], row[0]))) for row in rows]
+
+    def _upcast(self, kinds: Sequence[tuple[str, int]], data: list[dict[str, Any]], positions: Sequence[int]) -> None:
+        """Bring to the present version, in place, the fields of those that are of another."""
+        mapper = self._log.mapper
+        others = set(kinds) - mapper.present
+        if others:
+            for index, kind in enumerate(kinds):
+                if kind in others:
+                    data[index] = mapper.upcast(*kind, data[index], positions[index])
 
     def recorded_at(self, position: int) -> datetime | None:
         """Tell when an event was recorded; None if there is none there."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from bursar.domain import ledger as domain
+from bursar.domain.commands import Allocate
 from bursar.domain.errors import BursarError, LogUnavailable, Malformed
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
@@ -35,9 +36,14 @@ from bursar.infrastructure.verification import FoldCheck
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.generations import State
 from bursar.projections.projector import Projector
+from bursar.replay import stories
+from bursar.replay.as_of import state_at
+from bursar.replay.obstacles import explained
+from bursar.replay.stories import EVERYTHING, STEPS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
 
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
@@ -45,8 +51,11 @@ if TYPE_CHECKING:
     from bursar.domain.ledger import Attempt
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
+    from bursar.domain.wanted import Wanted
     from bursar.projections.generations import Generation
     from bursar.projections.projector import ViewStatus
+    from bursar.replay.obstacles import Explanation
+    from bursar.replay.stories import Page
 
 PATIENCE_SECONDS: Final = 30.0
 """How long a commit may take, with reconnecting and looking up what became of it, before its callers are told."""
@@ -146,6 +155,34 @@ class Ledger(domain.Ledger):
         if type(position) is not int or position < 0:
             raise Malformed("position", position, "expected a whole number from 0")
         return self.projector().wait_for(view, position, _check_seconds("timeout", timeout))
+
+    def find(
+        self, wanted: Wanted = EVERYTHING, *, after: int = 0, limit: int = STEPS_MAX, upto: int | None = None
+    ) -> Page:
+        """Find events by what they are about, a page at a time, each with what it changed.
+
+        To go on: the same, ``after`` the page's ``next``, ``upto`` the ``position`` of the first page. So each event is
+        seen once, though the log grows meanwhile. Raises `Malformed`, `LogUnavailable`.
+        """
+        return stories.find(self.log, wanted, after=after, limit=limit, upto=upto)
+
+    def explain(
+        self,
+        quantities: Mapping[str, int],
+        *,
+        owner: str,
+        ttl: timedelta | None = None,
+        at: datetime | None = None,
+    ) -> Explanation:
+        """Say whether a request would be granted, now or at a moment past or to come, and record nothing.
+
+        If not: why not, who holds what stands in the way, and when enough of that will have expired, going by what had
+        happened by then. Raises `Malformed`, `LogUnavailable`.
+        """
+        command = Allocate(quantities=quantities, owner=owner, ttl=ttl, at=at)
+        with self.log.reading() as reader:
+            head = reader.head
+        return explained(state_at(self.log, command.at or head), command, self._clock())
 
     @contextmanager
     def _own_cache(self) -> Iterator[PoolCache]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +103,14 @@ class EventMapper(Mapper[str]):
         except (ValueError, TypeError, LookupError) as error:
             raise _unreadable(name, position, error) from error
 
+    def upcast(self, name: str, schema_version: int, fields: dict[str, Any], position: int) -> dict[str, Any]:
+        """Bring fields that were read already to the present version; raises as `fields` does."""
+        kind = self._kind(name, schema_version, position)
+        try:
+            return self._upcast(name, schema_version, kind.schema_version, fields)
+        except (ValueError, TypeError, LookupError) as error:
+            raise _unreadable(name, position, error) from error
+
     def _kind(self, name: str, schema_version: int, position: int) -> type[Event]:
         kind = self._events.get(name)
         if kind is None or not 1 <= schema_version <= kind.schema_version:
@@ -115,7 +122,7 @@ class EventMapper(Mapper[str]):
         try:
             if schema_version == kind.schema_version:
                 return kind.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]  # an event
-            return kind.model_validate(self._upcast(name, schema_version, kind.schema_version, json.loads(data)))
+            return kind.model_validate(self._upcast(name, schema_version, kind.schema_version, from_json(data)))
         except (ValueError, TypeError, LookupError) as error:  # whatever an upcaster meets in data that it cannot take
             raise _unreadable(name, position, error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import islice
 from threading import Condition, RLock
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from bursar.domain.errors import LogCorrupt
 from bursar.domain.events import Opening
 from bursar.domain.records import Place, StoredRow, genesis
 from bursar.infrastructure.clock import new_id
-from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
+from bursar.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
+from bursar.infrastructure.finding import chosen
 from bursar.infrastructure.mapper import EventMapper
-from bursar.infrastructure.snapshots import load_pool
+from bursar.infrastructure.snapshots import load_pool, load_pool_version, snapshot_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.pool import Pool
     from bursar.domain.records import Recorded
+    from bursar.domain.wanted import Wanted
 
 
 class MemoryEventLog(BaseEventLog):
@@ -76,6 +79,16 @@ class MemoryEventLog(BaseEventLog):
                 last = self._rows[stop - 1]
                 stop += last.ordinals - 1 - last.ordinal
             return self._rows[after : stop if upto is None else min(stop, upto)]
+
+    def find(self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
+        """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
+        with self._lock:
+            return list(
+                islice(chosen(self._rows[max(after, 0) : upto], wanted, self._fields, self._opening_rows), limit)
+            )
+
+    def _opening_rows(self, allocation_ids: Collection[str]) -> list[StoredRow]:
+        return [self._rows[self._openings[key]] for key in allocation_ids if key in self._openings]
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[float], bool]]:
@@ -146,7 +159,7 @@ class MemoryEventLog(BaseEventLog):
         first = max((start or 0) + (0 if inclusive_of_start else 1), 1)
         with self._lock:
             found = self._rows[first - 1 : stop]
-        return [notification(row) for row in found if not topics or row.type in topics][:limit]
+        return [one for one in map(notification, found) if not topics or one.topic in topics][:limit]
 
     def max_notification_id(self) -> int | None:
         """Find the position of the last event; None in an empty log."""
@@ -200,9 +213,21 @@ class MemoryReader:
         streams = sorted(self._log._streams)  # noqa: SLF001
         return [stream.removeprefix("pool:") for stream in streams if stream.startswith("pool:")]
 
+    def event(self, stream_id: str, version: int) -> Recorded:
+        """Read one event of a stream; raises `LogCorrupt` if it is not there."""
+        return one_event(self.stream(stream_id, version - 1), stream_id, version)
+
+    def snapshots(self, pool: str) -> Sequence[int]:
+        """List the versions that a pool has usable snapshots at, in order."""
+        return snapshot_versions(self._log.snapshots, pool)
+
     def snapshot(self, pool: str) -> Pool | None:
         """Load a pool from its latest usable snapshot, if there is one."""
         return load_pool(self._log.snapshots, pool)
+
+    def snapshot_at(self, pool: str, version: int) -> Pool:
+        """Load a pool from its snapshot at a version; raises `LogCorrupt` if that cannot be read."""
+        return load_pool_version(self._log.snapshots, pool, version)
 
     def _found(self, index: dict[str, list[int]], keys: Collection[str]) -> dict[str, list[Recorded]]:
         return {key: [self._event(at) for at in index[key]] for key in keys if key in index}

@@ -57,6 +57,12 @@ def load_pool(recorder: AggregateRecorder, name: str) -> Pool | None:
     return None
 
 
+def snapshot_versions(recorder: AggregateRecorder, name: str) -> list[int]:
+    """List the versions of a pool's snapshots of this format, in order."""
+    headers = recorder.select_events(f"pool:{name}")
+    return [header.originator_version for header in headers if header.topic == _TYPE]
+
+
 def load_pool_version(recorder: AggregateRecorder, name: str, version: int) -> Pool:
     """Load a pool from its snapshot at a version; raises `LogCorrupt` if that cannot be read."""
     try:

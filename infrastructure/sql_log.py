@@ -6,12 +6,13 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from eventsourcing.persistence import IntegrityError
-from sqlalchemy import func, select
+from sqlalchemy import Text, case, cast, func, select
 
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.records import Place, StoredRow, genesis
-from bursar.infrastructure.event_log import BaseEventLog, chained, notification, stored_event
-from bursar.infrastructure.snapshots import SQLSnapshots, load_pool
+from bursar.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
+from bursar.infrastructure.finding import ROWS_TESTED, chosen, clauses, is_exact
+from bursar.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
 from bursar.infrastructure.tables import events, ledger_meta, of_stream
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.pool import Pool
     from bursar.domain.records import Recorded
+    from bursar.domain.wanted import Wanted
     from bursar.infrastructure.database import Database
     from bursar.infrastructure.mapper import EventMapper
     from bursar.infrastructure.transactions import Appending
@@ -36,6 +38,12 @@ _PAGE_ROWS: Final = 5000
 
 _LAST: Final = select(func.max(events.c.position))
 
+_TOPIC: Final = case(
+    (events.c.schema_version == 1, events.c.type),
+    else_=events.c.type + "@" + cast(events.c.schema_version, Text),
+)
+"""What `topic_of` makes of a row."""
+
 
 class SQLReader:
     """A look at the log inside one transaction."""
@@ -43,6 +51,7 @@ class SQLReader:
     def __init__(self, connection: Connection, mapper: EventMapper, head: int) -> None:
         self._connection = connection
         self._mapper = mapper
+        self._snapshots = SQLSnapshots(lambda: nullcontext(connection))
         self.head = head
         """Position of the last event; 0 in an empty log."""
 
@@ -75,15 +84,20 @@ class SQLReader:
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Find the pools of each allocation that was ever granted, by allocation id."""
         found = {}
-        for ids in _portions(allocation_ids):
-            opening = select(events).where(
-                events.c.allocation_id.in_(ids),
-                events.c.type.in_(("Allocated", "Reserved")),
-                events.c.command.is_not(None),
-            )
-            for row in self._rows(opening):
-                found[str(row.allocation_id)] = self._mapper.from_row(row).event.pools  # type: ignore[attr-defined]
+        for row in self.openings(allocation_ids):
+            found[str(row.allocation_id)] = self._mapper.from_row(row).event.pools  # type: ignore[attr-defined]
         return found
+
+    def openings(self, allocation_ids: Collection[str]) -> Iterator[StoredRow]:
+        """Read the rows that opened allocations, one of each that was ever granted."""
+        for ids in _portions(allocation_ids):
+            yield from self._rows(
+                select(events).where(
+                    events.c.allocation_id.in_(ids),
+                    events.c.type.in_(("Allocated", "Reserved")),
+                    events.c.command.is_not(None),
+                )
+            )
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
         """Read every event about the allocations, refusals too, by allocation id, in order."""
@@ -94,9 +108,22 @@ class SQLReader:
         opened = select(events.c.stream_id).where(events.c.type == "PoolOpened").order_by(events.c.stream_id)
         return [stream_id.removeprefix("pool:") for stream_id in self._connection.execute(opened).scalars()]
 
+    def event(self, stream_id: str, version: int) -> Recorded:
+        """Read one event of a stream; raises `LogCorrupt` if it is not there."""
+        found = select(events).where(events.c.stream_id == stream_id, events.c.version == version)
+        return one_event(map(self._mapper.from_row, self._rows(found)), stream_id, version)
+
+    def snapshots(self, pool: str) -> Sequence[int]:
+        """List the versions that a pool has usable snapshots at, in order."""
+        return snapshot_versions(self._snapshots, pool)
+
     def snapshot(self, pool: str) -> Pool | None:
         """Load a pool from its latest usable snapshot, if there is one."""
-        return load_pool(SQLSnapshots(lambda: nullcontext(self._connection)), pool)
+        return load_pool(self._snapshots, pool)
+
+    def snapshot_at(self, pool: str, version: int) -> Pool:
+        """Load a pool from its snapshot at a version; raises `LogCorrupt` if that cannot be read."""
+        return load_pool_version(self._snapshots, pool, version)
 
     def _found(self, column: Column[Any], keys: Collection[str]) -> dict[str, list[Recorded]]:
         found: dict[str, list[Recorded]] = {}
@@ -193,6 +220,22 @@ class SQLEventLog(BaseEventLog):
                 found += [StoredRow(*row) for row in connection.execute(rest)]
         return found
 
+    def find(self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
+        """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
+        size = limit if is_exact(wanted) else max(limit, ROWS_TESTED)
+        page = select(events).where(*clauses(wanted)).order_by(events.c.position).limit(size)
+        page = page if upto is None else page.where(events.c.position <= upto)
+        found: list[StoredRow] = []
+        while len(found) < limit:
+            with self.database.reading() as connection:
+                reader = SQLReader(connection, self.mapper, 0)
+                rows = [StoredRow(*row) for row in connection.execute(page.where(events.c.position > after))]
+                found += chosen(rows, wanted, self._fields, reader.openings)
+            if len(rows) < size:
+                break
+            after = rows[-1].position
+        return found[:limit]
+
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
         """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
         return self.database.watching()
@@ -239,7 +282,7 @@ class SQLEventLog(BaseEventLog):
         first = (start or 0) + (0 if inclusive_of_start else 1)
         found = select(events).where(events.c.position >= first).order_by(events.c.position).limit(limit)
         found = found if stop is None else found.where(events.c.position <= stop)
-        found = found.where(events.c.type.in_(topics)) if topics else found
+        found = found.where(_TOPIC.in_(topics)) if topics else found
         with self.database.reading() as connection:
             return [notification(StoredRow(*row)) for row in connection.execute(found)]
 

@@ -155,9 +155,9 @@ def _wanted(
             fields = {"allocation_id": command.allocation_id, "deadline": _deadline(command.ttl, held, books, moment)}
             yield from ((kind, pool, fields) for pool in held)
         case Release() | Void():
-            ending = Released if isinstance(command, Release) else Voided
             fields = {"allocation_id": command.allocation_id, "reason": command.reason}
-            yield from ((ending, pool, fields) for pool in held)
+            forced = {"forced": command.force is True} if isinstance(command, Release) else {}
+            yield from ((Released if forced else Voided, pool, {**fields, **forced}) for pool in held)
         case Transfer():
             fields = {"allocation_id": command.allocation_id, "owner": command.to}
             yield from ((Transferred, pool, fields) for pool in held)

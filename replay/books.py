@@ -181,7 +181,7 @@ class Books:
         self._doubts.agree(recorded, "reserved", event.reserved, part.reserved)
         if isinstance(event, Expired):
             self._doubts.agree(recorded, "deadline", event.deadline, part.deadline)
-        else:
+        elif not (isinstance(event, Released) and event.forced):  # what is forced asks for no state
             self._doubts.must_be_reserved(recorded, part, wanted=isinstance(event, Voided))
         pool.end(event.allocation_id)
 

@@ -106,10 +106,27 @@ def transfer(
     issue(options, Transfer(allocation_id=name, to=to, token=token, **options.envelope))
 
 
-@command(top, "release", "bursar release job-42 --reason done")
-def release(name: AllocationId, reason: ReasonOption = None, token: TokenOption = None, *, options: Issuing) -> None:
-    """End an allocation."""
-    issue(options, Release(allocation_id=name, reason=reason, token=token, **options.envelope))
+@command(
+    top,
+    "release",
+    "bursar release job-42 --reason done",
+    "bursar release job-42 --force --reason 'its service is gone, ticket 311'",
+)
+def release(
+    name: AllocationId,
+    reason: ReasonOption = None,
+    token: TokenOption = None,
+    force: Annotated[  # noqa: FBT002 - an option
+        bool, Option("--force", help="End whatever is open under that id, a reservation too; wants a reason.")
+    ] = False,
+    *,
+    options: Issuing,
+) -> None:
+    """End an allocation.
+
+    By force it is a correction: recorded as such, with the actor and the reason.
+    """
+    issue(options, Release(allocation_id=name, reason=reason, token=token, force=force, **options.envelope))
 
 
 @command(top, "expire", "bursar expire", "bursar expire --pool gpu")

@@ -13,7 +13,21 @@ from typer import BadParameter, Context, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
-from bursar.infrastructure.cli import allocations, data, demo, history, operate, pools, projections, reports, seal
+from bursar.infrastructure.cli import (
+    allocations,
+    data,
+    demo,
+    explaining,
+    history,
+    operate,
+    pools,
+    projections,
+    replaying,
+    reports,
+    seal,
+    stories,
+    usage,
+)
 from bursar.infrastructure.cli.issuing import tell_refusal
 from bursar.infrastructure.cli.options import ReaderGone
 from bursar.infrastructure.cli.output import emit, say
@@ -47,8 +61,8 @@ Exit codes: 0 done; 1 refused, not found, or a check failed; 2 wrong usage or ma
 reached or used.
 
 With --json, the standard output is one JSON document, or JSON Lines for listings (allocations, history, failures,
-export, seal list, seal cosign, seal --watch, demo). A refusal is such a document, its outcome being "refused"; an error
-is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
+replay, export, seal list, seal cosign, seal --watch, demo). A refusal is such a document, its outcome being "refused";
+an error is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
 
 Environment: BURSAR_DATABASE_URL, BURSAR_ACTOR, BURSAR_LOG_LEVEL (debug, info, warning, error), BURSAR_LOG_FORMAT
 (console, json), BURSAR_SEAL_KEY.
@@ -157,8 +171,8 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (pools.top, allocations.top, history.top, reports.top, data.top, operate.top, seal.top):
-    app.add_typer(part)
+for part in (pools, allocations, history, stories, explaining, replaying, reports, usage, data, operate, seal):
+    app.add_typer(part.top)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")
 app.add_typer(seal.seal, name="seal")

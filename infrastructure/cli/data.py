@@ -1,17 +1,14 @@
 """Import of workloads, export of the log."""
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, BinaryIO, TextIO
+from typing import Annotated, TextIO
 
 from typer import Argument, Option, Typer
 
 from bursar.domain.errors import Malformed
+from bursar.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
 from bursar.infrastructure.cli.issuing import catch_up
 from bursar.infrastructure.cli.options import Acting, Common, command
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
@@ -19,8 +16,6 @@ from bursar.infrastructure.proofs import Prover
 from bursar.infrastructure.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 
 top = Typer()
-
-STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +44,7 @@ def import_workload(
     one document: what was newly decided, in allocations; repeated counts the commands that had been decided before.
     """
     name = "<stdin>" if file == STANDARD_INPUT else file
-    with _input(file) as (source, size), progress("importing", silent=options.json) as tell:
+    with readable(file) as (source, size), progress("importing", silent=options.json) as tell:
         lines = read_lines(source, name)
         first = list(islice(lines, 1))  # if that is malformed, no database is made
         with options.open_as_actor(create=True) as ledger:
@@ -61,25 +56,6 @@ def import_workload(
             summary = run_workload(ledger, chain(first, lines), name, batch_commands=batch, progress=read)
             catch_up(ledger, tell)
     _tell_summary(summary, as_json=options.json)
-
-
-@contextmanager
-def _input(file: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Open what is to be imported; with its size, 0 for a pipe."""
-    if file == STANDARD_INPUT:
-        yield sys.stdin.buffer, 0
-        return
-    try:
-        source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
-    except (OSError, ValueError) as error:  # the second for a NUL
-        raise _unusable("FILE", file, "expected a file that can be read", error) from None
-    with source:
-        yield source, os.fstat(source.fileno()).st_size
-
-
-def _unusable(parameter: str, value: str, expected: str, error: Exception) -> Malformed:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return Malformed(parameter, value, f"{expected} ({reason})")
 
 
 def _tell_summary(summary: Summary, *, as_json: bool) -> None:
@@ -119,7 +95,7 @@ def export(
             for line in export_lines(ledger.log, first, last):
                 emit_line(line)
             return
-        with progress("exporting", silent=options.json) as tell, _output(output) as file:
+        with progress("exporting", silent=options.json) as tell, whole_file("--output", output) as file:
             events = sum(write_line(file, line) for line in export_lines(ledger.log, first, last, tell))
     if options.json:
         emit({"events": events, "file": str(output)})
@@ -132,7 +108,7 @@ def _export_bundle(
 ) -> None:
     if output is None:
         raise Malformed("--output", output, "expected a file to write the bundle to")
-    with progress("exporting", silent=options.json, unit="events") as tell, _output(output) as file:
+    with progress("exporting", silent=options.json, unit="events") as tell, whole_file("--output", output) as file:
         lines = sum(write_line(file, line.decode()[:-1]) for line in prover.bundle(*which, tell))
     if options.json:
         emit({"events": lines - 1, "file": str(output)})
@@ -144,17 +120,3 @@ def write_line(file: TextIO, line: str) -> int:
     """Write a line; count 1."""
     file.write(f"{line}\n")
     return 1
-
-
-@contextmanager
-def _output(path: Path) -> Iterator[TextIO]:
-    """Write beside the file and put it in its place at the end."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            yield file
-        part.replace(path)
-    except OSError as error:
-        raise _unusable("--output", str(path), "expected a file that can be written", error) from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,25 +1,19 @@
-"""What auditors ask: who holds what, as of any moment, and what happened to it."""
+"""What auditors ask: who holds what, now or as of any moment."""
 
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
-from rich.table import Table
-from rich.text import Text
 from typer import Option, Typer
 
 from bursar.domain.allocation import Allocation, AllocationState
 from bursar.domain.answers import Answer
-from bursar.domain.events import Event, ValidationFailed
 from bursar.domain.ledger import select
-from bursar.domain.records import Recorded
-from bursar.domain.refusals import explain
-from bursar.infrastructure.cli.options import AllocationId, Common, TagOption, command
-from bursar.infrastructure.cli.output import allocation_sheet, allocation_table, brief, emit, say, show, table, when
-from bursar.infrastructure.cli.parsing import moment, name, pairs
-from bursar.infrastructure.cli.shapes import allocation_shape, recorded_shape
+from bursar.infrastructure.cli.options import AllocationId, Common, Past, TagOption, command
+from bursar.infrastructure.cli.output import allocation_sheet, allocation_table, emit, say, show
+from bursar.infrastructure.cli.parsing import name, pairs
+from bursar.infrastructure.cli.shapes import allocation_shape
 from bursar.infrastructure.clock import system_clock
-from bursar.replay.as_of import allocations_as_of
+from bursar.replay.as_of import allocations_as_of, state_at
 
 top = Typer()
 
@@ -57,23 +51,22 @@ def allocations(  # noqa: PLR0913 - a filter each
     pool: Annotated[str | None, Option(metavar="NAME", help="Only those that hold something of this pool.")] = None,
     tag: TagOption = None,
     state: Annotated[Wanted, Option(help="Only those in this state; open is reserved or active.")] = Wanted.OPEN,
-    as_of: Annotated[str | None, Option(metavar="TIME", help="As of 2026-01-31T14:03:00Z, say. Default: now.")] = None,
     *,
+    past: Past,
     options: Common,
 ) -> None:
     """List allocations, oldest grant first; as JSON, one line each.
 
-    What is open now is read from the pools; other states and other moments read the log from its beginning.
+    What was open is read from the pools' snapshots and what came after them; ended ones from the log's beginning.
     """
-    at = None if as_of is None else moment("as-of", as_of)
-    tags = pairs("tags", "KEY=VALUE", tag)
+    when, tags = past.when, pairs("tags", "KEY=VALUE", tag)
     with options.open() as ledger:
-        if at is None and state.is_open:
+        if when is None and state.is_open:
             found = ledger.allocations(owner=owner, pool=pool, tags=tags, state=state.state)
         else:
-            past = allocations_as_of(ledger.log, at or system_clock())
-            chosen = select(past, owner=owner, pool=pool, tags=tags, state=state.state)
-            found = Answer((one for one in chosen if one.state.is_open or state is not Wanted.OPEN), past.position)
+            when = system_clock() if when is None else when
+            then = state_at(ledger.log, when).allocations() if state.is_open else allocations_as_of(ledger.log, when)
+            found = Answer(select(then, owner=owner, pool=pool, tags=tags, state=state.state), then.position)
         _list(found, as_json=options.json)
 
 
@@ -86,49 +79,6 @@ def _list(found: Answer[Allocation], *, as_json: bool) -> None:
         say(f"{len(found)} allocation{'s' * (len(found) != 1)}")
     else:
         say("no such allocations")
-
-
-@command(top, "history", "bursar history job-42")
-def history(allocation: AllocationId, options: Common) -> None:
-    """Print everything that happened to an allocation, refusals too; as JSON, one line an event."""
-    allocation = name("ID", allocation)
-    with options.open() as ledger:
-        records = ledger.history(allocation)
-    if options.json:
-        for one in records:
-            emit({**recorded_shape(one), "as_of_position": records.position})
-    else:
-        show(history_table(records))
-
-
-def history_table(records: Iterable[Recorded]) -> Table:
-    """Lay events out."""
-    columns = ("position", "occurred at", "event", "pool", "", "actor", "command")
-    return table(columns, map(_row, records), right=("position",))
-
-
-def _row(one: Recorded) -> tuple[str | Text, ...]:
-    event = one.event
-    refused = isinstance(event, ValidationFailed)
-    return (
-        str(one.position),
-        when(one.occurred_at),
-        Text("Refused" if refused else type(event).__name__, style="red" if refused else ""),
-        getattr(event, "pool", None) or "",
-        what(event),
-        one.actor or "",
-        brief(one.command_id),
-    )
-
-
-def what(event: Event) -> str:
-    """Say in words what an event adds to its name."""
-    if isinstance(event, ValidationFailed):
-        return explain(event.code, event.data)
-    quantity, owner = getattr(event, "quantity", None), getattr(event, "owner", None)
-    until, reason = getattr(event, "deadline", None), getattr(event, "reason", None)
-    parts = (f"{quantity} for {owner}", until and f"until {when(until)}", reason)
-    return ", ".join(part for part in parts if part)
 
 
 @command(top, "show", "bursar show job-42 --json")

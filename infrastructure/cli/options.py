@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
 from functools import wraps
 from inspect import Parameter, signature
 from os import getuid
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Context, Option, Typer
 
+from bursar.domain.errors import Malformed
 from bursar.infrastructure.cli import parsing
 from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.settings import Settings
@@ -58,6 +60,27 @@ class Common:
     def open(self) -> Ledger:
         """Open a ledger that is there."""
         return Ledger.open(self.url, create=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """When to look at."""
+
+    as_of: Annotated[
+        str | None, Option("--as-of", metavar="TIME", help="As of 2026-01-31T14:03:00Z, say. Default: now.")
+    ] = None
+    at_position: Annotated[
+        int | None, Option("--at-position", metavar="N", min=0, help="As of the command that ends at or before this.")
+    ] = None
+
+    @property
+    def when(self) -> datetime | int | None:
+        """The moment or the position; None for now. Raises `Malformed`."""
+        if self.as_of is None:
+            return self.at_position
+        if self.at_position is not None:
+            raise Malformed("at-position", self.at_position, "expected --as-of or --at-position, not both")
+        return parsing.moment("as-of", self.as_of)
 
 
 @dataclass(frozen=True, kw_only=True)

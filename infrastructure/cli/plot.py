@@ -1,16 +1,21 @@
-"""A plot for the terminal: what was used of a pool, and its peaks, against its capacity over time."""
+"""Plots for the terminal: what was used of a pool, and its peaks, against its capacity over time."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rich.text import Text
 
 from bursar.domain.values import instant
+from bursar.infrastructure.axes import scale_begins
 from bursar.infrastructure.cli.output import when
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from bursar.replay.incident import Timeline
+    from bursar.replay.window import Window
 
 HEIGHT: Final = 12
 """Lines from nothing to the most there is."""
@@ -32,48 +37,96 @@ class Marks(NamedTuple):
     side: str
     corner: str
     floor: str
+    refused: str
 
 
-UNICODE: Final = Marks("▁▂▃▄▅▆▇█", "░", "─", "│", "└", "─")
-ASCII: Final = Marks("#", ":", "-", "|", "+", "-")
+UNICODE: Final = Marks("▁▂▃▄▅▆▇█", "░", "─", "│", "└", "─", "×")  # noqa: RUF001 - a sign that is meant
+ASCII: Final = Marks("#", ":", "-", "|", "+", "-", "x")
 
 
-class _Column(NamedTuple):
-    """One or more buckets: what was used at their end, the peak, the capacity at their end."""
+class Column(NamedTuple):
+    """A stretch of time: what was used at its end, the peak, the capacity at its end, the refusals."""
 
     used: int
     peak: int
     capacity: int
+    refused: int = 0
+
+    def above(self, floor: int) -> Column:
+        """Take the floor off."""
+        return Column(self.used - floor, self.peak - floor, self.capacity - floor, self.refused)
+
+
+class _Frame(NamedTuple):
+    """What stands around the columns."""
+
+    begin: str
+    end: str
+    span: str
+    """How long a column is."""
+    floor: int = 0
+    """The value that the columns stand on."""
 
 
 def plot(buckets: Sequence[Mapping[str, Any]], *, width: int, ascii_only: bool = False) -> Text:
-    """Draw buckets in order, at least one; several to a column where there are more than fit."""
-    marks = ASCII if ascii_only else UNICODE
-    top = max(1, *(max(one["peak"], one["capacity"]) for one in buckets))
-    margin = len(f"{top:,}")
-    room = max(1, min(width, WIDTH_MAX) - margin - 2)
-    size = -(-len(buckets) // room)
+    """Draw buckets of an hour in order, at least one; several to a column where there are more than fit."""
+    size = -(-len(buckets) // _room(max(max(one["peak"], one["capacity"]) for one in buckets), width))
     columns = [_column(buckets[start : start + size]) for start in range(0, len(buckets), size)]
-    stretch = min(_STRETCH_MAX, room // len(columns))
+    begin, end = (when(instant(buckets[place]["bucket"])) for place in (0, -1))
+    return _draw(columns, _Frame(begin, end, f"{size} hour{'s' * (size != 1)}"), width, ascii_only=ascii_only)
+
+
+def _column(buckets: Sequence[Mapping[str, Any]]) -> Column:
+    last = buckets[-1]
+    return Column(last["used"], max(one["peak"] for one in buckets), last["capacity"])
+
+
+def plot_window(timeline: Timeline, window: Window, *, width: int, ascii_only: bool = False) -> Text:
+    """Draw a pool over a window of time, in as many columns as fit, its refusals marked below."""
+    least, most = timeline.bounds
+    count, floor = _room(most, width), scale_begins(least, most)
+    used, capacity = timeline.used.columns(count), timeline.capacity.columns(count)
+    refused = timeline.refusals.columns(count)
+    columns = [Column(*use, limit[0], marked) for use, limit, marked in zip(used, capacity, refused, strict=True)]
+    apart = (window.until - window.since) / count
+    span = f"{apart.total_seconds():g} s" if apart < timedelta(seconds=1) else str(apart).partition(".")[0]
+    frame = _Frame(when(window.since), when(window.until), span, floor)
+    return _draw(columns, frame, width, ascii_only=ascii_only)
+
+
+def _top(most: int) -> int:
+    return max(1, most)
+
+
+def _room(most: int, width: int) -> int:
+    """Tell how many characters a line has for columns, beside its label."""
+    return max(1, min(width, WIDTH_MAX) - len(f"{_top(most):,}") - 2)
+
+
+def _draw(columns: Sequence[Column], frame: _Frame, width: int, *, ascii_only: bool) -> Text:
+    marks = ASCII if ascii_only else UNICODE
+    top = _top(max(max(one.peak, one.capacity) for one in columns))
+    margin = len(f"{top:,}")
+    stretch = min(_STRETCH_MAX, _room(top, width) // len(columns))
     drawn = Text()
     for level in range(HEIGHT, -1, -1):
         label = f"{top:,}" if level == HEIGHT - 1 else ""
         drawn.append(f"{label:>{margin}} {marks.side}")
         for column in columns:
-            mark, style = _mark(column, level, top, marks)
+            mark, style = _mark(column.above(frame.floor), level, top - frame.floor, marks)
             drawn.append(mark * stretch, style)
         drawn.append("\n")
-    drawn.append(f"{0:>{margin}} {marks.corner}{marks.floor * stretch * len(columns)}\n")
-    drawn.append(_axis(buckets, margin, stretch * len(columns)))
-    return drawn.append(_legend(marks, size))
+    drawn.append(f"{f'{frame.floor:,}':>{margin}} {marks.corner}{marks.floor * stretch * len(columns)}\n")
+    refused = any(column.refused for column in columns)
+    if refused:
+        crosses = "".join((marks.refused if column.refused else " ") * stretch for column in columns)
+        drawn.append(f"{'':{margin + 2}}").append(crosses.rstrip(), "red").append("\n")
+    length = max(stretch * len(columns) - len(frame.begin), len(frame.end) + 1)
+    drawn.append(f"{'':{margin + 2}}{frame.begin}{frame.end:>{length}}\n")
+    return drawn.append(_legend(marks, frame.span, refused=refused))
 
 
-def _column(buckets: Sequence[Mapping[str, Any]]) -> _Column:
-    last = buckets[-1]
-    return _Column(last["used"], max(one["peak"] for one in buckets), last["capacity"])
-
-
-def _mark(column: _Column, level: int, top: int, marks: Marks) -> tuple[str, str]:
+def _mark(column: Column, level: int, top: int, marks: Marks) -> tuple[str, str]:
     """Choose the mark of a column at a level: the capacity's line lies upon the last character that it fills."""
     parts = len(marks.used)
     filled = -(-column.used * HEIGHT * parts // top) - level * parts
@@ -84,11 +137,6 @@ def _mark(column: _Column, level: int, top: int, marks: Marks) -> tuple[str, str
     return (marks.capacity, "red") if column.capacity * HEIGHT // top == level else (" ", "")
 
 
-def _axis(buckets: Sequence[Mapping[str, Any]], margin: int, width: int) -> str:
-    begin, end = (when(instant(buckets[place]["bucket"])) for place in (0, -1))
-    return f"{'':{margin + 2}}{begin}{end:>{max(width - len(begin), len(end) + 1)}}\n"
-
-
-def _legend(marks: Marks, hours: int) -> str:
-    span = f"{hours} hour{'s' * (hours != 1)}"
-    return f"each column {span}: {marks.used[-1]} used at the end  {marks.peak} peak  {marks.capacity} capacity"
+def _legend(marks: Marks, span: str, *, refused: bool) -> str:
+    more = f"  {marks.refused} refused" * refused
+    return f"each column {span}: {marks.used[-1]} used at the end  {marks.peak} peak  {marks.capacity} capacity{more}"

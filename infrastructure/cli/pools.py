@@ -8,10 +8,11 @@ from typer import Option, Typer
 from bursar.domain.commands import ChangeLimits, ClosePool, OpenPool
 from bursar.domain.limits import Limits
 from bursar.infrastructure.cli.issuing import decide, issue
-from bursar.infrastructure.cli.options import Common, Issuing, PoolArgument, ReasonOption, command
+from bursar.infrastructure.cli.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
 from bursar.infrastructure.cli.output import emit, limits_sheet, pool_table, say, show
 from bursar.infrastructure.cli.parsing import duration, name, whole
 from bursar.infrastructure.cli.shapes import pool_shape
+from bursar.replay.as_of import state_at
 
 top = Typer()
 pool = Typer(help="Open, change and close pools.", no_args_is_help=False)
@@ -99,14 +100,17 @@ def close_pool(pool_name: PoolArgument, reason: ReasonOption = None, *, options:
     issue(options, ClosePool(pool=pool_name, reason=reason, **options.envelope))
 
 
-@command(top, "pools", "bursar pools", "bursar pools --json")
-def pools(options: Common) -> None:
-    """List the pools; as JSON, one document."""
+@command(top, "pools", "bursar pools", "bursar pools --as-of 2026-01-31T14:03:00Z --json")
+def pools(past: Past, *, options: Common) -> None:
+    """List the pools, now or as they were; as JSON, one document."""
+    when = past.when
     with options.open() as ledger:
-        found = ledger.pools()
+        found = ledger.pools() if when is None else state_at(ledger.log, when).statuses()
     if options.json:
         emit({"position": found.position, "pools": [pool_shape(one) for one in found]})
     elif found:
         show(pool_table(found))
-    else:
+    elif when is None:
         say("no pools; open one with: bursar pool open NAME --type TYPE --total N")
+    else:
+        say("no pools then")

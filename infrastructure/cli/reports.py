@@ -42,11 +42,15 @@ class Reporting(Common):
         """Tell whether neither JSON nor CSV is wanted."""
         return not (self.json or self.csv)
 
+    def check_form(self) -> None:
+        """Raise `Malformed` if both are wanted."""
+        if self.json and self.csv:
+            raise Malformed("csv", "--csv", "expected --json or --csv, not both")
+
     @contextmanager
     def up_to_date(self) -> Iterator[tuple[Ledger, Published]]:
         """Open a ledger whose views have been brought up to date; raises `Malformed`."""
-        if self.json and self.csv:
-            raise Malformed("csv", "--csv", "expected --json or --csv, not both")
+        self.check_form()
         with self.open() as ledger:
             with progress("bringing the views up to date", silent=not self.for_people) as tell:
                 catch_up(ledger, tell)
@@ -185,7 +189,10 @@ def usage(
     *,
     options: Reporting,
 ) -> None:
-    """Plot what was used of a pool against its capacity, hour by hour; as JSON, one document."""
+    """Plot what was used of a pool against its capacity, hour by hour; as JSON, one document.
+
+    It is read from the view pool_usage. Who used how much in a window, exactly: bursar usage.
+    """
     pool_name = name("NAME", pool_name)
     since, until = moment_or_none("from", begin), moment_or_none("to", end)
     with options.up_to_date() as (ledger, published):

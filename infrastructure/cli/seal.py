@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from rich.text import Text
 from typer import Argument, Context, Option, Typer
 
 from bursar.domain.errors import LogUnavailable, Malformed
 from bursar.domain.values import instant
+from bursar.infrastructure.cli.files import readable
 from bursar.infrastructure.cli.options import Common, TrustedKeys, command, spread
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, show, table, tell_failure, when
 from bursar.infrastructure.cli.parsing import duration
@@ -28,8 +29,6 @@ from bursar.replay.notes import Kind, SignerKey
 
 top = Typer()
 seal = Typer(help="Sign checkpoints of the log; without a command, sign one now.")
-
-STANDARD_INPUT = "-"
 
 EVERY_SECONDS_MAX = 366 * 86_400
 """The longest that a worker may wait."""
@@ -325,23 +324,9 @@ def check_bundle(
     trusted = [read_verifier("--key", one) for one in key or ()]
     if not trusted:
         raise Malformed("--key", None, "expected a public key that you trust")
-    with _opened(file) as source, progress("verifying", silent=as_json, unit="events") as tell:
+    with readable(file) as (source, _), progress("verifying", silent=as_json, unit="events") as tell:
         proven = verify_bundle(source, trusted, tell)
     _tell_proven(proven, as_json=as_json)
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
-    if file == STANDARD_INPUT:
-        yield sys.stdin.buffer
-        return
-    try:
-        source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
-    except (OSError, ValueError) as error:  # the second for a NUL
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise Malformed("FILE", file, f"expected a file that can be read ({reason})") from None
-    with source:
-        yield source
 
 
 def _tell_proven(proven: Proven, *, as_json: bool) -> None:

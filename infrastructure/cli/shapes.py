@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bursar.domain.batch import Outcome, PoolStatus
     from bursar.domain.errors import Refused
     from bursar.domain.records import Recorded
+    from bursar.replay.obstacles import Explanation, Obstacle
+    from bursar.replay.stories import Step
 
 
 def allocation_shape(one: Allocation) -> dict[str, Any]:
@@ -67,6 +69,42 @@ def recorded_shape(one: Recorded) -> dict[str, Any]:
         "correlation_id": one.correlation_id,
         "causation_id": one.causation_id,
         "data": one.event.model_dump(mode="json"),
+    }
+
+
+def step_shape(step: Step) -> dict[str, Any]:
+    """Write an event, what it was before and after, and what changed."""
+    return {
+        **recorded_shape(step.recorded),
+        "command": step.command,
+        "reason": step.reason,
+        "before": step.before and allocation_shape(step.before),
+        "after": step.after and allocation_shape(step.after),
+        "changes": {name: change._asdict() for name, change in step.changes.items()},
+    }
+
+
+def explanation_shape(one: Explanation) -> dict[str, Any]:
+    """Write what stands in the way of a request."""
+    return {
+        "granted": one.granted,
+        "moment": _time(one.moment),
+        "granted_at": _time(one.granted_at),
+        "obstacles": [_obstacle_shape(obstacle) for obstacle in one.obstacles],
+        "position": one.position,
+    }
+
+
+def _obstacle_shape(one: Obstacle) -> dict[str, Any]:
+    return {
+        "code": one.code.value,
+        "pool": one.pool,
+        "transient": one.transient,
+        "message": str(one),
+        "data": dict(one.data),
+        "since": _time(one.since),
+        "until": _time(one.until),
+        "holders": [{**holder._asdict(), "deadline": _time(holder.deadline)} for holder in one.holders],
     }
 
 

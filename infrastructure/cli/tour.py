@@ -12,9 +12,10 @@ from bursar.domain.allocation import Allocation
 from bursar.domain.commands import Allocate
 from bursar.domain.errors import Refused
 from bursar.domain.limits import Limits
-from bursar.infrastructure.cli.history import history_table
+from bursar.domain.wanted import Wanted
 from bursar.infrastructure.cli.output import allocation_table, pool_table, sheet, when
-from bursar.infrastructure.cli.shapes import allocation_shape, pool_shape, recorded_shape, refusal_shape
+from bursar.infrastructure.cli.shapes import allocation_shape, pool_shape, refusal_shape, step_shape
+from bursar.infrastructure.cli.stories import history_table
 from bursar.infrastructure.verification import verify_ledger
 
 if TYPE_CHECKING:
@@ -180,10 +181,10 @@ def _release(ledger: Ledger, clock: Clock) -> Step:
 
 
 def _history(ledger: Ledger) -> Step:
-    records = ledger.history("training")
+    found = ledger.find(Wanted(allocation="training"))
     words = ("Every step is an event, in one append-only log; all the rest is computed from it.",)
-    data = {"events": [recorded_shape(one) for one in records]}
-    return Step("history", "The history of one allocation", words, history_table(records), data)
+    data = {"events": [step_shape(one) for one in found]}
+    return Step("history", "The history of one allocation", words, history_table(found), data)
 
 
 def _verification(ledger: Ledger) -> Step:

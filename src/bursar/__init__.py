@@ -35,6 +35,7 @@ from bursar.domain.records import Recorded
 from bursar.domain.refusals import RefusalCode
 from bursar.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from bursar.domain.values import Token
+from bursar.domain.wanted import Wanted
 from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
@@ -44,19 +45,24 @@ from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
 from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
 from bursar.projections.rebuild import Rebuilt
+from bursar.replay.obstacles import Explanation, Holder, Obstacle
+from bursar.replay.stories import Change, Page, Step
 
 __all__ = [
     "Allocate",
     "Allocation",
     "AllocationState",
     "BursarError",
+    "Change",
     "ChangeLimits",
     "ClosePool",
     "Command",
     "CommandIdReused",
     "Confirm",
     "Expire",
+    "Explanation",
     "Generation",
+    "Holder",
     "Ledger",
     "Limits",
     "LogCorrupt",
@@ -65,9 +71,11 @@ __all__ = [
     "MemoryEventLog",
     "MemoryResourceProvider",
     "NotFound",
+    "Obstacle",
     "OpenPool",
     "Outcome",
     "Overloaded",
+    "Page",
     "PoolAlreadyOpen",
     "PoolStatus",
     "Projector",
@@ -84,6 +92,7 @@ __all__ = [
     "ResourceMonitor",
     "ResourceProvider",
     "SchemaMismatch",
+    "Step",
     "Token",
     "Transfer",
     "UnifiedResourceManager",
@@ -92,5 +101,6 @@ __all__ = [
     "ViewStatus",
     "ViewStopped",
     "Void",
+    "Wanted",
     "events",
 ]

@@ -139,6 +139,26 @@ def test_a_reservation_is_confirmed_or_voided(bursar: Bursar) -> None:
     assert events_of(bursar, "s") == ["Reserved", "Voided"]
 
 
+def test_an_operator_ends_what_is_stuck(bursar: Bursar) -> None:
+    """A release by force ends a reservation too; the log has the actor, the reason, and that it was forced."""
+    bursar("reserve", "gpu=1", "--owner", "a", "--ttl", "1h", "--id", "stuck")
+    assert bursar.json("release", "stuck", "--reason", "gone", code=1)["code"] == "not_confirmed"
+    bursar.error("release", "stuck", "--force", code=2)
+    assert (
+        bursar.error("release", "stuck", "--force", "--reason", "r", "--token", "1:1", code=2)["parameter"] == "force"
+    )
+    assert events_of(bursar, "stuck") == ["Reserved", "ValidationFailed"]
+    words = ("release", "stuck", "--force", "--reason", "its service is gone", "--actor", "op")
+    assert bursar(*words, "--dry-run").out == "would be released: stuck: gpu=1 for a\n"
+    assert bursar(*words).out == "released: stuck: gpu=1 for a\n"
+    last = bursar.lines("history", "stuck")[-1]
+    assert (last["type"], last["actor"]) == ("Released", "op")
+    said = {name: last["data"][name] for name in ("forced", "reserved", "reason")}
+    assert said == {"forced": True, "reserved": True, "reason": "its service is gone"}
+    assert "1 for a, by force, its service is gone" in bursar("history", "stuck").out
+    assert bursar.json("verify")["ok"]
+
+
 def test_expire_records_what_is_due(bursar: Bursar) -> None:
     """What lapsed is named; then nothing is left to record."""
     with Ledger.open(bursar.url, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC)) as ledger:

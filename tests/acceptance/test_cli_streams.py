@@ -170,8 +170,8 @@ def test_the_commands_are_those_of_the_design() -> None:
     """No more, no fewer."""
     assert {" ".join(words) for words in COMMANDS} == {
         "pool open", "pool limits", "pool close", "pools", "allocate", "reserve", "confirm", "void", "renew", "resize",
-        "transfer", "release", "expire", "import", "export", "allocations", "history", "show", "metrics",
-        "failures", "usage-over-time", "verify",
+        "transfer", "release", "expire", "import", "export", "allocations", "history", "show", "explain", "metrics",
+        "failures", "usage", "usage-over-time", "replay", "verify",
         "projections status", "projections rebuild", "projections rollback", "projections prune", "projections retry",
         "projections skip", "projections follow", "events check", "db upgrade", "db current", "db check", "demo",
     }  # fmt: skip

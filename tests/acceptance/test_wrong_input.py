@@ -63,8 +63,8 @@ def test_a_reused_command_id(ledger_url: str) -> None:
 
 
 READERS = (
-    ["pools"], ["allocations"], ["show", "x"], ["history", "x"], ["export"], ["verify"], ["projections"],
-    ["metrics"], ["failures"], ["usage-over-time", "x"],
+    ["pools"], ["allocations"], ["show", "x"], ["history", "x"], ["history"], ["explain", "x=1"],
+    ["export"], ["verify"], ["projections"], ["metrics"], ["failures"], ["usage-over-time", "x"],
     ["projections", "rebuild", "current_allocations"], ["projections", "rebuild", "--all", "--dry-run"],
     ["projections", "rollback", "metrics"], ["projections", "prune", "--all"], ["projections", "retry", "metrics"],
     ["projections", "skip", "metrics", "1", "--reason", "r"], ["projections", "follow"], ["events", "check"],

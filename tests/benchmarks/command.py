@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--rounds", type=int, help=f"how often each case is measured ({Plan().rounds})")
     found.add_argument("--crowd", type=int, help=f"open allocations in the crowded pool ({Plan().crowd}); 0 for none")
     found.add_argument("--events", type=int, help=f"events of the log that views are rebuilt from ({Plan().events})")
-    found.add_argument("--verified", type=int, help=f"events of the log that is verified ({Plan().verified})")
+    found.add_argument("--audited", type=int, help=f"events of the log that is verified ({Plan().audited})")
     found.add_argument("--only", metavar="PATTERN", help="only cases whose name holds this regular expression")
     found.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both", help="only this one")
     found.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
@@ -45,7 +45,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     """Make the plan that the options come to; raises ValueError."""
     given = {
         name: value
-        for name in ("seconds", "warm_up", "rounds", "crowd", "events", "verified", "only")
+        for name in ("seconds", "warm_up", "rounds", "crowd", "events", "audited", "only")
         if (value := getattr(options, name)) is not None
     }
     if options.database != "both":

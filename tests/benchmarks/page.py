@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import projecting, rebuild
+from benchmarks import auditing, projecting, rebuild
 from benchmarks.case import key
 from benchmarks.report import CASE_HEADS, TARGET_HEADS, case_rows, number, target_rows
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 BEGIN: Final = "<!-- figures: begin; `make bench` writes what follows -->"
 END: Final = "<!-- figures: end -->"
+
+NONE: Final = "–"  # noqa: RUF001 - the dash of the pages
 
 
 def parts(path: Path) -> tuple[str, str]:
@@ -53,20 +55,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", "## Memory", "")
         yield from table(("database", "open allocations", "bytes each", "mean ms", "p99 ms"), _memory(crowds))
     yield from _rebuilding(report)
-    sealed = [found for found in report.cases if found.special("sealed_events") is not None]
-    if sealed:
-        yield from ("", "## Sealing and proofs", "")
-        heads = (
-            "database",
-            "work",
-            "events",
-            "per second",
-            "p50 ms",
-            "p99 ms",
-            "memory more, MB",
-            "memory at most, MB",
-        )
-        yield from table(heads, _sealing(sealed))
+    yield from _auditing(report)
     yield from ("", "## The machine and the run", "")
     yield from table(("what", "which"), _facts(report))
     for update in report.updates:
@@ -105,10 +94,6 @@ def _rebuilding(report: Report) -> Iterator[str]:
         yield from ("", "## Rebuilds of views", "")
         shares = (f"of a {rebuild.SELECT}", f"of {projecting.SYSTEM}")
         yield from table(("system", "database", "work", "events", "seconds", "events/s", *shares), builds)
-    verified = [found for found in report.cases if found.special("peak_mib") is not None]
-    if verified:
-        yield from ("", "## Verification", "")
-        yield from table(("database", "events", "seconds", "events/s", "MiB at most"), _verified(verified))
     clients = [found for found in report.cases if found.special("rebuilding") is not None]
     if clients:
         yield from ("", "## One client while views are rebuilt", "")
@@ -128,29 +113,43 @@ def _builds(cases: Iterable[Found]) -> Iterator[list[str]]:
             *(found.system, found.database, found.work),
             f"{found.special('events') or 0:,.0f}",
             *map(number, (found.median("seconds"), rate)),
-            f"{rate / selected:.3f}" if selected else "–",  # noqa: RUF001 - the dash of the pages
-            f"{number(rate / times)}x" if times else "–",  # noqa: RUF001 - the same
+            f"{rate / selected:.3f}" if selected else NONE,
+            f"{number(rate / times)}x" if times else NONE,
         ]
-
-
-def _verified(cases: Iterable[Found]) -> Iterator[list[str]]:
-    for found in cases:
-        figures = (found.median("seconds"), found.median("per_second"), found.special("peak_mib") or 0.0)
-        yield [found.database, f"{found.special('verified') or 0:,.0f}", *map(number, figures)]
-
-
-def _sealing(cases: Iterable[Found]) -> Iterator[list[str]]:
-    for found in cases:
-        figures = [found.median(measure) for measure in ("per_second", "p50_ms", "p99_ms")]
-        memory = [(found.special(name) or 0.0) / 1e6 for name in ("grown_bytes", "peak_bytes")]
-        events = f"{found.special('sealed_events') or 0:,.0f}"
-        yield [found.database, found.work, events, *map(number, (*figures, *memory))]
 
 
 def _clients(cases: Iterable[Found]) -> Iterator[list[str]]:
     for found in cases:
         figures = [found.median(measure) for measure in ("per_second", "p50_ms", "p99_ms")]
         yield [found.database, found.work, *map(number, (*figures, found.special("longest_ms") or 0.0))]
+
+
+def _auditing(report: Report) -> Iterator[str]:
+    audits = [row for _, cases in report.runs() for row in _audits(cases)]
+    if audits:
+        yield from ("", "## Reading the log again", "")
+        share = f"of a {rebuild.SELECT}"
+        heads = ("system", "database", "work", "events", "p50 ms", "longest ms", "events/s", share, "peak MiB")
+        yield from table(heads, audits)
+
+
+def _audits(cases: Iterable[Found]) -> Iterator[list[str]]:
+    """Write what was measured on audited logs in one run, with its share of what can be read of the same log."""
+    audits = [found for found in cases if found.status == "measured" and found.special("peak_mib") is not None]
+    rates = {found.key: found.median("per_second") for found in audits}
+    for found in audits:
+        suffix = auditing.SMALLER if found.work.endswith(auditing.SMALLER) else ""
+        selected = rates.get(key(rebuild.SELECT, found.database, auditing.ROWS + suffix, "threads", 1))
+        reads_all = found.special("reads_all") is not None
+        rate = rates[found.key]
+        yield [
+            *(found.system, found.database, found.work),
+            f"{found.special('log_events') or 0:,.0f}",
+            *(number(found.median(measure)) for measure in ("p50_ms", "p99_ms")),
+            number(rate) if reads_all else NONE,
+            f"{rate / selected:.3f}" if reads_all and selected else NONE,
+            f"{found.special('peak_mib') or 0:,.0f}",
+        ]
 
 
 def _facts(facts: Facts) -> Iterator[list[str]]:

@@ -33,8 +33,8 @@ class Plan(BaseModel):
     """Open allocations in the crowded pool; 0 leaves the comparison out."""
     events: int = Field(300_000, ge=1)
     """Events of the log from which views are rebuilt."""
-    verified: int = Field(1_000_000, ge=1)
-    """Events of the log that is verified."""
+    audited: int = Field(1_000_000, ge=1)
+    """Events of the log that is verified and asked about."""
     projected: int = Field(8_000, ge=1)
     """Events from which the library's runner builds its view."""
 
@@ -58,7 +58,7 @@ QUICK = Plan(
     race=200,
     crowd=5_000,
     events=10_000,
-    verified=10_000,
+    audited=20_000,
     projected=400,
 )
 """A smoke run: every kind of case, too short to believe its figures."""

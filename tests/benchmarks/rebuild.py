@@ -47,10 +47,10 @@ _STATEMENT: Final[LiteralString] = "SELECT * FROM events WHERE position > %s ORD
 
 
 class Histories:
-    """Logs to build views from: written when first needed, one a database, and copied for each measurement."""
+    """Logs to build views from, or to read: written when first needed, one a database; copied where they change."""
 
     def __init__(self, events: int) -> None:
-        self._events = events
+        self.events = events
         self._stack = ExitStack()
         self._urls: dict[str, str] = {}
 
@@ -60,22 +60,22 @@ class Histories:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    @contextmanager
-    def copy(self, place: Place) -> Iterator[str]:
-        """Copy the log for the time of a block, and give its URL; its views are up to date."""
-        with place.fresh(like=self.original(place)) as url:
-            yield url
-
-    def original(self, place: Place) -> str:
-        """Give the URL of the log itself, for what changes nothing."""
+    def url(self, place: Place) -> str:
+        """Give the URL of the log itself, to be read only; its views are up to date."""
         if place.name not in self._urls:
             with ExitStack() as stack:
                 url: str = stack.enter_context(place.fresh())
-                fill(url, self._events)
+                fill(url, self.events)
                 self._stack.push(stack.pop_all())
             self._urls[place.name] = url
             settle()
         return self._urls[place.name]
+
+    @contextmanager
+    def copy(self, place: Place) -> Iterator[str]:
+        """Copy the log for the time of a block, and give its URL."""
+        with place.fresh(like=self.url(place)) as url:
+            yield url
 
 
 def fill(url: str, events: int) -> None:

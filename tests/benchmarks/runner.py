@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import (
+    auditing,
     bare,
     bulk,
     bursar_cases,
@@ -15,11 +17,9 @@ from benchmarks import (
     library,
     meanwhile,
     processes,
-    proving,
     rebuild,
     row_locked,
     uma,
-    verifying,
 )
 from benchmarks.case import NotAvailable
 from benchmarks.measure import Span, settle
@@ -41,7 +41,7 @@ def all_cases(
     plan: Plan,
     workers: processes.Workers,
     histories: rebuild.Histories,
-    verified: rebuild.Histories,
+    audited: Mapping[str, rebuild.Histories],
 ) -> Iterator[Case]:
     """List every case but those of the crowded pool, which take long to prepare."""
     for place in found.values():
@@ -49,9 +49,10 @@ def all_cases(
             yield from module.cases(place, plan)
         if place.name == "postgresql":
             yield from processes.cases(place, plan, workers)
-        for module in (rebuild, meanwhile, proving):
+        for module in (rebuild, meanwhile):
             yield from module.cases(place, plan, histories)
-        yield from verifying.cases(place, plan, verified)
+        for suffix, logs in audited.items():
+            yield from auditing.cases(place, logs, suffix)
     yield from uma.cases(plan)
 
 
@@ -66,12 +67,15 @@ def run(plan: Plan, console: Console) -> Report:
     before = load()
     with (
         places(plan.databases) as found,
+        ExitStack() as stack,
         processes.Workers() as workers,
         rebuild.Histories(plan.events) as histories,
-        rebuild.Histories(plan.verified) as verified,
         progress(console) as shown,
     ):
-        every = all_cases(found, plan, workers, histories, verified)
+        audited = {
+            suffix: stack.enter_context(rebuild.Histories(events)) for suffix, events in auditing.sizes(plan).items()
+        }
+        every = all_cases(found, plan, workers, histories, audited)
         cases = [case for case in every if re.search(plan.only, case.key, re.IGNORECASE)]
         results = measure(cases, plan, shown)
         task = shown.add_task("filling the crowded pools", total=plan.crowd)

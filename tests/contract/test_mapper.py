@@ -71,9 +71,8 @@ def test_old_data_that_cannot_be_read(data: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
 def test_stored_names_are_the_class_names(name: str) -> None:
-    """Every event type is stored under the name of its class, and is at version 1."""
+    """Every event type is stored under the name of its class."""
     assert EVENTS[name].__name__ == name
-    assert EVENTS[name].schema_version == 1
 
 
 def test_the_library_reads_and_writes_our_events() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bursar import Ledger, Limits, LogUnavailable, Refused
+from bursar.infrastructure.event_log import chained
 from support.logs import append, execute, granted, open_log, opened
 from support.processes import running, serve
 
@@ -52,6 +53,23 @@ def test_only_some_topics(log: Log) -> None:
     """A subscription to some types gives those, and goes on past what it leaves out."""
     with log.subscribe(topics=("ValidationFailed",)) as subscription:
         assert {one.topic for one in islice(subscription, 10)} == {"ValidationFailed"}
+
+
+def test_a_topic_names_a_version(ledger: Ledger, log: Log) -> None:
+    """Of a type that has had several versions, the topic is that of one: all who choose by it choose the same."""
+    ledger.open_pool("gpu", resource_type="thing", limits=Limits(total=5))
+    for name in ("a", "b"):
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id=name)
+        ledger.release(name)
+    first = log.rows()[2]
+    with log.writing() as writer:
+        old = first._replace(position=6, version=6, command_id="old", schema_version=1)
+        writer.insert(chained([old], writer.head, writer.head_hash))
+    for topic, positions in {"Released@2": [3, 5], "Released": [6], "Released@1": []}.items():
+        found = log.select_notifications(1, 10, topics=[topic])
+        assert [(one.id, one.topic) for one in found] == [(position, topic) for position in positions]
+    with log.subscribe(topics=["Released@2"]) as subscription:
+        assert [one.id for one in islice(subscription, 2)] == [3, 5]
 
 
 def test_a_topic_far_away(log: Log) -> None:

@@ -21,6 +21,7 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     **dict.fromkeys(("allocation_id", "owner", "to", "resource_type", "unit"), names),
     **dict.fromkeys(("limits", "expected"), limits),
     "at": instants,
+    "force": st.booleans(),
     "pool": pool_names,
     "quantities": st.dictionaries(pool_names, big, min_size=1, max_size=4),
     "reason": reasons.filter(str.strip),
@@ -36,7 +37,14 @@ def made(kind: type[Command]) -> SearchStrategy[Command]:
     fields = kind.model_fields.items()
     needed = {name: FIELDS[name] for name, field in fields if field.is_required()}
     optional = {name: FIELDS[name] for name, field in fields if not field.is_required()}
-    return st.fixed_dictionaries(needed, optional=optional).map(lambda given: kind(**given))
+    return st.fixed_dictionaries(needed, optional=optional).map(agreeing).map(lambda given: kind(**given))
+
+
+def agreeing(given: dict[str, Any]) -> dict[str, Any]:
+    """Let force have its reason and no token."""
+    if not given.get("force"):
+        return given
+    return {"reason": "stuck", **{name: value for name, value in given.items() if name != "token"}}
 
 
 commands: SearchStrategy[Command] = st.one_of(*map(made, COMMANDS.values()))
@@ -56,6 +64,7 @@ def plain(command: Command) -> dict[str, Any]:
 @example(Renew(allocation_id="a", ttl=timedelta(microseconds=1)))
 @example(Renew(allocation_id="a", ttl=timedelta(microseconds=10)))
 @example(Release(allocation_id="a", reason="\t\n/ \u007e\u00a0"))
+@example(Release(allocation_id="a", reason="a", force=True))
 def test_a_command_is_written_as_the_standard_library_writes_it(command: Command) -> None:
     """Sorted by code point at every depth, fractions as Python writes them, and nothing escaped that need not be."""
     assert command.as_dict() == plain(command)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from eventsourcing.popo import POPOAggregateRecorder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import MemoryEventLog
-from bursar.domain.commands import command_from
 from bursar.domain.pool import Pool, evolve
 from bursar.infrastructure.snapshots import load_pool, load_pool_version, pool_chunks, pool_header, save_pool
-from support.deciding import Clock, ledger_on
-from support.strategies import ALLOCATIONS, commands, small_limits
+from support.busy import busy_log
+from support.strategies import commands, small_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,22 +53,7 @@ def test_a_snapshot_and_its_tail_equal_the_whole_fold(
 
 def streams(limits: Fields, steps: list[tuple[Fields, int]]) -> list[list[Recorded]]:
     """Let a ledger decide commands, most of which are about what is held; the streams of its pools."""
-    log, clock = MemoryEventLog(), Clock()
-    ledger = ledger_on(log, clock)
-    for name, one in zip("abc", ({"total": 60}, {"total": 60}, limits), strict=True):
-        ledger.submit(
-            command_from({"command": "open_pool", "pool": name, "resource_type": "r", "limits": one})
-        ).result()
-    granted = ["nobody"]
-    for number, (fields, seconds) in enumerate(steps):
-        clock.now += timedelta(seconds=seconds)
-        named = dict(fields)
-        if fields["command"] in {"allocate", "reserve"}:
-            named["allocation_id"] = f"x{number}"
-            granted.append(f"x{number}")
-        elif "allocation_id" in fields:
-            named["allocation_id"] = granted[-1 - ALLOCATIONS.index(fields["allocation_id"]) % len(granted)]
-        ledger.submit(command_from({**named, "command_id": f"c{number}"})).exception()
+    log, _ = busy_log(limits, ((fields, seconds, "") for fields, seconds in steps))
     with log.reading() as reader:
         return [list(reader.stream(f"pool:{name}")) for name in "abc"]
 

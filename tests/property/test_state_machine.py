@@ -19,7 +19,7 @@ from support.postgres import Databases
 
 PROFILES = {
     "dev": settings(max_examples=10, stateful_step_count=30),
-    "ci": settings(max_examples=30, stateful_step_count=50),
+    "ci": settings(max_examples=20, stateful_step_count=50),
     "nightly": settings(max_examples=50, stateful_step_count=100, database=None),
 }
 PROFILE = settings(

@@ -52,8 +52,15 @@ def completed(name: str) -> Any:  # noqa: ANN401 - an upcaster
 
 UPCASTERS = {(name, 1): renamed for name in EVENTS} | {(name, 2): completed(name) for name in EVENTS}
 
+
+def all_at_present(patch: pytest.MonkeyPatch) -> None:
+    """Say of every event that it is at that version."""
+    for kind in EVENTS.values():
+        patch.setattr(kind, "schema_version", PRESENT)
+
+
 with pytest.MonkeyPatch.context() as _patch:
-    _patch.setattr(Event, "schema_version", PRESENT)
+    all_at_present(_patch)
     MAPPER = EventMapper(EVENTS, UPCASTERS)
 
 
@@ -71,7 +78,7 @@ def downcast(row: StoredRow, version: int) -> StoredRow:
 def _third_version() -> Iterator[None]:
     """Every event is at its third version."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Event, "schema_version", PRESENT)
+        all_at_present(patch)
         yield
 
 

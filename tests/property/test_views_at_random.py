@@ -55,7 +55,7 @@ def check(url: str, log: list[StoredRow]) -> None:
     assert sorted(failures, key=lambda row: row[0]) == [tuple(one.values()) for one in wanted.failures]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(limits=st.lists(small_limits, min_size=2, max_size=3), steps=steps, batches=sizes)
 def test_views_equal_a_plain_fold(
     sqlite_template: Path,

@@ -64,7 +64,7 @@ class CrashingLog:
 
     def __init__(self, log: EventLog, when: str) -> None:
         self.ledger_id, self.epoch = log.ledger_id, log.epoch
-        self.reading, self.rows, self.decode = log.reading, log.rows, log.decode
+        self.reading, self.rows, self.find, self.decode = log.reading, log.rows, log.find, log.decode
         self.snapshot_if_due, self.close = log.snapshot_if_due, log.close
         self.chain, self.append_if = log.chain, lambda *_: False
         self.writing = lambda _timeout=None, _since=None: dying(log, when)
@@ -156,6 +156,12 @@ class LedgerMachine(RuleBasedStateMachine):
         """Go on with an allocation that may not be there."""
         ttl = ttl if verb in {"renew", "confirm"} else None
         self.send(which, {"command": verb, "allocation_id": self.some(one), "ttl": ttl, "token": token})
+
+    @rule(which=st.integers(0, 1), one=CHOICE)
+    def end_by_force(self, which: int, one: int) -> None:
+        """Correct: end whatever is open, a reservation too."""
+        command = {"command": "release", "allocation_id": self.some(one), "force": True, "reason": "gone"}
+        self.send(which, command)
 
     @rule(which=st.integers(0, 1), one=CHOICE, quantities=QUANTITIES, token=TOKENS)
     def resize(self, which: int, one: int, quantities: Json, token: str | None) -> None:

@@ -349,7 +349,7 @@ class Model:
     def release(self, command: Json, moment: int) -> None:
         """End an allocation."""
         one = self._held(command)
-        if one.state == "reserved":
+        if one.state == "reserved" and "force" not in command:
             raise Refusal(("not_confirmed", ""))
         one.state = "released"
         self._tick(one.held, moment)

@@ -78,7 +78,10 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     "renew": _maybe({"ttl": ttls}, _one),
     "resize": st.fixed_dictionaries({**_one, "quantities": quantities}),
     "transfer": st.fixed_dictionaries({**_one, "to": st.sampled_from(OWNERS)}),
-    "release": st.fixed_dictionaries(_one),
+    "release": st.one_of(
+        st.fixed_dictionaries(_one),
+        st.fixed_dictionaries({**_one, "force": st.just(True), "reason": st.just("gone")}),  # noqa: FBT003 - a value
+    ),
     "expire": _maybe(_pool, {}),
 }
 """The fields of each command, by verb."""
@@ -135,7 +138,7 @@ events: SearchStrategy[Event] = st.one_of(
     st.builds(Renewed, **_hold, deadline=instants, previous_deadline=st.none() | instants),
     st.builds(Resized, **_hold, previous_quantity=big),
     st.builds(Transferred, **_hold, previous_owner=names),
-    st.builds(Released, **_hold, reserved=st.booleans(), reason=reasons),
+    st.builds(Released, **_hold, reserved=st.booleans(), reason=reasons, forced=st.booleans()),
     st.builds(Expired, **_hold, reserved=st.booleans(), deadline=instants),
     st.builds(
         ValidationFailed,

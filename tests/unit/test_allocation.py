@@ -60,7 +60,7 @@ def test_an_allocation_is_the_fold_of_its_opening_events() -> None:
         (Resized(**(HOLD | {"quantity": 1}), previous_quantity=2), {"quantities": {"cpu": 4, "gpu": 1}}),
         (Transferred(**(HOLD | {"owner": "bob"}), previous_owner="ann"), {"owner": "bob"}),
         (
-            Released(**HOLD, reserved=False, reason="done"),
+            Released(**HOLD, reserved=False, reason="done", forced=False),
             {"state": AllocationState.RELEASED, "ended_at": after(5), "reason": "done"},
         ),
         (
@@ -95,7 +95,7 @@ def test_refusals_change_nothing() -> None:
     assert fold([]) is None
 
 
-@pytest.mark.parametrize("event", [Released(**HOLD, reserved=False, reason=None), opened()])
+@pytest.mark.parametrize("event", [Released(**HOLD, reserved=False, reason=None, forced=False), opened()])
 def test_an_event_before_the_grant_is_corruption(event: Event) -> None:
     """The message names position and type."""
     with pytest.raises(LogCorrupt, match=f"position 1: {type(event).__name__} of an allocation that was never granted"):
@@ -114,7 +114,7 @@ def test_a_hold_is_over_at_its_deadline_noticed_or_not() -> None:
     assert allocation.is_open_at(after(59.999999))
     assert not allocation.is_open_at(after(60))
     assert replace(allocation, deadline=None).is_open_at(after(10**9))
-    assert not seen(Released(**HOLD, reserved=False, reason=None)).is_open_at(T0)
+    assert not seen(Released(**HOLD, reserved=False, reason=None, forced=False)).is_open_at(T0)
 
 
 def test_a_lapsed_allocation_is_shown_as_expired_at_its_deadline() -> None:
@@ -122,7 +122,7 @@ def test_a_lapsed_allocation_is_shown_as_expired_at_its_deadline() -> None:
     allocation = seen()
     assert allocation.lapsed_at(after(59)) is allocation
     assert allocation.lapsed_at(after(99)) == replace(allocation, state=AllocationState.EXPIRED, ended_at=after(60))
-    released = seen(Released(**HOLD, reserved=False, reason=None))
+    released = seen(Released(**HOLD, reserved=False, reason=None, forced=False))
     assert released.lapsed_at(after(99)) is released
 
 

@@ -11,7 +11,7 @@ from bursar import Ledger, Limits
 from bursar.domain.allocation import AllocationState
 from bursar.domain.commands import Allocate, OpenPool, Release
 from bursar.domain.errors import Malformed
-from bursar.replay.as_of import allocations_as_of
+from bursar.replay.as_of import allocations_as_of, state_at
 from support.story import T0, Clock, seconds, tell
 
 if TYPE_CHECKING:
@@ -106,3 +106,22 @@ def test_moment_without_offset(ledger: Ledger) -> None:
     """A moment that does not say its offset from UTC is malformed: it may mean any of 26 hours."""
     with pytest.raises(Malformed, match="moment: expected a time with its offset"):
         allocations_as_of(ledger.log, datetime(2026, 1, 1))  # noqa: DTZ001 - the fault in question
+
+
+@pytest.mark.parametrize("position", [-1, 3, True])
+def test_positions_that_are_none(ledger: Ledger, position: int) -> None:
+    """A position that the log has not reached, or that is no number, is malformed."""
+    ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
+    ledger.allocate({"gpu": 1}, owner="ann")
+    with pytest.raises(Malformed, match="position: expected a position in the log, 0 to 2"):
+        state_at(ledger.log, position)
+
+
+def test_named_pools_only(ledger: Ledger) -> None:
+    """A state of named pools has those of them that there were; what is held is told as far as they go."""
+    for name in ("cpu", "gpu"):
+        ledger.open_pool(name, resource_type=name, limits=Limits(total=4))
+    ledger.allocate({"cpu": 3, "gpu": 2}, owner="ann", allocation_id="a")
+    state = state_at(ledger.log, 4, ["gpu", "tape"])
+    assert [(one.name, one.used) for one in state.statuses()] == [("gpu", 2)]
+    assert [one.quantities for one in state.allocations()] == [{"gpu": 2}]

@@ -404,8 +404,12 @@ def test_an_allocation_that_another_process_ended_is_not_forgotten() -> None:
 def test_a_hold_that_vanished_without_an_ending_is_corruption() -> None:
     """An allocation that its pool does not hold and that nothing ended is not answered about."""
     history = given(opened(), opened("cpu"), allocated("a", cpu=1, gpu=1))
-    half = history.given(Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None))
-    ended = half.given(Released(pool="cpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None))
+    half = history.given(
+        Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None, forced=False)
+    )
+    ended = half.given(
+        Released(pool="cpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None, forced=False)
+    )
     assert refusal(ended.ledger(), Release(allocation_id="a")).code == RefusalCode.ALLOCATION_ENDED
     log = ended.log()
     log._subjects["a"] = log._subjects["a"][:2]  # noqa: SLF001 - the index loses the endings, as no log does
@@ -439,7 +443,9 @@ def test_what_comes_of_another_opening_has_a_fresh_id() -> None:
 
 def test_an_allocation_without_any_history_is_corruption_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be told is said to be missing, in the ledger's own error."""
-    released = Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None)
+    released = Released(
+        pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None, forced=False
+    )
     ledger = given(opened(), allocated("a", gpu=1), released).ledger()
     monkeypatch.setattr(MemoryReader, "histories", lambda _self, _ids: {})
     with pytest.raises(LogCorrupt, match="no event ended it"):

@@ -40,6 +40,7 @@ EXAMPLES: tuple[Command, ...] = (
     Transfer(allocation_id="a", to="bob"),
     Release(allocation_id="a", at="2026-01-01T00:00:00Z", actor="me", correlation_id="c", causation_id="d"),
     Expire(pool="gpu"),
+    Release(allocation_id="a", force=True, reason="stuck"),
 )
 BAD_NAMES = ("", " a", "a ", "a\0b", "a\nb", "\ud800", "x" * 256, 1, True, None)
 BAD_QUANTITIES = (True, 1.0, "1", 0, -1, 2**63, None)
@@ -196,6 +197,41 @@ def test_a_bad_token_is_an_error(verb: str, token: object) -> None:
 def test_a_bad_reason_is_an_error(verb: str, reason: object) -> None:
     """A reason is text that a terminal can show."""
     assert malformed(verb, reason=reason).parameter == "reason"
+
+
+@pytest.mark.parametrize("force", [1, 0, "true", "yes", [True]])
+def test_force_is_true_or_false(force: object) -> None:
+    """Nothing that is merely like it."""
+    error = malformed("release", force=force, reason="stuck")
+    assert str(error) == f"force: expected true or false; got {force!r} ({type(force).__name__})"
+
+
+def test_force_wants_a_reason() -> None:
+    """A correction says why; a reason that is none is named first."""
+    assert str(malformed("release", force=True)).startswith("force: expected a reason with it, for the log; got True")
+    assert malformed("release", force=True, reason=" ").parameter == "reason"
+
+
+def test_force_takes_no_token() -> None:
+    """A holder proves with its token that the allocation is its own; force is for whoever holds none."""
+    error = malformed("release", force=True, reason="stuck", token="1:2")  # noqa: S106 - no password
+    assert str(error).startswith("force: expected no token with it")
+
+
+@pytest.mark.parametrize("verb", sorted(FIELDS.keys() - {"release"}))
+def test_only_a_release_is_forced(verb: str) -> None:
+    """No limit can be passed by force."""
+    assert str(malformed(verb, force=True)) == "force: unknown field; got True (bool)"
+
+
+def test_what_is_not_forced_is_written_as_it_ever_was() -> None:
+    """Ids are derived from the text: one that was derived before there was force stays what it is."""
+    plain = make("release", reason="done")
+    assert make("release", reason="done", force=False) == make("release", reason="done", force=None) == plain
+    assert plain.canonical() == '{"allocation_id":"a","command":"release","reason":"done"}'
+    forced = make("release", reason="done", force=True)
+    assert forced.canonical() == '{"allocation_id":"a","command":"release","force":true,"reason":"done"}'
+    assert forced != plain
 
 
 @pytest.mark.parametrize("verb", ["allocate", "reserve"])

@@ -185,7 +185,7 @@ def test_a_release_expires_the_others_that_are_due_in_its_pools() -> None:
     history = given(opened(), allocated("a", gpu=1), allocated("b", until=5, gpu=1))
     history.when(Release(allocation_id="a"), at=9).then(
         expired("b", "gpu", 1, at=5),
-        Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None),
+        Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None, forced=False),
     )
 
 

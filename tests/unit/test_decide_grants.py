@@ -88,7 +88,7 @@ def test_a_pool_holds_so_many_allocations_at_once() -> None:
     """The count is of what is held now, not of what ever was."""
     full = given(opened(max_allocations=2), allocated("x", gpu=1), allocated("y", gpu=1))
     full.when(ask(gpu=1)).then_refused(C.TOO_MANY_ALLOCATIONS, allocations=2, limit=2)
-    ended = Released(pool="gpu", allocation_id="x", owner="ann", quantity=1, reserved=False, reason=None)
+    ended = Released(pool="gpu", allocation_id="x", owner="ann", quantity=1, reserved=False, reason=None, forced=False)
     full.given(ended).when(ask(gpu=1)).then(allocated("a", gpu=1))
 
 
@@ -159,7 +159,9 @@ def test_a_refusal_by_any_pool_refuses_the_grant_everywhere(limits: dict[str, An
 def test_an_allocation_id_names_one_allocation_for_ever() -> None:
     """Held or ended, in whatever pools, by whatever kind of grant, an id that was used is taken."""
     held = given(opened(), opened("cpu"), allocated("a", gpu=1))
-    gone = held.given(Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None))
+    gone = held.given(
+        Released(pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None, forced=False)
+    )
     for history in (held, gone):
         history.when(ask(gpu=1)).then_refused(C.ALLOCATION_ID_TAKEN, pool="gpu")
         history.when(ask(cpu=1)).then_refused(C.ALLOCATION_ID_TAKEN, pool="cpu")

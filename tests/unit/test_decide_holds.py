@@ -62,7 +62,7 @@ def test_an_allocation_that_never_was_is_not_found(command: Command) -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "state"),
     [
-        (Released, {"reserved": False, "reason": None}, "released"),
+        (Released, {"reserved": False, "reason": None, "forced": False}, "released"),
         (Voided, {"reserved": True, "reason": None}, "voided"),
         (Expired, {"reserved": False, "deadline": after(1)}, "expired"),
     ],
@@ -156,7 +156,7 @@ def test_a_closed_pool_lets_a_hold_end_and_renews_none() -> None:
     """Closing a pool is not undone by renewing for ever."""
     closed = HELD.given(PoolClosed(pool="gpu", reason=None))
     closed.when(Renew(allocation_id="a", ttl=9)).then_refused(C.POOL_CLOSED, pool="gpu")
-    closed.when(Release(allocation_id="a")).then(in_both(Released, reserved=False, reason=None))
+    closed.when(Release(allocation_id="a")).then(in_both(Released, reserved=False, reason=None, forced=False))
 
 
 def resized(quantity: int, previous: int, pool: str = "gpu") -> Resized:
@@ -263,11 +263,35 @@ def test_a_transfer_of_more_than_any_owner_may_hold_will_never_succeed() -> None
 def test_releasing_ends_the_hold_in_all_its_pools() -> None:
     """Each row tells the quantity, the owner and the reason."""
     HELD.when(Release(allocation_id="a", reason="done")).then(
-        in_both(Released, reserved=False, reason="done")
+        in_both(Released, reserved=False, reason="done", forced=False)
     ).then_repeats_if_delivered_twice()
 
 
 def test_a_lowered_limit_hinders_no_ending() -> None:
     """What is held above a limit may be released and handed on within the new one."""
     history = HELD.given(*HELD.when(ChangeLimits(pool="gpu", limits=Limits(total=0))).events)
-    history.when(Release(allocation_id="a")).then(in_both(Released, reserved=False, reason=None))
+    history.when(Release(allocation_id="a")).then(in_both(Released, reserved=False, reason=None, forced=False))
+
+
+FORCED = Release(allocation_id="a", force=True, reason="stuck")
+
+
+@pytest.mark.parametrize("is_reserved", [False, True])
+def test_force_ends_whatever_is_open(*, is_reserved: bool) -> None:
+    """A correction asks neither who holds it nor whether it was confirmed; every event says that, and why."""
+    history = RESERVED if is_reserved else HELD
+    forced = in_both(Released, reserved=is_reserved, reason="stuck", forced=True)
+    history.when(FORCED).then(forced).then_repeats_if_delivered_twice()
+    closed = history.given(PoolClosed(pool="gpu", reason=None))
+    closed.when(FORCED).then(forced)
+
+
+def test_force_finds_what_anybody_would_find() -> None:
+    """What never was, what has ended and what has lapsed by then are refused as without force."""
+    BOTH.when(FORCED).then_refused(C.ALLOCATION_NOT_FOUND, allocation_id="a")
+    ended = HELD.given(in_both(Released, reserved=False, reason=None, forced=False))
+    ended.when(FORCED).then_refused(C.ALLOCATION_ENDED, state="released", pool="cpu")
+    lapsed = RESERVED.when(FORCED, at=60)
+    assert (lapsed.failed.code, lapsed.failed.data["state"]) == (C.ALLOCATION_ENDED, "expired")
+    assert lapsed.events[:-1] == in_both(Expired, reserved=True, deadline=after(60))
+    RESERVED.when(FORCED, at=59).then(in_both(Released, reserved=True, reason="stuck", forced=True))

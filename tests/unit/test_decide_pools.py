@@ -93,7 +93,7 @@ def test_closing_a_pool_refuses_grants_and_lets_holds_end() -> None:
     closed = history.given(*decision.events)
     closed.when(Allocate(quantities={"gpu": 1}, owner="ann")).then_refused(RefusalCode.POOL_CLOSED)
     closed.when(Release(allocation_id="a")).then(
-        Released(pool="gpu", allocation_id="a", owner="ann", quantity=2, reserved=False, reason=None)
+        Released(pool="gpu", allocation_id="a", owner="ann", quantity=2, reserved=False, reason=None, forced=False)
     )
 
 

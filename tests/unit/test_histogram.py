@@ -40,7 +40,9 @@ def confirmed(allocation_id: str = "a", pool: str = "gpu") -> Confirmed:
 
 def released(allocation_id: str = "a", pool: str = "gpu") -> Released:
     """Release a hold of two."""
-    return Released(pool=pool, allocation_id=allocation_id, owner="ann", quantity=2, reserved=False, reason=None)
+    return Released(
+        pool=pool, allocation_id=allocation_id, owner="ann", quantity=2, reserved=False, reason=None, forced=False
+    )
 
 
 def voided(allocation_id: str = "a") -> Voided:

@@ -66,6 +66,8 @@ def test_the_life_of_an_allocation_by_name() -> None:
     assert ledger.confirm("b", ttl=MINUTE).state is AllocationState.ACTIVE
     assert ledger.reserve({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="c").deadline == after(60)
     assert ledger.void("c", reason="no").state is AllocationState.VOIDED
+    ledger.reserve({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="d")
+    assert ledger.release("d", force=True, reason="stuck").state is AllocationState.RELEASED
     clock.set(60)
     assert (ledger.expire("gpu"), ledger.expire()) == (("b",), ())
     assert ledger.change_limits("gpu", Limits(total=4), expected=Limits(total=8)).capacity == 4
@@ -130,6 +132,7 @@ def test_malformed_input_is_an_error_before_any_decision() -> None:
         lambda: ledger.allocate({"gpu": 1}, owner=""),
         lambda: ledger.allocate({"gpu": 1}, owner="ann", ttl=timedelta(0)),
         lambda: ledger.release("a\0"),
+        lambda: ledger.release("a", force=True),
         lambda: ledger.open_pool("g=pu", resource_type="r", limits=Limits(total=1)),
         lambda: ledger.transfer("a", to=" "),
     )

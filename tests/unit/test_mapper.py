@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from bursar import LogCorrupt, UnknownEvent
-from bursar.domain.events import EVENTS, Event, PoolClosed
+from bursar.domain.events import EVENTS, Event, PoolClosed, Released
 from bursar.infrastructure.mapper import NO_HASH, EventMapper, StreamEvent, topic_of
 from bursar.infrastructure.upcasting import UPCASTERS
 from support.deciding import after, allocated, envelope, opened
@@ -174,3 +174,23 @@ def test_events_are_written_by_pydantic_as_they_are() -> None:
     """An event is a model, and its stored text is the model's."""
     assert isinstance(LENT, BaseModel)
     assert LENDING.to_row(envelope(LENT)).data == LENT.model_dump_json()
+
+
+def test_fields_that_were_read_already() -> None:
+    """Fields of an old version are brought to the present one; what is not known, or does not fit, is named."""
+    assert LENDING.upcast("Lent", 2, {"pool": "gpu", "borrower": "bob"}, 5)["due"] == "2026-12-31T00:00:00Z"
+    with pytest.raises(UnknownEvent, match="at position 5 is not known"):
+        LENDING.upcast("Lent", 4, {}, 5)
+    with pytest.raises(LogCorrupt, match=r"^position 5: the data of Lent cannot be read: "):
+        LENDING.upcast("Lent", 1, {}, 5)
+
+
+def test_a_release_before_there_was_force() -> None:
+    """Version 1 did not say whether a release was forced: none was."""
+    released = Released(
+        pool="gpu", allocation_id="a", owner="ann", quantity=1, reserved=False, reason=None, forced=False
+    )
+    row = MAPPER.to_row(envelope(released))
+    fields = {name: value for name, value in json.loads(row.data).items() if name != "forced"}
+    assert row.schema_version == 2
+    assert MAPPER.from_row(row._replace(schema_version=1, data=json.dumps(fields))).event == released

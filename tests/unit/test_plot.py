@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from bursar.infrastructure.cli.plot import HEIGHT, plot
+from bursar.domain.refusals import RefusalCode
+from bursar.infrastructure.cli.plot import HEIGHT, plot, plot_window
+from bursar.replay.incident import Timeline
+from bursar.replay.window import Line, Window
+from support.deciding import T0, after
 
 
 def buckets(*values: tuple[int, int, int]) -> list[dict[str, Any]]:
@@ -77,3 +82,56 @@ def test_ascii() -> None:
     drawn = lines((6, 9, 12), ascii_only=True)
     assert all(line.isascii() for line in drawn)
     assert [line[-1] for line in drawn[:13]] == ["-", " ", " ", " ", *":::", *"######"]
+
+
+def over_window(
+    used: list[tuple[float, int]], capacity: int, *refused: float, seconds: float = 400, width: int = 48
+) -> str:
+    """Draw a pool over a window of so many seconds: its use from moments on, and when something was refused."""
+    window = Window(T0, T0 + timedelta(seconds=seconds))
+    timeline = Timeline("gpu", window, None)
+    timeline.used, timeline.capacity = Line(window, used[0][1]), Line(window, capacity)
+    for at, value in used[1:]:
+        timeline.used.add(after(at), value)
+    for position, at in enumerate(refused):
+        timeline.refusals.add(after(at), position, RefusalCode.POOL_EXHAUSTED)
+    return plot_window(timeline, window, width=width).plain
+
+
+def test_a_window() -> None:
+    """A pool over any window has as many columns as fit: use at the end of each, the most in it, and the limit."""
+    drawn = over_window([(0, 0), (110, 12), (115, 6), (200, 12)], 12, width=44)
+    lines = drawn.splitlines()
+    assert len(lines) == HEIGHT + 4
+    area = [line[line.index("│") + 1 :] for line in lines if "│" in line]
+    columns = ["".join(level).strip() for level in zip(*reversed(area), strict=True)]
+    assert [columns[place] for place in (10, 11, 19, 20)] == [
+        "─",
+        "█" * 6 + "░" * 6 + "─",
+        "█" * 6 + " " * 6 + "─",
+        "█" * 12 + "─",
+    ]
+    assert lines[-2].split() == ["2026-01-01", "00:00:00Z", "2026-01-01", "00:06:40Z"]
+    assert lines[-1] == "each column 0:00:10: █ used at the end  ░ peak  ─ capacity"
+
+
+def test_refusals_are_marked_in_a_window() -> None:
+    """Below the plot there is a cross where something was refused."""
+    lines = over_window([(0, 0)], 12, 5, 6, 399, width=44).splitlines()
+    assert lines[-3] == f"{'':4}×{'':38}×"  # noqa: RUF001 - a sign that is meant
+    assert lines[-1].endswith("× refused")  # noqa: RUF001 - the same
+    assert len(lines) == HEIGHT + 5
+
+
+def test_a_window_near_the_limit() -> None:
+    """Where all values are near the limit, the plot begins near them and says with what."""
+    lines = over_window([(0, 96), (200, 98)], 100, width=45).splitlines()
+    assert lines[-3].startswith(" 95 └")
+    assert lines[1].startswith("100 │")
+    assert [line[5] for line in lines if "│" in line].count("█") == 2
+    assert [line[-1] for line in lines if "│" in line].count("█") == 7
+
+
+def test_a_short_window() -> None:
+    """Columns of less than a second say so."""
+    assert "each column 0.01 s:" in over_window([(0, 1)], 3, seconds=0.4, width=43)

@@ -65,7 +65,7 @@ def test_sums_keep_in_step_with_every_change() -> None:
     assert (gpu(transferred).used, gpu(transferred).by_owner) == (2, {"bob": 2})
     more = gpu(allocated("b", gpu=3))
     assert (more.used, more.by_owner) == (5, {"ann": 5})
-    ended = gpu(Released(**HOLD, reserved=False, reason=None))
+    ended = gpu(Released(**HOLD, reserved=False, reason=None, forced=False))
     assert (ended.used, ended.by_owner, ended.holds) == (0, {}, {})
 
 
@@ -89,7 +89,7 @@ def test_a_pool_s_time_never_goes_back() -> None:
     [
         Confirmed(**(HOLD | {"allocation_id": "x"}), deadline=None),
         Renewed(**(HOLD | {"allocation_id": "x"}), deadline=after(1), previous_deadline=None),
-        Released(**(HOLD | {"allocation_id": "x"}), reserved=False, reason=None),
+        Released(**(HOLD | {"allocation_id": "x"}), reserved=False, reason=None, forced=False),
     ],
 )
 def test_what_is_not_held_cannot_change(event: Event) -> None:
@@ -216,5 +216,5 @@ def test_the_heap_s_bound_grows_no_faster_than_the_holds() -> None:
 
 def test_an_owner_s_sum_is_of_what_is_left() -> None:
     """One of two holds of one owner ends."""
-    pool = gpu(allocated("b", gpu=3), Released(**HOLD, reserved=False, reason=None))
+    pool = gpu(allocated("b", gpu=3), Released(**HOLD, reserved=False, reason=None, forced=False))
     assert (pool.used, pool.by_owner) == (3, {"ann": 3})

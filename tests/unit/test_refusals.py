@@ -30,7 +30,7 @@ from support.deciding import History, allocated, given, opened, reserved
 C = RefusalCode
 PERMANENT, TRANSIENT = False, True
 CLOSED = PoolClosed(pool="gpu", reason=None)
-ENDED = Released(pool="gpu", allocation_id="a", owner="ann", quantity=2, reserved=False, reason=None)
+ENDED = Released(pool="gpu", allocation_id="a", owner="ann", quantity=2, reserved=False, reason=None, forced=False)
 
 
 class Case(NamedTuple):

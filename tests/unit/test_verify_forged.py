@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -310,8 +311,35 @@ class TestAllocations:
         rows[11] = rewritten(rows[11], {"reserved": True}, {"command": "release"})._replace(type="Released")
         assert findings(told, rows) == ["12 allocations: Released of allocation 'r2', which is a reservation"]
         rows = told.rows()
-        rows[22] = rewritten(rows[22], {}, {"command": "void"})._replace(type="Voided")
+        fields = {name: value for name, value in json.loads(rows[22].data).items() if name != "forced"}
+        voided = rows[22]._replace(type="Voided", schema_version=1, data=json.dumps(fields))
+        rows[22] = rewritten(voided, {}, {"command": "void"})
         assert findings(told, rows) == ["23 allocations: Voided of allocation 'a2', which is not a reservation"]
+
+    def test_forced(self, ledger: Ledger, clock: Clock) -> None:
+        """What is ended by force may be a reservation; that it was forced is what its command asked, or it is named."""
+        tell(ledger, clock)
+        ledger.release("r3", force=True, reason="stuck")
+        assert findings(ledger.log, ledger.log.rows()) == []
+        last = len(ledger.log.rows())
+        (found,) = rewrote(ledger.log, last - 1, data={"reserved": False})
+        assert found.startswith(
+            f"{last - 1} conservation: Released of allocation 'r3' in pool 'cpu': reserved is False"
+        )
+        quiet, asked = {"forced": False}, {"force": None}
+        assert rewrote(ledger.log, last - 1, quiet)[0] == (
+            f"{last - 1} commands: forced is False; by its command it is True"
+        )
+        assert rewrote(ledger.log, last - 1, command=asked)[0] == (
+            f"{last - 1} commands: forced is True; by its command it is False"
+        )
+        rows = ledger.log.rows()
+        rows[-2:] = [rewritten(row, quiet, asked) for row in rows[-2:]]
+        assert findings(ledger.log, rows)[0] == (
+            f"{last - 1} allocations: Released of allocation 'r3', which is a reservation"
+        )
+        (found,) = rewrote(ledger.log, last - 1, command={"reason": None})
+        assert found.startswith(f"{last - 1} commands: the command cannot be read: force: expected a reason")
 
     def test_epoch(self, told: EventLog) -> None:
         """A grant's epoch is not above the ledger's, and never goes back."""

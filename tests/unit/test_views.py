@@ -27,7 +27,15 @@ HOUR = 3600
 
 def ended(allocation_id: str, pool: str = "gpu", quantity: int = 2) -> Released:
     """Release one hold."""
-    return Released(pool=pool, allocation_id=allocation_id, owner="ann", quantity=quantity, reserved=False, reason=None)
+    return Released(
+        pool=pool,
+        allocation_id=allocation_id,
+        owner="ann",
+        quantity=quantity,
+        reserved=False,
+        reason=None,
+        forced=False,
+    )
 
 
 def resized(allocation_id: str, before: int, after: int) -> Resized:

@@ -1,0 +1,136 @@
+"""Why a request would be refused, who holds what stands in its way, and when it would be granted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
+
+from typer import Argument, Exit, Option, Typer
+
+from bursar.domain.errors import Malformed
+from bursar.domain.refusals import RefusalCode
+from bursar.domain.values import instant_text
+from bursar.infrastructure.cli.options import Common, TtlOption, command
+from bursar.infrastructure.cli.output import emit, holds_tags, say, show, table
+from bursar.infrastructure.cli.parsing import duration, moment, quantities
+from bursar.infrastructure.cli.shapes import explanation_shape
+from bursar.infrastructure.clock import new_id
+from bursar.replay.obstacles import Explanation, Holder, Obstacle
+
+top = Typer()
+
+HOLDERS_SHOWN: Final = 20
+"""How many holders people are shown; programs get all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked, by whom, and when."""
+
+    pool: Annotated[str | None, Option(metavar="NAME", help="The pool of which something is asked.")] = None
+    quantity: Annotated[str | None, Option(metavar="N", help="How much is asked of it.")] = None
+    owner: Annotated[str | None, Option(metavar="NAME", help="Who asks. Default: somebody who holds nothing.")] = None
+    ttl: TtlOption = None
+    at: Annotated[str | None, Option(metavar="TIME", help="When it is asked, past or to come. Default: now.")] = None
+
+    def words(self, asked: Sequence[str]) -> list[str]:
+        """Give all that is asked in one form; raises `Malformed`."""
+        if self.pool is not None and self.quantity is not None:
+            return [*asked, f"{self.pool}={self.quantity}"]
+        if self.pool is None and self.quantity is None and asked:
+            return [*asked]
+        missing = "pool" if self.pool is None else "quantity"
+        raise Malformed(missing, None, "expected --pool NAME --quantity N, or POOL=QUANTITY")
+
+
+@command(
+    top,
+    "explain",
+    "bursar explain --pool gpu --quantity 4",
+    "bursar explain gpu=4 cpu=16 --owner trainer-17 --ttl 30m --at 2026-01-31T14:03:00Z --json",
+)
+def explain(
+    asked: Annotated[
+        list[str] | None,
+        Argument(metavar="POOL=QUANTITY...", help="What is asked, of several pools at once.", show_default=False),
+    ] = None,
+    *,
+    request: Request,
+    options: Common,
+) -> None:
+    """Say why a request would be refused, who holds what stands in its way, and when enough of that will have expired.
+
+    Nothing is recorded. It goes by what had happened by the time given; to come is what expires, and nothing else.
+    Exit code 0 if it would be granted, else 1.
+    """
+    wanted = quantities(request.words(asked or ()))
+    at = None if request.at is None else moment("at", request.at)
+    with options.open() as ledger:
+        explanation = ledger.explain(
+            wanted,  # type: ignore[arg-type]  # words that are no number are for the command to refuse
+            owner=new_id() if request.owner is None else request.owner,
+            ttl=duration("ttl", request.ttl),  # type: ignore[arg-type]  # seconds are a duration too
+            at=at,
+        )
+    if options.json:
+        emit(explanation_shape(explanation))
+    else:
+        _tell(explanation)
+    if not explanation.granted:
+        raise Exit(1)
+
+
+def _tell(one: Explanation) -> None:
+    position = f"as of position {one.position:,}"
+    if one.granted:
+        say(f"it would be granted at {exact(one.moment)}, {position}")
+        return
+    for obstacle in one.obstacles:
+        begin = "" if obstacle.since == one.moment else f"then, at {exact(obstacle.since)}, "
+        say(f"{begin}refused ({obstacle.code}): {obstacle}")
+        if obstacle.holders:
+            _tell_holders(obstacle)
+    say(f"{_outlook(one)}, {position}")
+
+
+def _tell_holders(obstacle: Obstacle) -> None:
+    holders = obstacle.holders
+    columns = ("expires", "allocation", "owner", "holds", "", "tags")
+    rows = (
+        (
+            "" if holder.deadline is None else exact(holder.deadline),
+            holder.allocation_id,
+            holder.owner,
+            f"{holder.quantity:,}",
+            "reserved" if holder.reserved else "",
+            holds_tags(holder.tags),
+        )
+        for holder in holders[:HOLDERS_SHOWN]
+    )
+    show(table(columns, rows, right=("holds",)))
+    rest = holders[HOLDERS_SHOWN:]
+    if rest:
+        say(f"and {len(rest):,} more, which hold {_sum(rest):,}")
+
+
+def _outlook(one: Explanation) -> str:
+    if one.granted_at is not None:
+        return f"granted from {exact(one.granted_at)} on, if nothing but expiry happens"
+    last = one.obstacles[-1]
+    if not last.transient:
+        return "no expiry lifts this: somebody has to change something"
+    lasting = [holder for holder in last.holders if holder.deadline is None]
+    if last.code is RefusalCode.TOO_MANY_ALLOCATIONS:
+        return (
+            f"no expiry will be enough: {len(lasting):,} of them {'has' if len(lasting) == 1 else 'have'} no deadline"
+        )
+    return f"no expiry will be enough: {_sum(lasting):,} {last.data['unit']} are held without a deadline"
+
+
+def _sum(holders: Sequence[Holder]) -> int:
+    return sum(holder.quantity for holder in holders)
+
+
+def exact(moment: datetime) -> str:
+    """Say an instant to the microsecond, as `--at` takes it."""
+    return instant_text(moment).replace(".000000Z", "Z")

@@ -1,0 +1,176 @@
+"""The past run again: what happened in a window of time, step by step."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.text import Text
+from typer import Option, Typer
+
+from bursar.domain.values import instant_text
+from bursar.infrastructure.cli.files import whole_file
+from bursar.infrastructure.cli.options import Common, command
+from bursar.infrastructure.cli.output import emit, progress, say, screen, show, table
+from bursar.infrastructure.cli.parsing import moment, name
+from bursar.infrastructure.cli.plot import plot_window
+from bursar.infrastructure.page import write_page
+from bursar.infrastructure.wording import change, codes_text, number, time_text, words
+from bursar.replay.incident import LAPSED, REFUSED, Incident, Step, Timeline
+
+top = Typer()
+
+NUMBERS = ("quantity", "used", "limit", "allocations")
+
+ROWS = 2000
+"""How many steps are listed for people, unless they say."""
+
+STYLES = {REFUSED: "red", LAPSED: "magenta"}
+
+
+@command(
+    top,
+    "replay",
+    "bursar replay --from 2026-01-31T14:00:00Z --to 2026-01-31T15:00:00Z --pool gpu",
+    "bursar replay --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --html day.html",
+)
+def replay(  # noqa: PLR0913 - an option each
+    begin: Annotated[str, Option("--from", metavar="TIME", help="From 2026-01-31T14:00:00Z on, say.")],
+    end: Annotated[str, Option("--to", metavar="TIME", help="Before this time.")],
+    pool: Annotated[
+        list[str] | None, Option("--pool", metavar="NAME", help="Only what happened in this pool; may be repeated.")
+    ] = None,
+    html: Annotated[
+        Path | None, Option(metavar="FILE", help="Write one page that needs no network, whole or not at all.")
+    ] = None,
+    rows: Annotated[int, Option(min=0, max=1_000_000, help="The most steps to list, for people.")] = ROWS,
+    *,
+    options: Common,
+) -> None:
+    """Run a window of time again: each event and refusal, its pool before and after it, and a plot of each pool.
+
+    Steps are in the order of the log. As JSON, one line a step, all of them, and a last one that sums the window up;
+    with --html, that one only.
+    """
+    since, until = moment("from", begin), moment("to", end)
+    names = {name("pool", one) for one in pool} if pool else None
+    with options.open() as ledger:
+        incident = Incident(ledger.log, since, until, names)
+        with progress("replaying", silent=options.json, unit="events") as tell:
+            if html is not None:
+                with whole_file("--html", html) as file:
+                    write_page(incident, file.write, rows=rows, shown=names or (), tell=tell)
+            elif options.json:
+                for step in incident.steps(tell):
+                    emit({**_step_shape(step), "as_of_position": incident.position})
+            else:
+                listed = incident.read(rows, tell)
+    if options.json:
+        emit(_incident_shape(incident) | ({"html": str(html)} if html else {}))
+    elif html is not None:
+        _sum_up(incident)
+        say(f"{incident.count:,} step{'s' * (incident.count != 1)} written to {html}")
+    else:
+        _list(incident, listed)
+        _plot(incident, names or ())
+        _sum_up(incident)
+
+
+def _step_shape(step: Step) -> dict[str, Any]:
+    """Write a step of an incident; of one that no event says, without what events have."""
+    recorded = step.recorded
+    return {
+        "position": recorded and recorded.position,
+        "occurred_at": instant_text(step.at),
+        "recorded_at": instant_text(recorded.recorded_at) if recorded else None,
+        "type": type(recorded.event).__name__ if recorded else step.kind,
+        "pool": step.pool,
+        "allocation_id": step.allocation_id,
+        "owner": step.owner,
+        "quantity": step.quantity,
+        "deadline": step.deadline and instant_text(step.deadline),
+        "actor": recorded and recorded.actor,
+        "command_id": recorded and recorded.command_id,
+        "code": step.code,
+        "message": step.words or None,
+        "before": step.before and step.before._asdict(),
+        "after": step.after and step.after._asdict(),
+    }
+
+
+def _incident_shape(incident: Incident) -> dict[str, Any]:
+    """Write what a window comes to."""
+    return {
+        "from": instant_text(incident.window.since),
+        "to": instant_text(incident.window.until),
+        "position": incident.position,
+        "ledger_id": incident.ledger_id,
+        "steps": incident.count,
+        "refused_of_no_pool": dict(incident.unknown),
+        "pools": [_timeline_shape(one) for one in incident.pools.values()],
+    }
+
+
+def _timeline_shape(one: Timeline) -> dict[str, Any]:
+    return {
+        "pool": one.name,
+        "unit": one.unit,
+        "before": one.before._asdict(),
+        "after": one.after._asdict(),
+        "peak": one.used.most.value,
+        "peak_at": instant_text(one.used.most.at),
+        "events": dict(one.events),
+        "granted": one.granted,
+        "ended": one.ended,
+        "refused": dict(one.refusals.codes),
+    }
+
+
+def _list(incident: Incident, listed: Sequence[Step]) -> None:
+    if listed:
+        columns = ("position", "at", "pool", "event", "allocation", "owner", *NUMBERS, "actor", "")
+        show(table(columns, map(_cells, listed), right=("position", *NUMBERS)))
+    if len(listed) < incident.count:
+        say(f"{len(listed):,} of {incident.count:,} steps; --rows for more, --json for all, --from for later ones")
+
+
+def _cells(step: Step) -> tuple[str | Text, ...]:
+    recorded = step.recorded
+    return (
+        number(recorded.position) if recorded else "",
+        time_text(step.at),
+        step.pool or "",
+        Text(step.code or step.kind, style=STYLES.get(step.kind, "")),
+        step.allocation_id or "",
+        step.owner or "",
+        number(step.quantity),
+        *(change(step.before, step.after, field) for field in ("used", "capacity", "allocations")),
+        (recorded.actor if recorded else "") or "",
+        words(step),
+    )
+
+
+def _plot(incident: Incident, named: Collection[str]) -> None:
+    console = screen()
+    for one in incident.pools.values():
+        if one.is_eventful or one.name in named:
+            say(f"\n{one.name}, in {one.unit or 'units'}")
+            say(plot_window(one, incident.window, width=console.width, ascii_only=console.options.ascii_only))
+
+
+def _sum_up(incident: Incident) -> None:
+    for one in incident.pools.values():
+        if one.is_eventful:
+            say(
+                f"{one.name}: {one.before.used:,} used at first, at most {one.used.most.value:,}, "
+                f"{one.after.used:,} of {one.after.capacity:,} {one.unit} in the end; {_counts(one)}"
+            )
+    if incident.unknown:
+        say(f"refused, of no pool that there is: {codes_text(incident.unknown)}")
+    if not incident.count:
+        say("nothing happened in that time")
+
+
+def _counts(one: Timeline) -> str:
+    counted = [f"{count:,} {kind}" for kind, count in one.events.items()]
+    refused = [f"refused: {codes_text(one.refusals.codes)}"] if one.refusals.codes else []
+    return ", ".join([*counted, *refused])

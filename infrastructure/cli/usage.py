@@ -1,0 +1,99 @@
+"""Who used how much in a window of time."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any
+
+from rich.text import Text
+from typer import Option, Typer
+
+from bursar.domain.errors import Malformed
+from bursar.domain.values import instant_text
+from bursar.infrastructure.cli.options import command
+from bursar.infrastructure.cli.output import emit, emit_csv, progress, say, show, table, when
+from bursar.infrastructure.cli.parsing import moment
+from bursar.infrastructure.cli.reports import Reporting
+from bursar.infrastructure.clock import system_clock
+from bursar.replay.usage_report import Grouping, UsageReport, UsageRow, usage_report
+
+top = Typer()
+
+COLUMNS = ("group", "pool", "unit", "unit_seconds", "peak", "allocations", "refused", "refused_quantity")
+"""What is told of each group and pool."""
+
+
+@command(
+    top,
+    "usage",
+    "bursar usage --by owner --between 2026-01-01T00:00:00Z 2026-02-01T00:00:00Z",
+    "bursar usage --by tag:team --csv",
+)
+def usage(
+    by: Annotated[
+        str, Option("--by", metavar="owner|pool|tag:KEY", help="Each owner, pool, or value of a tag by itself.")
+    ] = "pool",
+    between: Annotated[
+        tuple[str, str] | None,
+        Option("--between", metavar="TIME TIME", help="From a time on and before another, or now. Default: all."),
+    ] = None,
+    *,
+    options: Reporting,
+) -> None:
+    """Add up unit-seconds held, the peak, allocations and refused demand, by group and pool; as JSON, one document.
+
+    It is read from the log, and exact. Reservations count as held; a hold is over at its deadline, noticed or not. One
+    pool hour by hour, from a view: bursar usage-over-time.
+    """
+    options.check_form()
+    grouping = Grouping.parse(by)
+    begin, end = _window(between)
+    with options.open() as ledger, progress("adding usage up", silent=not options.for_people, unit="events") as tell:
+        report = usage_report(ledger.log, grouping, begin=begin, end=end, progress=tell)
+    if options.json:
+        window = {"begin": report.begin and instant_text(report.begin), "end": instant_text(report.end)}
+        emit({"by": by, **window, "position": report.position, "usage": list(map(_shape, report.rows))})
+    elif options.csv:
+        emit_csv(COLUMNS, map(_shape, report.rows))
+    elif report.rows:
+        _tell(grouping, report)
+    else:
+        say("nothing was held or refused in that time")
+
+
+def _window(between: tuple[str, str] | None) -> tuple[datetime | None, datetime]:
+    """Read when it begins and ends; raises `Malformed`."""
+    if between is None:
+        return None, system_clock()
+    begin = moment("between", between[0])
+    end = system_clock() if between[1] == "now" else moment("between", between[1])
+    if begin >= end:
+        raise Malformed("between", between[1], f"expected a time after {between[0]}")
+    return begin, end
+
+
+def _shape(row: UsageRow) -> dict[str, Any]:
+    return {column: getattr(row, column) for column in COLUMNS}
+
+
+def _tell(grouping: Grouping, report: UsageReport) -> None:
+    named = {"owner": "owner", "pool": "", "tag": grouping.key}[grouping.kind]
+    columns = (named, "pool", "unit", "unit-seconds", "peak", "allocations", "refused", "refused quantity")
+    show(table(columns, _cells(report.rows, is_grouped=bool(named)), right=columns[3:]))
+    begin = when(report.begin)
+    say(f"from {begin} until {when(report.end)}, as the log tells up to position {report.position:,}")
+
+
+def _cells(rows: Iterable[UsageRow], *, is_grouped: bool) -> Iterable[tuple[str | Text, ...]]:
+    for row in rows:
+        whole, point, rest = row.unit_seconds.partition(".")
+        group = Text("none", style="dim") if row.group is None else row.group
+        yield (
+            group if is_grouped else "",  # by pool, the next column says it
+            row.pool,
+            row.unit or "",
+            f"{int(whole):,}{point}{rest}",
+            f"{row.peak:,}",
+            f"{row.allocations:,}",
+            f"{row.refused:,}",
+            f"{row.refused_quantity:,}",
+        )

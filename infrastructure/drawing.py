@@ -1,0 +1,164 @@
+"""A pool over a window of time as a drawing: every place and path in it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from bursar.infrastructure.axes import scale_begins, short, time_ticks, value_ticks
+from bursar.infrastructure.wording import codes_text, time_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from bursar.replay.incident import Timeline
+    from bursar.replay.window import Mark, Point, Window
+
+WIDTH: Final = 1000
+"""Width of a plot; all lengths are in the plot's own units, about pixels."""
+
+TOP: Final = 12
+"""Where the plot's area begins."""
+
+BOTTOM: Final = 206
+"""Where it ends: nothing is used."""
+
+LANE_TOP: Final = 216
+"""Where the lane of refusals begins, below the area, if there are any."""
+
+LANE_BOTTOM: Final = 242
+"""Where it ends: the floor that its bars stand on."""
+
+LABELS_HEIGHT: Final = 40
+"""Room for the labels of time below the lane, or below the area."""
+
+RIGHT: Final = 976
+"""Where the area ends on the right."""
+
+LETTER: Final = 7.2
+"""About how wide a digit is."""
+
+MARK_WIDTH: Final = 3.0
+"""Width of a bar."""
+
+MARK_HEIGHT_MIN: Final = 5.0
+"""Height of a bar that would be too low to be seen."""
+
+HEADROOM: Final = 0.05
+"""How much of the area is left free above what is in it."""
+
+
+class Bar(NamedTuple):
+    """A mark of refusals."""
+
+    x: float
+    y: float
+    height: float
+    title: str
+    refused: int
+    position: int
+    """Position of the first in the log."""
+
+
+class Plot(NamedTuple):
+    """What is drawn of a pool."""
+
+    timeline: Timeline
+    left: float
+    floor: float
+    """Where the axis of time is."""
+    height: float
+    cut: str
+    """Where the scale begins, if not with nothing."""
+    used: str
+    """Path of the line."""
+    area: str
+    """Path around what is below it."""
+    limit: str
+    refusals: list[Bar]
+    times: list[tuple[float, str, str]]
+    """Ticks: where, and what they are called."""
+    values: list[tuple[float, str]]
+
+
+class Scale(NamedTuple):
+    """From moments and quantities to places in the plot."""
+
+    window: Window
+    left: float
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, timeline: Timeline, window: Window) -> Scale:
+        """Choose what fits a pool, with as little room for labels as they take."""
+        least, most = timeline.bounds
+        scale = cls(window, 0, scale_begins(least, most), max(most, 1))
+        width = max(len(short(value)) for value in scale.values)
+        return scale._replace(left=round(14 + LETTER * max(width, len("refused")), 1))
+
+    @property
+    def values(self) -> list[int]:
+        """The values that are labelled."""
+        return value_ticks(self.least, self.most)
+
+    def x(self, at: datetime) -> float:
+        """Place a moment of the window."""
+        return round(self.left + (RIGHT - self.left) * self.window.share(at), 1)
+
+    def y(self, value: int) -> float:
+        """Place a quantity."""
+        share = (value - self.least) / (self.most - self.least)
+        return round(BOTTOM - (BOTTOM - TOP) * (1 - HEADROOM) * share, 1)
+
+    def steps(self, points: Sequence[Point]) -> str:
+        """Draw a line in steps, from the window's beginning to its end."""
+        drawn = [f"M{self.x(points[0].at)} {self.y(points[0].value)}"]
+        for before, point in pairwise(points):
+            across = f"H{self.x(point.at)}" if self.x(point.at) != self.x(before.at) else ""
+            drawn.append(f"{across}V{self.y(point.value)}")
+        return f"{''.join(drawn)}H{RIGHT}"
+
+
+def plots(timelines: Sequence[Timeline], window: Window) -> Iterator[Plot]:
+    """Lay the pools' plots out, one below the other on one axis of time."""
+    scales = [Scale.of(timeline, window) for timeline in timelines]
+    left = max((scale.left for scale in scales), default=0)
+    for timeline, scale in zip(timelines, scales, strict=True):
+        yield _plot(timeline, scale._replace(left=left))
+
+
+def _plot(timeline: Timeline, scale: Scale) -> Plot:
+    used, bars = scale.steps(timeline.used.points), _bars(list(timeline.refusals), scale)
+    floor = LANE_BOTTOM if bars else BOTTOM
+    return Plot(
+        timeline=timeline,
+        left=scale.left,
+        floor=floor,
+        height=floor + LABELS_HEIGHT,
+        cut=short(scale.least) if scale.least else "",
+        used=used,
+        area=f"{used}V{BOTTOM}H{scale.left}Z",
+        limit=scale.steps(timeline.capacity.points),
+        refusals=bars,
+        times=[(scale.x(tick.at), tick.label, tick.below) for tick in time_ticks(scale.window)],
+        values=[(scale.y(value), short(value)) for value in scale.values],
+    )
+
+
+def _bars(marks: Sequence[Mark], scale: Scale) -> list[Bar]:
+    most = max((mark.count for mark in marks), default=1)
+    found = []
+    for mark in marks:
+        height = round(max(MARK_HEIGHT_MIN, (LANE_BOTTOM - LANE_TOP) * mark.count / most), 1)
+        x = min(max(scale.x(mark.first) - MARK_WIDTH / 2, scale.left), RIGHT - MARK_WIDTH)
+        found.append(Bar(round(x, 1), round(LANE_BOTTOM - height, 1), height, _title(mark), mark.count, mark.position))
+    return found
+
+
+def _title(mark: Mark) -> str:
+    when = time_text(mark.first)
+    if mark.last != mark.first:
+        when = f"{when} to {time_text(mark.last)}"
+    return f"{mark.count:,} refused, {when}: {codes_text(mark.codes)}"

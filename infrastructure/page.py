@@ -1,0 +1,78 @@
+"""An incident as one HTML page: plots, marks, the table of steps. It needs nothing but itself, and no script."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from bursar.domain.events import EVENTS, Ending
+from bursar.domain.values import instant_text
+from bursar.infrastructure import drawing
+from bursar.infrastructure.wording import change, codes_text, number, time_text, words
+from bursar.replay.incident import LAPSED, REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from jinja2 import Environment
+
+    from bursar.replay.incident import Incident, Step
+
+ENDINGS: Final = (*(kind for kind, event in EVENTS.items() if issubclass(event, Ending)), LAPSED)
+"""The kinds of steps in which holds end."""
+
+
+def write_page(
+    incident: Incident,
+    write: Callable[[str], object],
+    *,
+    rows: int,
+    shown: Collection[str] = (),
+    tell: Callable[[int, int], object] = lambda *_: None,
+) -> None:
+    """Read an incident's steps and write its page, with so many rows at most in its table.
+
+    Pools in which nothing happened are only named, but for those to be ``shown`` all the same.
+    """
+    table = incident.read(rows, tell)
+    drawn = [one for one in incident.pools.values() if one.is_eventful or one.name in shown]
+    rendered = (
+        _environment()
+        .get_template("incident.html")
+        .generate(
+            incident=incident,
+            window=incident.window,
+            plots=list(drawing.plots(drawn, incident.window)),
+            kinds=[kind for kind in ENDINGS if any(one.events[kind] for one in drawn)],
+            idle=[one.name for one in incident.pools.values() if not (one.is_eventful or one.name in shown)],
+            table=table,
+            linked={step.recorded.position for step in table if step.recorded},
+        )
+    )
+    for part in rendered:
+        write(part)
+
+
+def _by_day(steps: Sequence[Step]) -> Iterator[tuple[str, Iterator[Step]]]:
+    return groupby(steps, lambda step: instant_text(step.at)[:10])
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - nothing else has to wait for it
+
+    found = Environment(
+        loader=PackageLoader("bursar.infrastructure", "pages"),
+        autoescape=True,  # what comes from the log is text, whatever it looks like
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters |= {"number": number, "time": time_text, "codes": codes_text, "words": words, "groupby_day": _by_day}
+    found.globals |= {
+        "change": change,
+        "drawing": drawing,
+        "LAPSED": LAPSED,
+        "REFUSED": REFUSED,
+    }
+    return found
