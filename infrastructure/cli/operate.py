@@ -10,7 +10,7 @@ from rich.text import Text
 from sqlalchemy import inspect
 from typer import Exit, Option, Typer
 
-from bursar.domain.errors import LogUnavailable
+from bursar.domain.errors import LogUnavailable, Malformed
 from bursar.infrastructure import schema
 from bursar.infrastructure.cli.options import Common, TrustedKeys, command
 from bursar.infrastructure.cli.output import emit, progress, say
@@ -19,6 +19,7 @@ from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.keys import log_verifier, read_checkpoint
 from bursar.infrastructure.ledger import Ledger, outdated_views
 from bursar.infrastructure.proofs import sealing_of
+from bursar.infrastructure.since import start_at
 from bursar.infrastructure.verification import verify_ledger
 from bursar.projections.catalogue import VIEWS
 from bursar.replay.checkpoints import Signed
@@ -37,6 +38,10 @@ class Verifying(Common):
     checkpoint: Annotated[
         list[Path] | None,
         Option(metavar="FILE", help="A signed checkpoint that was kept outside the database; may be repeated."),
+    ] = None
+    since: Annotated[
+        str | None,
+        Option(metavar="CHECKPOINT", help="Check only what is new since a checkpoint, its number or a file with it."),
     ] = None
     repair_view: Annotated[
         str | None,
@@ -60,6 +65,7 @@ class Verifying(Common):
     "bursar verify",
     "bursar verify --json",
     "bursar verify --key log.pub --checkpoint kept.txt",
+    "bursar verify --since 12",
     "bursar verify --repair-view metrics",
 )
 def verify(options: Verifying) -> None:
@@ -69,11 +75,15 @@ def verify(options: Verifying) -> None:
     which somebody who forged all of it would have forged too.
     """
     trusted, kept, repair_view = options.trusted, options.kept, options.repair_view
+    if repair_view is not None and options.since is not None:
+        raise Malformed("repair_view", repair_view, "expected no --since beside it: that compares no view")
     with options.open() as ledger:
         if repair_view is not None:
             ledger.projector().view(repair_view)
         with progress("verifying", silent=options.json, unit="events") as tell:
-            report = verify_ledger(ledger, tell, sealing_of(ledger, trusted, kept))
+            sealing = sealing_of(ledger, trusted, kept)
+            start = None if options.since is None else start_at(ledger, sealing, options.since)
+            report = verify_ledger(ledger, tell, sealing, since=start)
         repair = None if repair_view is None else _repair(ledger, repair_view, report, silent=options.json)
     if options.json:
         emit(report.as_dict() if repair is None else {**report.as_dict(), "repair": repair.as_dict()})
