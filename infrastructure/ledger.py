@@ -34,12 +34,14 @@ from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.verification import FoldCheck
 from bursar.projections.catalogue import VIEWS
+from bursar.projections.fold import no_collections
 from bursar.projections.generations import State
 from bursar.projections.projector import Projector
 from bursar.replay import stories
 from bursar.replay.as_of import state_at
 from bursar.replay.obstacles import explained
 from bursar.replay.stories import EVERYTHING, STEPS_MAX
+from bursar.replay.what_if import FLIPS, what_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from bursar.projections.projector import ViewStatus
     from bursar.replay.obstacles import Explanation
     from bursar.replay.stories import Page
+    from bursar.replay.what_if import Changes, WhatIf
 
 PATIENCE_SECONDS: Final = 30.0
 """How long a commit may take, with reconnecting and looking up what became of it, before its callers are told."""
@@ -183,6 +186,24 @@ class Ledger(domain.Ledger):
         with self.log.reading() as reader:
             head = reader.head
         return explained(state_at(self.log, command.at or head), command, self._clock())
+
+    def what_if(
+        self,
+        limits: Changes,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        flips: int = FLIPS,
+        progress: Callable[[int, int], object] = lambda _done, _total: None,
+    ) -> WhatIf:
+        """Decide every command that was decided in [since, until) again, refused ones too, under other limits.
+
+        ``limits`` has the values of some limits by name, by pool: ``{"gpu": {"total": 12, "max_size": None}}``. They
+        hold from ``since`` on. At most so many ``flips`` are listed; all are counted. Nothing is recorded. Raises
+        `Malformed`, naming pool and limit.
+        """
+        with no_collections():
+            return what_if(self.log, limits, since=since, until=until, flips=flips, progress=progress)
 
     @contextmanager
     def _own_cache(self) -> Iterator[PoolCache]:

@@ -212,12 +212,14 @@ class SQLEventLog(BaseEventLog):
         with self.database.reading() as connection:
             found = [StoredRow(*row) for row in connection.execute(page.limit(limit))]
             if found and len(found) == limit:
+                # By itself: of two bounds on one side SQLite takes one, which may be the one that is far away.
                 last = found[-1]
-                rest = page.where(
+                end = last.position + last.ordinals - 1 - last.ordinal
+                rest = select(events).where(
                     events.c.position > last.position,
-                    events.c.position <= last.position + last.ordinals - 1 - last.ordinal,
+                    events.c.position <= (end if upto is None else min(end, upto)),
                 )
-                found += [StoredRow(*row) for row in connection.execute(rest)]
+                found += [StoredRow(*row) for row in connection.execute(rest.order_by(events.c.position))]
         return found
 
     def find(self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:

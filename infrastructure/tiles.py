@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bursar.domain.errors import BursarError
 from bursar.infrastructure.tables import seal_tiles
-from bursar.replay.merkle import HASH_BYTES, node_hash
+from bursar.replay.merkle import HASH_BYTES, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,10 +48,11 @@ class Tile:
 
 def root_of(hashes: bytes) -> bytes:
     """Compute the root of hashes that number a power of two."""
-    found = [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
-    while len(found) > 1:
-        found = [node_hash(left, right) for left, right in zip(found[::2], found[1::2], strict=True)]
-    return found[0]
+    return fold(_cut(hashes))
+
+
+def _cut(hashes: bytes) -> list[bytes]:
+    return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
 
 
 class Edge:
@@ -152,8 +153,7 @@ def read_leaves(connection: Connection, after: int, tiles: int = _TILES_PER_READ
     tile = seal_tiles.c
     page = select(tile.number, tile.hashes).where(tile.level == 0, tile.number >= number).order_by(tile.number)
     found = connection.execute(page.limit(tiles)).all()
-    hashes = b"".join(_in_a_row(found, number))
-    return [hashes[start : start + HASH_BYTES] for start in range(skipped * HASH_BYTES, len(hashes), HASH_BYTES)]
+    return _cut(b"".join(_in_a_row(found, number))[skipped * HASH_BYTES :])
 
 
 def _in_a_row(found: Sequence[Any], number: int) -> Iterator[bytes]:

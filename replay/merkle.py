@@ -21,22 +21,24 @@ HASH_BYTES: Final = 32
 EMPTY_ROOT: Final = hashlib.sha256().digest()
 """The root of no leaves."""
 
-_LEAF: Final = hashlib.sha256(b"\0")
-_NODE: Final = hashlib.sha256(b"\1")
+_sha256 = hashlib.sha256
 
 
 def leaf_hash(data: bytes) -> bytes:
     """Hash a leaf: SHA-256 of a byte 0 and its data."""
-    hashing = _LEAF.copy()
-    hashing.update(data)
-    return hashing.digest()
+    return _sha256(b"\0" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Hash a node: SHA-256 of a byte 1 and the hashes of its two children."""
-    hashing = _NODE.copy()
-    hashing.update(left + right)
-    return hashing.digest()
+    return _sha256(b"\1" + left + right).digest()
+
+
+def fold(hashes: Sequence[bytes]) -> bytes:
+    """Compute the root of hashes of one level that number a power of two."""
+    while len(hashes) > 1:
+        hashes = [_sha256(b"\1" + left + right).digest() for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
+    return hashes[0]
 
 
 class CompactRange:
@@ -50,6 +52,13 @@ class CompactRange:
     def append(self, leaf: bytes) -> None:
         """Append a leaf's hash."""
         self.append_subtree(0, leaf)
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Append leaves' hashes, the faster the more there are."""
+        done, size = 0, self.size
+        for level, _ in subtrees(size, size + len(leaves)):
+            self.append_subtree(level, fold(leaves[done : done + (1 << level)]))
+            done += 1 << level
 
     def append_subtree(self, level: int, root: bytes) -> None:
         """Append a whole subtree by its root; raises ValueError where none of its level can begin."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from bursar.domain.errors import Malformed
@@ -88,33 +89,50 @@ class SealCheck:
 
     def begin(self, size: int) -> None:
         """Begin behind a position, whose checkpoint is trusted, with the tree as it is stored."""
-        tree = self._seals.tree(size) if self._seals else None
         while self._next is not None and self._next.checkpoint.size < size:
             self._next = next(self._notes, None)
+        if self._seals is None or self._next is None:
+            return
+        tree = self._seals.tree(size)
         if tree is None:
             self._broken = True
             self._add(None, f"the stored tree over the first {size} events is not there: run `bursar seal`")
             return
         self._tree, self._good = tree, size
-        self._stored = self._seals.leaves(size) if self._seals else iter(())
+        self._stored = self._seals.leaves(size)
         self._settle()
 
     def meet(self, position: int, canonical: bytes | None) -> None:
         """Take the next row's canonical bytes; None if no log has written such a row."""
-        if self._next is None or self._broken:
-            return
-        leaf = UNKNOWN if canonical is None else leaf_hash(canonical)
-        while self._tree.size + 1 < position and self._next is not None:
-            self._append(UNKNOWN)  # a row that is missing
-        if self._next is not None and position == self._tree.size + 1:
-            self._append(leaf)
+        while self._waits and self._tree.size + 1 < position:
+            self._take([UNKNOWN])  # a row that is missing
+        if position == self._tree.size + 1:
+            self._take([UNKNOWN if canonical is None else leaf_hash(canonical)])
 
-    def _append(self, leaf: bytes) -> None:
-        stored = next(self._stored, None)
-        if stored not in (leaf, None) and self._differs is None:
-            self._differs = self._tree.size + 1
-        self._tree.append(leaf)
-        self._settle()
+    def meet_page(self, position: int, texts: Sequence[bytes]) -> None:
+        """Take the canonical bytes of rows whose positions follow each other, the first of them given."""
+        if position == self._tree.size + 1 and self._waits:
+            self._take(list(map(leaf_hash, texts)))
+            return
+        for number, text in enumerate(texts, start=position):
+            self.meet(number, text)
+
+    @property
+    def _waits(self) -> bool:
+        """Tell whether there is a checkpoint that the next rows are to be compared with."""
+        return self._next is not None and not self._broken
+
+    def _take(self, leaves: Sequence[bytes]) -> None:
+        """Append rows that follow, from one checkpoint to the next."""
+        while leaves and self._next is not None and not self._broken:
+            count = self._next.checkpoint.size - self._tree.size
+            some, leaves = leaves[:count], leaves[count:]
+            stored = list(islice(self._stored, len(some)))
+            if self._differs is None and stored != some:
+                pairs = enumerate(zip(stored, some, strict=False), start=self._tree.size + 1)
+                self._differs = next((position for position, (one, other) in pairs if one != other), None)
+            self._tree.extend(some)
+            self._settle()
 
     def _settle(self) -> None:
         while self._next is not None and self._next.checkpoint.size == self._tree.size and not self._broken:

@@ -27,6 +27,7 @@ from bursar.infrastructure.cli import (
     seal,
     stories,
     usage,
+    what_if,
 )
 from bursar.infrastructure.cli.issuing import tell_refusal
 from bursar.infrastructure.cli.options import ReaderGone
@@ -171,7 +172,7 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (pools, allocations, history, stories, explaining, replaying, reports, usage, data, operate, seal):
+for part in (pools, allocations, history, stories, explaining, replaying, what_if, reports, usage, data, operate, seal):
     app.add_typer(part.top)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")

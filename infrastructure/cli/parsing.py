@@ -21,6 +21,12 @@ _PARTS: Final = re.compile(
 )
 _UNIT_SECONDS: Final = (86400, 3600, 60, 1)
 
+LIFTED: Final = "none"
+"""What stands for a limit that is lifted."""
+
+_DURATIONS: Final = frozenset({"default_ttl", "max_ttl"})
+"""The limits that are durations."""
+
 T = TypeVar("T")
 
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
@@ -63,6 +69,15 @@ def _read(kind: TypeAdapter[T], parameter: str, text: str) -> T:
 def whole(text: str) -> int | str:
     """Read a whole number; what is none is left as it is, for the command to refuse."""
     return int(text) if _WHOLE.fullmatch(text) else text
+
+
+def limit(name: str, text: str, parameter: str | None = None) -> object:
+    """Read the value of a limit; None for one that is lifted."""
+    if text == LIFTED:
+        return None
+    if name in _DURATIONS:
+        return duration(parameter or name, text)
+    return text if name == "overcommit" else whole(text)
 
 
 def quantities(words: Iterable[str]) -> dict[str, int | str]:

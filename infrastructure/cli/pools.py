@@ -10,17 +10,12 @@ from bursar.domain.limits import Limits
 from bursar.infrastructure.cli.issuing import decide, issue
 from bursar.infrastructure.cli.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
 from bursar.infrastructure.cli.output import emit, limits_sheet, pool_table, say, show
-from bursar.infrastructure.cli.parsing import duration, name, whole
+from bursar.infrastructure.cli.parsing import limit, name
 from bursar.infrastructure.cli.shapes import pool_shape
 from bursar.replay.as_of import state_at
 
 top = Typer()
 pool = Typer(help="Open, change and close pools.", no_args_is_help=False)
-
-LIFTED = "none"
-"""What an option says to lift a limit."""
-
-_DURATIONS = ("default_ttl", "max_ttl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +37,7 @@ class LimitOptions:
     def given(self, total: str | None = None) -> dict[str, Any]:
         """Read those that were given, None standing for a limit lifted."""
         texts = {"total": total, **asdict(self)}
-        return {name: _limit(name, text) for name, text in texts.items() if text is not None}
-
-
-def _limit(name: str, text: str) -> object:
-    if text == LIFTED:
-        return None
-    if name in _DURATIONS:
-        return duration(name, text)
-    return text if name == "overcommit" else whole(text)
+        return {name: limit(name, text) for name, text in texts.items() if text is not None}
 
 
 @command(pool, "open", "bursar pool open gpu --type gpu --unit device --total 8 --max-size 4")

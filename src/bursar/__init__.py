@@ -47,6 +47,7 @@ from bursar.projections.projector import Projector, ViewBehind, ViewStatus, View
 from bursar.projections.rebuild import Rebuilt
 from bursar.replay.obstacles import Explanation, Holder, Obstacle
 from bursar.replay.stories import Change, Page, Step
+from bursar.replay.what_if import WhatIf
 
 __all__ = [
     "Allocate",
@@ -102,5 +103,6 @@ __all__ = [
     "ViewStopped",
     "Void",
     "Wanted",
+    "WhatIf",
     "events",
 ]

@@ -410,10 +410,10 @@ class TestVerify:
         assert document["seals"] == {"checkpoints": 1, "size": ROWS, "keys": [vkey.short], "trusted": True}
         execute(bursar.url, "DELETE FROM checkpoints")
         lost = bursar("verify", "--key", public(key), "--checkpoint", str(kept), code=1).out
-        assert "seals: checkpoint 1 is missing, and was kept outside\n" in lost
+        assert "checkpoint 1 is missing, and was kept outside\n" in lost
         other = make_key(tmp_path, "other")
         missed = bursar("verify", "--key", public(other), code=1).out
-        assert "seals: no checkpoint is signed by a key that you trust\n" in missed
+        assert "no checkpoint is signed by a key that you trust\n" in missed
         assert "0 checkpoints, the last over 0 events, signed by nobody that is known\n" in missed
 
     def test_what_cannot_be_read(self, bursar: Bursar, key: str, witness: str, tmp_path: Path) -> None:

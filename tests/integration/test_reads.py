@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Limits
+from bursar import Allocate, Ledger, Limits
+from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.replay.as_of import allocations_as_of
 from support.cli import Bursar
 from support.logs import raw_rows
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from bursar.domain.records import Recorded
 
 POOL = "gpu"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def ids(found: Answer[Allocation]) -> tuple[list[str], int]:
@@ -133,3 +136,22 @@ def test_the_command_line_says_it_too(ledger: Ledger, database_url: str) -> None
         assert bursar.json(*words)["as_of_position"] == head
     for words in (["pools"], ["metrics"], ["usage-over-time", POOL]):
         assert bursar.json(*words)["position"] == head
+
+
+def test_a_page_costs_its_rows(sqlite_url: str) -> None:
+    """A page that would end within a command is read to the command's end, and no further, however long the log is."""
+    pools = ("cpu", "gpu")
+    with Ledger.open(sqlite_url) as ledger:
+        for pool in pools:
+            ledger.open_pool(pool, resource_type=pool, limits=Limits(total=10**6))
+        ledger.record([Allocate(quantities=dict.fromkeys(pools, 1), owner="ann", at=NOON) for _ in range(1000)])
+    steps = Counter[int | None]()
+    with Ledger.open(sqlite_url) as ledger:  # anew: it reads through one connection
+        assert isinstance(ledger.log, SQLEventLog)
+        for upto in (None, 2002):
+            with ledger.log.database.reading() as connection:
+                driver: Any = connection.connection.dbapi_connection
+            driver.set_progress_handler(lambda upto=upto: steps.update([upto]), 1)
+            assert len(ledger.log.rows(2, 3, upto=upto)) == 4
+            driver.set_progress_handler(None, 0)
+    assert 0 < steps[2002] < 2 * steps[None]

@@ -15,6 +15,7 @@ from bursar.domain.ports import EventLog, LogWriter
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.verification import verify_ledger
 from bursar.projections.catalogue import VIEWS
+from bursar.replay.what_if import what_if
 from support.reference_model import Answer, Json, Model
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -289,7 +290,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert order == sorted(order)
 
     def teardown(self) -> None:
-        """At the end everything is released or expires, nothing is held, and the log verifies."""
+        """At the end everything is released or expires, nothing is held, and the log verifies, also decided again."""
         try:
             self.end()
         finally:
@@ -305,6 +306,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledgers[0].allocations() == []
         assert all(status.used == 0 for status in self.ledgers[0].pools())
         self.every_promise_holds()
+        again = what_if(self.ledgers[0].log, {})
+        assert again.fault is None, "decided again, a command has another outcome"
 
     def shut(self) -> None:
         """Close every connection."""

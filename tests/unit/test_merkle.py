@@ -210,6 +210,16 @@ def test_a_range_with_what_is_beside_it() -> None:
             append_subtrees(CompactRange(), 8, hashes)
 
 
+def test_many_leaves_at_once() -> None:
+    """Leaves appended many at a time give the root that they give one by one, wherever they begin."""
+    leaves = numbered_leaves(40)
+    for first in range(0, 40, 3):
+        for last in range(first, 41):
+            tree = compact_range(first, Hashes(leaves))
+            tree.extend(leaves[first:last])
+            assert (tree.size, tree.root()) == (last, mth(leaves[:last]))
+
+
 def test_a_subtree_begins_where_it_can() -> None:
     """A whole subtree of four leaves does not begin at the third leaf."""
     tree = compact_range(2, Hashes(HASHED))

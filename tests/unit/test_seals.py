@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bursar.replay.checkpoints import Signed
-from bursar.replay.findings import Check, Findings, SealsChecked
+from bursar.replay.findings import Check, Finding, Findings, SealsChecked
 from bursar.replay.merkle import leaf_hash
 from bursar.replay.notes import Note
 from bursar.replay.seals import NOT_SEALED, SealCheck, Sealing
@@ -16,7 +16,7 @@ from support.sealing import LEDGER_ID, NEW, OLD, OTHER, MemorySeals, signed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bursar.replay.notes import SignerKey
+    from bursar.replay.notes import SignerKey, VerifierKey
 
 ROWS = {position: b"row %d" % position for position in range(1, 13)}
 """Canonical bytes of the rows of a log, by position."""
@@ -38,12 +38,44 @@ def found(
 ) -> tuple[list[tuple[int | None, str]], SealsChecked | None]:
     """Check a log: the findings' positions and messages, and what was compared."""
     findings = Findings()
-    check = SealCheck(Sealing(seals, [one.verifier for one in trusted], kept), findings, LEDGER_ID)
+    check = SealCheck(Sealing(seals, check_keys(trusted), kept), findings, LEDGER_ID)
     for position, canonical in rows.items():
         check.meet(position, canonical)
     compared = check.end(max(rows, default=0))
     assert {one.check for one in findings.in_order()} <= {Check.SEALS}
+    for size in (1, 4, 20):
+        assert in_pages(Sealing(seals, check_keys(trusted), kept), rows, size) == (findings.in_order(), compared)
     return [(one.position, one.message) for one in findings.in_order()], compared
+
+
+def check_keys(keys: Sequence[SignerKey]) -> list[VerifierKey]:
+    """Give the public keys."""
+    return [one.verifier for one in keys]
+
+
+def in_pages(
+    sealing: Sealing, rows: Mapping[int, bytes | None], size: int
+) -> tuple[Sequence[Finding], SealsChecked | None]:
+    """Check a log in pages of so many rows, each of them of rows that follow each other: what is found and compared."""
+    findings = Findings()
+    check = SealCheck(sealing, findings, LEDGER_ID)
+    waiting: list[tuple[int, bytes]] = []
+
+    def turn() -> None:
+        if waiting:
+            check.meet_page(waiting[0][0], [text for _, text in waiting])
+            waiting.clear()
+
+    for position, canonical in rows.items():
+        if len(waiting) == size or (waiting and waiting[-1][0] != position - 1) or canonical is None:
+            turn()
+        if canonical is None:
+            check.meet(position, None)
+        else:
+            waiting.append((position, canonical))
+    turn()
+    compared = check.end(max(rows, default=0))
+    return findings.in_order(), compared
 
 
 def messages(*arguments: object, **options: object) -> list[str]:
@@ -322,7 +354,8 @@ class TestSince:
         assert self.checked(seals, 7, ROWS) == [(None, "checkpoint 2 was signed over other 7 events")]
 
     def test_no_tree(self) -> None:
-        """Without the stored tree there is nothing to go on from."""
+        """Without the stored tree there is nothing to go on from; where nothing more is sealed, it is not needed."""
         said = "the stored tree over the first 7 events is not there: run `bursar seal`"
         assert self.checked(MemorySeals(checkpoints(), []), 7, ROWS) == [(None, said)]
-        assert self.checked(None, 7, ROWS) == [(None, said)]
+        assert self.checked(MemorySeals(checkpoints()[:1], []), 7, ROWS) == []
+        assert self.checked(None, 7, ROWS) == []

@@ -1,0 +1,207 @@
+"""What other limits would have changed."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from rich.text import Text
+from typer import Exit, Option, Typer
+
+from bursar.domain.commands import COMMANDS
+from bursar.domain.errors import Malformed
+from bursar.domain.refusals import RefusalCode
+from bursar.domain.values import instant_text
+from bursar.infrastructure.cli.options import Common, command
+from bursar.infrastructure.cli.output import brief, emit, holds, progress, say, show, table, when
+from bursar.infrastructure.cli.parsing import limit, moment, pairs
+from bursar.replay.what_if import DONE, FLIPS, Fault, Flip, PoolPeaks, Verdict, WhatIf
+from bursar.replay.worlds import Peak
+
+top = Typer()
+
+_FORM = "POOL.LIMIT=VALUE, such as gpu.total=12"
+
+
+@command(
+    top,
+    "what-if",
+    "bursar what-if --set gpu.total=12",
+    "bursar what-if --set gpu.total=12 --set gpu.max_size=none --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z",
+)
+def what_if(
+    changes: Annotated[
+        list[str] | None,
+        Option("--set", metavar="POOL.LIMIT=VALUE", help="Another value for a limit; none lifts it. May be repeated."),
+    ] = None,
+    begin: Annotated[
+        str | None, Option("--from", metavar="TIME", help="From 2026-01-31T14:03:00Z on, say. Default: all.")
+    ] = None,
+    end: Annotated[str | None, Option("--to", metavar="TIME", help="Before this time. Default: all.")] = None,
+    flips: Annotated[int, Option(metavar="N", min=1, help="List so many commands that would end otherwise.")] = FLIPS,
+    *,
+    options: Common,
+) -> None:
+    """Decide every recorded command again, refused ones too, under other limits; record nothing.
+
+    Under the recorded limits each must have its recorded outcome: that is checked each time, and exit code 1 if not.
+    What its callers would have done after another answer is not known: their commands are those that are recorded.
+    """
+    limits = _limits(changes)
+    since = None if begin is None else moment("from", begin)
+    until = None if end is None else moment("to", end)
+    with options.open() as ledger, progress("deciding again", silent=options.json) as tell:
+        found = ledger.what_if(limits, since=since, until=until, flips=flips, progress=tell)
+    if options.json:
+        emit(_shape(found))
+    else:
+        _tell(found)
+    if not found.ok:
+        raise Exit(1)
+
+
+def _limits(words: list[str] | None) -> dict[str, dict[str, object]]:
+    """Read ``gpu.total=12``: a pool's name may hold dots, a limit's has none."""
+    found: dict[str, dict[str, object]] = {}
+    for key, text in pairs("set", _FORM, words).items():
+        pool, _, name = key.rpartition(".")
+        if not pool:
+            raise Malformed("set", f"{key}={text}", f"expected {_FORM}")
+        found.setdefault(pool, {})[name] = limit(name, text, key)
+    return found
+
+
+# For programs
+
+
+def _shape(found: WhatIf) -> dict[str, Any]:
+    turns = ({"command": verb, "recorded": a, "what_if": b, "count": n} for (verb, a, b), n in found.turns.items())
+    return {
+        "ok": found.ok,
+        "position": found.position,
+        "from": found.since and instant_text(found.since),
+        "to": found.until and instant_text(found.until),
+        "set": found.limits,
+        "events": found.events,
+        "commands": found.commands,
+        "outcomes": [
+            {"command": verb, "outcome": outcome, "recorded": recorded, "what_if": other}
+            for verb, outcome, recorded, other in _outcomes(found)
+        ],
+        "turns": list(turns),
+        "pools": [_pool_shape(one) for one in found.pools],
+        "flipped": found.flipped,
+        "gained": found.gained,
+        "lost": found.lost,
+        "flips": [_flip_shape(one) for one in found.flips],
+        "fault": found.fault and found.fault._asdict(),
+    }
+
+
+def _pool_shape(one: PoolPeaks) -> dict[str, Any]:
+    def peak(of: Peak) -> dict[str, Any]:
+        return {"peak": of.used, "capacity": of.capacity, "at": of.at and instant_text(of.at)}
+
+    return {"name": one.name, "unit": one.unit, "recorded": peak(one.recorded), "what_if": peak(one.what_if)}
+
+
+def _flip_shape(one: Flip) -> dict[str, Any]:
+    def verdict(of: Verdict) -> dict[str, Any]:
+        return {"outcome": of.word, "message": of.message}
+
+    return {
+        "position": one.position,
+        "occurred_at": instant_text(one.occurred_at),
+        "command": one.command.verb,
+        "allocation_id": one.allocation_id,
+        "asked": one.command.as_dict(),
+        "recorded": verdict(one.recorded),
+        "what_if": verdict(one.what_if),
+    }
+
+
+def _outcomes(found: WhatIf) -> Iterator[tuple[str, str, int, int]]:
+    """List how many commands of each kind end how, both ways, in the order of the references."""
+    present = found.recorded.keys() | found.what_if.keys()
+    for verb in COMMANDS:
+        for outcome in (DONE, *(code.value for code in RefusalCode)):
+            if (verb, outcome) in present:
+                yield verb, outcome, found.recorded[verb, outcome], found.what_if[verb, outcome]
+
+
+# For people
+
+
+def _tell(found: WhatIf) -> None:
+    if found.fault is not None:
+        _tell_fault(found.fault)
+        return
+    again = f"{found.commands:,} command{'s' * (found.commands != 1)} decided again"
+    say(f"{again}: under the recorded limits they lead to the {found.events:,} events recorded")
+    if not found.limits or not found.commands:
+        return
+    said = ", ".join(f"{pool}.{name}={_said(to)}" for pool, all_ in found.limits.items() for name, to in all_.items())
+    say(Text.assemble("with ", (said, "bold"), ":\n"))
+    counts = (
+        (verb, outcome, f"{before:,}", f"{after:,}", f"{after - before:+,}" if after != before else "")
+        for verb, outcome, before, after in _outcomes(found)
+    )
+    show(table(("command", "outcome", "recorded", "what if", ""), counts, right=("recorded", "what if", "")))
+    say("")
+    _tell_peaks(found)
+    _tell_flips(found)
+
+
+def _said(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _tell_fault(fault: Fault) -> None:
+    message = (
+        f"position {fault.position}: {fault.field} is {_brief(fault.recorded)} in the log; "
+        f"decided again it is {_brief(fault.again)}"
+    )
+    say(Text.assemble(("the log does not follow from its commands: ", "bold red"), message))
+
+
+def _brief(value: object) -> str:
+    return f"{value!s:.200}"
+
+
+def _tell_peaks(found: WhatIf) -> None:
+    columns = ("pool", "unit", "peak", "of", "at", "peak what if", "of what if", "at what if")
+    rows = (
+        (
+            one.name,
+            one.unit,
+            *(cell for of in (one.recorded, one.what_if) for cell in (f"{of.used:,}", f"{of.capacity:,}", when(of.at))),
+        )
+        for one in found.pools
+    )
+    show(table(columns, rows, right=("peak", "of", "peak what if", "of what if")))
+    say("")
+
+
+def _tell_flips(found: WhatIf) -> None:
+    if not found.flipped:
+        say("no command ends otherwise")
+        return
+    columns = ("position", "at", "command", "allocation", "asked", "recorded", "what if")
+    show(table(columns, map(_flip_cells, found.flips), right=("position",)))
+    some = f"{found.flipped:,} command{'s end' if found.flipped != 1 else ' ends'} otherwise"
+    gained = f"{found.gained:,} done that {_were(found.gained)} refused"
+    lost = f"{found.lost:,} refused that {_were(found.lost)} done"
+    say(f"{some}, the first at position {found.flips[0].position:,}: {gained}, {lost}")
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _flip_cells(one: Flip) -> tuple[str | Text, ...]:
+    return (
+        f"{one.position:,}",
+        when(one.occurred_at),
+        one.command.verb,
+        brief(one.allocation_id or "", 30),
+        holds(vars(one.command).get("quantities") or {}),
+        *(Text(of.word, style="red" if of.code else "green") for of in (one.recorded, one.what_if)),
+    )

@@ -1,0 +1,158 @@
+"""A ledger's pools and allocations as commands are decided one after another: as they were, or as they might be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bursar.domain.allocation import STATE_AFTER
+from bursar.domain.batch import PoolStatus
+from bursar.domain.commands import Expire
+from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
+from bursar.domain.errors import LogCorrupt
+from bursar.domain.events import Event, Expired, ValidationFailed, is_ending, is_opening
+from bursar.domain.pool import evolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from bursar.domain.commands import Command
+    from bursar.domain.limits import Limits
+    from bursar.domain.pool import Pool
+    from bursar.domain.records import Recorded
+
+    Change = Callable[[str, Limits], Limits]
+    """Gives the other limits that a pool has, for its recorded ones."""
+
+
+class Peak(NamedTuple):
+    """The most that was held of a pool at once."""
+
+    used: int
+    capacity: int
+    """What could be held then."""
+    at: datetime | None
+    """When that was reached; None: it was so from the beginning, or nothing was ever held."""
+
+
+class Decided(NamedTuple):
+    """What a command leads to."""
+
+    events: Sequence[Event]
+    moment: datetime
+    """The one time that it was decided at."""
+
+    @property
+    def failed(self) -> ValidationFailed | None:
+        """The refusal, if it was refused."""
+        last = self.events[-1] if self.events else None
+        return last if type(last) is ValidationFailed else None
+
+    def times(self) -> list[datetime]:
+        """Tell when each event occurs: an expiry at its deadline."""
+        return [event.deadline if type(event) is Expired else self.moment for event in self.events]
+
+
+class World:
+    """Pools, and what is known of every allocation id; changed by events only.
+
+    Raises `LogCorrupt` if what pools hold in the beginning does not agree.
+    """
+
+    def __init__(self, pools: dict[str, Pool], since: datetime | None = None, change: Change | None = None) -> None:
+        self.pools = pools
+        self.past: dict[str, Past] = {}
+        """What is known of allocation ids that were granted."""
+        self.peaks: dict[str, Peak] = {}
+        """The most that was held of each pool so far, since the time that is looked at has begun for it."""
+        self._since = since
+        self._change = change
+        self._shared: dict[Past, Past] = {}
+        """One object for all that is known in the same words: there are as many ids as there were allocations."""
+        for pool in pools.values():
+            self._learn_holds(pool)
+
+    def begin(self, pools: Mapping[str, Pool]) -> None:
+        """Let the time that is looked at begin for pools, if it has not: other limits hold, peaks are looked for."""
+        for name, pool in pools.items():
+            if name not in self.peaks:
+                if self._change is not None:
+                    pool.limits = self._change(name, pool.limits)
+                self.peaks[name] = Peak(PoolStatus.of(pool, self._since).used, pool.capacity, None)
+
+    def _learn_holds(self, pool: Pool) -> None:
+        for allocation_id, hold in pool.holds.items():
+            for name in hold.pools:
+                if name not in self.pools or allocation_id not in self.pools[name].holds:
+                    message = f"allocation {allocation_id!r} is held in pool {pool.name!r}, and not in pool {name!r}"
+                    raise LogCorrupt(message)
+            self.learn(allocation_id, Past(hold.pools))
+
+    def twin(self, change: Change) -> World:
+        """Copy it, for other limits: what happens in one does not happen in the other."""
+        other = World({}, self._since, change)
+        for name, pool in self.pools.items():
+            copied = other.pools[name] = pool.copy()
+            copied.by_owner = pool.by_owner.copy()
+            copied.deadlines = pool.deadlines.copy()
+        other.past = self.past.copy()
+        return other
+
+    def learn(self, allocation_id: str, past: Past) -> None:
+        """Note what is known of an allocation id."""
+        self.past[allocation_id] = self._shared.setdefault(past, past)
+
+    def decide(self, command: Command, now: datetime, *, epoch: int, new_id: str, begun: bool = True) -> Decided:
+        """Decide a command; if it is of the time that is looked at, that has begun for its pools.
+
+        Raises `PoolAlreadyOpen`.
+        """
+        allocation_id = vars(command).get("allocation_id")
+        past = self.past.get(allocation_id) if allocation_id else None
+        pools = self._find(named_pools(command, past))
+        if begun and len(self.peaks) < len(self.pools):
+            self.begin(pools)
+        moment = time_of(command, now, pools.values())
+        if type(command) is Expire and command.pool is None:
+            pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
+        while missing := reach(pools, moment):
+            pools |= self._find(missing)
+        return Decided(decide(Situation(pools, past, epoch, new_id), command, moment), moment)
+
+    def _find(self, names: Iterable[str]) -> dict[str, Pool]:
+        return {name: pool for name in names if (pool := self.pools.get(name))}
+
+    def happen(self, decided: Decided, first: Recorded, *, counts: bool = True) -> None:
+        """Let what was decided happen, in the place of what the log has of the same command from its own first event.
+
+        Grants keep the fencing token that they have there, or that the refusal's position makes.
+        """
+        position = first.position
+        for event, occurred_at in zip(decided.events, decided.times(), strict=True):
+            if type(event) is ValidationFailed:
+                return
+            pool = self.pools.get(event.pool)  # type: ignore[attr-defined]  # every other event is of a pool
+            version = pool.version + 1 if pool else 1
+            self.take(
+                first._replace(position=position, version=version, occurred_at=occurred_at, event=event), counts=counts
+            )
+            position += type(event) is not Expired
+
+    def take(self, recorded: Recorded, *, counts: bool = True) -> None:
+        """Let one event happen, and look for a peak if it counts; raises `LogCorrupt` for one that cannot."""
+        event = recorded.event
+        if type(event) is ValidationFailed:
+            return
+        name: str = event.pool  # type: ignore[attr-defined]  # as above
+        pool = self.pools[name] = evolve(self.pools.get(name), recorded)
+        if is_opening(event):
+            self.learn(event.allocation_id, Past(event.pools))
+        elif is_ending(event):
+            self.learn(event.allocation_id, Past(self.past[event.allocation_id].pools, STATE_AFTER[type(event)]))
+            return
+        if not counts:
+            return
+        if name not in self.peaks:
+            self.begin({name: pool})
+        if pool.used > self.peaks[name].used:
+            self.peaks[name] = Peak(pool.used, pool.capacity, recorded.occurred_at)

@@ -1,0 +1,511 @@
+"""What if limits had been others: each rule by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bursar import Allocate, Ledger, Limits, Malformed, MemoryEventLog, OpenPool, Refused
+from bursar.domain.errors import LogCorrupt
+from bursar.replay.what_if import Fault, what_if
+from bursar.replay.worlds import World
+from support.deciding import envelope, opened
+from support.story import T0, Clock, seconds, tell
+from support.tampering import renumbered, rewritten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bursar.domain.commands import Command
+    from bursar.domain.ports import EventLog
+    from bursar.domain.records import StoredRow
+    from bursar.replay.what_if import WhatIf
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock for the ledger."""
+    return Clock()
+
+
+@pytest.fixture
+def ledger(clock: Clock) -> Iterator[Ledger]:
+    """An empty ledger."""
+    with Ledger.in_memory(clock=clock) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def told(ledger: Ledger, clock: Clock) -> EventLog:
+    """A log in which everything has happened."""
+    tell(ledger, clock)
+    return ledger.log
+
+
+def at(number: float) -> datetime:
+    """Tell the instant so many seconds after the beginning."""
+    return T0 + seconds(number)
+
+
+def refused(ledger: Ledger, **command: Any) -> None:  # noqa: ANN401 - fields by name
+    """Ask for an allocation that is refused."""
+    with pytest.raises(Refused):
+        ledger.allocate(**command)
+
+
+def ends(found: WhatIf) -> list[tuple[int, str | None, str, str]]:
+    """List what ends otherwise: position, allocation, how it ended and how it would have ended."""
+    assert found.ok
+    return [(one.position, one.allocation_id, one.recorded.word, one.what_if.word) for one in found.flips]
+
+
+class TestTheRecordedLimits:
+    """Decided again as it was."""
+
+    def test_everything_that_can_happen(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every kind of event follows from its command again, whatever time is looked at, and in pages of any size."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 3)
+        times = [None, *map(at, (0, 5, 10, 20, 25, 30, 70, 71, 100, 220, 299, 300, 350, 400, 500))]
+        for since, until in product(times, times):
+            if since is None or until is None or since < until:
+                assert what_if(told, {}, since=since, until=until).fault is None, (since, until)
+
+    def test_it_says_what_was_read(self, told: EventLog) -> None:
+        """Events and commands are counted, the position is told, and so is progress."""
+        progress: list[tuple[int, int]] = []
+        found = what_if(told, {}, progress=lambda done, total: progress.append((done, total)))
+        assert (found.events, found.commands, found.position) == (36, 24, 36)
+        assert (found.recorded.total(), found.flipped, found.flips) == (24, 0, [])
+        assert progress == [(36, 36)]
+
+    def test_an_empty_log(self, ledger: Ledger) -> None:
+        """Nothing is decided again where nothing was."""
+        found = ledger.what_if({})
+        assert (found.ok, found.commands, found.pools) == (True, 0, [])
+
+    def test_a_log_that_was_restored(self, told: EventLog) -> None:
+        """Grants are decided again in the epoch that they were made in."""
+        rows = [
+            rewritten(row, {"epoch": 3} if row.position > 30 and "epoch" in row.data else None) for row in told.rows()
+        ]
+        log = written(rows)
+        log.epoch = 3
+        assert what_if(log, {}).ok
+        log.epoch = 2
+        assert what_if(log, {}).fault == Fault(31, "epoch", 3, 1)
+
+
+class TestOtherLimits:
+    """Decided as it might have been."""
+
+    def test_done_that_was_refused_and_the_other_way_round(self, ledger: Ledger) -> None:
+        """Each command that ends otherwise is named with how it ended and how it would have ended; in words too."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4, max_size=3))
+        ledger.allocate({"gpu": 3}, owner="ann", allocation_id="a")
+        refused(ledger, quantities={"gpu": 2}, owner="bob", allocation_id="b")
+        ledger.release("a")
+        found = ledger.what_if({"gpu": {"total": 3, "max_size": 2}})
+        assert ends(found) == [
+            (2, "a", "done", "above_max_size"),
+            (3, "b", "pool_exhausted", "done"),
+            (4, "a", "done", "allocation_not_found"),
+        ]
+        assert found.flips[0].what_if.message == "pool 'gpu' grants 2 unit at most, not 3"
+        assert (found.flips[0].recorded.message, found.gained, found.lost) == (None, 1, 2)
+
+    def test_refused_for_another_reason(self, ledger: Ledger) -> None:
+        """That is counted apart: nobody was given anything else."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
+        refused(ledger, quantities={"gpu": 5}, owner="bob", allocation_id="b")
+        found = ledger.what_if({"gpu": {"max_size": 2}})
+        assert (found.flipped, found.flips) == (0, [])
+        assert found.turns == {("allocate", "above_capacity", "above_max_size"): 1}
+
+    def test_only_so_many_are_listed(self, ledger: Ledger) -> None:
+        """The first ones are, and all are counted."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=0))
+        for name in "abc":
+            refused(ledger, quantities={"gpu": 1}, owner="bob", allocation_id=name)
+        found = ledger.what_if({"gpu": {"total": 2}}, flips=1)
+        assert (ends(found), found.flipped) == ([(2, "a", "above_capacity", "done")], 2)
+
+    def test_limits_that_are_lifted_and_expected(self, ledger: Ledger) -> None:
+        """A change of limits that expects the present ones finds them, and the other limit stays."""
+        first = Limits(total=4, max_size=2)
+        ledger.open_pool("gpu", resource_type="gpu", limits=first)
+        ledger.change_limits("gpu", Limits(total=6, max_size=3), expected=first)
+        refused(ledger, quantities={"gpu": 5}, owner="bob", allocation_id="b")
+        assert ends(ledger.what_if({"gpu": {"max_size": None}})) == [(3, "b", "above_max_size", "done")]
+
+    def test_peaks(self, ledger: Ledger, clock: Clock) -> None:
+        """The most that was held at once, and would have been, with what could be held then, and when it was."""
+        ledger.open_pool("gpu", resource_type="gpu", unit="card", limits=Limits(total=4))
+        clock.set(5)
+        ledger.allocate({"gpu": 3}, owner="ann", ttl=seconds(10))
+        clock.set(6)
+        refused(ledger, quantities={"gpu": 2}, owner="bob")
+        ledger.change_limits("gpu", Limits(total=8))
+        (found,) = ledger.what_if({"gpu": {"total": 5}}).pools
+        assert (found.name, found.unit) == ("gpu", "card")
+        assert (found.recorded, found.what_if) == ((3, 4, at(5)), (5, 5, at(6)))
+
+    def test_a_name_for_what_was_never_granted(self, ledger: Ledger) -> None:
+        """An allocation that its command does not name, and that was refused, has an id made up, always the same."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
+        ledger.allocate({"gpu": 1}, owner="ann")
+        refused(ledger, quantities={"gpu": 1}, owner="bob")
+        ((position, made_up, *_),) = found = ends(ledger.what_if({"gpu": {"total": 2}}))
+        assert position == 3
+        assert len(made_up or "") == len("~") + 64
+        assert ends(ledger.what_if({"gpu": {"total": 2}})) == found
+
+    def test_a_recorded_name_is_kept(self, ledger: Ledger) -> None:
+        """What a command did not name has the id that it was given, and is released by that."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
+        held = ledger.allocate({"gpu": 1}, owner="ann")
+        ledger.release(held.id)
+        assert ends(ledger.what_if({"gpu": {"total": 2}})) == []
+
+    def test_tokens_given_later_still_match(self, ledger: Ledger) -> None:
+        """A grant keeps its fencing token, in whichever order its pools come, though more is granted before it."""
+        for pool in ("cpu", "gpu"):
+            ledger.open_pool(pool, resource_type=pool, limits=Limits(total=2))
+        ledger.allocate({"cpu": 1, "gpu": 2}, owner="ann", allocation_id="a", ttl=seconds(5))
+        refused(ledger, quantities={"cpu": 1, "gpu": 1}, owner="bob", allocation_id="b")
+        held = ledger.allocate({"cpu": 1}, owner="cid", allocation_id="c")
+        ledger.renew("c", ttl=seconds(9), token=held.token)
+        assert ends(ledger.what_if({"gpu": {"total": 9}, "cpu": {"total": 9}})) == [(5, "b", "pool_exhausted", "done")]
+
+    def test_what_lapsed_unnoticed_is_not_a_peak(self, ledger: Ledger, clock: Clock) -> None:
+        """A hold that is over counts no more, though its end is recorded later, with that of others."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        for size in (3, 4):
+            ledger.allocate({"gpu": size}, owner="ann", ttl=seconds(5))
+        clock.set(50)
+        ledger.allocate({"gpu": 1}, owner="ann")
+        (found,) = ledger.what_if({}, since=at(40)).pools
+        assert found.recorded == (1, 9, at(50))
+
+    def test_nobody_notices(self, ledger: Ledger) -> None:
+        """What is over in the beginning counts as nothing, though its end is nowhere recorded."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        ledger.allocate({"gpu": 3}, owner="ann", ttl=seconds(5))
+        ledger.allocate({"gpu": 1}, owner="ann")
+        (found,) = ledger.what_if({"gpu": {"total": 8}}, since=at(40)).pools
+        assert (found.recorded, found.what_if) == ((1, 9, None), (1, 8, None))
+
+    def test_a_clock_that_was_set_back(self, ledger: Ledger, clock: Clock) -> None:
+        """A live command is decided again at its own clock's time, or at its pools' as they would be."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=3))
+        clock.set(100)
+        ledger.allocate({"gpu": 2}, owner="ann", allocation_id="a")
+        clock.set(50)
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="b", ttl=seconds(10))
+        clock.set(70)
+        refused(ledger, quantities={"gpu": 1}, owner="ann", allocation_id="c")
+        assert ends(ledger.what_if({"gpu": {"total": 1, "max_size": 1}})) == [
+            (2, "a", "done", "above_max_size"),
+            (4, "c", "pool_exhausted", "done"),
+        ]
+
+    def test_every_part_of_a_grant_has_its_token(self) -> None:
+        """A grant over several pools has one token in all of them, that of the place it takes."""
+        world, position = World({}), 0
+        recorded = envelope(opened("a"), position=10)
+        for command in (
+            OpenPool(pool="a", resource_type="r", limits=Limits(total=2)),
+            OpenPool(pool="b", resource_type="r", limits=Limits(total=2)),
+            Allocate(allocation_id="x", quantities={"a": 1, "b": 1}, owner="ann", ttl=seconds(5)),
+            Allocate(allocation_id="y", quantities={"a": 2, "b": 2}, owner="ann", at=at(5)),
+        ):
+            position += 10
+            first = recorded._replace(position=position)
+            world.happen(world.decide(command, T0, epoch=2, new_id=""), first)
+        assert [list(pool.holds) for pool in world.pools.values()] == [["y"], ["y"]]
+        assert [pool.holds["y"].token for pool in world.pools.values()] == [(2, 40), (2, 40)]
+
+
+class TestTimes:
+    """Only the commands of some time."""
+
+    def test_limits_hold_from_a_time_on(self, ledger: Ledger, clock: Clock) -> None:
+        """What was done before stays done; what comes then is decided under the other limits."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
+        ledger.allocate({"gpu": 3}, owner="ann", allocation_id="a")
+        for moment, name in ((10, "b"), (20, "c")):
+            clock.set(moment)
+            ledger.allocate({"gpu": 1}, owner="ann", allocation_id=name)
+            ledger.release(name)
+        found = ledger.what_if({"gpu": {"total": 3}}, since=at(10), until=at(20))
+        assert ends(found) == [(3, "b", "done", "pool_exhausted"), (4, "b", "done", "allocation_not_found")]
+        (pool,) = found.pools
+        assert (pool.recorded, pool.what_if) == ((4, 4, at(10)), (3, 3, None))
+
+    def test_what_is_known_of_earlier_allocations(
+        self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ids that were used before stay used, and what had ended stays ended, however it did."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="released")
+        ledger.release("released")
+        ledger.reserve({"gpu": 1}, owner="ann", allocation_id="voided", ttl=seconds(1))
+        ledger.void("voided")
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="lapsed", ttl=seconds(5))
+        refused(ledger, quantities={"gpu": 10}, owner="ann", allocation_id="refused")
+        clock.set(10)
+        for name in ("released", "voided", "lapsed", "later"):
+            with pytest.raises(Refused):
+                ledger.release(name)
+        for name in ("released", "lapsed"):
+            with pytest.raises(Refused):
+                ledger.allocate({"gpu": 1}, owner="ann", allocation_id=name, command_id=f"again {name}")
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="refused", command_id="again refused")
+        clock.set(20)
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="later")
+        found = ledger.what_if({"gpu": {"total": 8}}, since=at(10))
+        assert (ends(found), found.commands) == ([], 8)
+
+    def test_expiry_noticed_after_the_time(self, ledger: Ledger, clock: Clock) -> None:
+        """A command after the time is none of its commands, though it noticed what lapsed within it."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=seconds(10))
+        clock.set(30)
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="b")
+        found = ledger.what_if({"gpu": {"total": 8}}, since=at(5), until=at(20))
+        assert (found.ok, found.commands, found.events) == (True, 0, 0)
+
+    def test_a_sweep(self, ledger: Ledger, clock: Clock) -> None:
+        """A command that let holds expire, and did nothing else, counts at the time of the first of them."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        for lasts in (10, 20, 30):
+            ledger.allocate({"gpu": 1}, owner="ann", ttl=seconds(lasts))
+        clock.set(40)
+        ledger.expire("gpu")
+        before = ledger.what_if({"gpu": {"total": 8}}, since=at(5), until=at(20))
+        after = ledger.what_if({"gpu": {"total": 8}}, since=at(20))
+        assert (before.ok, before.events, before.commands) == (True, 3, 1)
+        assert (after.ok, after.events, after.commands) == (True, 0, 0)
+
+    def test_what_comes_after_is_not_read(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Reading ends where no command of the time is left, however far lapses are noticed."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
+        monkeypatch.setattr("bursar.replay.what_if._LOOK_ROWS", 2)
+        read: list[int] = []
+        found = what_if(told, {}, until=at(90), progress=lambda done, _total: read.append(done))
+        assert (read[-1], found.commands) == (24, 18)
+
+    def test_a_sweep_at_the_end(self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A command that only let holds expire may be the last of the time, after one that came later."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
+        ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=9))
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        ledger.allocate({"gpu": 1}, owner="ann", ttl=seconds(10))
+        clock.set(40)
+        ledger.allocate({"cpu": 1}, owner="ann")
+        ledger.expire()
+        found = ledger.what_if({}, until=at(20))
+        assert (found.ok, found.commands, found.recorded["expire", "done"]) == (True, 4, 1)
+
+    def test_peaks_of_the_time(self, ledger: Ledger, clock: Clock) -> None:
+        """More that was held after the time is no peak of it, as it was or as it might have been."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
+        clock.set(10)
+        ledger.allocate({"gpu": 2}, owner="ann")
+        clock.set(20)
+        ledger.allocate({"gpu": 3}, owner="ann")
+        (found,) = ledger.what_if({"gpu": {"total": 8}}, until=at(20)).pools
+        assert (found.recorded, found.what_if) == ((2, 9, at(10)), (2, 8, at(10)))
+
+    def test_times_that_do_not_follow_the_log(self) -> None:
+        """Commands count by their time wherever they stand in the log; what a later one noticed was over before."""
+        log = MemoryEventLog()
+        both = {"a": 1, "b": 1}
+        lived(
+            log,
+            *(OpenPool(pool=pool, resource_type="r", limits=Limits(total=2), at=at(0)) for pool in "ab"),
+            Allocate(allocation_id="x", quantities=both, owner="ann", ttl=seconds(10), at=at(0)),
+            Allocate(allocation_id="y", quantities={"a": 2}, owner="ann", at=at(30)),
+            Allocate(allocation_id="z", quantities={"b": 2}, owner="ann", at=at(15)),
+        )
+        assert [row.type for row in log.rows()][4:] == ["Expired", "Expired", "Allocated", "Allocated"]
+        found = what_if(log, {"b": {"total": 1}}, since=at(5), until=at(20))
+        assert (ends(found), found.commands) == ([(8, "z", "done", "above_capacity")], 1)
+        assert what_if(log, {"b": {"total": 1}}, since=at(12), until=at(20)).ok
+
+    def test_clocks_that_differ(self) -> None:
+        """A refusal saw what stands before it in the log, whatever time another clock gave to that."""
+        log = MemoryEventLog()
+        lived(
+            log,
+            OpenPool(pool="a", resource_type="r", limits=Limits(total=2), at=at(0)),
+            OpenPool(pool="b", resource_type="r", limits=Limits(total=2), at=at(20)),
+            Allocate(allocation_id="x", quantities={"a": 3, "b": 3}, owner="ann", at=at(5)),
+            Allocate(allocation_id="y", quantities={"a": 2}, owner="ann", at=at(10)),
+        )
+        assert [row.occurred_at[17:19] for row in log.rows()] == ["00", "20", "20", "10"]
+        found = what_if(log, {"a": {"total": 3}, "b": {"total": 3}}, since=at(15))
+        assert (ends(found), found.commands) == ([(3, "x", "above_capacity", "done")], 2)
+
+    def test_limits_wait_for_their_time(self) -> None:
+        """What was decided before the time, and stands in the log after it, was decided under the recorded limits."""
+        log = MemoryEventLog()
+        lived(
+            log,
+            *(OpenPool(pool=pool, resource_type="r", limits=Limits(total=2), at=at(0)) for pool in "ab"),
+            Allocate(allocation_id="x", quantities={"a": 2}, owner="ann", at=at(30)),
+            OpenPool(pool="c", resource_type="r", limits=Limits(total=2), at=at(5)),
+            Allocate(allocation_id="y", quantities={"b": 2, "c": 2}, owner="ann", at=at(5)),
+            Allocate(allocation_id="z", quantities={"b": 1}, owner="ann", at=at(40)),
+        )
+        limits = {pool: {"total": 1} for pool in "abc"}
+        found = what_if(log, limits, since=at(20))
+        assert ends(found) == [(3, "x", "done", "above_capacity")]
+        assert [pool.what_if for pool in found.pools] == [(0, 1, None), (2, 1, None), (2, 1, None)]
+
+    def test_worlds_apart(self, ledger: Ledger, clock: Clock) -> None:
+        """What was there in the beginning goes on in each world by itself: renewed in one, it lapses in the other."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1, max_ttl=seconds(10)))
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=seconds(10))
+        clock.set(5)
+        with pytest.raises(Refused):
+            ledger.renew("a", ttl=seconds(50))
+        clock.set(20)
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="b", ttl=seconds(10))
+        assert ends(ledger.what_if({"gpu": {"max_ttl": None}}, since=at(5))) == [
+            (3, "a", "ttl_too_long", "done"),
+            (5, "b", "done", "pool_exhausted"),
+        ]
+
+    def test_the_earliest_times(self, told: EventLog) -> None:
+        """The calendar's beginning is a time as any other."""
+        first = datetime.min.replace(tzinfo=UTC)
+        assert what_if(told, {}, since=first).events == 36
+        assert what_if(told, {}, until=first).events == 0
+
+
+class TestFaults:
+    """A log that does not follow from its commands."""
+
+    @pytest.mark.parametrize(
+        ("position", "changes", "fault"),
+        [
+            (4, {"data": {"quantity": 21}}, Fault(4, "quantity", 21, 20)),
+            (4, {"command": {"quantities": {"cpu": 25, "gpu": 2}}}, Fault(4, "quantity", 20, 25)),
+            (5, {"columns": {"occurred_at": "2026-01-01T00:00:11.000000Z"}}, Fault(5, "occurred_at", at(11), at(10))),
+            (20, {"data": {"code": "pool_closed"}}, Fault(20, "code", "pool_closed", "pool_exhausted")),
+            (21, {"command": {"allocation_id": "a1"}}, Fault(21, "type", "ValidationFailed", "Released")),
+            (24, {"command": {"quantities": {"seats": 3}}}, Fault(24, "type", "Allocated", "ValidationFailed")),
+            (27, {"data": {"owner": "eve"}}, Fault(27, "owner", "eve", "cid")),
+            (
+                12,
+                {"command": {"command": "expire", "allocation_id": None, "reason": None}},
+                Fault(12, "type", "Voided", None),
+            ),
+        ],
+    )
+    def test_what_differs_is_named(
+        self, told: EventLog, position: int, changes: dict[str, dict[str, Any]], fault: Fault
+    ) -> None:
+        """The first event that does not follow is named with the field, and nothing after it is decided again."""
+        rows = told.rows()
+        row = rewritten(rows[position - 1], changes.get("data"), changes.get("command"))
+        rows[position - 1] = row._replace(**changes.get("columns", {}))
+        found = what_if(written(rows), {"gpu": {"total": 9}})
+        assert (found.ok, found.fault) == (False, fault)
+        assert found.commands < 24
+
+    def test_an_event_that_is_not_there(self, told: EventLog) -> None:
+        """What the command leads to, and the log does not have, is named at the command's last event."""
+        rows = told.rows()[:18]
+        del rows[17]
+        assert what_if(written(rows), {}).fault == Fault(17, "type", None, "Transferred")
+
+    def test_a_pool_that_is_opened_twice(self, told: EventLog) -> None:
+        """No command opens a pool that is open."""
+        rows = told.rows()[:3]
+        second = rewritten(rows[2], {"unit": "row"}, {"unit": "row"})
+        rows.append(second._replace(position=4, version=4, command_id="again"))
+        assert what_if(written(rows), {}).fault == Fault(4, "type", "PoolOpened", "PoolAlreadyOpen")
+
+    @pytest.mark.parametrize("text", ["{", "[]", '{"command":"fly"}'])
+    def test_a_command_that_cannot_be_read(self, told: EventLog, text: str) -> None:
+        """It is an error that names its position."""
+        rows = told.rows()
+        rows[3] = rows[3]._replace(command=text)
+        with pytest.raises(LogCorrupt, match="position 4: the command cannot be read: "):
+            what_if(written(rows), {})
+
+    def test_a_command_that_is_missing(self, told: EventLog) -> None:
+        """An event whose command is nowhere is an error that names its position."""
+        rows = told.rows()
+        rows[3] = rows[3]._replace(command=None)
+        with pytest.raises(LogCorrupt, match="position 4: the command is missing"):
+            what_if(written(rows), {})
+
+    def test_half_an_allocation(self, told: EventLog) -> None:
+        """What is held in one of its pools only, in the beginning, is an error that names it."""
+        rows = told.rows()
+        del rows[4]
+        with pytest.raises(LogCorrupt, match="allocation 'a1' is held in pool 'cpu', and not in pool 'gpu'"):
+            what_if(written(renumbered(rows)), {}, since=at(15))
+
+
+class TestMalformed:
+    """What cannot be asked."""
+
+    @pytest.mark.parametrize(
+        ("limits", "said"),
+        [
+            ({"tpu": {"total": 1}}, r"tpu\.total: expected a pool of this ledger, which has no 'tpu'; got 1"),
+            ({"gpu": {"totals": 1}}, r"gpu\.totals: expected a limit: one of total, reserved, .*; got 1"),
+            ({"gpu": {"total": -1}}, r"gpu\.total: expected a whole number from 0 to \d+; got -1"),
+            ({"gpu": {"total": None}}, r"gpu\.total: expected a whole number"),
+            ({"gpu": {"overcommit": 1.5}}, r"gpu\.overcommit: expected a decimal above 0 written as text"),
+            ({"seats": {"max_ttl": 10}}, r"seats: expected limits that go with the others recorded at position 3: "),
+            ({"gpu": {"reserved": 5}}, r"gpu: .* recorded at position 19: reserved is above total; got \{'reserved'"),
+        ],
+    )
+    def test_limits(self, told: EventLog, limits: dict[str, dict[str, object]], said: str) -> None:
+        """The pool and the limit are named, and what was expected; limits have to go with the recorded others."""
+        with pytest.raises(Malformed, match=f"^{said}"):
+            what_if(told, limits)
+
+    def test_limits_in_the_beginning(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They have to go with those in force when they begin to hold; that is said before anything is decided."""
+        monkeypatch.setattr("bursar.replay.what_if.PAGE_ROWS", 1)
+        read: list[int] = []
+        with pytest.raises(Malformed, match=r"^gpu: expected limits that go with the others in force when these"):
+            what_if(told, {"gpu": {"reserved": 5}}, since=at(25), progress=lambda done, _total: read.append(done))
+        assert read == []
+
+    @pytest.mark.parametrize(
+        ("since", "until", "said"),
+        [
+            (datetime(2026, 1, 1), None, "from: expected a time with its offset"),  # noqa: DTZ001 - the fault in question
+            (None, datetime(2026, 1, 1), "to: expected a time with its offset"),  # noqa: DTZ001 - as above
+            (at(5), at(5), "to: expected a time after 2026-01-01T00:00:05.000000Z"),
+        ],
+    )
+    def test_times(self, told: EventLog, since: datetime | None, until: datetime | None, said: str) -> None:
+        """Times say their offset, and the end is after the beginning."""
+        with pytest.raises(Malformed, match=f"^{said}"):
+            what_if(told, {}, since=since, until=until)
+
+
+def written(rows: Sequence[StoredRow]) -> MemoryEventLog:
+    """Put rows into a log as they are."""
+    log = MemoryEventLog()
+    with log.writing() as writer:
+        writer.insert(rows)
+    return log
+
+
+def lived(log: MemoryEventLog, *commands: Command) -> None:
+    """Import commands, one at a time."""
+    with Ledger(log) as ledger:
+        for command in commands:
+            ledger.record([command])
