@@ -103,7 +103,7 @@ class _Pass:
         self._books.begin(start.pools.values())
         self._snapshots = SnapshotCheck(snapshots, self._findings, start.pools)
         self._seals = SealCheck(seals, self._findings, ledger_id)
-        if start.position and seals.seals is not None:
+        if start.position:
             self._seals.begin(start.position)
         self._usual = Usual(self._books, self._versions.last, self._snapshots)
         self._events = 0
@@ -164,8 +164,7 @@ class _Pass:
         """Check a page of rows: quickly, if their columns and hashes are as they should be, else row by row."""
         texts = _texts(page)
         if texts is not None and self._chain.follow_page(page, texts):
-            for row, text in zip(page, texts, strict=True):
-                self._seals.meet(row[0], text)
+            self._seals.meet_page(page[0][0], texts)
             self._enter_page(page)
             return
         for row in map(StoredRow._make, page):
