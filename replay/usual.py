@@ -8,6 +8,7 @@ way, before anything was changed.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,10 +69,12 @@ class Usual:
         self._snapshots = snapshots
         self._names: dict[str, str] = {}
         """Names found to be well formed, and how JSON writes them."""
-        self._ways: dict[str, Callable[[Page], Sequence[PoolBook]]] = {
-            "Allocated": self._allocated,
-            "Released": self._released,
+        self._ways: dict[tuple[str, int], Callable[[Page], Sequence[PoolBook]]] = {
+            ("Allocated", 1): self._allocated,
+            ("Released", 1): self._released,
+            ("Released", 2): partial(self._released, end=',"forced":false}'),
         }
+        """By type and schema version of the first row."""
 
     def enter(self, page: Page, index: int) -> int:
         """Enter commands, their rows' columns and hashes being sound, from the first row of one on.
@@ -82,8 +85,8 @@ class Usual:
         while index < end:
             first = page[index]
             after = index + first[7]
-            way = ways.get(first[3])
-            if way is None or first[6] or first[14] is None or first[4] != 1 or after > end:
+            way = ways.get((first[3], first[4]))
+            if way is None or first[6] or first[14] is None or after > end:
                 break
             rows = page[index:after]
             try:
@@ -96,7 +99,8 @@ class Usual:
                     self._snapshots.meet(pool, rows[-1][0])
         return index
 
-    def _released(self, rows: Page) -> Sequence[PoolBook]:
+    def _released(self, rows: Page, end: str = "}") -> Sequence[PoolBook]:
+        """Enter a release; ``end`` is how the data of its schema version ends."""
         first = rows[0]
         allocation_id = first[8]
         grant = self._books.open[allocation_id]
@@ -122,7 +126,7 @@ class Usual:
             part = pool.parts[allocation_id]
             said = (
                 f'{{"pool":{pool.text},"allocation_id":{id_text},"owner":{self._name(part.owner)},'
-                f'"quantity":{part.quantity},"reserved":false,"reason":{reason_text}}}'
+                f'"quantity":{part.quantity},"reserved":false,"reason":{reason_text}{end}'
             )
             if row[15] != said or part.reserved:
                 raise Unusual
