@@ -94,10 +94,6 @@ def _rebuilding(report: Report) -> Iterator[str]:
         yield from ("", "## Rebuilds of views", "")
         shares = (f"of a {rebuild.SELECT}", f"of {projecting.SYSTEM}")
         yield from table(("system", "database", "work", "events", "seconds", "events/s", *shares), builds)
-    verified = [found for found in report.cases if found.special("peak_mib") is not None]
-    if verified:
-        yield from ("", "## Verification", "")
-        yield from table(("database", "events", "seconds", "events/s", "MiB at most"), _verified(verified))
     clients = [found for found in report.cases if found.special("rebuilding") is not None]
     if clients:
         yield from ("", "## One client while views are rebuilt", "")
@@ -120,12 +116,6 @@ def _builds(cases: Iterable[Found]) -> Iterator[list[str]]:
             f"{rate / selected:.3f}" if selected else NONE,
             f"{number(rate / times)}x" if times else NONE,
         ]
-
-
-def _verified(cases: Iterable[Found]) -> Iterator[list[str]]:
-    for found in cases:
-        figures = (found.median("seconds"), found.median("per_second"), found.special("peak_mib") or 0.0)
-        yield [found.database, f"{found.special('verified') or 0:,.0f}", *map(number, figures)]
 
 
 def _clients(cases: Iterable[Found]) -> Iterator[list[str]]:

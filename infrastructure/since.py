@@ -1,0 +1,77 @@
+"""From which signed checkpoint to verify what is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bursar.domain.errors import LogCorrupt, Malformed, NotFound
+from bursar.infrastructure.keys import read_checkpoint
+from bursar.infrastructure.sealing import NotSealed
+from bursar.replay.as_of import state_at
+from bursar.replay.checkpoints import Signed, Trust
+from bursar.replay.notes import Kind
+from bursar.replay.verify import Start
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from bursar.domain.ledger import Ledger
+    from bursar.replay.notes import VerifierKey
+    from bursar.replay.seals import Sealing
+
+
+def start_at(ledger: Ledger, sealing: Sealing, given: str) -> Start:
+    """Begin at a checkpoint, given by its number or as a file; the pools' state there is read from the log.
+
+    Raises `Malformed` for what is no checkpoint of this ledger, `NotFound` for a number that is not there, `NotSealed`
+    if nobody who is trusted has signed it, `LogCorrupt` if the state cannot be read.
+    """
+    outside = None if given.isdecimal() else read_checkpoint("since", Path(given))
+    checkpoint = _signed(sealing, outside, given).checkpoint
+    if checkpoint.ledger_id != ledger.log.ledger_id:
+        raise Malformed("since", given, f"expected a checkpoint of ledger {ledger.log.ledger_id}")
+    with ledger.log.reading() as reader:
+        is_there = checkpoint.size <= reader.head
+    if not is_there:  # which verification tells
+        return Start(checkpoint.size, checkpoint.chain, {})
+    state = state_at(ledger.log, checkpoint.size)
+    if state.position != checkpoint.size:
+        raise LogCorrupt(f"checkpoint {checkpoint.number} ends within a command, at position {checkpoint.size}")
+    return Start(checkpoint.size, checkpoint.chain, state.pools)
+
+
+def _signed(sealing: Sealing, outside: Signed | None, given: str) -> Signed:
+    """Find a checkpoint whose signer is trusted, given by number or from outside, following keys that hand over."""
+    seals = sealing.seals
+    keys = sealing.trusted or (seals.keys if seals else ())
+    trust = Trust(key for key in keys if key.kind is Kind.NOTE)
+    number = int(given) if outside is None else outside.checkpoint.number
+    found = outside
+    for kept_under, note in seals.notes() if seals else ():
+        if kept_under > number or (kept_under == number and outside is not None):
+            break
+        signed = _readable(note)
+        if kept_under == number:
+            found = signed
+        elif signed is not None:
+            _signers(trust, signed)
+    if found is None:
+        raise NotFound("checkpoint", given)
+    if found.checkpoint.number != number or not _signers(trust, found):
+        raise NotSealed(f"checkpoint {number} is not signed by a key that is trusted: verify the whole log")
+    return found
+
+
+def _readable(note: str) -> Signed | None:
+    try:
+        return Signed.parse(note)
+    except Malformed:
+        return None
+
+
+def _signers(trust: Trust, signed: Signed) -> Collection[VerifierKey]:
+    try:
+        return trust.signers(signed)
+    except ValueError:  # a signature is wrong
+        return ()
