@@ -12,9 +12,7 @@ from bursar.infrastructure.sealing import NotSealed, SealStore
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.stored_rows import SQLRows
 from bursar.infrastructure.tiles import StoredTree, TreeDamaged, read_leaves
-from bursar.replay.as_of import state_at
 from bursar.replay.bundle import Earlier, Head, Sealed, row_line
-from bursar.replay.checkpoints import Trust
 from bursar.replay.merkle import (
     CompactRange,
     append_subtrees,
@@ -28,7 +26,6 @@ from bursar.replay.merkle import (
 )
 from bursar.replay.notes import encode_hash
 from bursar.replay.seals import Sealing
-from bursar.replay.verify import Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -243,29 +240,3 @@ def sealing_of(ledger: Ledger, trusted: Sequence[VerifierKey] = (), kept: Sequen
     """Give what `bursar verify` compares a ledger's log with; a ledger in memory has no checkpoints of its own."""
     seals = SQLSeals(SealStore(ledger)) if isinstance(ledger.log, SQLEventLog) else None
     return Sealing(seals, trusted, kept)
-
-
-def start_of(ledger: Ledger, signed: Signed, trusted: Sequence[VerifierKey] = ()) -> Start:
-    """Give where to go on with a verification: behind a checkpoint, signed by a key that is trusted, else one known.
-
-    Raises `NotSealed` if it is of another ledger, or by none of these keys.
-    """
-    store, checkpoint = SealStore(ledger), signed.checkpoint
-    if checkpoint.ledger_id != store.ledger_id:
-        raise NotSealed(f"checkpoint {checkpoint.number} is of another ledger, {checkpoint.ledger_id}")
-    if trusted:
-        trust = Trust(trusted)
-        earlier = (number for number in store.handovers() if number < checkpoint.number)
-        try:
-            for one in (*(store.checkpoint(number).signed for number in earlier), signed):
-                by = trust.signers(one)
-        except ValueError as error:
-            raise NotSealed(f"checkpoint {checkpoint.number} is forged: {error}") from None
-        if not by:
-            raise NotSealed(f"checkpoint {checkpoint.number} is not signed by a key that you trust")
-    else:
-        store.signers(signed)
-    with ledger.log.reading() as reader:
-        is_there = checkpoint.size <= reader.head
-    pools = state_at(ledger.log, checkpoint.size).pools if is_there else {}
-    return Start(checkpoint.size, checkpoint.chain, pools)

@@ -13,7 +13,6 @@ from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.stored_rows import SQLRows
 from bursar.infrastructure.views_here import SQLView, views_of
 from bursar.projections.fold import no_collections
-from bursar.replay.seals import NOT_SEALED
 from bursar.replay.verify import Report, Start, verify
 from bursar.replay.views import ViewCheck
 
@@ -35,7 +34,7 @@ PAGE_EVENTS: Final = 5000
 def verify_ledger(
     ledger: Ledger,
     progress: Callable[[int, int], None] | None = None,
-    sealing: Sealing = NOT_SEALED,
+    sealing: Sealing | None = None,
     *,
     since: Start | None = None,
 ) -> Report:
@@ -46,7 +45,7 @@ def verify_ledger(
     """
     log, seals = ledger.log, sealing or sealing_of(ledger)
     if not isinstance(log, SQLEventLog):
-        return verify(log, seals=sealing, since=since, progress=progress)
+        return verify(log, seals=seals, since=since, progress=progress)
     stored = SQLRows(log.database)
     with ExitStack() as stack:
         if since is None and views_apart.pays(stored.head()):
@@ -55,9 +54,7 @@ def verify_ledger(
             views = views_of(log)
         stack.enter_context(no_collections())
         snapshots = SQLPools(log.database)
-        return verify(
-            log, stored=stored, views=views, snapshots=snapshots, seals=sealing, since=since, progress=progress
-        )
+        return verify(log, stored=stored, views=views, snapshots=snapshots, seals=seals, since=since, progress=progress)
 
 
 class SQLPools:

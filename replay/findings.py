@@ -69,8 +69,6 @@ class Harm(StrEnum):
     """A checkpoint is not what its key signed, or signs another log."""
     MISSING_CHECKPOINT = "missing checkpoint"
     """A checkpoint is not there though later ones are."""
-    TREE = "stored tree that differs"
-    """The tree that was stored beside the log is not that of its events, which are as they were signed."""
     UNREADABLE = "unreadable event"
     """A row that the chain vouches for cannot be read: it is of a later version, or was forged with its hash."""
     CONTRADICTION = "contradiction"
@@ -105,7 +103,6 @@ USUAL_HARM: Final[Mapping[Check, Harm]] = {
     Check.ALLOCATIONS: Harm.CONTRADICTION,
     Check.CONSERVATION: Harm.CONSERVATION,
     Check.LIMITS: Harm.LIMIT,
-    Check.SEALS: Harm.FORGED_CHECKPOINT,
     Check.SNAPSHOTS: Harm.SNAPSHOT,
     Check.SEALS: Harm.FORGED_CHECKPOINT,
     Check.VIEWS: Harm.VIEW,

@@ -71,10 +71,10 @@ class Usual:
         """Names found to be well formed, and how JSON writes them."""
         self._ways: dict[tuple[str, int], Callable[[Page], Sequence[PoolBook]]] = {
             ("Allocated", 1): self._allocated,
-            ("Released", 1): partial(self._released, rest=""),
-            ("Released", 2): partial(self._released, rest=',"forced":false'),
+            ("Released", 1): self._released,
+            ("Released", 2): partial(self._released, end=',"forced":false}'),
         }
-        """By type and schema version."""
+        """By type and schema version of the first row."""
 
     def enter(self, page: Page, index: int) -> int:
         """Enter commands, their rows' columns and hashes being sound, from the first row of one on.
@@ -85,7 +85,7 @@ class Usual:
         while index < end:
             first = page[index]
             after = index + first[7]
-            way = ways.get(first[3:5])
+            way = ways.get((first[3], first[4]))
             if way is None or first[6] or first[14] is None or after > end:
                 break
             rows = page[index:after]
@@ -99,7 +99,8 @@ class Usual:
                     self._snapshots.meet(pool, rows[-1][0])
         return index
 
-    def _released(self, rows: Page, rest: str) -> Sequence[PoolBook]:
+    def _released(self, rows: Page, end: str = "}") -> Sequence[PoolBook]:
+        """Enter a release; ``end`` is how the data of its schema version ends."""
         first = rows[0]
         allocation_id = first[8]
         grant = self._books.open[allocation_id]
@@ -125,7 +126,7 @@ class Usual:
             part = pool.parts[allocation_id]
             said = (
                 f'{{"pool":{pool.text},"allocation_id":{id_text},"owner":{self._name(part.owner)},'
-                f'"quantity":{part.quantity},"reserved":false,"reason":{reason_text}{rest}}}'
+                f'"quantity":{part.quantity},"reserved":false,"reason":{reason_text}{end}'
             )
             if row[15] != said or part.reserved:
                 raise Unusual

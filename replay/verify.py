@@ -70,31 +70,25 @@ def verify(  # noqa: PLR0913 - each by name, each with a default
     only what came after is checked, and no view. ``progress`` is told events done and events in all. What is wrong is
     in the report. Raises `LogUnavailable`.
     """
-    beside = _Beside(views if since is None else NO_VIEWS, snapshots, seals)
-    return _Pass(log, stored or rows_of(log), beside, since).run(progress)
-
-
-class _Beside(NamedTuple):
-    """What the log is compared with."""
-
-    views: Comparison
-    snapshots: Snapshots | None
-    seals: Sealing
+    views = views if since is None else NO_VIEWS
+    return _Pass(log, stored or rows_of(log), views, snapshots, seals, since).run(progress)
 
 
 class _Pass:
     """One pass over the log."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what `verify` takes
+    def __init__(  # noqa: PLR0913, PLR0917 - all that `verify` is given
         self,
         log: EventLog,
         stored: StoredLog,
-        beside: _Beside,
+        views: Comparison,
+        snapshots: Snapshots | None,
+        seals: Sealing,
         since: Start | None,
     ) -> None:
         self._log = log
         self._stored = stored
-        self._views = beside.views
+        self._views = views
         self._findings = Findings()
         identity = stored.identity()
         if identity is None:
@@ -107,10 +101,10 @@ class _Pass:
         self._commands = Commands(self._findings)
         self._books = Books(self._findings, epoch, stored.was_granted)
         self._books.begin(start.pools.values())
-        self._snapshots = SnapshotCheck(beside.snapshots, self._findings, start.pools)
-        self._seals = SealCheck(beside.seals, self._findings, ledger_id)
-        if since is not None:
-            self._seals.begin(since.position)
+        self._snapshots = SnapshotCheck(snapshots, self._findings, start.pools)
+        self._seals = SealCheck(seals, self._findings, ledger_id)
+        if start.position:
+            self._seals.begin(start.position)
         self._usual = Usual(self._books, self._versions.last, self._snapshots)
         self._events = 0
 
@@ -137,9 +131,17 @@ class _Pass:
         sealed = self._seals.end(self._chain.position)
         views, found, more = self._views.result(tell)
         self._findings.take(found, more)
-        findings = tuple(self._findings.in_order())
         since = self._since.position if self._since else 0
-        return Report(self._events, head, findings, self._findings.more, views, self._snapshots.compared, sealed, since)
+        return Report(
+            self._events,
+            head,
+            tuple(self._findings.in_order()),
+            self._findings.more,
+            views,
+            self._snapshots.compared,
+            sealed,
+            since,
+        )
 
     def _head(self) -> int:
         head = self._stored.head()

@@ -18,13 +18,13 @@ from bursar.infrastructure.database import Database
 from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.keys import log_verifier, read_checkpoint
 from bursar.infrastructure.ledger import Ledger, outdated_views
-from bursar.infrastructure.proofs import Prover, sealing_of, start_of
+from bursar.infrastructure.proofs import sealing_of
+from bursar.infrastructure.since import start_at
 from bursar.infrastructure.verification import verify_ledger
 from bursar.projections.catalogue import VIEWS
 from bursar.replay.checkpoints import Signed
 from bursar.replay.findings import Report, SealsChecked
 from bursar.replay.notes import VerifierKey
-from bursar.replay.verify import Start
 
 top = Typer()
 db = Typer(help="Make, upgrade and check the database's schema.")
@@ -39,29 +39,14 @@ class Verifying(Common):
         list[Path] | None,
         Option(metavar="FILE", help="A signed checkpoint that was kept outside the database; may be repeated."),
     ] = None
-
     since: Annotated[
         str | None,
-        Option(metavar="CHECKPOINT", help="Verify only what came after this checkpoint: its number, or a file."),
+        Option(metavar="CHECKPOINT", help="Check only what is new since a checkpoint, its number or a file with it."),
     ] = None
     repair_view: Annotated[
         str | None,
         Option(metavar="VIEW", help="If the log is sound and this view differs from it, rebuild the view."),
     ] = None
-
-    def start(self, ledger: Ledger) -> Start | None:
-        """Find where to begin; None for the first event. Raises `Malformed`, `NotFound`, `NotSealed`."""
-        if self.since is None:
-            return None
-        if self.repair_view is not None:
-            raise Malformed(
-                "--repair-view", self.repair_view, "expected no --since with it: views are not compared then"
-            )
-        if self.since.isdecimal():
-            signed = Prover(ledger).checkpoint(int(self.since)).signed
-        else:
-            signed = read_checkpoint("--since", Path(self.since))
-        return start_of(ledger, signed, self.trusted)
 
     @property
     def trusted(self) -> list[VerifierKey]:
@@ -78,8 +63,9 @@ class Verifying(Common):
     top,
     "verify",
     "bursar verify",
+    "bursar verify --json",
     "bursar verify --key log.pub --checkpoint kept.txt",
-    "bursar verify --since 7",
+    "bursar verify --since 12",
     "bursar verify --repair-view metrics",
 )
 def verify(options: Verifying) -> None:
@@ -88,14 +74,17 @@ def verify(options: Verifying) -> None:
     Checkpoints are checked with the public keys that are given; without any, with those that the database names itself,
     which somebody who forged all of it would have forged too.
     """
-    trusted, kept, view = options.trusted, options.kept, options.repair_view
+    trusted, kept, repair_view = options.trusted, options.kept, options.repair_view
+    if repair_view is not None and options.since is not None:
+        raise Malformed("repair_view", repair_view, "expected no --since beside it: that compares no view")
     with options.open() as ledger:
-        if view is not None:
-            ledger.projector().view(view)
-        since = options.start(ledger)
+        if repair_view is not None:
+            ledger.projector().view(repair_view)
         with progress("verifying", silent=options.json, unit="events") as tell:
-            report = verify_ledger(ledger, tell, sealing_of(ledger, trusted, kept), since=since)
-        repair = None if view is None else _repair(ledger, view, report, silent=options.json)
+            sealing = sealing_of(ledger, trusted, kept)
+            start = None if options.since is None else start_at(ledger, sealing, options.since)
+            report = verify_ledger(ledger, tell, sealing, since=start)
+        repair = None if repair_view is None else _repair(ledger, repair_view, report, silent=options.json)
     if options.json:
         emit(report.as_dict() if repair is None else {**report.as_dict(), "repair": repair.as_dict()})
     else:
@@ -150,9 +139,9 @@ def _tell_report(report: Report) -> None:
         say(f"and {report.more:,} more")
     views = "".join(f", {view.name} ({view.rows:,} rows)" for view in report.views)
     read = f"{report.events:,} events{views} and {report.snapshots:,} snapshots"
-    _tell_seals(report.seals)
     if report.since:
         read = f"{report.events:,} events after position {report.since:,} and {report.snapshots:,} snapshots"
+    _tell_seals(report.seals)
     if report.ok:
         say(Text.assemble(("every promise holds", "green"), f": {read} checked"))
     else:
