@@ -59,15 +59,20 @@ class FactsAsTheyAre:
     def _facts(self, page: Sequence[tuple[Any, ...]]) -> list[Fact]:
         """Make facts of rows, a column at a time: where all are as they mostly are, none is looked at by itself."""
         *envelope, texts, versions = zip(*page, strict=True)
-        with suppress(ValueError, TypeError):
-            if set(zip(envelope[1], versions, strict=True)) <= self._log.mapper.present:
+        present, fields = self._log.mapper.present, self._log.mapper.fields
+        kinds = list(zip(envelope[1], versions, strict=True))
+        with suppress(ValueError, TypeError, LogCorrupt):
+            if set(kinds) <= present:
                 data = list(map(from_json, texts))
-                if set(map(type, data)) == {dict}:
-                    return list(map(Fact._make, zip(*envelope, data, strict=True)))
+            else:
+                rows = zip(kinds, texts, envelope[0], strict=True)
+                data = [from_json(text) if kind in present else fields(*kind, text, at) for kind, text, at in rows]
+            if set(map(type, data)) == {dict}:
+                return list(map(Fact._make, zip(*envelope, data, strict=True)))
         facts = []
         for row in page:
             with suppress(LogCorrupt, TypeError):
-                facts.append(Fact._make((*row[:10], self._log.mapper.fields(row[1], row[11], row[10], row[0]))))
+                facts.append(Fact._make((*row[:10], fields(row[1], row[11], row[10], row[0]))))
         return facts
 
 
