@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Final, Self, cast
 
@@ -54,8 +55,9 @@ class ViewsApart:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
+        if self._process is not None and self._reader is not None:
             self._process.kill()
+            self._reader.join()  # it comes to the end, and nobody closes the pipe while it reads
             self._process.communicate()
 
     def begin(self, head: int) -> None:
@@ -63,13 +65,14 @@ class ViewsApart:
         self._process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
         )
-        pipe = cast("IO[bytes]", self._process.stdin)
-        for told in (sys.path, (self._url, head)):
-            pickle.dump(told, pipe)
-        pipe.flush()
         answers = cast("IO[bytes]", self._process.stdout)
         self._reader = Thread(target=self._read, args=(answers,), name="bursar-views-apart", daemon=True)
         self._reader.start()
+        pipe = cast("IO[bytes]", self._process.stdin)
+        with suppress(BrokenPipeError):  # it ended, which the result tells
+            for told in (sys.path, (self._url, head)):
+                pickle.dump(told, pipe)
+            pipe.flush()
 
     def done(self) -> int:
         """Tell how many events have been folded so far."""
