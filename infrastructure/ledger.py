@@ -289,7 +289,9 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
             raise LogUnavailable(message)
         database.make_file()
     if create and schema.current_revision(database) is None:
-        schema.upgrade(database)
+        from bursar.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+
+        migrating.upgrade(database)
     schema.require_current(database)
     log = SQLEventLog(database, EventMapper())
     if log.format != LOG_FORMAT:

@@ -171,9 +171,10 @@ def _with_database(options: Common, work: Callable[[Database], None]) -> None:
 @command(db, "upgrade", "bursar db upgrade --database postgresql://ledger@host/bursar")
 def upgrade(options: Common) -> None:
     """Bring the schema up to date and publish the views."""
+    from bursar.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
     def work(database: Database) -> None:
-        schema.upgrade(database)
+        migrating.upgrade(database)
         _tell_revision(database, as_json=options.json)
 
     _with_database(options, work)
@@ -186,7 +187,7 @@ def current(options: Common) -> None:
 
 
 def _tell_revision(database: Database, *, as_json: bool) -> None:
-    found, wanted = _revision(database), schema.head_revision()
+    found, wanted = _revision(database), schema.HEAD
     if as_json:
         emit({"revision": found, "wanted": wanted})
     else:
@@ -222,12 +223,14 @@ def check(options: Common) -> None:
 
 
 def _problems(database: Database) -> list[str]:
-    found, wanted = _revision(database), schema.head_revision()
+    found, wanted = _revision(database), schema.HEAD
     if found != wanted:
         return [f"the schema is at {found}; this version of Bursar wants {wanted}: run `bursar db upgrade`"]
     with database.reading() as connection:
         published = set(inspect(connection).get_view_names())
-    differences = [f"the schema differs: {difference}" for difference in schema.differences(database)]
+    from bursar.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+
+    differences = [f"the schema differs: {difference}" for difference in migrating.differences(database)]
     missing = [view.name for view in VIEWS if view.name not in published]
     outdated = [
         f"the view {name} was built by other code than this: run `bursar projections rebuild {name}`"

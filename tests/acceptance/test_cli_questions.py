@@ -259,8 +259,8 @@ def test_the_schema_is_made_by_upgrade(empty_postgres_url: str) -> None:
     bursar = Bursar(empty_postgres_url)
     for words in (("current",), ("check",)):
         assert bursar.error("db", *words, code=3)["type"] == "SchemaMismatch"
-    assert bursar("db", "upgrade").out == f"{schema.head_revision()} (up to date)\n"
-    assert bursar.json("db", "current") == {"revision": schema.head_revision(), "wanted": schema.head_revision()}
+    assert bursar("db", "upgrade").out == f"{schema.HEAD} (up to date)\n"
+    assert bursar.json("db", "current") == {"revision": schema.HEAD, "wanted": schema.HEAD}
 
 
 def test_a_sound_schema_passes_the_check(bursar: Bursar) -> None:
@@ -289,9 +289,9 @@ def test_another_revision_fails_the_check(bursar: Bursar) -> None:
         connection.execute(text("UPDATE bursar_schema SET version_num = '0000'"))
     database.close()
     assert bursar.json("db", "check", code=1)["problems"] == [
-        f"the schema is at 0000; this version of Bursar wants {schema.head_revision()}: run `bursar db upgrade`"
+        f"the schema is at 0000; this version of Bursar wants {schema.HEAD}: run `bursar db upgrade`"
     ]
-    assert bursar("db", "current").out == f"0000; this version of Bursar wants {schema.head_revision()}\n"
+    assert bursar("db", "current").out == f"0000; this version of Bursar wants {schema.HEAD}\n"
 
 
 @pytest.mark.parametrize("command", ["upgrade", "current", "check"])

@@ -101,7 +101,7 @@ def test_an_older_schema(ledger_url: str) -> None:
     with database.changing() as connection:
         connection.execute(text("UPDATE bursar_schema SET version_num = '0000'"))
     database.close()
-    fails(run("pools", "--database", ledger_url), 3, "0000", schema.head_revision())
+    fails(run("pools", "--database", ledger_url), 3, "0000", schema.HEAD)
 
 
 def test_a_database_without_a_ledger(empty_postgres_url: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bursar import Allocate, Ledger, Limits, LogUnavailable, NotFound, Refused
-from bursar.infrastructure import schema
+from bursar.infrastructure import migrating
 from bursar.infrastructure.verification import verify_ledger
 from bursar.projections.metrics import METRICS
 from support.logs import Clock, account, execute, query, raw_rows
@@ -323,7 +323,7 @@ class TestOlderDatabase:
     def test_upgrading_makes_it(self, ledger: Ledger, database_url: str) -> None:
         """So does an upgrade of the schema."""
         forget(database_url, *NEW)
-        schema.upgrade(log_of(ledger).database)
+        migrating.upgrade(log_of(ledger).database)
         ledger.projector().catch_up()
         assert {status.generation for status in ledger.projector().status()} == {1}
         check_right(ledger, database_url)
@@ -333,7 +333,7 @@ class TestOlderDatabase:
         ledger.projector().rebuild("pool_usage")
         with suppress(InterruptedError):
             keeper(ledger, batch_events=10).rebuild("metrics", progress=_interrupt)
-        schema.downgrade(log_of(ledger).database, "base")
+        migrating.downgrade(log_of(ledger).database, "base")
         catalogue = (
             "SELECT name FROM sqlite_master"
             if database_url.startswith("sqlite")

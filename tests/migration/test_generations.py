@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bursar import Ledger, SchemaMismatch
-from bursar.infrastructure import schema
+from bursar.infrastructure import migrating, schema
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.published import Published
 from bursar.infrastructure.verification import verify_ledger
@@ -87,15 +87,15 @@ def test_a_first_schema_is_not_opened(url: str) -> None:
     """It is refused with the command that upgrades it, and that command upgrades it."""
     with pytest.raises(SchemaMismatch, match=r"is at schema 0001; .* run `bursar db upgrade`"):
         Ledger.open(url)
-    assert Bursar(url)("db", "upgrade").out == f"{schema.head_revision()} (up to date)\n"
+    assert Bursar(url)("db", "upgrade").out == f"{schema.HEAD} (up to date)\n"
     Ledger.open(url, create=False).close()
 
 
 def test_live_generations_are_taken_over(url: str, database: Database) -> None:
     """Each live generation keeps its number, its position and its rows; what was unfinished is gone; the log stays."""
     before, log = published(url), raw_rows(url)
-    schema.upgrade(database)
-    assert schema.differences(database) == []
+    migrating.upgrade(database)
+    assert migrating.differences(database) == []
     columns = "view, generation, state, version, fingerprint, tables, position"
     assert query(url, f"SELECT {columns} FROM generations ORDER BY view") == [  # noqa: S608 - names of our own
         (name, number, "live", 1, FINGERPRINTS[name], f"gen_{name}_{number}", position)
@@ -111,7 +111,7 @@ def test_live_generations_are_taken_over(url: str, database: Database) -> None:
 def test_four_of_five_views_go_on(url: str, database: Database) -> None:
     """After the upgrade the views that did not change move on; one is outdated, read as it is, and stays."""
     before = published(url)["metrics"]
-    schema.upgrade(database)
+    migrating.upgrade(database)
     with Ledger.open(url, clock=Clock(), create=False) as ledger:
         projector = ledger.projector()
         projector.catch_up()
@@ -131,7 +131,7 @@ def test_four_of_five_views_go_on(url: str, database: Database) -> None:
 
 def test_an_outdated_view_is_told(url: str, database: Database) -> None:
     """Whoever opens the ledger is warned, `projections` and `db check` say so, and it is read as it is."""
-    schema.upgrade(database)
+    migrating.upgrade(database)
     opened = run("pools", "--json", "--database", url, env={"BURSAR_LOG_FORMAT": "json"}).ends(0)
     (warning,) = map(json.loads, opened.err.splitlines())
     assert (warning["event"], warning["views"]) == ("views_outdated", ["metrics"])
@@ -150,7 +150,7 @@ def test_an_outdated_view_is_told(url: str, database: Database) -> None:
 
 def test_a_rebuild_makes_it_current(url: str, database: Database) -> None:
     """The rebuilt view equals the old one where that stands, has the new columns, and is up to date; all verifies."""
-    schema.upgrade(database)
+    migrating.upgrade(database)
     with Ledger.open(url, clock=Clock(), create=False) as ledger:
         projector = ledger.projector()
         (built,) = projector.rebuild("metrics")
@@ -169,15 +169,15 @@ def test_a_rebuild_makes_it_current(url: str, database: Database) -> None:
 def test_down_and_up_again(url: str, database: Database) -> None:
     """Down to the first schema its books are as they were, rows and positions too; and up again they are taken over."""
     before, first = published(url), books(url)
-    schema.upgrade(database)
+    migrating.upgrade(database)
     up = query(url, "SELECT * FROM generations ORDER BY view")
-    schema.downgrade(database, "0001")
+    migrating.downgrade(database, "0001")
     assert schema.current_revision(database) == "0001"
     assert books(url) == [first[0], sorted([*_tracked(first[1]), ("gen_validation_failures_1", 0)])]
     assert published(url) == before
-    schema.upgrade(database)
+    migrating.upgrade(database)
     assert query(url, "SELECT * FROM generations ORDER BY view") == up
-    assert schema.differences(database) == []
+    assert migrating.differences(database) == []
     assert published(url) == before
 
 
@@ -187,7 +187,7 @@ def _tracked(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
 
 def test_down_with_what_the_first_schema_does_not_know(url: str, database: Database) -> None:
     """Kept, unfinished and given-up generations go, and a live one that is new; up again it is built from the log."""
-    schema.upgrade(database)
+    migrating.upgrade(database)
     with Ledger.open(url, clock=Clock(), create=False) as ledger:
         projector = ledger.projector()
         projector.rebuild("metrics", "current_allocations")
@@ -198,15 +198,15 @@ def test_down_with_what_the_first_schema_does_not_know(url: str, database: Datab
         "gen_allocation_history_1", "gen_current_allocations_3", "gen_current_allocations_4", "gen_metrics_2",
         "gen_metrics_3", "gen_metrics_holds_3", "gen_pool_usage_1", "gen_pool_usage_2", "gen_validation_failures_1",
     ]  # fmt: skip
-    schema.downgrade(database, "0001")
+    migrating.downgrade(database, "0001")
     live = {"allocation_history": 1, "current_allocations": 4, "pool_usage": 1, "validation_failures": 1}
     assert tables_in(url) == [f"gen_{name}_{number}" for name, number in live.items()]
     assert books(url) == [
         list(live.items()),
         [*((f"gen_{name}_{number}", HEAD) for name, number in live.items()), ("somebody else's", 7)],
     ]
-    schema.upgrade(database)
-    assert schema.differences(database) == []
+    migrating.upgrade(database)
+    assert migrating.differences(database) == []
     with Ledger.open(url, clock=Clock(), create=False) as ledger:
         ledger.projector().catch_up()
         assert {one.name: (one.generation, one.position) for one in ledger.projector().status()} == {
@@ -219,8 +219,8 @@ def test_down_with_what_the_first_schema_does_not_know(url: str, database: Datab
 
 def test_down_to_nothing(url: str, database: Database) -> None:
     """From the first schema, and from this one, everything of ours goes."""
-    schema.downgrade(database, "base")
+    migrating.downgrade(database, "base")
     assert tables_in(url) == []
-    schema.upgrade(database)
-    schema.downgrade(database, "base")
+    migrating.upgrade(database)
+    migrating.downgrade(database, "base")
     assert tables_in(url) == []

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from bursar import Ledger, Limits, LogUnavailable, SchemaMismatch
-from bursar.infrastructure import schema
+from bursar.infrastructure import migrating, schema
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.tables import metadata
 from bursar.projections.catalogue import VIEWS
@@ -95,7 +95,7 @@ def shape_of(url: str) -> dict[str, Any]:
 
 def test_migrations_reach_the_metadata(database: Database) -> None:
     """The schema that the migrations make is the one that the tables in the code describe."""
-    assert schema.differences(database) == []
+    assert migrating.differences(database) == []
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -120,23 +120,23 @@ def test_the_metadata_make_the_same_tables(request: pytest.FixtureRequest, kind:
 def test_a_difference_is_found(database: Database, database_url: str, change: str) -> None:
     """An index, a column or a table too few or too many is reported."""
     execute(database_url, change)
-    assert len(schema.differences(database)) == 1
+    assert len(migrating.differences(database)) == 1
 
 
 def test_what_others_keep_there_is_no_difference(database: Database, database_url: str) -> None:
     """Tables of other programs in the same database are none of our business."""
     execute(database_url, "CREATE TABLE somebody_elses (id INTEGER)")
-    assert schema.differences(database) == []
+    assert migrating.differences(database) == []
 
 
 def test_up_down_up_with_data(database: Database, database_url: str) -> None:
     """With events, snapshots and views in it, the schema goes down to nothing and up again to a ledger that works."""
     use(database_url)
     first = query(database_url, "SELECT ledger_id FROM ledger_meta")
-    schema.downgrade(database, "base")
+    migrating.downgrade(database, "base")
     assert schema.current_revision(database) is None
-    schema.upgrade(database)
-    assert schema.differences(database) == []
+    migrating.upgrade(database)
+    assert migrating.differences(database) == []
     assert raw_rows(database_url) == []
     assert query(database_url, "SELECT ledger_id FROM ledger_meta") != first
     use(database_url)
@@ -151,9 +151,9 @@ def test_down_removes_everything(empty_database: Database, empty_database_url: s
         "CREATE TABLE gen_current_allocations_old (id INTEGER)",
     )
     before = everything_in(empty_database_url)
-    schema.upgrade(empty_database)
+    migrating.upgrade(empty_database)
     use(empty_database_url)
-    schema.downgrade(empty_database, "base")
+    migrating.downgrade(empty_database, "base")
     ours = everything_in(empty_database_url) - before
     assert {name for name in ours if schema.VERSION_TABLE not in name} == set()
     assert before <= everything_in(empty_database_url)
@@ -161,17 +161,18 @@ def test_down_removes_everything(empty_database: Database, empty_database_url: s
 
 def test_base_to_head_is_head(empty_database: Database, empty_database_url: str) -> None:
     """Every revision from the first to the last leads to the one that this version works with."""
-    for revision in sorted(name for name in _revisions()):
-        schema.upgrade(empty_database, revision)
+    assert sorted(_revisions()) == list(schema.REVISIONS)
+    for revision in schema.REVISIONS:
+        migrating.upgrade(empty_database, revision)
         assert schema.current_revision(empty_database) == revision
-    assert schema.current_revision(empty_database) == schema.head_revision()
+    assert schema.current_revision(empty_database) == schema.HEAD
     schema.require_current(empty_database)
-    schema.upgrade(empty_database)  # nothing is left to do, and nothing is done
+    migrating.upgrade(empty_database)  # nothing is left to do, and nothing is done
     use(empty_database_url)
 
 
 def _revisions() -> list[str]:
-    return [script.revision for script in ScriptDirectory.from_config(schema._config()).walk_revisions()]  # noqa: SLF001
+    return [script.revision for script in ScriptDirectory.from_config(migrating.alembic_config()).walk_revisions()]
 
 
 def test_up_publishes_every_view(database_url: str) -> None:
@@ -184,7 +185,7 @@ def test_an_upgrade_keeps_the_log(database: Database, database_url: str) -> None
     """Upgrading a database that is up to date changes no row of the log and no view."""
     use(database_url)
     before = raw_rows(database_url), query(database_url, "SELECT * FROM current_allocations")
-    schema.upgrade(database)
+    migrating.upgrade(database)
     assert (raw_rows(database_url), query(database_url, "SELECT * FROM current_allocations")) == before
 
 
@@ -193,7 +194,7 @@ def test_a_failed_upgrade_leaves_nothing(empty_database: Database, empty_databas
     execute(empty_database_url, "CREATE TABLE tracking (mine INTEGER)")
     before = everything_in(empty_database_url)
     with pytest.raises(LogUnavailable, match=r"tracking.*already exists"):
-        schema.upgrade(empty_database)
+        migrating.upgrade(empty_database)
     assert everything_in(empty_database_url) == before
 
 
@@ -201,9 +202,9 @@ def test_migrating_needs_a_database(empty_sqlite_url: str) -> None:
     """Migrating makes no file: a mistyped name is an error."""
     database = Database(empty_sqlite_url)
     with pytest.raises(LogUnavailable, match="is not there"):
-        schema.upgrade(database)
+        migrating.upgrade(database)
     with pytest.raises(LogUnavailable, match="is not there"):
-        schema.downgrade(database, "base")
+        migrating.downgrade(database, "base")
     assert not database.path.exists()
 
 
@@ -219,14 +220,14 @@ def test_a_schema_that_is_not_ours(database: Database, database_url: str) -> Non
     execute(database_url, f"UPDATE {schema.VERSION_TABLE} SET version_num = 'f00d'")  # noqa: S608 - a name of our own
     with pytest.raises(SchemaMismatch, match=r"is at schema f00d.*made by a newer Bursar; upgrade Bursar") as caught:
         schema.require_current(database)
-    assert (caught.value.found, caught.value.wanted) == ("f00d", schema.head_revision())
+    assert (caught.value.found, caught.value.wanted) == ("f00d", schema.HEAD)
 
 
 def test_alembic_works_from_the_installed_package(empty_sqlite_url: str, tmp_path: str) -> None:
     """The migrations are found in the package, wherever the program runs."""
     program = (
         "import sys; from bursar.infrastructure import schema; from bursar.infrastructure.database import Database;"
-        "database = Database(sys.argv[1]); database.make_file(); schema.upgrade(database);"
+        "database = Database(sys.argv[1]); database.make_file(); migrating.upgrade(database);"
         "print(schema.current_revision(database)); database.close()"
     )
     done = subprocess.run(
@@ -236,5 +237,5 @@ def test_alembic_works_from_the_installed_package(empty_sqlite_url: str, tmp_pat
         capture_output=True,
         text=True,
     )
-    assert done.stdout.strip() == schema.head_revision()
+    assert done.stdout.strip() == schema.HEAD
     assert done.stderr == ""

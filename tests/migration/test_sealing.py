@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bursar import Ledger, SchemaMismatch
-from bursar.infrastructure import schema
+from bursar.infrastructure import migrating, schema
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.proofs import sealing_of
 from bursar.infrastructure.sealing import Sealer
@@ -52,13 +52,13 @@ def test_up_and_down(url: str, database: Database) -> None:
         Ledger.open(url)
     log = raw_rows(url)
     for _ in range(2):
-        schema.upgrade(database)
-        assert schema.differences(database) == []
+        migrating.upgrade(database)
+        assert migrating.differences(database) == []
         assert tables_in(url) == TABLES
         with Ledger.open(url, create=False) as ledger:
             signed = Sealer(ledger).seal(OLD, MOMENT)
             assert signed is not None
             assert (signed.checkpoint.number, signed.checkpoint.size) == (1, len(log))
             assert verify_ledger(ledger, None, sealing_of(ledger, [OLD.verifier])).ok
-        schema.downgrade(database, "0002")
+        migrating.downgrade(database, "0002")
         assert (tables_in(url), raw_rows(url), schema.current_revision(database)) == (set(), log, "0002")

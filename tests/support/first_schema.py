@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bursar import Ledger
-from bursar.infrastructure import schema
+from bursar.infrastructure import migrating
 from bursar.infrastructure.database import Database
 from bursar.projections.view import Table, View
 from support.logs import execute, open_log, raw_connection
@@ -90,7 +90,7 @@ def make_first_schema(url: str, views: Mapping[str, View]) -> None:
     with closing(Database(url)) as database:
         if database.is_sqlite:
             database.make_file()
-        schema.upgrade(database, "0001")
+        migrating.upgrade(database, "0001")
     clock = Clock()
     with Ledger(open_log(url), clock=clock, actor="teller") as ledger:
         tell(ledger, clock)

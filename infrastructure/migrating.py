@@ -1,0 +1,72 @@
+"""Migrations: the schema made, upgraded, taken back and compared, with Alembic, from the installed package.
+
+Alembic takes longer to import than most commands take: who only opens a ledger asks `schema`, which does without it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+from bursar.domain.errors import LogUnavailable
+from bursar.infrastructure.generations import prepare
+from bursar.infrastructure.schema import HEAD, VERSION_TABLE, revision_of
+from bursar.infrastructure.tables import metadata
+from bursar.projections.catalogue import VIEWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+    from bursar.infrastructure.database import Database
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Bring the schema up to a revision and publish the views; several processes at once take turns."""
+    with _migrating(database) as (connection, config):
+        command.upgrade(config, revision)
+        if revision_of(connection) == HEAD:
+            prepare(connection, VIEWS)
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Take the schema back to a revision; ``base`` removes everything, the views included."""
+    with _migrating(database) as (_, config):
+        command.downgrade(config, revision)
+
+
+def differences(database: Database) -> list[object]:
+    """List how the database's schema differs from what this version of Bursar expects; empty if it does not."""
+    with database.reading() as connection:
+        options = {"version_table": VERSION_TABLE, "include_name": _is_ours, "compare_type": True}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    return kind != "table" or name in metadata.tables
+
+
+@contextmanager
+def _migrating(database: Database) -> Iterator[tuple[Connection, Config]]:
+    if not database.exists():
+        message = f"the database {database.name} is not there"
+        raise LogUnavailable(message)
+    with database.writing() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        yield connection, config
+
+
+def alembic_config() -> Config:
+    """Tell Alembic where the migrations are."""
+    config = Config()
+    config.set_main_option("script_location", str(files("bursar.migrations")).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
