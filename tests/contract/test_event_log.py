@@ -171,6 +171,13 @@ class TestReading:
             assert reader.pool_names() == ["Zebra", "cpu", "gpu", "été 1/2:b"]
 
     @pytest.mark.usefixtures("story")
+    def test_one_event(self, log: Log) -> None:
+        """One event of a stream is found by its version; one that is not there is named."""
+        with log.reading() as reader:
+            assert reader.event("pool:gpu", 2) == list(reader.stream("pool:gpu"))[1]
+            with pytest.raises(LogCorrupt, match="stream 'pool:gpu' has no event of version 99"):
+                reader.event("pool:gpu", 99)
+
     def test_stream_and_version(self, log: Log) -> None:
         """A stream is read from any version on, in order; its version is that of its last event."""
         with log.reading() as reader:
