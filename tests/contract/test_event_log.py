@@ -178,6 +178,7 @@ class TestReading:
             with pytest.raises(LogCorrupt, match="stream 'pool:gpu' has no event of version 99"):
                 reader.event("pool:gpu", 99)
 
+    @pytest.mark.usefixtures("story")
     def test_stream_and_version(self, log: Log) -> None:
         """A stream is read from any version on, in order; its version is that of its last event."""
         with log.reading() as reader:
