@@ -38,7 +38,7 @@ def pays(events: int) -> bool:
 
     A log that was tampered with may end at a position that is no number: then it is not told.
     """
-    return type(events) is int and events >= EVENTS_MIN and len(os.sched_getaffinity(0)) > 1
+    return type(events) is int and events >= EVENTS_MIN and (os.cpu_count() or 1) > 1
 
 
 class ViewsApart:
