@@ -47,7 +47,7 @@ soak: $(VENV)/.project ## hunt, SOAK_SECONDS a machine (900); kill KILLS times (
 	$(if $(REBUILD_WORKLOAD),BURSAR_REBUILD_WORKLOAD=$(REBUILD_WORKLOAD) $(PYTEST) -rP -o timeout=0 \
 		tests/integration/test_rebuilding_under_load.py)
 
-bench: $(VENV)/.project ## measure beside other ways, about 25 minutes; BENCH="--quick" for a taste
+bench: $(VENV)/.project ## measure beside other ways, about 40 minutes; BENCH="--quick" for a taste
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 lock: ## pin the development set anew
