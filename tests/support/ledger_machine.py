@@ -199,10 +199,12 @@ class LedgerMachine(RuleBasedStateMachine):
         command = {**hold(self.maybe_new(one), {pool: 1}, "ann"), "command": "allocate"}
         ledger = self.ledgers[which]
         ledger.log = CrashingLog(ledger.log, when)
-        with suppress(Crash, CommandIdReused):
-            ledger.submit(command_from(command)).result()
-        self.dead.append(ledger)
-        self.ledgers[which] = self.open()
+        try:
+            with suppress(Crash, CommandIdReused):
+                ledger.submit(command_from(command)).result()
+        finally:  # else what was found here is lost at the end, where a ledger that dies is asked again
+            self.dead.append(ledger)
+            self.ledgers[which] = self.open()
         if when == "after":
             self.model.apply(command, self.now)
         self.send(which, command)
