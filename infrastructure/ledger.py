@@ -27,12 +27,12 @@ from bursar.infrastructure.committer import (
 )
 from bursar.infrastructure.database import Database
 from bursar.infrastructure.facts import SQLFacts
+from bursar.infrastructure.fold_check import FoldCheck
 from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.mapper import EventMapper
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.verification import FoldCheck
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.fold import no_collections
 from bursar.projections.generations import State

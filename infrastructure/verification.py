@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bursar.infrastructure import views_apart
-from bursar.infrastructure.facts import SQLFacts
 from bursar.infrastructure.proofs import sealing_of
 from bursar.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.stored_rows import SQLRows
-from bursar.infrastructure.views_here import SQLView, views_of
+from bursar.infrastructure.views_here import views_of
 from bursar.projections.fold import no_collections
 from bursar.replay.verify import Report, Start, verify
-from bursar.replay.views import ViewCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable
 
     from bursar.domain.ledger import Ledger
     from bursar.domain.pool import Pool
     from bursar.infrastructure.database import Database
-    from bursar.projections.generations import Generation
-    from bursar.projections.view import Fact, Table, View
     from bursar.replay.seals import Sealing
     from bursar.replay.views import Comparison
-
-PAGE_EVENTS: Final = 5000
-"""How many events are read at a time."""
 
 
 def verify_ledger(
@@ -71,40 +64,3 @@ class SQLPools:
     def load(self, pool: str, version: int) -> Pool:
         """Load one; raises `LogCorrupt` if it cannot be read."""
         return load_pool_version(SQLSnapshots(self._database.reading), pool, version)
-
-
-class FoldCheck:
-    """Compares generations with an independent fold of the log: the projections' port."""
-
-    def __init__(self, log: SQLEventLog) -> None:
-        self._log = log
-
-    def __call__(
-        self, found: Sequence[tuple[View, Generation]], progress: Callable[[int, int], None]
-    ) -> Mapping[str, Sequence[str]]:
-        """Read the log from its first event; by view, the first rows that differ, said in words."""
-        said: dict[str, list[str]] = {view.name: [] for view, _ in found}
-
-        def check_of(view: View, generation: Generation) -> ViewCheck[Table]:
-            lines = said[view.name]
-            return ViewCheck(
-                SQLView(self._log.database, view, generation), lambda message, _harm: lines.append(message)
-            )
-
-        checks = [check_of(view, one) for view, one in found]
-        source = SQLFacts(self._log)
-
-        def read(after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:
-            while after < upto and (facts := source.facts(after, PAGE_EVENTS, upto)):
-                after = facts[-1].position
-                yield facts, after
-
-        head = source.head()
-        for page, position in read(0, head):
-            with no_collections():
-                for check in checks:
-                    check.fold(page, position)
-            progress(position, head)
-        for check in checks:
-            check.settle(read, head)
-        return said

@@ -16,9 +16,10 @@ from bursar import BursarError, Ledger
 from bursar.domain.commands import command_from
 from bursar.infrastructure.clock import system_clock
 from bursar.infrastructure.facts import SQLFacts
+from bursar.infrastructure.fold_check import FoldCheck
 from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.verification import FoldCheck, verify_ledger
+from bursar.infrastructure.verification import verify_ledger
 from bursar.projections.projector import Projector
 from support.deciding import Clock
 from support.logs import query

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bursar.infrastructure.clock import system_clock
 from bursar.infrastructure.facts import SQLFacts
+from bursar.infrastructure.fold_check import FoldCheck
 from bursar.infrastructure.generations import SQLStore
 from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.verification import FoldCheck, verify_ledger
+from bursar.infrastructure.verification import verify_ledger
 from bursar.infrastructure.workload import read_lines, run_workload
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.engine import BATCH_EVENTS

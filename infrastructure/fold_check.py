@@ -1,0 +1,57 @@
+"""Generations beside an independent fold of the whole log: what a rebuild is held to before it is published."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bursar.infrastructure.facts import SQLFacts
+from bursar.infrastructure.views_here import SQLView
+from bursar.projections.fold import no_collections
+from bursar.replay.views import ViewCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from bursar.infrastructure.sql_log import SQLEventLog
+    from bursar.projections.generations import Generation
+    from bursar.projections.view import Fact, Table, View
+
+PAGE_EVENTS: Final = 5000
+"""How many events are read at a time."""
+
+
+class FoldCheck:
+    """Compares generations with an independent fold of the log: the projections' port."""
+
+    def __init__(self, log: SQLEventLog) -> None:
+        self._log = log
+
+    def __call__(
+        self, found: Sequence[tuple[View, Generation]], progress: Callable[[int, int], None]
+    ) -> Mapping[str, Sequence[str]]:
+        """Read the log from its first event; by view, the first rows that differ, said in words."""
+        said: dict[str, list[str]] = {view.name: [] for view, _ in found}
+
+        def check_of(view: View, generation: Generation) -> ViewCheck[Table]:
+            lines = said[view.name]
+            return ViewCheck(
+                SQLView(self._log.database, view, generation), lambda message, _harm: lines.append(message)
+            )
+
+        checks = [check_of(view, one) for view, one in found]
+        source = SQLFacts(self._log)
+
+        def read(after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:
+            while after < upto and (facts := source.facts(after, PAGE_EVENTS, upto)):
+                after = facts[-1].position
+                yield facts, after
+
+        head = source.head()
+        for page, position in read(0, head):
+            with no_collections():
+                for check in checks:
+                    check.fold(page, position)
+            progress(position, head)
+        for check in checks:
+            check.settle(read, head)
+        return said
