@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
+    from bursar.domain.ledger import Ledger
     from bursar.domain.limits import Limits
+    from bursar.domain.values import Token
 
 T = TypeVar("T")
 
@@ -27,6 +29,8 @@ class ResourceMetadata:
     limits: dict[str, Any]
     """The limits given with the request, for the provider to read; the pool's own are the ledger's."""
     tags: dict[str, str]
+    token: Token | None = None
+    """The right's fencing token, greater for every later grant; None if there is no ledger behind it."""
 
 
 @dataclass
@@ -57,6 +61,25 @@ class ResourceProvider(ABC, Generic[T]):
         size: int = options.get("size", 1)
         return size
 
+    def registered(self, ledger: Ledger, resource_type: str) -> None:
+        """Hear, before anything is asked for, where the rights are: in which ledger, in the pool of which name."""
+
+    async def inventory(self) -> Collection[str] | None:
+        """List the ids of the rights whose things are really there, made by a process that died too.
+
+        None if the provider cannot tell: then nothing is reconciled. Things that end with their process are those that
+        this process has.
+        """
+        return None
+
+    async def reclaim(self, right: str) -> None:
+        """Take back a thing of the inventory whose right has ended and of which nobody has the resource.
+
+        Raising means that it is still there; a thing that is gone already is left alone.
+        """
+        message = f"{type(self).__name__} lists things that it cannot reclaim: {right}"
+        raise TypeError(message)
+
     @abstractmethod
     async def allocate(
         self,
@@ -67,7 +90,8 @@ class ResourceProvider(ABC, Generic[T]):
         """Make a resource. The right to it is reserved; raising, or being cancelled, gives the right up.
 
         Whoever raises leaves nothing half-made. The options are those of the request, and ``allocation_id``: the id
-        of the right, which can serve as the resource's.
+        of the right, which can serve as the resource's. The right's fencing token is in the metadata, for a thing that
+        can turn away whoever comes with an older one.
         """
 
     @abstractmethod
