@@ -11,6 +11,7 @@ from bursar.domain.commands import (
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -27,6 +28,8 @@ from bursar.domain.errors import (
     NotFound,
     Overloaded,
     PoolAlreadyOpen,
+    ProviderFault,
+    ProviderHung,
     Refused,
     UnknownEvent,
 )
@@ -41,6 +44,7 @@ from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.monitor import ResourceMonitor
 from bursar.infrastructure.providers import MemoryResourceProvider
+from bursar.infrastructure.reconciling import NotReconciled, Reconciliation
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
 from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
@@ -72,6 +76,7 @@ __all__ = [
     "MemoryEventLog",
     "MemoryResourceProvider",
     "NotFound",
+    "NotReconciled",
     "Obstacle",
     "OpenPool",
     "Outcome",
@@ -80,7 +85,11 @@ __all__ = [
     "PoolAlreadyOpen",
     "PoolStatus",
     "Projector",
+    "ProviderFault",
+    "ProviderHung",
     "Rebuilt",
+    "Reclaim",
+    "Reconciliation",
     "Recorded",
     "RefusalCode",
     "Refused",
