@@ -106,6 +106,7 @@ class Acquirer:
             owner=options.get("owner") or resource_type,
             ttl=min(self._reservation_ttl, registered.opening.limits.max_ttl or self._reservation_ttl),
             tags=tags if self._name is None else {**tags, MANAGER_TAG: self._name},
+            wait=options.get("wait"),
         )
         return reserve, Confirm(allocation_id=reserve.allocation_id, ttl=ttl)
 

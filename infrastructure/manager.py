@@ -87,7 +87,8 @@ class UnifiedResourceManager:
         """Allocate a resource. Options go to the provider, some of them to the ledger too.
 
         Those are ``owner`` and ``tags``, ``expiration_time`` (a datetime with its offset from UTC) or ``ttl`` (a
-        timedelta, from the moment at which the resource is there). Raises ValueError for a type that has no provider,
+        timedelta, from the moment at which the resource is there), and ``wait`` (a timedelta: how long to wait for the
+        right rather than be refused for want of room). Raises ValueError for a type that has no provider,
         `Malformed` for an option, `Refused` (also a ValueError) if the ledger's limits do not allow it, `ProviderHung`
         and `ProviderFault`, and what the provider raises as it is. Then nothing stays held.
         """
