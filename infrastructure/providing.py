@@ -22,7 +22,7 @@ T = TypeVar("T")
 GRACE_SECONDS: Final = 1.0
 """How long a provider that was told to stop is waited for, before whoever asked goes on without it."""
 
-_SECRET: Final = re.compile(r"(://[^\s:/@]*:|\bpassword\s*=\s*)([^\s@]+)", re.IGNORECASE)
+_SECRET: Final = re.compile(r"(://[^\s:/@]*:)\S+(?=@)|(\bpassword\s*=\s*)[^\s'\")]+", re.IGNORECASE)
 """A password in a database's address, or in the words of its driver."""
 
 
@@ -56,7 +56,7 @@ def kind_of(provider: ResourceProvider[Any]) -> str:
 
 def described(error: BaseException) -> str:
     """Say an error in one line, as the log takes it for a reason, and without a password that stands in it."""
-    text = _SECRET.sub(r"\1***", str(error))
+    text = _SECRET.sub(r"\1\2***", str(error))
     text = "".join(character if character.isprintable() else " " for character in text).strip()
     return text[:REASON_CHARACTERS_MAX].rstrip() or type(error).__name__
 
