@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from bursar.domain.commands import Confirm, Reserve
 from bursar.domain.errors import Malformed, ProviderFault, ProviderHung
@@ -135,9 +135,7 @@ class Acquirer:
         """Have the provider make the resource; raises `ProviderHung`, `ProviderFault`, and what the provider raises."""
         given = {**options, "allocation_id": attempt.right}
         attempt.making = asked(attempt.provider.allocate(attempt.resource_type, metadata, **given))
-        seconds = self._seconds
-        if reserved.deadline is not None:
-            seconds = (reserved.deadline - reserved.opened_at).total_seconds()
+        seconds = (cast("datetime", reserved.deadline) - reserved.opened_at).total_seconds()  # a reservation has one
         done, _ = await asyncio.wait([attempt.making], timeout=MAKING_SHARE * seconds)
         if not done:
             raise ProviderHung(kind_of(attempt.provider), f"make a {attempt.resource_type!r}", seconds)
