@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("until", TEXT, nullable=False),
         sa.Column("waiter", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("pool", "ticket", name="pk_queue"),
-        sa.UniqueConstraint("command_id", "pool", name="uq_queue_command_id"),
+        sa.UniqueConstraint("command_id", "pool", name="uq_queue_command_id_pool"),
     )
     op.create_table(
         "waiters",
