@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from bursar import Ledger
+    from bursar.domain import ledger as domain
 
     Step = Callable[..., Awaitable[None]]
 
@@ -32,7 +33,7 @@ class Scripted(ResourceProvider[str]):
         self.options: dict[str, Any] = {}
         self.things: set[str] | None = None
         """The rights whose things are really there, if that is to be told."""
-        self.ledgers: list[tuple[Ledger, str]] = []
+        self.ledgers: list[tuple[domain.Ledger, str]] = []
         """Where it was told that the rights are."""
 
     def pool_limits(self) -> Limits | None:
@@ -67,7 +68,7 @@ class Scripted(ResourceProvider[str]):
         if self.things is not None:
             self.things.clear()
 
-    def registered(self, ledger: Ledger, resource_type: str) -> None:
+    def registered(self, ledger: domain.Ledger, resource_type: str) -> None:
         """Hear where the rights are."""
         self.ledgers.append((ledger, resource_type))
 
