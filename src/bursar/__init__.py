@@ -40,7 +40,13 @@ from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.monitor import ResourceMonitor
-from bursar.infrastructure.providers import MemoryResourceProvider
+from bursar.infrastructure.providers import (
+    ConnectionResourceProvider,
+    DirectoryResourceProvider,
+    MemoryResourceProvider,
+    PortResourceProvider,
+    UnitResourceProvider,
+)
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
 from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
@@ -60,6 +66,8 @@ __all__ = [
     "Command",
     "CommandIdReused",
     "Confirm",
+    "ConnectionResourceProvider",
+    "DirectoryResourceProvider",
     "Expire",
     "Explanation",
     "Generation",
@@ -79,6 +87,7 @@ __all__ = [
     "Page",
     "PoolAlreadyOpen",
     "PoolStatus",
+    "PortResourceProvider",
     "Projector",
     "Rebuilt",
     "Recorded",
@@ -97,6 +106,7 @@ __all__ = [
     "Token",
     "Transfer",
     "UnifiedResourceManager",
+    "UnitResourceProvider",
     "UnknownEvent",
     "ViewBehind",
     "ViewStatus",
