@@ -94,7 +94,7 @@ async def made(make: Callable[[], T], unmake: Callable[[T], object]) -> T:
 
     loop = asyncio.get_running_loop()
     working = loop.run_in_executor(None, copy_context().run, work)
-    working.add_done_callback(_look_at)
+    working.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that asyncio does not complain
     try:
         await asyncio.shield(working)
     except asyncio.CancelledError:
@@ -103,12 +103,6 @@ async def made(make: Callable[[], T], unmake: Callable[[T], object]) -> T:
         await asyncio.wait([working if not things else loop.run_in_executor(None, unmake, things[0])])
         raise
     return things[0]
-
-
-def _look_at(working: asyncio.Future[None]) -> None:
-    """Look at how it ended, so that asyncio does not complain when nobody waits any more."""
-    if not working.cancelled():
-        working.exception()
 
 
 def check_size(size: object) -> int:
