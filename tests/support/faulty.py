@@ -121,7 +121,7 @@ class Faulty(ResourceProvider[Any]):
             await self._before(fault)
             if fault == "unmade":
                 self.odd.bare.add(right)
-                return Resource(id=right, data=None, metadata=metadata, state="allocated", error=None)
+                return Resource(id=right, data=options.get("size"), metadata=metadata, state="allocated", error=None)
             resource = await self.inner.allocate(resource_type, metadata, **options)
             self.given[right] = replace(resource)
             return await self._made(fault, right, resource)
@@ -231,6 +231,7 @@ class Faulty(ResourceProvider[Any]):
                     self.odd.bare.add(first)
                     await self.inner.reclaim(first)
                     raise Broken(fault)
+                self.odd.bare |= set(await self.inner.inventory() or ()) - there  # nobody is to allocate meanwhile
                 await self.inner.cleanup()
             except BaseException:
                 self.odd.stuck |= there
