@@ -231,7 +231,8 @@ class Faulty(ResourceProvider[Any]):
                     self.odd.bare.add(first)
                     await self.inner.reclaim(first)
                     raise Broken(fault)
-                self.odd.bare |= set(await self.inner.inventory() or ()) - there  # nobody is to allocate meanwhile
+                others = set(await self.inner.inventory() or ()) - there  # nobody is to allocate meanwhile
+                self.odd.bare |= others | {right for right in there if self.busy[right] > 1}  # nor to end anything
                 await self.inner.cleanup()
             except BaseException:
                 self.odd.stuck |= there
