@@ -46,6 +46,7 @@ from bursar.infrastructure.providers import (
     MemoryResourceProvider,
     PortResourceProvider,
     UnitResourceProvider,
+    make_or_undo,
 )
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
@@ -115,4 +116,5 @@ __all__ = [
     "Wanted",
     "WhatIf",
     "events",
+    "make_or_undo",
 ]
