@@ -97,7 +97,7 @@ class MemoryResourceProvider(Keeping[int, mmap.mmap]):
                 f"Memory in use: {right}; a view of it exists, such as a memoryview or an array: give that up first"
             )
             raise BufferError(message) from None
-        self._used -= self._sizes.pop(right)
+        self._used -= self._sizes.pop(right, 0)
 
 
 def _mapped(size: int) -> mmap.mmap:
