@@ -44,7 +44,14 @@ from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.monitor import ResourceMonitor
-from bursar.infrastructure.providers import MemoryResourceProvider
+from bursar.infrastructure.providers import (
+    ConnectionResourceProvider,
+    DirectoryResourceProvider,
+    MemoryResourceProvider,
+    PortResourceProvider,
+    UnitResourceProvider,
+    make_or_undo,
+)
 from bursar.infrastructure.reconciling import NotReconciled, Reconciliation
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
@@ -65,6 +72,8 @@ __all__ = [
     "Command",
     "CommandIdReused",
     "Confirm",
+    "ConnectionResourceProvider",
+    "DirectoryResourceProvider",
     "Expire",
     "Explanation",
     "Generation",
@@ -85,6 +94,7 @@ __all__ = [
     "Page",
     "PoolAlreadyOpen",
     "PoolStatus",
+    "PortResourceProvider",
     "Projector",
     "ProviderFault",
     "ProviderHung",
@@ -107,6 +117,7 @@ __all__ = [
     "Token",
     "Transfer",
     "UnifiedResourceManager",
+    "UnitResourceProvider",
     "UnknownEvent",
     "ViewBehind",
     "ViewStatus",
@@ -116,4 +127,5 @@ __all__ = [
     "Wanted",
     "WhatIf",
     "events",
+    "make_or_undo",
 ]
