@@ -253,7 +253,7 @@ class Expire(Command):
     verb = "expire"
     pool: PoolName | None = None
     limit: Quantity | None = None
-    """About how many allocations, the earliest deadlines first: those of the last one's deadline go along; None: all."""
+    """About how many allocations, the earliest deadlines first; those of the last deadline go along. None: all."""
 
 
 AllocationCommand = Confirm | Void | Renew | Resize | Transfer | Release

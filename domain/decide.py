@@ -154,7 +154,7 @@ class _Scene:
     """What they held, by pool."""
 
     def expire(self, command: Command) -> Iterator[Event]:
-        """Expire what is due, each allocation in all its pools, by deadline, then id: all, but for a limited `Expire`."""
+        """Expire what is due, or the first of it, each allocation in all its pools, by deadline, then id."""
         until, due = self.moment, {}
         if type(command) is Expire and command.limit is not None:
             until = horizon(self.situation.pools, until, command.limit)

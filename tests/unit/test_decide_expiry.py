@@ -303,7 +303,7 @@ def test_what_is_due_is_recorded_in_portions_that_others_see() -> None:
         pools = {"gpu": 1} if number % 2 else {"cpu": 1, "gpu": 1}
         ledger.allocate(pools, owner="ann", ttl=timedelta(seconds=10 - number), allocation_id=f"a{number}")
     clock.set(60)
-    found = []
+    found: list[tuple[str, ...]] = []
     while expired := ledger.expire(limit=3, command_id=f"sweep-{len(found)}"):
         assert ledger.expire(limit=3, command_id=f"sweep-{len(found)}") == expired
         assert verify(ledger.log).ok
