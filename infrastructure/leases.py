@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from heapq import heappop, heappush
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from bursar.domain.commands import Renew
 from bursar.domain.errors import BursarError, LogUnavailable, Malformed, Overloaded
-from bursar.domain.refusals import RefusalCode
+from bursar.domain.refusals import RefusalCode, explain
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.rights import decided
 
@@ -91,7 +92,7 @@ class Lease:
         leases: Leases,
         allocation_id: str,
         *,
-        token: Token | str | None = None,
+        token: Token | None = None,
         ttl: timedelta | None = None,
         grace: timedelta | None = None,
         on_lost: OnLost | None = None,
@@ -274,7 +275,7 @@ class Lease:
         if refusal.code is RefusalCode.ALLOCATION_ENDED and self._subject.ends_here:
             self.close()
         else:
-            self._lose(f"its renewal was {refusal}", refusal)
+            self._lose(f"its renewal was refused ({refusal.code}), as {explain(refusal.code, refusal.data)}", refusal)
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, Overloaded) or (isinstance(error, LogUnavailable) and error.transient):
@@ -311,9 +312,10 @@ def _answered(kept: weakref.ref[Lease], sent: float, promise: Promise) -> None:
 
 
 def _check_grace(grace: Any, ttl: timedelta | None) -> timedelta | None:  # noqa: ANN401 - whatever was given
-    found = timedelta(seconds=grace) if type(grace) in {int, float} else grace
-    if found is None or (isinstance(found, timedelta) and timedelta() <= found and (ttl is None or found < ttl)):
-        return found
+    with suppress(ValueError, OverflowError):
+        found = timedelta(seconds=grace) if type(grace) in {int, float} else grace
+        if found is None or (isinstance(found, timedelta) and timedelta() <= found and (ttl is None or found < ttl)):
+            return found
     raise Malformed("grace", grace, "expected a duration from 0, less than the time to live")
 
 

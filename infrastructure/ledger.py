@@ -182,7 +182,7 @@ class Ledger(domain.Ledger):
         self,
         allocation_id: str,
         *,
-        token: Token | str | None = None,
+        token: Token | None = None,
         ttl: timedelta | None = None,
         grace: timedelta | None = None,
         on_lost: OnLost | None = None,

@@ -60,7 +60,7 @@ class Sweeper:
         self._command = Expire(limit=batch, **envelope)
         self._tell = tell
         self._stop = Event()
-        self._thread: Thread | None = None
+        self._threads: list[Thread] = []
 
     def sweep(self, stop: Event | None = None) -> int:
         """Expire what is due now, in portions, and say how many allocations; a stop ends it between two of them.
@@ -111,16 +111,17 @@ class Sweeper:
 
     def __enter__(self) -> Self:
         self._stop.clear()
-        self._thread = Thread(target=self._serve, name="bursar-sweeper", daemon=True)
-        self._thread.start()
+        thread = Thread(target=self._serve, name="bursar-sweeper", daemon=True)
+        thread.start()
+        self._threads.append(thread)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        while self._threads:
+            self._threads.pop().join()
 
     def _serve(self) -> None:
         """Go on whatever fails: a clock that is off is set right some day, too."""
