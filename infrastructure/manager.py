@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from bursar.domain.allocation import Allocation
     from bursar.domain.batch import Outcome
+    from bursar.infrastructure.leases import Lease, OnLost
     from bursar.infrastructure.telemetry import Counters
 
 RESERVATION_TTL: Final = timedelta(minutes=1)
@@ -146,6 +147,25 @@ class UnifiedResourceManager:
             logger.error("Resource release failed", resource_id=resource_id, error=_described(error))  # noqa: TRY400 - as above
             raise
         self._count("resource_releases", held.resource_type, success=True)
+
+    def keep_alive(
+        self,
+        resource_id: str,
+        *,
+        ttl: timedelta | None = None,
+        grace: timedelta | None = None,
+        on_lost: OnLost | None = None,
+    ) -> Lease:
+        """Keep the right to a resource from lapsing, in an ``async with`` block; see `Ledger.keep_alive`.
+
+        Raises ValueError for an id that is not held here.
+        """
+        held = self._holdings.get(resource_id)
+        if held is None:
+            message = f"Resource not found: {resource_id}"
+            raise ValueError(message)
+        token = held.resource.metadata.token
+        return self.ledger.keep_alive(held.right, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
 
     async def cleanup(self) -> None:
         """Have every provider take everything back, and end the rights to it.

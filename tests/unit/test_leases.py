@@ -18,7 +18,6 @@ from bursar import (
     Allocation,
     AllocationState,
     Held,
-    Lease,
     LeaseLost,
     Ledger,
     Limits,
@@ -32,32 +31,15 @@ from bursar import (
 )
 from bursar.infrastructure import leases
 from support.deciding import Clock, after
+from support.leasing import SECONDS_MAX, Patient, Watch, go, renewals, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = ["watch"]
+"""A fixture."""
+
 MINUTE = timedelta(minutes=1)
-SECONDS_MAX = 60.0
-"""How long a test waits for what has to come."""
-
-
-class Watch:
-    """Tells elapsed seconds; each test moves it itself."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Tell the seconds."""
-        return self.now
-
-
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """The clock that leases are measured by."""
-    watch = Watch()
-    monkeypatch.setattr(leases, "elapsed", watch)
-    return watch
 
 
 @pytest.fixture
@@ -80,33 +62,6 @@ def ledger(watch: Watch, clock: Clock) -> Iterator[Ledger]:
 def held(ledger: Ledger) -> Held:
     """An allocation for a minute."""
     return ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="a")
-
-
-def renewals(ledger: Ledger, allocation_id: str = "a") -> int:
-    """Count the renewals that the log has."""
-    return sum(type(one.event).__name__ == "Renewed" for one in ledger.history(allocation_id))
-
-
-def go(watch: Watch, seconds: float, *kept: Lease) -> None:
-    """Let time go by and give leases their turn; when this returns, what they asked is answered."""
-    watch.now += seconds
-    for lease in kept:
-        lease.turn()
-        lease._ledger.expire()  # noqa: SLF001 - answered after what was asked before
-    assert all(lease._pending is None for lease in kept)  # noqa: SLF001 - the same
-
-
-class Patient(threading.Event):
-    """Keeps what it is told of a loss, and wakes whoever waits for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[LeaseLost] = []
-
-    def __call__(self, lost: LeaseLost) -> None:
-        """Hear of a loss."""
-        self.told.append(lost)
-        self.set()
 
 
 # What a ledger gives
