@@ -57,7 +57,8 @@ class Sweeper:
             raise Malformed("batch", batch, "expected a whole number from 1")
         if envelope.get("command_id") is not None:
             raise Malformed("command_id", envelope["command_id"], "expected none: a sweeper sends many commands")
-        self._command = Expire(limit=batch, **envelope)
+        self.command = Expire(limit=batch, **envelope)
+        """What it sends, again and again."""
         self._tell = tell
         self._stop = Event()
         self._threads: list[Thread] = []
@@ -69,7 +70,7 @@ class Sweeper:
         """
         found = 0
         while stop is None or not stop.is_set():
-            outcome = self._ledger.execute(self._command)
+            outcome = self._ledger.execute(self.command)
             if not outcome.expired:
                 break
             found += len(outcome.expired)

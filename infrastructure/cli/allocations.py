@@ -182,16 +182,15 @@ def sweep(options: Expiring) -> None:
 
         def tell(outcome: Outcome) -> None:
             if options.json:
-                emit(outcome_shape(swept, outcome, dry_run=False))
+                emit(outcome_shape(sweeper.command, outcome, dry_run=False))
             else:
-                say(sentence(swept, outcome, dry_run=False))
+                say(sentence(sweeper.command, outcome, dry_run=False))
             sys.stdout.flush()
             catch_up(ledger)
 
         def heed(error: BursarError) -> None:
             tell_failure(error, as_json=options.json)
 
-        swept = Expire(limit=options.batch, **options.envelope)
         sweeper = Sweeper(ledger, interval=seconds or 0, batch=options.batch, tell=tell, **options.envelope)
         if not options.json:
             say("expiring what is due; interrupt to stop", errors=True)

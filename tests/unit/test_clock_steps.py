@@ -82,7 +82,7 @@ def test_a_step_back_after_an_expiry() -> None:
 
 
 def test_a_step_forward_under_a_lease(watch: Watch) -> None:
-    """A hold ends early, by the ledger's time, and its holder is told; how long another has left is for its own clock."""
+    """A hold ends early, by the ledger's time, and its holder is told; how long one has left is for its own clock."""
     clock = Clock()
     ledger = shop(clock, total=2)
     first = ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="a").keep_alive().start()
