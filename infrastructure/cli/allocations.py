@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from typer import Option, Typer
 
@@ -24,9 +24,13 @@ from bursar.infrastructure.cli.output import emit, say, tell_failure
 from bursar.infrastructure.cli.parsing import duration, pairs, quantities
 from bursar.infrastructure.cli.shapes import outcome_shape
 from bursar.infrastructure.cli.signals import stopping
+from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.sweeper import SWEEP_ALLOCATIONS, Sweeper
 
 top = Typer()
+
+WATCH_PATIENCE_SECONDS: Final = 5.0
+"""How long a worker waits within a command for a database that is away: it tries again itself, and heeds signals."""
 
 OwnerOption = Annotated[str, Option(metavar="NAME", help="Who the resource is for.", show_default=False)]
 IdOption = Annotated[str | None, Option("--id", metavar="ID", help="Id of the allocation. Default: a fresh one.")]
@@ -178,7 +182,8 @@ def sweep(options: Expiring) -> None:
     """Run a sweeper until SIGINT or SIGTERM, telling of each command that expired something."""
     options.check_watch()
     seconds = duration("--interval", options.interval)
-    with options.open_as_actor() as ledger, stopping() as stop:
+    ledger = Ledger.open(options.url, create=False, actor=options.who, patience=WATCH_PATIENCE_SECONDS)
+    with ledger, stopping() as stop:
 
         def tell(outcome: Outcome) -> None:
             if options.json:
