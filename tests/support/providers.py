@@ -72,7 +72,7 @@ class Scripted(ResourceProvider[str]):
         """Hear where the rights are."""
         self.ledgers.append((ledger, resource_type))
 
-    async def inventory(self) -> set[str] | None:
+    async def inventory(self) -> Collection[str] | None:
         """Tell the rights whose things are there."""
         await self._step("inventory")
         return None if self.things is None else set(self.things)
