@@ -60,8 +60,8 @@ class UnifiedResourceManager:
         self._registered: dict[str, Registered] = {}
         self._rights = Rights(self.ledger)
         self._holdings = Holdings()
-        self._ending = Ending(self._rights, self._holdings)
         self._seconds = reservation_ttl.total_seconds()
+        self._ending = Ending(self._rights, self._holdings, self._seconds / 2)  # what waits for it has a reservation
         self._acquirer = Acquirer(
             self._rights, self._holdings, self._ending, name=name, reservation_ttl=reservation_ttl
         )

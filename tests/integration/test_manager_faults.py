@@ -171,6 +171,26 @@ async def test_an_undoing_that_is_cancelled(
     assert stored_ledger.pool("slot").used == len(provider.live) == 1
 
 
+async def test_an_expired_resource_whose_release_hangs(
+    manager: UnifiedResourceManager,
+    provider: Scripted,
+    stored_ledger: Ledger,
+    fixed_clock: Clock,
+    messages: Messages,
+) -> None:
+    """An allocation waits for it for half of its reservation's time at most; the next one tries again."""
+    expired = [await manager.allocate("slot", ttl=SHORT) for _ in range(2)]
+    fixed_clock.set(1)
+    provider.steps["release"] = hang
+    resource = await manager.allocate("slot")
+    assert (len(messages.of("Expired resource not released")), len(provider.live)) == (2, 3)
+    del provider.steps["release"]
+    await manager.allocate("slot")
+    assert {one.state for one in expired} == {"expired"}
+    assert resource.id in provider.live
+    assert stored_ledger.pool("slot").used == len(provider.live) == 2
+
+
 # Lying
 
 
