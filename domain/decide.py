@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bursar.domain.allocation import AllocationState
 from bursar.domain.commands import (
     Allocate,
     AllocationCommand,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -30,6 +31,7 @@ from bursar.domain.events import (
     Confirmed,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     PoolClosed,
     PoolOpened,
@@ -52,6 +54,10 @@ if TYPE_CHECKING:
     from bursar.domain.pool import Hold, Pool
 
 
+ASKING_IF_CLOSED: Final = frozenset({OpenPool, CloseLedger})
+"""The commands that depend on whether the ledger is closed; to all others its pools tell it."""
+
+
 class Past(NamedTuple):
     """What the log knows of an allocation id that was granted: its pools, and its state if it has ended."""
 
@@ -70,10 +76,15 @@ class Situation(NamedTuple):
     """The ledger's epoch, for fencing tokens."""
     new_id: str = ""
     """Id for an allocation that the command does not name."""
+    closed: bool = False
+    """Whether the ledger is closed, for the commands that ask: see `ASKING_IF_CLOSED`."""
 
 
 def named_pools(command: Command, past: Past | None) -> tuple[str, ...]:
-    """List the pools that a command touches by itself, by name; `Expire` without a pool touches those with dues."""
+    """List the pools that a command touches by itself, by name.
+
+    `Expire` without a pool touches those with dues, `CloseLedger` every pool that there is.
+    """
     if type(command) is Allocate or type(command) is Reserve:
         return tuple(sorted(command.quantities))
     held = past.pools if past else ()
@@ -202,6 +213,8 @@ class _Scene:
 
 def _open_pool(command: OpenPool, scene: _Scene) -> Sequence[Event]:
     pool = scene.situation.pools.get(command.pool)
+    if scene.situation.closed:
+        raise _Refusal(_Reason(RefusalCode.LEDGER_CLOSED, command.pool, {}))
     if pool is None:
         return [
             PoolOpened(pool=command.pool, resource_type=command.resource_type, unit=command.unit, limits=command.limits)
@@ -234,6 +247,13 @@ def _change_limits(command: ChangeLimits, scene: _Scene) -> Sequence[Event]:
 
 def _close_pool(command: ClosePool, scene: _Scene) -> Sequence[Event]:
     return [PoolClosed(pool=scene.pool(command.pool).name, reason=command.reason)]
+
+
+def _close_ledger(command: CloseLedger, scene: _Scene) -> Sequence[Event]:
+    if scene.situation.closed:
+        return []
+    still_open = sorted(name for name, pool in scene.situation.pools.items() if not pool.closed)
+    return [LedgerClosed(reason=command.reason), *(PoolClosed(pool=name, reason=command.reason) for name in still_open)]
 
 
 def _grant(command: Allocate | Reserve, scene: _Scene) -> Sequence[Event]:
@@ -432,6 +452,7 @@ _DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
     OpenPool: _open_pool,
     ChangeLimits: _change_limits,
     ClosePool: _close_pool,
+    CloseLedger: _close_ledger,
     Allocate: _grant,
     Reserve: _grant,
     Confirm: _confirm,

@@ -15,6 +15,7 @@ from bursar.domain.cache import PoolCache
 from bursar.domain.commands import (
     Allocate,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -61,6 +62,8 @@ class Attempt:
     """Gives the commands that came while the log's lock was waited for."""
     atomic: bool = False
     """Whether an error in one of the commands is one of all: then nothing is recorded."""
+    accept: Callable[[Outcome], object] | None = None
+    """Told each outcome before anything is recorded; what it raises is an error in that command."""
     answers: Sequence[Outcome | Exception] = ()
     """What the commands' callers are told, once it is sure that the transaction was committed."""
     end: Place | None = None
@@ -150,16 +153,21 @@ class Ledger:
             asked = [Asked.settle(command, self._new_id)]
             return self._batch(asked, reader).run(asked[0], dry=True)
 
-    def record(self, commands: Sequence[Command]) -> list[Outcome]:
+    def record(
+        self, commands: Sequence[Command], *, accept: Callable[[Outcome], object] | None = None
+    ) -> list[Outcome]:
         """Decide a batch that brings its own times (an import), all in one transaction or not at all.
 
-        Outcomes are in the commands' order, refusals included. Raises what `execute` raises but `Refused`;
-        then nothing of the batch is recorded.
+        Outcomes are in the commands' order, refusals included. ``accept`` is told each outcome before anything is
+        recorded, and may raise what is not acceptable, such as its refusal: `must_be_granted` does. If the commit
+        has to be tried again it is told them again. Raises that, and what `execute` raises but `Refused`; then
+        nothing of the batch is recorded.
         """
         for command in commands:
             check_command(command)
         asked = [Asked.settle(command, self._new_id) for command in commands]
-        return self._commit(Attempt(asked, atomic=True))  # type: ignore[return-value]  # atomic: an error is raised
+        attempt = Attempt(asked, atomic=True, accept=accept)
+        return self._commit(attempt)  # type: ignore[return-value]  # atomic: an error is raised
 
     def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided."""
@@ -180,7 +188,7 @@ class Ledger:
                 if attempt.more is not None:
                     attempt.asked.extend(attempt.more())
                 batch = self._batch(attempt.asked, writer)
-                answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
+                answers = [_accepted(batch.answer(one, atomic=attempt.atomic), attempt) for one in attempt.asked]
                 end = writer.append(batch.records)
                 attempt.answers, attempt.end = answers, end if batch.records else None
                 cache.appended(end)
@@ -254,6 +262,13 @@ class Ledger:
     def close_pool(self, pool: str, *, reason: str | None = None, **envelope: Unpack[Envelope]) -> PoolStatus:
         """Close a pool for ever."""
         return _pool(self.execute(ClosePool(pool=pool, reason=reason, **envelope)))
+
+    def close_ledger(self, *, reason: str | None = None, **envelope: Unpack[Envelope]) -> Outcome:
+        """Close the ledger for ever, and every pool that is open: nothing more is granted, what is held may end.
+
+        Closing what is closed is a repeat, whatever the reason. The outcome has the events, one for each pool.
+        """
+        return self.execute(CloseLedger(reason=reason, **envelope))
 
     def allocate(
         self,
@@ -440,6 +455,18 @@ def _check_name(parameter: str, value: str) -> str:
         return check_name(value)
     except ValueError as error:
         raise Malformed(parameter, value, str(error)) from None
+
+
+def must_be_granted(outcome: Outcome) -> None:
+    """Raise the refusal, if it is one: for `Ledger.record`, where all is to be granted or nothing is to be recorded."""
+    if outcome.refusal is not None:
+        raise outcome.refusal
+
+
+def _accepted(answer: Outcome | Exception, attempt: Attempt) -> Outcome | Exception:
+    if attempt.accept is not None and not isinstance(answer, Exception):
+        attempt.accept(answer)
+    return answer
 
 
 def check_command(command: Command) -> None:

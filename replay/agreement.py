@@ -10,6 +10,7 @@ from bursar.domain.commands import (
     Allocate,
     AllocationCommand,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -29,6 +30,7 @@ from bursar.domain.events import (
     Confirmed,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     PoolClosed,
     PoolOpened,
@@ -129,6 +131,8 @@ def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: G
     names = {pool for recorded in own if (pool := getattr(recorded.event, "pool", None))}
     if isinstance(command, AllocationCommand) and grant is not None:
         names |= set(grant.pools)
+    elif isinstance(command, CloseLedger):
+        names |= books.pools.keys()
     elif isinstance(command, Expire) and command.pool:
         names.add(command.pool)
     times = [books.pools[name].time for name in names if name in books.pools]
@@ -137,7 +141,7 @@ def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: G
 
 def _wanted(
     command: Command, grant: Grant | None, books: Books, moment: datetime
-) -> Iterator[tuple[type[Event], str, Fields]]:
+) -> Iterator[tuple[type[Event], str | None, Fields]]:
     """Tell what events a command that is not refused leads to: their types, pools, and fields."""
     held = grant.pools if grant else ()
     match command:
@@ -146,8 +150,8 @@ def _wanted(
             yield PoolOpened, command.pool, fields
         case ChangeLimits():
             yield LimitsChanged, command.pool, {"limits": command.limits}
-        case ClosePool():
-            yield PoolClosed, command.pool, {"reason": command.reason}
+        case ClosePool() | CloseLedger():
+            yield from _closed(command, books)
         case Allocate() | Reserve():
             yield from _granted(command, books, moment)
         case Confirm() | Renew():
@@ -164,6 +168,15 @@ def _wanted(
         case Resize():
             for pool in sorted(command.quantities):
                 yield Resized, pool, {"allocation_id": command.allocation_id, "quantity": command.quantities[pool]}
+
+
+def _closed(command: ClosePool | CloseLedger, books: Books) -> Iterator[tuple[type[Event], str | None, Fields]]:
+    fields: Fields = {"reason": command.reason}
+    if isinstance(command, ClosePool):
+        yield PoolClosed, command.pool, fields
+        return
+    yield LedgerClosed, None, fields
+    yield from ((PoolClosed, name, fields) for name, pool in sorted(books.pools.items()) if not pool.closed)
 
 
 def _granted(command: Allocate | Reserve, books: Books, moment: datetime) -> Iterator[tuple[type[Event], str, Fields]]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bursar.domain.allocation import STATE_AFTER
 from bursar.domain.batch import PoolStatus
-from bursar.domain.commands import Expire
+from bursar.domain.commands import CloseLedger, Expire
 from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
 from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Event, Expired, ValidationFailed, is_ending, is_opening
+from bursar.domain.events import Event, Expired, LedgerClosed, ValidationFailed, is_ending, is_opening
 from bursar.domain.pool import evolve
 
 if TYPE_CHECKING:
@@ -59,8 +59,17 @@ class World:
     Raises `LogCorrupt` if what pools hold in the beginning does not agree.
     """
 
-    def __init__(self, pools: dict[str, Pool], since: datetime | None = None, change: Change | None = None) -> None:
+    def __init__(
+        self,
+        pools: dict[str, Pool],
+        since: datetime | None = None,
+        change: Change | None = None,
+        *,
+        closed: bool = False,
+    ) -> None:
         self.pools = pools
+        self.closed = closed
+        """Whether the ledger was closed."""
         self.past: dict[str, Past] = {}
         """What is known of allocation ids that were granted."""
         self.peaks: dict[str, Peak] = {}
@@ -90,7 +99,7 @@ class World:
 
     def twin(self, change: Change) -> World:
         """Copy it, for other limits: what happens in one does not happen in the other."""
-        other = World({}, self._since, change)
+        other = World({}, self._since, change, closed=self.closed)
         for name, pool in self.pools.items():
             copied = other.pools[name] = pool.copy()
             copied.by_owner = pool.by_owner.copy()
@@ -109,7 +118,7 @@ class World:
         """
         allocation_id = vars(command).get("allocation_id")
         past = self.past.get(allocation_id) if allocation_id else None
-        pools = self._find(named_pools(command, past))
+        pools = self._find(sorted(self.pools) if type(command) is CloseLedger else named_pools(command, past))
         if begun and len(self.peaks) < len(self.pools):
             self.begin(pools)
         moment = time_of(command, now, pools.values())
@@ -117,7 +126,7 @@ class World:
             pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
         while missing := reach(pools, moment):
             pools |= self._find(missing)
-        return Decided(decide(Situation(pools, past, epoch, new_id), command, moment), moment)
+        return Decided(decide(Situation(pools, past, epoch, new_id, self.closed), command, moment), moment)
 
     def _find(self, names: Iterable[str]) -> dict[str, Pool]:
         return {name: pool for name in names if (pool := self.pools.get(name))}
@@ -131,7 +140,7 @@ class World:
         for event, occurred_at in zip(decided.events, decided.times(), strict=True):
             if type(event) is ValidationFailed:
                 return
-            pool = self.pools.get(event.pool)  # type: ignore[attr-defined]  # every other event is of a pool
+            pool = self.pools.get(getattr(event, "pool", ""))
             version = pool.version + 1 if pool else 1
             self.take(
                 first._replace(position=position, version=version, occurred_at=occurred_at, event=event), counts=counts
@@ -143,7 +152,10 @@ class World:
         event = recorded.event
         if type(event) is ValidationFailed:
             return
-        name: str = event.pool  # type: ignore[attr-defined]  # as above
+        if type(event) is LedgerClosed:
+            self.closed = True
+            return
+        name: str = event.pool  # type: ignore[attr-defined]  # every other event is of a pool
         pool = self.pools[name] = evolve(self.pools.get(name), recorded)
         if is_opening(event):
             self.learn(event.allocation_id, Past(event.pools))

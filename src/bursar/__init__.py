@@ -6,6 +6,7 @@ from bursar.domain.batch import Outcome, PoolStatus
 from bursar.domain.commands import (
     Allocate,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -56,6 +57,7 @@ __all__ = [
     "BursarError",
     "Change",
     "ChangeLimits",
+    "CloseLedger",
     "ClosePool",
     "Command",
     "CommandIdReused",
