@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from bursar.domain.records import Recorded
     from bursar.domain.values import Token
 
+    Accept = Callable[[Command, Outcome], object]
+
 
 class Envelope(TypedDict, total=False):
     """What every command may carry besides its own fields; see `Command`."""
@@ -62,12 +64,19 @@ class Attempt:
     """Gives the commands that came while the log's lock was waited for."""
     atomic: bool = False
     """Whether an error in one of the commands is one of all: then nothing is recorded."""
-    accept: Callable[[Outcome], object] | None = None
-    """Told each outcome before anything is recorded; what it raises is an error in that command."""
+    accept: Accept | None = None
+    """Told each command and its outcome before anything is recorded; what it raises is an error in that command."""
     answers: Sequence[Outcome | Exception] = ()
     """What the commands' callers are told, once it is sure that the transaction was committed."""
     end: Place | None = None
     """Its last row, if it has any: if the log holds that, it was committed, whatever was heard of it."""
+
+    def answer(self, one: Asked, batch: Batch) -> Outcome | Exception:
+        """Have a command decided; raises what is an error of all."""
+        answer = batch.answer(one, atomic=self.atomic)
+        if self.accept is not None and not isinstance(answer, Exception):
+            self.accept(one.command, answer)
+        return answer
 
 
 class Ledger:
@@ -153,14 +162,12 @@ class Ledger:
             asked = [Asked.settle(command, self._new_id)]
             return self._batch(asked, reader).run(asked[0], dry=True)
 
-    def record(
-        self, commands: Sequence[Command], *, accept: Callable[[Outcome], object] | None = None
-    ) -> list[Outcome]:
+    def record(self, commands: Sequence[Command], *, accept: Accept | None = None) -> list[Outcome]:
         """Decide a batch that brings its own times (an import), all in one transaction or not at all.
 
-        Outcomes are in the commands' order, refusals included. ``accept`` is told each outcome before anything is
-        recorded, and may raise what is not acceptable, such as its refusal: `must_be_granted` does. If the commit
-        has to be tried again it is told them again. Raises that, and what `execute` raises but `Refused`; then
+        Outcomes are in the commands' order, refusals included. ``accept`` is told each command and its
+        outcome before anything is recorded, and may raise what is not acceptable, such as its refusal; if the commit
+        has to be tried again, it is told them again. Raises that, and what `execute` raises but `Refused`; then
         nothing of the batch is recorded.
         """
         for command in commands:
@@ -188,7 +195,7 @@ class Ledger:
                 if attempt.more is not None:
                     attempt.asked.extend(attempt.more())
                 batch = self._batch(attempt.asked, writer)
-                answers = [_accepted(batch.answer(one, atomic=attempt.atomic), attempt) for one in attempt.asked]
+                answers = [attempt.answer(one, batch) for one in attempt.asked]
                 end = writer.append(batch.records)
                 attempt.answers, attempt.end = answers, end if batch.records else None
                 cache.appended(end)
@@ -455,18 +462,6 @@ def _check_name(parameter: str, value: str) -> str:
         return check_name(value)
     except ValueError as error:
         raise Malformed(parameter, value, str(error)) from None
-
-
-def must_be_granted(outcome: Outcome) -> None:
-    """Raise the refusal, if it is one: for `Ledger.record`, where all is to be granted or nothing is to be recorded."""
-    if outcome.refusal is not None:
-        raise outcome.refusal
-
-
-def _accepted(answer: Outcome | Exception, attempt: Attempt) -> Outcome | Exception:
-    if attempt.accept is not None and not isinstance(answer, Exception):
-        attempt.accept(answer)
-    return answer
 
 
 def check_command(command: Command) -> None:

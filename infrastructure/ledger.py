@@ -301,6 +301,15 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
     return log
 
 
+def holds_ledger(url: str) -> bool:
+    """Tell whether there is a ledger in a database, at whatever schema; raises `Malformed`, `LogUnavailable`."""
+    database = Database(url)
+    try:
+        return database.exists() and schema.current_revision(database) is not None
+    finally:
+        database.close()
+
+
 def _warn_of_views(database: Database) -> None:
     """Say which views are read as they are, and not moved on: those that other code built, and those that failed."""
     found = SQLStore(database).generations()

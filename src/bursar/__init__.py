@@ -41,6 +41,7 @@ from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.monitor import ResourceMonitor
+from bursar.infrastructure.old_managers import MemoryResource, MemoryResourceManager, ResourceManager
 from bursar.infrastructure.providers import MemoryResourceProvider
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
@@ -72,6 +73,8 @@ __all__ = [
     "LogUnavailable",
     "Malformed",
     "MemoryEventLog",
+    "MemoryResource",
+    "MemoryResourceManager",
     "MemoryResourceProvider",
     "NotFound",
     "Obstacle",
@@ -91,6 +94,7 @@ __all__ = [
     "Reserve",
     "Resize",
     "Resource",
+    "ResourceManager",
     "ResourceMetadata",
     "ResourceMonitor",
     "ResourceProvider",

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from bursar import Allocate, CloseLedger, Limits, OpenPool, RefusalCode, Refused, Release, Wanted
+from bursar import Allocate, CloseLedger, Command, Limits, OpenPool, Outcome, RefusalCode, Refused, Release, Wanted
 from bursar.domain.events import Expired, LedgerClosed, PoolClosed
-from bursar.domain.ledger import Ledger, must_be_granted
+from bursar.domain.ledger import Ledger
 from bursar.projections.metrics import METRICS
 from bursar.projections.pool_usage import POOL_USAGE
 from bursar.replay.as_of import state_at
@@ -132,17 +132,23 @@ def test_what_would_happen_is_told_and_nothing_is_recorded() -> None:
 
 def test_a_batch_may_insist_on_every_grant() -> None:
     """What the acceptor raises stops all of it: nothing is recorded, and the refusal names its command."""
+
+    def insist(command: Command, outcome: Outcome) -> None:
+        assert command in asked
+        if outcome.refusal is not None:
+            raise outcome.refusal
+
     ledger = given(opened()).ledger()
     asked = [Allocate(allocation_id=name, quantities={"gpu": 5}, owner="ann", command_id=name) for name in "ab"]
     with pytest.raises(Refused) as info:
-        ledger.record(asked, accept=must_be_granted)
+        ledger.record(asked, accept=insist)
     assert (info.value.command_id, info.value.code) == ("b", RefusalCode.POOL_EXHAUSTED)
     assert kinds_of(ledger) == ["PoolOpened"]
     assert ledger.pool("gpu").used == 0
-    (granted,) = ledger.record(asked[:1], accept=must_be_granted)
+    (granted,) = ledger.record(asked[:1], accept=insist)
     assert granted.refusal is None
     with pytest.raises(Refused):
-        ledger.record(asked[1:], accept=must_be_granted)
+        ledger.record(asked[1:], accept=insist)
     assert kinds_of(ledger) == ["PoolOpened", "Allocated"]
 
 
