@@ -165,7 +165,10 @@ def _take(state: OldState, number: int, fields: dict[str, Any]) -> None:
         _once(state.limits, "resource_type", limits, limits.line.resource_type)
         return
     held = Entry(number, HeldLine(**fields), fields)
-    held.line.opening()
+    try:
+        held.line.opening()
+    except Malformed as error:
+        raise held.fault(error.parameter, error.expected) from None
     _once(state.held, "id", held, held.line.id)
     before = state.last.get(held.line.resource_type)
     if before is not None and before.line.allocation_time > held.line.allocation_time:
