@@ -37,7 +37,7 @@ def old_memory(limits: dict[str, int], **given: Any) -> MemoryResourceManager:  
 
 def test_each_warns_once_where_it_is_made() -> None:
     """The warning points at the old call site, not into the package; using it says nothing more."""
-    for made in (lambda: ResourceManager(), lambda: MemoryResourceManager({"total": 9})):
+    for made in (ResourceManager, lambda: MemoryResourceManager({"total": 9})):
         with pytest.warns(DeprecationWarning, match=OLD) as told:
             made()
         assert [warning.filename for warning in told] == [__file__]

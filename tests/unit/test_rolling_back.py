@@ -112,7 +112,7 @@ def test_what_the_old_form_cannot_say_stops_it(ledger: Ledger, clock: Clock) -> 
     assert file.getvalue() == ""
     ledger.execute(OpenPool(pool="new", resource_type="r", limits=Limits(total=1)))
     ledger.confirm("r1")
-    clock.set(40)
+    clock.set(45)
     lines, _ = rolled_back(ledger, clock)
     assert [line["id"] for line in lines if "id" in line] == ["z", "y", "a", "r1"]
 
@@ -135,7 +135,7 @@ def test_a_reservation_that_came_in_between_is_told(ledger: Ledger, clock: Clock
     with pytest.raises(NotRolledBack) as info:
         rolled_back(ledger, clock)
     assert info.value.closed
-    clock.set(40)
+    clock.set(45)
     assert rolled_back(ledger, clock)[1].allocations == 3
 
 
