@@ -16,8 +16,10 @@ from bursar.infrastructure.providers import MemoryResourceProvider
 if TYPE_CHECKING:
     from bursar.infrastructure.ledger import Ledger
 
-MemoryResource: TypeAlias = Resource[int]
-"""Memory, as `MemoryResourceManager` gives it: a resource like any other."""
+if TYPE_CHECKING:
+    MemoryResource: TypeAlias = Resource[int]
+else:
+    MemoryResource = Resource  # so that old call sites may ask whether something is an instance of it
 
 _MEMORY = "memory"
 
