@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from bursar.domain.attempt import Attempt
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
     from bursar.domain.commands import Command
-    from bursar.domain.ledger import Attempt
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
     from bursar.domain.queueing import Waiting
@@ -402,6 +402,15 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
         raise LogUnavailable(message)
     _warn_of_views(database)
     return log
+
+
+def holds_ledger(url: str) -> bool:
+    """Tell whether there is a ledger in a database, at whatever schema; raises `Malformed`, `LogUnavailable`."""
+    database = Database(url)
+    try:
+        return database.exists() and schema.current_revision(database) is not None
+    finally:
+        database.close()
 
 
 def _warn_of_views(database: Database) -> None:
