@@ -65,6 +65,8 @@ class Attempt:
     """What the commands' callers are told, once it is sure that the transaction was committed."""
     end: Place | None = None
     """Its last row, if it has any: if the log holds that, it was committed, whatever was heard of it."""
+    events: int = 0
+    """How many events it has."""
 
 
 class Ledger:
@@ -183,6 +185,7 @@ class Ledger:
                 answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
                 end = writer.append(batch.records)
                 attempt.answers, attempt.end = answers, end if batch.records else None
+                attempt.events = len(batch.records)
                 cache.appended(end)
 
     def _try_alone(self, attempt: Attempt, cache: PoolCache, timeout: float | None) -> bool:
@@ -201,7 +204,7 @@ class Ledger:
         except NotKnown:
             return False
         rows = self.log.chain(answer.records, cache.end)
-        attempt.answers, attempt.end = [answer], Place.of(rows[-1])
+        attempt.answers, attempt.end, attempt.events = [answer], Place.of(rows[-1]), len(rows)
         if not self.log.append_if(cache.end, rows, timeout):
             attempt.end = None
             return False

@@ -14,9 +14,10 @@ import structlog
 
 from bursar.domain import ledger as domain
 from bursar.domain.commands import Allocate
-from bursar.domain.errors import BursarError, LogUnavailable, Malformed
+from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
+from bursar.infrastructure.about import about_batch, about_command, about_error
 from bursar.infrastructure.clock import new_id, system_clock
 from bursar.infrastructure.committer import (
     BATCH_COMMANDS_MAX,
@@ -33,6 +34,8 @@ from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.mapper import EventMapper
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.sql_log import SQLEventLog
+from bursar.infrastructure.telemetry import LEDGERS, Commits
+from bursar.infrastructure.tracing import command_span, commit_span
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.fold import no_collections
 from bursar.projections.generations import State
@@ -97,6 +100,8 @@ class Ledger(domain.Ledger):
             raise Malformed("waiting_max", waiting_max, "expected a whole number from 1")
         self._committer = Committer(waiting_max)
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
+        self._commits = Commits()
+        LEDGERS.add(self, self._commits, self._committer)
         weakref.finalize(self, self._committer.close)  # also at the interpreter's end: what waits is answered
 
     @classmethod
@@ -135,6 +140,7 @@ class Ledger(domain.Ledger):
         """Answer every command that waits, finish snapshots, and give the connections back."""
         self._committer.close()
         self._snapshots.shutdown()
+        LEDGERS.remove(self)
         super().close()
 
     def projector(self, tell: Callable[[str], object] = str) -> Projector:
@@ -217,27 +223,46 @@ class Ledger(domain.Ledger):
         if timeout is not None:
             _check_seconds("timeout", timeout)
         sleeper = Sleeper()
-        self._committer.ask(asked, sleeper, self._answers)
-        answer = sleeper.wait(timeout)
-        if isinstance(answer, BaseException):
-            raise answer
-        if answer is None:
-            message = f"the command was not answered within {timeout} s"
-            raise LogUnavailable(message, transient=True).about(asked.command_id)
-        return answer
+        with command_span(asked) as span:
+            self._committer.ask(asked, sleeper, self._answers)
+            answer = sleeper.wait(timeout)
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer is None:
+                message = f"the command was not answered within {timeout} s"
+                raise LogUnavailable(message, transient=True).about(asked.command_id)
+            span.answered(answer)
+            return answer
 
     def submit(self, command: Command) -> Promise:
         """Ask for a decision and go on; a command whose future is cancelled before its turn is never decided.
 
         What it gives is a future of `concurrent.futures`, and tasks of asyncio can await it as it is.
         """
-        promise = Promise()
-        self._committer.ask(self._settle(command), promise, self._answers)
+        asked, promise = self._settle(command), Promise()
+        with command_span(asked) as span:
+            self._committer.ask(asked, promise, self._answers)
+            span.goes_on(promise)
         return promise
 
     def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided, trying again while the database comes back."""
-        until = monotonic() + self._patience
+        began = monotonic()
+        try:
+            with commit_span(attempt):
+                self._insist(attempt, began + self._patience)
+        except (LogUnavailable, LogCorrupt) as error:
+            self._commits.failed()
+            logger.error("commit_failed", error=str(error), **about_batch(attempt.asked))  # noqa: TRY400 - callers get it with its traceback
+            raise
+        self._commits.done(monotonic() - began, len(attempt.asked), attempt.events)
+        is_shared = self._cache.behind is not None
+        self._committer.batch_max = SHARED_BATCH_COMMANDS_MAX if is_shared else BATCH_COMMANDS_MAX
+        with suppress(Exception):  # what was committed is answered, whatever becomes of reports and snapshots
+            self._committed(attempt)
+        return attempt.answers
+
+    def _insist(self, attempt: Attempt, until: float) -> None:
         pause = _PAUSE_SECONDS
         while True:
             try:
@@ -247,14 +272,9 @@ class Ledger(domain.Ledger):
                 if not error.transient or monotonic() + pause > until:
                     raise
                 if pause == _PAUSE_SECONDS:
-                    logger.warning("commit_tried_again", error=str(error), commands=len(attempt.asked))
+                    logger.warning("commit_tried_again", error=str(error), **about_batch(attempt.asked))
                 sleep(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)
-        is_shared = self._cache.behind is not None
-        self._committer.batch_max = SHARED_BATCH_COMMANDS_MAX if is_shared else BATCH_COMMANDS_MAX
-        with suppress(Exception):  # what was committed is answered, whatever becomes of reports and snapshots
-            self._committed(attempt)
-        return attempt.answers
 
     # After the commit
 
@@ -322,9 +342,10 @@ def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> Non
     command = asked.command
     context = {"correlation_id": command.correlation_id, "actor": command.actor or actor}
     with structlog.contextvars.bound_contextvars(command_id=asked.command_id, **context):
+        about = {"command": command.verb, **about_command(command)}
         if isinstance(answer, Exception):
-            logger.info("not_decided", command=command.verb, error=str(answer))
+            logger.info("not_decided", **{**about, **about_error(answer)}, error=str(answer))
         elif answer.refusal is not None:
-            logger.info("refused", command=command.verb, code=answer.refusal.code.value, data=answer.refusal.data)
+            logger.info("refused", **{**about, **about_error(answer.refusal)}, data=answer.refusal.data)
         else:
-            logger.debug("decided", command=command.verb, position=answer.position, repeated=answer.repeated)
+            logger.debug("decided", **about, position=answer.position, repeated=answer.repeated)
