@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-SECRET = "hush"
+HIDDEN = "hush"
 
 
 class Spans:
@@ -86,7 +86,7 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 def test_a_grant(ledger: Ledger, spans: Spans) -> None:
     """A command is a child of its caller's span, and tells its id, its verb, where, and what it is about."""
     with caller() as parent:
-        ledger.allocate({"gpu": 1}, owner="a", tags={"password": SECRET}, allocation_id="job-1", command_id="c-1")
+        ledger.allocate({"gpu": 1}, owner="a", tags={"password": HIDDEN}, allocation_id="job-1", command_id="c-1")
     span = spans.one("bursar allocate")
     assert parent_of(span) == parent
     assert span.status.status_code is StatusCode.UNSET
@@ -97,7 +97,7 @@ def test_a_grant(ledger: Ledger, spans: Spans) -> None:
         "bursar.allocation.id": "job-1",
         "bursar.position": 2,
     }
-    assert SECRET not in spans.texts()
+    assert HIDDEN not in spans.texts()
 
 
 def test_what_a_command_only_learns_when_it_is_decided(ledger: Ledger, spans: Spans) -> None:
@@ -126,7 +126,7 @@ def test_a_refusal_is_no_error(ledger: Ledger, spans: Spans) -> None:
 def test_an_error(ledger: Ledger, spans: Spans) -> None:
     """An error is told by its type, and not by its text, whether the caller waited or went on."""
     ledger.allocate({"gpu": 1}, owner="a", command_id="c-1")
-    again = Allocate(quantities={"gpu": 1}, owner=SECRET, command_id="c-1")
+    again = Allocate(quantities={"gpu": 1}, owner=HIDDEN, command_id="c-1")
     with pytest.raises(CommandIdReused):
         ledger.execute(again)
     assert isinstance(ledger.submit(again).exception(), CommandIdReused)
@@ -134,7 +134,7 @@ def test_an_error(ledger: Ledger, spans: Spans) -> None:
     assert [(span.status.status_code, attributes(span)["error.type"]) for span in failed] == [
         (StatusCode.ERROR, "CommandIdReused")
     ] * 2
-    assert SECRET not in spans.texts()
+    assert HIDDEN not in spans.texts()
 
 
 def test_a_commit_is_linked_to_its_commands(ledger: Ledger, spans: Spans) -> None:
@@ -166,7 +166,7 @@ def test_a_commit_that_fails(ledger: Ledger, spans: Spans, monkeypatch: pytest.M
     """A database that is away is an error of the commit and of the command; neither span has its address."""
 
     def fail(*_: object) -> None:
-        raise LogUnavailable(f"no {SECRET} at postgresql://a:b@c")
+        raise LogUnavailable(f"no {HIDDEN} at postgresql://a:b@c")
 
     monkeypatch.setattr(ledger, "_try", fail)
     with pytest.raises(LogUnavailable):
@@ -174,7 +174,7 @@ def test_a_commit_that_fails(ledger: Ledger, spans: Spans, monkeypatch: pytest.M
     for name in ("bursar commit", "bursar allocate"):
         assert spans.one(name).status.status_code is StatusCode.ERROR
         assert attributes(spans.one(name))["error.type"] == "LogUnavailable"
-    assert SECRET not in spans.texts()
+    assert HIDDEN not in spans.texts()
 
 
 def test_a_command_that_is_cancelled_or_not_taken(spans: Spans) -> None:
@@ -201,8 +201,8 @@ async def test_a_call_of_a_provider(spans: Spans) -> None:
         with provider_call("allocate", "gpu", "job-1"):
             await asyncio.sleep(0)
             inner = trace.get_current_span().get_span_context().span_id
-        with pytest.raises(OSError, match=SECRET), provider_call("release", "gpu"):
-            raise OSError(SECRET)
+        with pytest.raises(OSError, match=HIDDEN), provider_call("release", "gpu"):
+            raise OSError(HIDDEN)
     done, failed = spans.one("bursar provider allocate"), spans.one("bursar provider release")
     assert parent_of(done) == parent_of(failed) == parent
     assert done.context is not None
@@ -210,7 +210,7 @@ async def test_a_call_of_a_provider(spans: Spans) -> None:
     assert attributes(done) == {"bursar.resource.type": "gpu", "bursar.allocation.id": "job-1"}
     assert attributes(failed) == {"bursar.resource.type": "gpu", "error.type": "OSError"}
     assert failed.status.status_code is StatusCode.ERROR
-    assert SECRET not in spans.texts()
+    assert HIDDEN not in spans.texts()
 
 
 @pytest.mark.parametrize("provider", [None, NoOpTracerProvider()], ids=["none", "no-op"])
