@@ -94,7 +94,9 @@ def test_where_it_listens(sqlite_url: str, text: str) -> None:
         assert fetch(url).all("bursar_up") == {(): 1}
 
 
-@pytest.mark.parametrize("text", ["x", "", "70000", "-1", "host:", "١", "a..b:1", f"{'a' * 70}.example:1"])
+@pytest.mark.parametrize(
+    "text", ["x", "", "70000", "-1", "host:", "\N{ARABIC-INDIC DIGIT ONE}", "a..b:1", f"{'a' * 70}.example:1"]
+)
 def test_where_nobody_can_listen(sqlite_url: str, text: str) -> None:
     """An address that is none is wrong usage, naming it."""
     error = Bursar(sqlite_url).error("metrics", "--serve", text)
@@ -144,7 +146,7 @@ def test_a_database_that_goes_away_and_comes_back(postgres_server: Databases, po
 def test_clients_that_do_not_ask(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One that says nothing, one that hangs up, one that talks nonsense: the next is served, and nobody hears of them."""
+    """One says nothing, one hangs up, one talks nonsense: the next is served, and nobody hears of them."""
     monkeypatch.setattr(serving._Handler, "timeout", 0.1)  # noqa: SLF001 - it is the same, sooner
     with Ledger.open(sqlite_url) as ledger, serving.serving(ledger, "0") as url:
         _, host, port = url.removesuffix("/metrics").replace("//", "").split(":")

@@ -88,10 +88,8 @@ async def test_a_storm_of_failures(
         with unreachable(postgres_server, postgres_url):
             errors += [_failure(ledger, one) for one in storm]
         errors += [_failure(ledger, one) for one in storm]
-        try:
-            raise LogUnavailable(address)
-        except LogUnavailable:
-            get_logger().exception("told by a program", database=address, conninfo=f"host=a password='{PASSWORD}'")
+        shown = {"database": address, "conninfo": f"host=a password='{PASSWORD}'"}
+        get_logger().error("told by a program", exc_info=LogUnavailable(address), **shown)
     with pytest.raises(Malformed) as wrong:
         Ledger.open(address.replace("postgresql", "oracle"))
     errors.append(wrong.value)
