@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
 from bursar.domain.commands import Allocate, Command, Expire, OpenPool, Reserve, content
 from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
-from bursar.domain.errors import CommandIdReused, LogCorrupt, LogUnavailable, Refused
+from bursar.domain.errors import BursarError, CommandIdReused, LogCorrupt, LogUnavailable, Refused
 from bursar.domain.events import Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
+from bursar.domain.queueing import Queue, Undecided, Waiting
 from bursar.domain.records import Recorded
+from bursar.domain.refusals import is_transient
 from bursar.domain.values import first_difference
 
 if TYPE_CHECKING:
@@ -108,12 +110,19 @@ class Asked(NamedTuple):
     command_id: str
     fresh: bool
     """True if the id was made just now, so that it cannot have been decided before."""
+    may_wait: bool = False
+    """True if it is not to be refused for now: it enters the queue instead."""
 
     @classmethod
     def settle(cls, command: Command, new_id: Callable[[], str]) -> Asked:
         """Take the id given, else the one derived from what the command names, else a fresh one."""
         settled = command.command_id or command.id_from_content()
         return cls(command, settled or new_id(), fresh=settled is None)
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether it may be in the queue."""
+        return vars(self.command).get("wait") is not None
 
 
 class Batch:
@@ -145,6 +154,8 @@ class Batch:
         self._decided = reader.commands({one.command_id for one in asked if not one.fresh})
         self._past = self._recorded_past(asked)
         self._histories = reader.histories(self._repeated_subjects())
+        self.queue = Queue(reader, asked)
+        """Who waits before whom, and who enters and leaves with this batch."""
         cache.look(reader)
 
     def _recorded_past(self, asked: Iterable[Asked]) -> dict[str, Past]:
@@ -170,19 +181,55 @@ class Batch:
             return error
 
     def run(self, one: Asked, *, dry: bool = False) -> Outcome:
-        """Decide one command; raises `CommandIdReused` and `PoolAlreadyOpen`. Dry, the batch stays as it was."""
+        """Decide one command; raises `CommandIdReused` and `PoolAlreadyOpen`, and `Undecided` if it has to wait.
+
+        Dry, pools and records stay as they were.
+        """
         decided = self._decided.get(one.command_id)
         if decided and self._is_repeat(one, decided):
+            if one.waits:
+                self.queue.leave(one.command_id)
             return self._repeat(one, decided)
-        situation, moment = self._situation(one.command)
+        situation, moment = self._situation(one)
         subject = None if type(one.command) in _GRANTS else vars(one.command).get("allocation_id")
         before = self._holds(subject) if subject else {}
         if decided:  # the id derived from a pool's name stands for its opening: what else comes of it has its own
             one = Asked(one.command, self._new_id(), fresh=True)
         records = self._number(one, decide(situation, one.command, moment), moment)
+        if one.waits:
+            self._move_in_queue(one, records)
         if not dry:
             self.take(one, records)
         return self._outcome(one, records, before)
+
+    def would_decide(self, one: Asked) -> bool:
+        """Tell whether a command that waits would be decided now, in whatever way; if so it is out of others' way."""
+        try:
+            self.run(one, dry=True)
+        except Undecided:
+            return False
+        except BursarError:
+            pass  # it is decided, if by an error
+        return True
+
+    def _move_in_queue(self, one: Asked, records: Sequence[Recorded]) -> None:
+        """Have a command that is refused for now wait, if it may: raises `Undecided`; else it waits no more."""
+        event = records[-1].event
+        if one.may_wait and type(event) is ValidationFailed and is_transient(event.code):
+            command: Any = one.command
+            self.queue.enter(
+                one.command_id,
+                Waiting(
+                    ticket=0,
+                    command_id=one.command_id,
+                    owner=command.owner,
+                    quantities=command.quantities,
+                    since=self._now,
+                    until=self._now + command.wait,
+                ),
+            )
+            raise Undecided
+        self.queue.leave(one.command_id)
 
     def _is_repeat(self, one: Asked, decided: Sequence[Recorded]) -> bool:
         if _own(decided).command == one.command.canonical():
@@ -217,8 +264,9 @@ class Batch:
         past = self._histories.get(allocation_id) or self._reader.histories({allocation_id}).get(allocation_id, [])
         return fold(chain(past, self._about.get(allocation_id, ())))
 
-    def _situation(self, command: Command) -> tuple[Situation, datetime]:
+    def _situation(self, one: Asked) -> tuple[Situation, datetime]:
         """Load every pool that a command reaches; tell the one time that it is decided at."""
+        command: Any = one.command
         allocation_id = vars(command).get("allocation_id")
         past = self._find_past(allocation_id) if allocation_id else None
         pools = self._load(named_pools(command, past))
@@ -229,8 +277,11 @@ class Batch:
             pools = {name: pool for name, pool in self._load(names).items() if pool.due(moment)}
         while missing := reach(pools, moment):
             pools |= self._load(missing)
-        new_id = self._new_id() if type(command) in _GRANTS and allocation_id is None else ""
-        return Situation(pools, past, self._epoch, new_id), moment
+        if type(command) not in _GRANTS:
+            return Situation(pools, past, self._epoch), moment
+        new_id = self._new_id() if allocation_id is None else ""
+        behind = self.queue.behind(one.command_id, command.quantities)
+        return Situation(pools, past, self._epoch, new_id, behind), moment
 
     def _load(self, names: Iterable[str]) -> dict[str, Pool]:
         return {name: pool for name in names if (pool := self._cache.pool(name, self._reader))}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationInfo
 
-_NOT_CONTENT = frozenset({"at", "correlation_id", "causation_id"})
+_NOT_CONTENT = frozenset({"at", "correlation_id", "causation_id", "wait"})
 """What a repeat of a command may change."""
 
 
@@ -88,7 +88,7 @@ _TEXT: Final = Command.__dict__["_text"]
 
 def _canonical(fields: dict[str, Any]) -> str:
     """Write canonical JSON, of fields sorted by name. Rust does, but for fractions: of those Python's form counts."""
-    if "limits" in fields or isinstance(fields.get("ttl"), float):
+    if "limits" in fields or any(isinstance(fields.get(name), float) for name in ("ttl", "wait")):
         return canonical_json(fields)
     return to_json(fields).decode()
 
@@ -115,6 +115,7 @@ _AS_JSON: Mapping[str, Callable[[Any], object]] = {
     "tags": _by_name,
     "token": str,
     "ttl": seconds,
+    "wait": seconds,
 }
 """How a field is written as a JSON value; any other is one."""
 
@@ -168,6 +169,8 @@ class _Grant(Command):
     ttl: Duration | None = None
     """Time to live; if None, the shortest default of the pools holds."""
     tags: Tags = Field(default_factory=dict)
+    wait: Duration | None = None
+    """How long to wait for it in the pools' queues rather than be refused for want of room; None: not at all."""
 
     def id_from_content(self) -> str | None:
         """Derive the command id from the allocation's, which names one allocation for ever, if it is given."""

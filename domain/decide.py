@@ -70,6 +70,8 @@ class Situation(NamedTuple):
     """The ledger's epoch, for fencing tokens."""
     new_id: str = ""
     """Id for an allocation that the command does not name."""
+    behind: Collection[str] = ()
+    """Pools in which others wait before the command."""
 
 
 def named_pools(command: Command, past: Past | None) -> tuple[str, ...]:
@@ -252,6 +254,8 @@ def _grant(command: Allocate | Reserve, scene: _Scene) -> Sequence[Event]:
         if pool.limits.max_allocations is not None and scene.held(pool) >= pool.limits.max_allocations:
             data = {"limit": pool.limits.max_allocations, "allocations": scene.held(pool)}
             reasons.append(_Reason(RefusalCode.TOO_MANY_ALLOCATIONS, pool.name, data))
+        if pool.name in scene.situation.behind:
+            reasons.append(_Reason(RefusalCode.QUEUED_BEHIND, pool.name, {"asked": command.quantities[pool.name]}))
     if reasons:
         raise _Refusal(*reasons)
     kind = Allocated if type(command) is Allocate else Reserved

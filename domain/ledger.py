@@ -29,6 +29,7 @@ from bursar.domain.commands import (
 )
 from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
 from bursar.domain.known import KnownEnd, NotKnown
+from bursar.domain.queueing import Undecided
 from bursar.domain.records import Place
 from bursar.domain.values import check_name
 
@@ -160,6 +161,8 @@ class Ledger:
         """
         for command in commands:
             check_command(command)
+            if vars(command).get("wait") is not None:
+                raise Malformed("wait", vars(command)["wait"], "expected none: a batch is decided at once")
         asked = [Asked.settle(command, self._new_id) for command in commands]
         return self._commit(Attempt(asked, atomic=True))  # type: ignore[return-value]  # atomic: an error is raised
 
@@ -184,6 +187,8 @@ class Ledger:
                 batch = self._batch(attempt.asked, writer)
                 answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
                 end = writer.append(batch.records)
+                if batch.queue.entered or batch.queue.left:
+                    writer.move_queue(list(batch.queue.entered.values()), batch.queue.left)
                 attempt.answers, attempt.end = answers, end if batch.records else None
                 attempt.events = len(batch.records)
                 cache.appended(end)
@@ -201,7 +206,7 @@ class Ledger:
         try:
             batch = self._batch(attempt.asked, KnownEnd(cache.end))
             answer = batch.run(one, dry=True)
-        except NotKnown:
+        except (NotKnown, Undecided):
             return False
         rows = self.log.chain(answer.records, cache.end)
         attempt.answers, attempt.end, attempt.events = [answer], Place.of(rows[-1]), len(rows)
@@ -258,7 +263,7 @@ class Ledger:
         """Close a pool for ever."""
         return _pool(self.execute(ClosePool(pool=pool, reason=reason, **envelope)))
 
-    def allocate(
+    def allocate(  # noqa: PLR0913 - the command's fields, each by name
         self,
         quantities: Mapping[str, int],
         *,
@@ -266,13 +271,17 @@ class Ledger:
         ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
         allocation_id: str | None = None,
+        wait: timedelta | None = None,
         **envelope: Unpack[Envelope],
     ) -> Allocation:
-        """Hold quantities of one or more pools, all or nothing. Raises `Refused` if any pool refuses."""
-        fields = {"quantities": quantities, "owner": owner, "ttl": ttl, "tags": tags or {}}
+        """Hold quantities of one or more pools, all or nothing. Raises `Refused` if any pool refuses.
+
+        With ``wait``, what is not free now is waited for, so long at most, first come, first served.
+        """
+        fields = {"quantities": quantities, "owner": owner, "ttl": ttl, "tags": tags or {}, "wait": wait}
         return _allocation(self.execute(Allocate(allocation_id=allocation_id, **fields, **envelope)))
 
-    def reserve(
+    def reserve(  # noqa: PLR0913 - as above
         self,
         quantities: Mapping[str, int],
         *,
@@ -280,10 +289,11 @@ class Ledger:
         ttl: timedelta | None = None,
         tags: Mapping[str, str] | None = None,
         allocation_id: str | None = None,
+        wait: timedelta | None = None,
         **envelope: Unpack[Envelope],
     ) -> Allocation:
         """Hold quantities until a deadline, to be confirmed or voided."""
-        fields = {"quantities": quantities, "owner": owner, "ttl": ttl, "tags": tags or {}}
+        fields = {"quantities": quantities, "owner": owner, "ttl": ttl, "tags": tags or {}, "wait": wait}
         return _allocation(self.execute(Reserve(allocation_id=allocation_id, **fields, **envelope)))
 
     def confirm(

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bursar.domain.pool import Pool
+    from bursar.domain.queueing import Waiting
     from bursar.domain.records import Place, Recorded, StoredRow
     from bursar.domain.wanted import Wanted
 
@@ -59,6 +60,14 @@ class LogReader(Protocol):
         """List every pool ever opened, by name."""
         ...
 
+    def queued(self, pool: str, limit: int) -> list[str]:
+        """List the ids of the first commands that wait for a pool, in order, at most ``limit``."""
+        ...
+
+    def queue(self) -> list[Waiting]:
+        """List the commands that wait, in order."""
+        ...
+
     def event(self, stream_id: str, version: int) -> Recorded:
         """Read one event of a stream; raises `LogCorrupt` if it is not there."""
         ...
@@ -88,6 +97,10 @@ class LogWriter(LogReader, Protocol):
 
     def holds(self, place: Place) -> bool:
         """Tell whether a row that was appended earlier is there; if so it is durable when the block ends."""
+        ...
+
+    def move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
+        """Let commands enter the queue, those that are in it keeping their place, and others leave it, by id."""
         ...
 
 
@@ -123,9 +136,9 @@ class EventLog(Protocol):
         ...
 
     def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
-        """Append rows if the log still ends at a place, and tell whether it did; durable when this returns.
+        """Append rows if the log still ends at a place and nobody waits in the queue, and tell whether that was so.
 
-        Raises `LogUnavailable`, as `writing` does.
+        They are durable when this returns. Raises `LogUnavailable`, as `writing` does.
         """
         ...
 
@@ -141,6 +154,22 @@ class EventLog(Protocol):
 
     def decode(self, row: StoredRow) -> Recorded:
         """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
+        ...
+
+    def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
+        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        ...
+
+    def leave_queue(self, command_ids: Collection[str]) -> None:
+        """Let commands leave the queue undecided. Raises `LogUnavailable`."""
+        ...
+
+    def stay_queued(self) -> Collection[str]:
+        """Say that those who wait here are alive; give the ids of their commands that still have their place.
+
+        To be said every `STAY_SECONDS` by whoever waits; the commands of those that said nothing for `GONE_SECONDS`
+        leave the queue. Raises `LogUnavailable`.
+        """
         ...
 
     def snapshot_if_due(self, pool: str, copy: Callable[[], Pool | None]) -> None:

@@ -32,6 +32,7 @@ class RefusalCode(StrEnum):
     TOO_MANY_ALLOCATIONS = "too_many_allocations"
     OWNER_EXHAUSTED = "owner_exhausted"
     POOL_EXHAUSTED = "pool_exhausted"
+    QUEUED_BEHIND = "queued_behind"
 
 
 PRECEDENCE = {code: rank for rank, code in enumerate(RefusalCode)}
@@ -41,7 +42,12 @@ PRECEDENCE = {code: rank for rank, code in enumerate(RefusalCode)}
 def is_transient(code: RefusalCode) -> bool:
     """Tell whether time or other holders' releases may lift the refusal (True), or somebody must act (False)."""
     match code:
-        case RefusalCode.TOO_MANY_ALLOCATIONS | RefusalCode.OWNER_EXHAUSTED | RefusalCode.POOL_EXHAUSTED:
+        case (
+            RefusalCode.TOO_MANY_ALLOCATIONS
+            | RefusalCode.OWNER_EXHAUSTED
+            | RefusalCode.POOL_EXHAUSTED
+            | RefusalCode.QUEUED_BEHIND
+        ):
             return True
         case (
             RefusalCode.POOL_NOT_FOUND
@@ -88,6 +94,7 @@ _MESSAGES = {
     RefusalCode.TOO_MANY_ALLOCATIONS: "pool {pool!r} holds {allocations} allocations, its limit is {limit}",
     RefusalCode.OWNER_EXHAUSTED: "owner {owner!r} holds {owned} of {limit} {unit} in pool {pool!r}, {asked} asked",
     RefusalCode.POOL_EXHAUSTED: "pool {pool!r} has {free} of {limit} {unit} free, {asked} asked",
+    RefusalCode.QUEUED_BEHIND: "others wait for pool {pool!r}, {free} of {capacity} {unit} free, {asked} asked",
 }
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from bursar.domain.errors import LogUnavailable, Overloaded
 from bursar.infrastructure.forks import Birthplace
@@ -31,6 +31,23 @@ SHARED_BATCH_COMMANDS_MAX: Final = 64
 """The same while other processes write to the log too: a storm in one of them keeps the others waiting no longer."""
 
 
+class Caller(Protocol):
+    """Whoever is told the outcome of a command."""
+
+    @property
+    def waiters(self) -> Sequence[asyncio.Future[None]]:
+        """What the tasks wait for that await the outcome."""
+        ...
+
+    def begin(self) -> bool:
+        """Tell whether the command is still wanted, now that its turn has come."""
+        ...
+
+    def give(self, answer: Answer) -> None:
+        """Take the answer."""
+        ...
+
+
 class Sleeper:
     """A caller whose thread sleeps until its command is answered: a third of what a future costs."""
 
@@ -52,6 +69,9 @@ class Sleeper:
         """Wake the caller."""
         self.answer = answer
         self._answered.release()
+
+    def drop(self) -> None:
+        """Note that the command was withdrawn: the caller has gone."""
 
     def wait(self, seconds: float | None) -> Answer | None:
         """Sleep until there is an answer, or for so long at most: then None."""
@@ -94,7 +114,7 @@ class Promise(Future["Outcome"]):
             self.set_result(answer)
 
 
-def _wake(waiters: Sequence[asyncio.Future[None]]) -> None:
+def wake(waiters: Sequence[asyncio.Future[None]]) -> None:
     """Wake tasks, each event loop once."""
     loops: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for waiter in waiters:
@@ -112,7 +132,7 @@ def _go_on(waiters: Sequence[asyncio.Future[None]]) -> None:
 
 class _Request(NamedTuple):
     asked: Asked
-    caller: Sleeper | Promise
+    caller: Caller
     commit: Commit
 
 
@@ -135,7 +155,7 @@ class Committer:
         self.batch_max = BATCH_COMMANDS_MAX
         """The most commands that the next batch takes."""
 
-    def ask(self, asked: Asked, caller: Sleeper | Promise, commit: Commit) -> None:
+    def ask(self, asked: Asked, caller: Caller, commit: Commit) -> None:
         """Put a command at the queue's end; its caller is given an answer, for sure.
 
         Raises `Overloaded` if the queue is full, and `LogUnavailable` after `close` and in a process that was forked.
@@ -193,7 +213,7 @@ class Committer:
         self.committing = 0
         for request, answer in zip(batch, answers, strict=True):
             request.caller.give(answer)
-        _wake([waiter for request in batch for waiter in request.caller.waiters])
+        wake([waiter for request in batch for waiter in request.caller.waiters])
         return ended
 
     def _take(self, request: _Request | None, batch: list[_Request]) -> bool:

@@ -154,7 +154,7 @@ class Database:
             self._transactions.commit(appending)
 
     def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None) -> bool:
-        """Append rows if the log ends at a place, and tell whether it did."""
+        """Append rows if the log ends at a place and nobody waits, and tell whether that was so."""
         with self._keeping(timeout) as connection:
             return self._transactions.append_if(connection, end, rows)
 

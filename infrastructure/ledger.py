@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from bursar.domain import ledger as domain
+from bursar.domain.answers import Answer
 from bursar.domain.commands import Allocate
 from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed
+from bursar.domain.queueing import Undecided
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
 from bursar.infrastructure.about import about_batch, about_command, about_error
@@ -36,6 +38,7 @@ from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.sql_log import SQLEventLog
 from bursar.infrastructure.telemetry import LEDGERS, Commits
 from bursar.infrastructure.tracing import command_span, commit_span
+from bursar.infrastructure.waiting import Waiter, WaitingPromise, WaitingRoom
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.fold import no_collections
 from bursar.projections.generations import State
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from bursar.domain.ledger import Attempt
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
+    from bursar.domain.queueing import Waiting
     from bursar.domain.wanted import Wanted
     from bursar.projections.generations import Generation
     from bursar.projections.projector import ViewStatus
@@ -99,6 +103,7 @@ class Ledger(domain.Ledger):
         if type(waiting_max) is not int or waiting_max < 1:
             raise Malformed("waiting_max", waiting_max, "expected a whole number from 1")
         self._committer = Committer(waiting_max)
+        self._room = WaitingRoom(log, self._committer)
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
         self._commits = Commits()
         LEDGERS.add(self, self._commits, self._committer)
@@ -138,7 +143,9 @@ class Ledger(domain.Ledger):
 
     def close(self) -> None:
         """Answer every command that waits, finish snapshots, and give the connections back."""
+        self._room.close()
         self._committer.close()
+        self._room.join()
         self._snapshots.shutdown()
         LEDGERS.remove(self)
         super().close()
@@ -211,6 +218,34 @@ class Ledger(domain.Ledger):
         with no_collections():
             return what_if(self.log, limits, since=since, until=until, flips=flips, progress=progress)
 
+    def queue(self, pool: str | None = None) -> Answer[Waiting]:
+        """List the commands that wait, of one pool or of all, in the order that they are served in."""
+        if pool is not None:
+            self.pool(pool)
+        with self.log.reading() as reader:
+            found = reader.queue()
+            return Answer([one for one in found if pool is None or pool in one.quantities], reader.head)
+
+    def servable(self, asked: Sequence[Asked]) -> tuple[list[Asked], float | None]:
+        """Choose of commands that wait those that would be decided now, going by what can be seen without the lock.
+
+        Tells too in how many seconds the next hold in their pools lapses; None if none will.
+        """
+        found = []
+        stuck: set[str] = set()
+        with self._look() as reader:
+            batch = self._batch(asked, reader)
+            for one in asked:
+                pools = vars(one.command)["quantities"].keys()
+                if stuck.isdisjoint(pools) and batch.would_decide(one):
+                    found.append(one)
+                else:
+                    stuck |= pools
+            deadlines = [self._cache.pool(name, reader) for name in {*stuck}]
+            now = self._clock()
+            ends = [pool.deadlines[0][0] for pool in deadlines if pool and pool.deadlines]
+        return found, max((min(ends) - now).total_seconds(), 0.0) if ends else None
+
     @contextmanager
     def _own_cache(self) -> Iterator[PoolCache]:
         self._committer.birthplace.check()  # before the lock, which a fork may have left locked
@@ -222,28 +257,57 @@ class Ledger(domain.Ledger):
     def _answer(self, asked: Asked, timeout: float | None) -> Outcome:
         if timeout is not None:
             _check_seconds("timeout", timeout)
-        sleeper = Sleeper()
         with command_span(asked) as span:
+            outcome = self._awaited(asked, timeout)
+            span.answered(outcome)
+        return outcome
+
+    def _awaited(self, asked: Asked, timeout: float | None) -> Outcome:
+        sleeper = Sleeper()
+        waiter = self._wait(asked, sleeper) if asked.waits else None
+        if waiter is None:
             self._committer.ask(asked, sleeper, self._answers)
+        try:
             answer = sleeper.wait(timeout)
-            if isinstance(answer, BaseException):
-                raise answer
-            if answer is None:
-                message = f"the command was not answered within {timeout} s"
-                raise LogUnavailable(message, transient=True).about(asked.command_id)
-            span.answered(answer)
-            return answer
+        except BaseException:
+            if waiter is not None:
+                waiter.withdraw()
+            raise
+        if answer is None and waiter is not None and waiter.withdraw():
+            message = f"the command waited for {timeout} s in vain, and waits no longer: nothing was decided"
+            raise LogUnavailable(message, transient=True)
+        if isinstance(answer, BaseException):
+            raise answer
+        if answer is None:
+            message = f"the command was not answered within {timeout} s"
+            raise LogUnavailable(message, transient=True).about(asked.command_id)
+        return answer
 
     def submit(self, command: Command) -> Promise:
         """Ask for a decision and go on; a command whose future is cancelled before its turn is never decided.
 
         What it gives is a future of `concurrent.futures`, and tasks of asyncio can await it as it is.
         """
-        asked, promise = self._settle(command), Promise()
+        asked = self._settle(command)
         with command_span(asked) as span:
-            self._committer.ask(asked, promise, self._answers)
+            promise = self._promised(asked)
             span.goes_on(promise)
         return promise
+
+    def _promised(self, asked: Asked) -> Promise:
+        if asked.waits:
+            waiting = WaitingPromise()
+            waiting.waiter = self._wait(asked, waiting)
+            return waiting
+        promise = Promise()
+        self._committer.ask(asked, promise, self._answers)
+        return promise
+
+    def _wait(self, asked: Asked, caller: Sleeper | WaitingPromise) -> Waiter:
+        """Have a command decided that may wait."""
+        waiter = Waiter(asked, caller, self, self._room)
+        self._room.ask(waiter)
+        return waiter
 
     def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided, trying again while the database comes back."""
@@ -343,7 +407,9 @@ def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> Non
     context = {"correlation_id": command.correlation_id, "actor": command.actor or actor}
     with structlog.contextvars.bound_contextvars(command_id=asked.command_id, **context):
         about = {"command": command.verb, **about_command(command)}
-        if isinstance(answer, Exception):
+        if isinstance(answer, Undecided):
+            logger.debug("waits", **about)
+        elif isinstance(answer, Exception):
             logger.info("not_decided", **{**about, **about_error(answer)}, error=str(answer))
         elif answer.refusal is not None:
             logger.info("refused", **{**about, **about_error(answer.refusal)}, data=answer.refusal.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from threading import Condition, RLock
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import Notification, StoredEvent
 
     from bursar.domain.pool import Pool
+    from bursar.domain.queueing import Waiting
     from bursar.domain.records import Recorded
     from bursar.domain.wanted import Wanted
 
@@ -48,6 +50,11 @@ class MemoryEventLog(BaseEventLog):
         self._subjects: dict[str, list[int]] = {}
         self._openings: dict[str, int] = {}
         self.snapshots = POPOAggregateRecorder()
+        self._queue: dict[str, Waiting] = {}
+        """The commands that wait, by id, in order."""
+        self._tickets = 0
+        self._moves = 0
+        """How often the queue was changed."""
 
     @contextmanager
     def reading(self) -> Iterator[MemoryReader]:
@@ -62,11 +69,12 @@ class MemoryEventLog(BaseEventLog):
             writer = MemoryWriter(self)
             yield writer
             self._extend(writer.appended)
+            self._move_queue(writer.entered, writer.left)
 
     def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
-        """Append rows if the log still ends at a place, and tell whether it did."""
+        """Append rows if the log still ends at a place and nobody waits, and tell whether that was so."""
         with self.writing(timeout) as writer:
-            if (writer.head, writer.head_hash) != end:
+            if (writer.head, writer.head_hash) != end or self._queue:
                 return False
             writer.insert(rows)
             return True
@@ -90,16 +98,37 @@ class MemoryEventLog(BaseEventLog):
     def _opening_rows(self, allocation_ids: Collection[str]) -> list[StoredRow]:
         return [self._rows[self._openings[key]] for key in allocation_ids if key in self._openings]
 
+    def leave_queue(self, command_ids: Collection[str]) -> None:
+        """Let commands leave the queue undecided."""
+        with self._lock:
+            self._move_queue((), command_ids)
+
+    def stay_queued(self) -> Collection[str]:
+        """Give the ids of the commands that wait: nobody is gone as long as the log is there."""
+        with self._lock:
+            return set(self._queue)
+
+    def _move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
+        for one in entered:
+            if one.command_id not in self._queue:
+                self._tickets += 1
+                self._queue[one.command_id] = replace(one, ticket=self._tickets)
+        for command_id in left:
+            self._queue.pop(command_id, None)
+        if entered or left:
+            self._moves += 1
+            self._changed.notify_all()
+
     @contextmanager
     def watching(self) -> Iterator[Callable[[float], bool]]:
         """Watch for appends: call what this gives with seconds to wait; it tells whether there may be news."""
-        seen = len(self._rows)
+        seen = len(self._rows), self._moves
 
         def news(seconds: float) -> bool:
             nonlocal seen
             with self._changed:
-                changed = self._changed.wait_for(lambda: len(self._rows) != seen, timeout=seconds)
-                seen = len(self._rows)
+                changed = self._changed.wait_for(lambda: (len(self._rows), self._moves) != seen, timeout=seconds)
+                seen = len(self._rows), self._moves
                 return changed
 
         yield news
@@ -213,6 +242,15 @@ class MemoryReader:
         streams = sorted(self._log._streams)  # noqa: SLF001
         return [stream.removeprefix("pool:") for stream in streams if stream.startswith("pool:")]
 
+    def queued(self, pool: str, limit: int) -> list[str]:
+        """List the ids of the first commands that wait for a pool, in order, at most ``limit``."""
+        waiting = self._log._queue.values()  # noqa: SLF001
+        return list(islice((one.command_id for one in waiting if pool in one.quantities), limit))
+
+    def queue(self) -> list[Waiting]:
+        """List the commands that wait, in order."""
+        return list(self._log._queue.values())  # noqa: SLF001
+
     def event(self, stream_id: str, version: int) -> Recorded:
         """Read one event of a stream; raises `LogCorrupt` if it is not there."""
         return one_event(self.stream(stream_id, version - 1), stream_id, version)
@@ -242,7 +280,9 @@ class MemoryWriter(MemoryReader):
     def __init__(self, log: MemoryEventLog) -> None:
         super().__init__(log)
         self.appended: list[StoredRow] = []
-        """What is kept if the block that opened the writer does not raise."""
+        """What is kept if the block that opened the writer does not raise; and so on below."""
+        self.entered: Sequence[Waiting] = ()
+        self.left: Collection[str] = ()
 
     def append(self, records: Sequence[Recorded]) -> Place:
         """Append events numbered from ``head + 1``."""
@@ -253,6 +293,10 @@ class MemoryWriter(MemoryReader):
     def holds(self, place: Place) -> bool:
         """Tell whether the log holds a row that was appended earlier."""
         return any(row.hash == place.hash for row in self._log._rows[place.position - 1 : place.position])  # noqa: SLF001
+
+    def move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
+        """Let commands enter the queue, those that are in it keeping their place, and others leave it, by id."""
+        self.entered, self.left = entered, left
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Append chained rows; raises `LogCorrupt` where a database's constraints would refuse them."""

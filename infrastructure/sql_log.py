@@ -10,10 +10,13 @@ from sqlalchemy import Text, case, cast, func, select
 
 from bursar.domain.errors import LogCorrupt
 from bursar.domain.records import Place, StoredRow, genesis
+from bursar.infrastructure.clock import new_id
 from bursar.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
 from bursar.infrastructure.finding import ROWS_TESTED, chosen, clauses, is_exact
 from bursar.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
+from bursar.infrastructure.sql_queue import SQLQueue
 from bursar.infrastructure.tables import events, ledger_meta, of_stream
+from bursar.infrastructure.transactions import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Select
 
     from bursar.domain.pool import Pool
+    from bursar.domain.queueing import Waiting
     from bursar.domain.records import Recorded
     from bursar.domain.wanted import Wanted
     from bursar.infrastructure.database import Database
@@ -108,6 +112,14 @@ class SQLReader:
         opened = select(events.c.stream_id).where(events.c.type == "PoolOpened").order_by(events.c.stream_id)
         return [stream_id.removeprefix("pool:") for stream_id in self._connection.execute(opened).scalars()]
 
+    def queued(self, pool: str, limit: int) -> list[str]:
+        """List the ids of the first commands that wait for a pool, in order, at most ``limit``."""
+        return SQLQueue(self._connection).first(pool, limit)
+
+    def queue(self) -> list[Waiting]:
+        """List the commands that wait, in order."""
+        return SQLQueue(self._connection).read()
+
     def event(self, stream_id: str, version: int) -> Recorded:
         """Read one event of a stream; raises `LogCorrupt` if it is not there."""
         found = select(events).where(events.c.stream_id == stream_id, events.c.version == version)
@@ -141,11 +153,18 @@ class SQLReader:
 class SQLWriter(SQLReader):
     """A look at the log that holds its lock, and may append."""
 
-    def __init__(self, appending: Appending, mapper: EventMapper, ledger_id: str, since: int | None) -> None:
-        super().__init__(appending.connection, mapper, appending.position)
-        self.head_hash = appending.hash or genesis(ledger_id)
+    def __init__(self, appending: Appending, log: SQLEventLog, since: int | None) -> None:
+        super().__init__(appending.connection, log.mapper, appending.position)
+        self.head_hash = appending.hash or genesis(log.ledger_id)
+        self._waiter = log.waiter
         self._appending = appending
         self._since = since
+        if appending.has_gone:
+            SQLQueue(appending.connection).forget_the_gone()
+
+    def queued(self, pool: str, limit: int) -> list[str]:
+        """List the ids of the first commands that wait for a pool; whether there are any was read with the lock."""
+        return super().queued(pool, limit) if self._appending.has_queue else []
 
     def rows_since(self, position: int) -> Sequence[StoredRow]:
         """Read the rows after a position, up to the head; what was read with the lock is not read again."""
@@ -171,6 +190,14 @@ class SQLWriter(SQLReader):
         self._appending.vouch()
         return True
 
+    def move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
+        """Let commands enter the queue, those that are in it keeping their place, and others leave it, by id."""
+        queue = SQLQueue(self._connection)
+        if entered:
+            queue.enter(self._waiter, entered)
+        if left and (entered or self._appending.has_queue):
+            queue.leave(left)
+
 
 class SQLEventLog(BaseEventLog):
     """The log in a database: positions dense, rows chained by hashes, writers ordered by the log's lock."""
@@ -187,6 +214,8 @@ class SQLEventLog(BaseEventLog):
         """Version of the row format."""
         self.epoch: int = meta.epoch
         """How often the log was restored from a backup, from 1."""
+        self.waiter = new_id()
+        """The name under which commands wait here."""
 
     @contextmanager
     def reading(self) -> Iterator[SQLReader]:
@@ -198,10 +227,10 @@ class SQLEventLog(BaseEventLog):
     def writing(self, timeout: float | None = None, since: int | None = None) -> Iterator[SQLWriter]:
         """Take the log's lock; commit at the block's end, or roll back if it raises."""
         with self.database.appending(timeout, since) as appending:
-            yield SQLWriter(appending, self.mapper, self.ledger_id, since)
+            yield SQLWriter(appending, self, since)
 
     def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
-        """Append rows if the log still ends at a place, and tell whether it did; durable when this returns."""
+        """Append rows if the log still ends at a place and nobody waits, and tell whether that was so."""
         return self.database.append_if(end, rows, timeout)
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
@@ -237,6 +266,21 @@ class SQLEventLog(BaseEventLog):
                 break
             after = rows[-1].position
         return found[:limit]
+
+    def leave_queue(self, command_ids: Collection[str]) -> None:
+        """Let commands leave the queue undecided, and wake those who follow the log: somebody else's turn may be."""
+        with self.database.changing() as connection:
+            SQLQueue(connection).leave(command_ids)
+            if not self.database.is_sqlite:
+                connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+
+    def stay_queued(self) -> set[str]:
+        """Say that those who wait here are alive; give the ids of their commands that still have their place."""
+        with self.database.changing() as connection:
+            queue = SQLQueue(connection)
+            queue.forget_the_gone()
+            queue.say_alive(self.waiter)
+            return queue.of(self.waiter)
 
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
         """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""

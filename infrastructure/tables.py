@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -197,6 +198,29 @@ seal_keys = Table(
     Column("since", BigInteger, nullable=False),
 )
 """Public keys of those who signed checkpoints, and the first that each signed."""
+
+queue = Table(
+    "queue",
+    metadata,
+    Column("pool", PlainText, primary_key=True),
+    Column("ticket", BigInteger, primary_key=True, autoincrement=False),
+    Column("command_id", PlainText, nullable=False),
+    Column("owner", PlainText, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("since", PlainText, nullable=False),
+    Column("until", PlainText, nullable=False),
+    Column("waiter", PlainText, nullable=False),
+    UniqueConstraint("command_id", "pool"),
+)
+"""Commands that wait, a row for each pool that they ask for something of; the lower ticket is served first."""
+
+waiters = Table(
+    "waiters",
+    metadata,
+    Column("waiter", PlainText, primary_key=True),
+    Column("alive_until", Double, nullable=False),
+)
+"""The ledgers that commands wait in, and until when each is believed to be alive, in seconds since 1970."""
 
 
 def of_stream(  # noqa: PLR0913 - the library's own arguments

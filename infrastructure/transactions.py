@@ -69,12 +69,21 @@ _BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE bursar_e
 
 _INSERT_ALL: Final = f"INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM unnest($1::events[])"  # noqa: S608 - own names
 
+_HAS_QUEUE: Final = "EXISTS (SELECT 1 FROM queue)"
+"""Whether anybody waits, or did before it was gone."""
+
+_HAS_GONE: Final = "EXISTS (SELECT 1 FROM waiters WHERE alive_until <= {now})"
+"""Whether anybody that waited says nothing any more."""
+
+_CLOCK: Final = "extract(epoch FROM clock_timestamp())::float8"
+
 _PREPARE: Final = (
-    "PREPARE bursar_end AS SELECT extract(epoch FROM clock_timestamp())::float8, l.* FROM (SELECT) o "  # noqa: S608 - own text
+    f"PREPARE bursar_end AS SELECT {_CLOCK}, {_HAS_QUEUE}, {_HAS_GONE.format(now=_CLOCK)}, l.* FROM (SELECT) o "  # noqa: S608 - own text
     f"LEFT JOIN ({_LAST}) l ON true; "
     f"PREPARE bursar_news AS SELECT {_COLUMNS} FROM events WHERE position > $1::bigint "
     f"ORDER BY position LIMIT {NEWS_ROWS_MAX + 1}; "
-    f"PREPARE bursar_insert AS {_INSERT_ALL}; PREPARE bursar_append AS {_INSERT_ALL} WHERE $2::bigint = ({_END})"
+    f"PREPARE bursar_insert AS {_INSERT_ALL}; PREPARE bursar_append AS {_INSERT_ALL} WHERE $2::bigint = ({_END}) "
+    f"AND NOT {_HAS_QUEUE}"
 )
 """Spares the planner's work in each transaction."""
 
@@ -84,7 +93,12 @@ _INSERT_PENDING: Final = f"EXECUTE bursar_insert ({{rows}}); NOTIFY {CHANNEL}; C
 _BEGIN_AND_APPEND: Final = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE bursar_append ({{rows}}, {{end}}); NOTIFY {CHANNEL}; COMMIT"
 )
-"""Appends rows if the log ends at a position, and commits."""
+"""Appends rows if the log ends at a position and nobody waits, and commits."""
+
+_JULIAN_CLOCK: Final = "(julianday('now') - 2440587.5) * 86400.0"
+
+_LOOK_AT_QUEUE: Final = f"SELECT {_HAS_QUEUE}, {_HAS_GONE.format(now=_JULIAN_CLOCK)}"
+"""The same questions for SQLite."""
 
 _BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE bursar_news ({{position}})"
 
@@ -118,6 +132,10 @@ class Appending:
     """Where the log ends; 0 if it is empty."""
     hash: bytes | None
     """Hash of its last row; None if it is empty."""
+    has_queue: bool
+    """Whether anybody waits for anything."""
+    has_gone: bool
+    """Whether anybody that waited is gone."""
     news: Sequence[StoredRow] | None
     """The rows after the position that was asked for, if they are few enough to be read with the lock."""
     has_rows: bool = False
@@ -216,13 +234,13 @@ class PostgresTransactions:
         cursor.execute(_BEGIN if since is None else _BEGIN_AND_READ.format(position=since))
         cursor.nextset()
         cursor.nextset()
-        clock, position, head_hash = cursor.fetchone() or (0.0, None, None)
+        clock, has_queue, has_gone, position, head_hash = cursor.fetchone() or (0.0, False, False, None, None)
         self._check_clock(clock)
         self._look_again = monotonic() + _CLOCK_CHECK_SECONDS
         news = [StoredRow(*row) for row in cursor] if cursor.nextset() else None
         if news is not None and len(news) > NEWS_ROWS_MAX:
             news = None
-        return Appending(self, connection, driver, position or 0, head_hash, news)
+        return Appending(self, connection, driver, position or 0, head_hash, has_queue, has_gone, news)
 
     def _driver(self, connection: Connection) -> PatientConnection:
         driver: Any = connection.connection.dbapi_connection
@@ -261,7 +279,7 @@ class PostgresTransactions:
         self._check_commit(cursor)
 
     def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow]) -> bool:
-        """Append rows in one trip if the log ends at a place, and tell whether it did.
+        """Append rows in one trip if the log ends at a place and nobody waits, and tell whether that was so.
 
         Now and then it tells that it did not, for `begin` to compare the clocks.
         """
@@ -322,16 +340,17 @@ class SQLiteTransactions:
         driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
         position, head_hash = driver.execute(_LAST).fetchone() or (0, None)
-        return Appending(self, connection, driver, position, head_hash, None)
+        has_queue, has_gone = driver.execute(_LOOK_AT_QUEUE).fetchone()
+        return Appending(self, connection, driver, position, head_hash, bool(has_queue), bool(has_gone), None)
 
     def commit(self, appending: Appending) -> None:
         """Commit; durable when this returns."""
         appending.driver.execute("COMMIT")
 
     def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow]) -> bool:
-        """Append rows if the log ends at a place, and tell whether it did."""
+        """Append rows if the log ends at a place and nobody waits, and tell whether that was so."""
         appending = self.begin(connection)
-        is_end = appending.position == end.position and appending.hash == end.hash
+        is_end = appending.position == end.position and appending.hash == end.hash and not appending.has_queue
         if is_end:
             self.insert(appending, rows)
         self.commit(appending)

@@ -13,7 +13,7 @@ from bursar.domain.allocation import STATE_AFTER
 from bursar.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
 from bursar.domain.decide import Past
 from bursar.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
-from bursar.domain.events import is_ending, is_opening
+from bursar.domain.events import ValidationFailed, is_ending, is_opening
 from bursar.domain.limits import Limits
 from bursar.domain.refusals import RefusalCode, explain
 from bursar.domain.values import QUANTITY_MAX, derived_id, instant_text
@@ -334,7 +334,13 @@ class _Again:
 
     def _decide(self, world: World, one: _Asked, command: Command, *, begun: bool) -> Decided:
         new_id = self._new_id(one, command)
-        return world.decide(command, one.first.recorded_at, epoch=self._epoch, new_id=new_id, begun=begun)
+        event = one.records[-1].event
+        behind: tuple[str, ...] = ()
+        if type(event) is ValidationFailed and event.code is RefusalCode.QUEUED_BEHIND:
+            behind = (event.pool or "",)  # who waited before it then does so whatever the limits
+        return world.decide(
+            command, one.first.recorded_at, epoch=self._epoch, new_id=new_id, behind=behind, begun=begun
+        )
 
     def _compare(self, one: _Asked, recorded: Verdict, other: Verdict) -> None:
         """Count how a command ended, and how it would have ended."""

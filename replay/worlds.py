@@ -13,7 +13,7 @@ from bursar.domain.events import Event, Expired, ValidationFailed, is_ending, is
 from bursar.domain.pool import evolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from bursar.domain.commands import Command
@@ -102,10 +102,20 @@ class World:
         """Note what is known of an allocation id."""
         self.past[allocation_id] = self._shared.setdefault(past, past)
 
-    def decide(self, command: Command, now: datetime, *, epoch: int, new_id: str, begun: bool = True) -> Decided:
+    def decide(  # noqa: PLR0913 - all that a decision may depend on, each by name
+        self,
+        command: Command,
+        now: datetime,
+        *,
+        epoch: int,
+        new_id: str,
+        behind: Collection[str] = (),
+        begun: bool = True,
+    ) -> Decided:
         """Decide a command; if it is of the time that is looked at, that has begun for its pools.
 
-        Raises `PoolAlreadyOpen`.
+        ``behind`` has the pools that others waited for before it: the queue is not in the log, but that is. Raises
+        `PoolAlreadyOpen`.
         """
         allocation_id = vars(command).get("allocation_id")
         past = self.past.get(allocation_id) if allocation_id else None
@@ -117,7 +127,7 @@ class World:
             pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
         while missing := reach(pools, moment):
             pools |= self._find(missing)
-        return Decided(decide(Situation(pools, past, epoch, new_id), command, moment), moment)
+        return Decided(decide(Situation(pools, past, epoch, new_id, behind), command, moment), moment)
 
     def _find(self, names: Iterable[str]) -> dict[str, Pool]:
         return {name: pool for name in names if (pool := self.pools.get(name))}

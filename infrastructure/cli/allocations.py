@@ -1,5 +1,6 @@
 """Commands about allocations, one of the ledger's commands each."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from typer import Option, Typer
@@ -21,19 +22,35 @@ from bursar.infrastructure.cli.parsing import duration, pairs, quantities
 top = Typer()
 
 OwnerOption = Annotated[str, Option(metavar="NAME", help="Who the resource is for.", show_default=False)]
-IdOption = Annotated[str | None, Option("--id", metavar="ID", help="Id of the allocation. Default: a fresh one.")]
 
 
-def _grant(
-    words: list[str], owner: str, ttl: str | None, tag: list[str] | None, given_id: str | None
-) -> dict[str, Any]:
-    return {
-        "quantities": quantities(words),
-        "owner": owner,
-        "ttl": duration("ttl", ttl),
-        "tags": pairs("tags", "KEY=VALUE", tag),
-        "allocation_id": given_id,
-    }
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """What may be said with a request."""
+
+    ttl: TtlOption = None
+    tag: TagOption = None
+    allocation_id: Annotated[
+        str | None, Option("--id", metavar="ID", help="Id of the allocation. Default: a fresh one.")
+    ] = None
+    wait: Annotated[
+        str | None,
+        Option(
+            metavar="TIME",
+            help="Wait for what is not free now, first come, first served, so long at most: 30s, 5m, 1h30m.",
+        ),
+    ] = None
+
+    def fields(self, words: list[str], owner: str) -> dict[str, Any]:
+        """Make the command's fields; raises `Malformed`."""
+        return {
+            "quantities": quantities(words),
+            "owner": owner,
+            "ttl": duration("ttl", self.ttl),
+            "tags": pairs("tags", "KEY=VALUE", self.tag),
+            "allocation_id": self.allocation_id,
+            "wait": duration("wait", self.wait),
+        }
 
 
 @command(
@@ -41,32 +58,17 @@ def _grant(
     "allocate",
     "bursar allocate gpu=2 cpu=8000 --owner trainer-17 --ttl 30m --tag job=42",
     "bursar allocate gpu=1 --owner trainer-17 --id job-42 --dry-run",
+    "bursar allocate gpu=8 --owner trainer-18 --wait 10m",
 )
-def allocate(  # noqa: PLR0913 - a command's fields, each an option
-    asked: Quantities,
-    owner: OwnerOption,
-    ttl: TtlOption = None,
-    tag: TagOption = None,
-    allocation_id: IdOption = None,
-    *,
-    options: Issuing,
-) -> None:
+def allocate(asked: Quantities, owner: OwnerOption, grant: Grant, *, options: Issuing) -> None:
     """Hold quantities of one or more pools, all or nothing."""
-    issue(options, Allocate(**_grant(asked, owner, ttl, tag, allocation_id), **options.envelope))
+    issue(options, Allocate(**grant.fields(asked, owner), **options.envelope))
 
 
 @command(top, "reserve", "bursar reserve gpu=2 --owner trainer-17 --ttl 60s --id job-42")
-def reserve(  # noqa: PLR0913 - a command's fields, each an option
-    asked: Quantities,
-    owner: OwnerOption,
-    ttl: TtlOption = None,
-    tag: TagOption = None,
-    allocation_id: IdOption = None,
-    *,
-    options: Issuing,
-) -> None:
+def reserve(asked: Quantities, owner: OwnerOption, grant: Grant, *, options: Issuing) -> None:
     """Hold quantities until a deadline, to be confirmed or voided."""
-    issue(options, Reserve(**_grant(asked, owner, ttl, tag, allocation_id), **options.envelope))
+    issue(options, Reserve(**grant.fields(asked, owner), **options.envelope))
 
 
 @command(top, "confirm", "bursar confirm job-42 --ttl 30m")

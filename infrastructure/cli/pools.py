@@ -9,9 +9,9 @@ from bursar.domain.commands import ChangeLimits, ClosePool, OpenPool
 from bursar.domain.limits import Limits
 from bursar.infrastructure.cli.issuing import decide, issue
 from bursar.infrastructure.cli.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
-from bursar.infrastructure.cli.output import emit, limits_sheet, pool_table, say, show
+from bursar.infrastructure.cli.output import emit, holds, limits_sheet, pool_table, say, show, table, when
 from bursar.infrastructure.cli.parsing import limit, name
-from bursar.infrastructure.cli.shapes import pool_shape
+from bursar.infrastructure.cli.shapes import pool_shape, waiting_shape
 from bursar.replay.as_of import state_at
 
 top = Typer()
@@ -85,6 +85,30 @@ def pool_limits(
 def close_pool(pool_name: PoolArgument, reason: ReasonOption = None, *, options: Issuing) -> None:
     """Close a pool for ever: nothing more is granted, what is held may end."""
     issue(options, ClosePool(pool=pool_name, reason=reason, **options.envelope))
+
+
+@command(top, "queue", "bursar queue", "bursar queue --pool gpu --json")
+def queue(
+    pool_name: Annotated[
+        str | None, Option("--pool", metavar="NAME", help="Only those that wait for this pool.")
+    ] = None,
+    *,
+    options: Common,
+) -> None:
+    """List who waits, in the order that they are served in; as JSON, one document."""
+    with options.open() as ledger:
+        found = ledger.queue(pool_name)
+    if options.json:
+        emit({"position": found.position, "queue": [waiting_shape(one) for one in found]})
+    elif found:
+        columns = ("place", "asks for", "owner", "since", "until", "command id")
+        cells = (
+            (f"{place:,}", holds(one.quantities), one.owner, when(one.since), when(one.until), one.command_id)
+            for place, one in enumerate(found, start=1)
+        )
+        show(table(columns, cells, right=("place",)))
+    else:
+        say("nobody waits")
 
 
 @command(top, "pools", "bursar pools", "bursar pools --as-of 2026-01-31T14:03:00Z --json")

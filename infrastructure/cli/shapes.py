@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bursar.domain.allocation import Allocation
     from bursar.domain.batch import Outcome, PoolStatus
     from bursar.domain.errors import Refused
+    from bursar.domain.queueing import Waiting
     from bursar.domain.records import Recorded
     from bursar.replay.obstacles import Explanation, Obstacle
     from bursar.replay.stories import Step
@@ -49,6 +50,18 @@ def pool_shape(one: PoolStatus) -> dict[str, Any]:
         "allocations": one.allocations,
         "closed": one.closed,
         "limits": one.limits.model_dump(mode="json"),
+    }
+
+
+def waiting_shape(one: Waiting) -> dict[str, Any]:
+    """Write a command that waits."""
+    return {
+        "ticket": one.ticket,
+        "command_id": one.command_id,
+        "owner": one.owner,
+        "quantities": dict(one.quantities),
+        "since": instant_text(one.since),
+        "until": instant_text(one.until),
     }
 
 

@@ -31,6 +31,7 @@ from bursar.domain.errors import (
     UnknownEvent,
 )
 from bursar.domain.limits import Limits
+from bursar.domain.queueing import Waiting
 from bursar.domain.records import Recorded
 from bursar.domain.refusals import RefusalCode
 from bursar.domain.resources import Resource, ResourceMetadata, ResourceProvider
@@ -102,6 +103,7 @@ __all__ = [
     "ViewStatus",
     "ViewStopped",
     "Void",
+    "Waiting",
     "Wanted",
     "WhatIf",
     "events",

@@ -134,12 +134,12 @@ def test_a_database_that_goes_away_and_comes_back(postgres_server: Databases, po
         serving.serving(ledger, "0") as url,
     ):
         assert fetch(url).all("bursar_log_events_total") == {(): 0}
-        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")  # type: ignore[arg-type]  # a name of ours
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         for accept in ("text/plain", OPENMETRICS):
             away = fetch(url, accept)
             assert (away.all("bursar_up"), away.all("bursar_log_events_total")) == ({(): 0}, {})
-        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")  # type: ignore[arg-type]  # as above
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         assert fetch(url).all("bursar_up") == {(): 1}
 
 

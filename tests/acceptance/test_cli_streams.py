@@ -90,7 +90,7 @@ def test_an_interrupted_command(sqlite_url: str) -> None:
             b'"limits": {"total": 1}}\n'
         )
         process.stdin.flush()
-        with ledger.log.watching() as news:  # type: ignore[attr-defined]  # the log in a database has it
+        with ledger.log.watching() as news:
             while not ledger.pools():
                 news(0.05)
         process.send_signal(signal.SIGINT)

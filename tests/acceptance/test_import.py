@@ -96,7 +96,7 @@ def test_an_import_that_is_killed_goes_on(database_url: str, tmp_path: Path) -> 
     bursar = Bursar(database_url)
     command = program("import", str(file), "--batch", "20", "--database", database_url)
     with Ledger.open(database_url, create=False) as ledger, subprocess.Popen(command, env=environment()) as process:
-        with ledger.log.watching() as news:  # type: ignore[attr-defined]  # the log in a database has it
+        with ledger.log.watching() as news:
             while head_of(ledger) < 1000:
                 news(0.05)
         process.send_signal(signal.SIGKILL)

@@ -51,12 +51,12 @@ def unreachable(databases: Databases, url: str) -> Iterator[None]:
     """Let nobody connect to a database while the block runs, and end the connections that there are."""
     name = make_url(url).database
     with psycopg.connect(databases.url("postgres").replace("+psycopg", ""), autocommit=True) as server:
-        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")  # type: ignore[arg-type]  # a name of ours
+        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         try:
             yield
         finally:
-            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")  # type: ignore[arg-type]  # as above
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
 
 async def test_a_storm_of_failures(

@@ -211,7 +211,7 @@ def test_migrating_needs_a_database(empty_sqlite_url: str) -> None:
 def test_an_older_schema(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database at an older revision is refused with the command that upgrades it."""
     monkeypatch.setattr(schema, "HEAD", "9999")  # as if a release had brought another revision
-    with pytest.raises(SchemaMismatch, match=r"is at schema 0003; .* wants 9999: run `bursar db upgrade`"):
+    with pytest.raises(SchemaMismatch, match=r"is at schema 0004; .* wants 9999: run `bursar db upgrade`"):
         schema.require_current(database)
 
 

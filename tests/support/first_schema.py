@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bursar import Ledger
-from bursar.infrastructure import migrating
+from bursar.infrastructure import migrating, tables
 from bursar.infrastructure.database import Database
 from bursar.projections.view import Table, View
 from support.logs import execute, open_log, raw_connection
@@ -91,10 +91,15 @@ def make_first_schema(url: str, views: Mapping[str, View]) -> None:
         if database.is_sqlite:
             database.make_file()
         migrating.upgrade(database, "0001")
-    clock = Clock()
-    with Ledger(open_log(url), clock=clock, actor="teller") as ledger:
-        tell(ledger, clock)
-        log = ledger.log.rows(limit=1000)
+        later = [tables.queue, tables.waiters]  # whoever writes to the log today looks at them
+        with database.writing() as connection:
+            tables.metadata.create_all(connection, later)
+        clock = Clock()
+        with Ledger(open_log(url), clock=clock, actor="teller") as ledger:
+            tell(ledger, clock)
+            log = ledger.log.rows(limit=1000)
+        with database.writing() as connection:
+            tables.metadata.drop_all(connection, later)
     for name, (number, position) in LIVE.items():
         _make(url, FIRST_VIEWS[name].published, number)
         rows = folded(views[name], [row for row in log if row.position <= position])

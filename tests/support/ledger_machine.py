@@ -68,6 +68,7 @@ class CrashingLog:
         self.reading, self.rows, self.find, self.decode = log.reading, log.rows, log.find, log.decode
         self.snapshot_if_due, self.close = log.snapshot_if_due, log.close
         self.chain, self.append_if = log.chain, lambda *_: False
+        self.watching, self.leave_queue, self.stay_queued = log.watching, log.leave_queue, log.stay_queued
         self.writing = lambda _timeout=None, _since=None: dying(log, when)
 
 

@@ -1,0 +1,106 @@
+"""The queue in a database: who waits, in which place, and whose process is alive. It is no part of the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Double, cast, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bursar.domain.queueing import GONE_SECONDS, Waiting
+from bursar.domain.values import instant, instant_text
+from bursar.infrastructure.tables import queue, waiters
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Row
+
+_UNIX_EPOCH_JULIAN_DAY: Final = 2440587.5
+_DAY_SECONDS: Final = 86400.0
+
+
+class SQLQueue:
+    """The queue as one transaction sees it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._is_sqlite = connection.dialect.name == "sqlite"
+        self._insert: Any = (sqlite if self._is_sqlite else postgresql).insert
+
+    def first(self, pool: str, limit: int) -> list[str]:
+        """List the ids of the first commands that wait for a pool, in order."""
+        listed = select(queue.c.command_id).where(queue.c.pool == pool, queue.c.waiter.in_(self._alive()))
+        return list(self._connection.execute(listed.order_by(queue.c.ticket).limit(limit)).scalars())
+
+    def read(self) -> list[Waiting]:
+        """List the commands that wait, in order."""
+        listed = select(queue).where(queue.c.waiter.in_(self._alive())).order_by(queue.c.ticket, queue.c.pool)
+        entries: dict[int, list[Row[Any]]] = {}
+        for row in self._connection.execute(listed):
+            entries.setdefault(row.ticket, []).append(row)
+        return [_waiting(rows) for rows in entries.values()]
+
+    def enter(self, waiter: str, entered: Sequence[Waiting]) -> None:
+        """Put commands at the queue's end; those that are in it keep their place and wait here from now on."""
+        self.say_alive(waiter)
+        last = self._connection.execute(select(func.max(queue.c.ticket))).scalar() or 0
+        rows = [
+            {
+                "pool": pool,
+                "ticket": last + number,
+                "command_id": one.command_id,
+                "owner": one.owner,
+                "quantity": quantity,
+                "since": instant_text(one.since),
+                "until": instant_text(one.until),
+                "waiter": waiter,
+            }
+            for number, one in enumerate(entered, start=1)
+            for pool, quantity in one.quantities.items()
+        ]
+        statement = self._insert(queue)
+        key = [queue.c.command_id, queue.c.pool]
+        again = {name: statement.excluded[name] for name in ("waiter", "until")}
+        self._connection.execute(statement.on_conflict_do_update(index_elements=key, set_=again), rows)
+
+    def leave(self, command_ids: Collection[str]) -> None:
+        """Take commands out."""
+        leaving = delete(queue).where(queue.c.command_id.in_(command_ids))
+        self._connection.execute(leaving)
+
+    def say_alive(self, waiter: str) -> None:
+        """Say that whoever waits under this name is alive."""
+        alive = {"waiter": waiter, "alive_until": self._now() + GONE_SECONDS}
+        statement = self._insert(waiters).values(alive)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=[waiters.c.waiter], set_=alive))
+
+    def of(self, waiter: str) -> set[str]:
+        """List the ids of the commands that wait under a name."""
+        return set(self._connection.execute(select(queue.c.command_id).where(queue.c.waiter == waiter)).scalars())
+
+    def forget_the_gone(self) -> None:
+        """Take out whoever said nothing for too long."""
+        self._connection.execute(delete(queue).where(queue.c.waiter.not_in(self._alive())))
+        self._connection.execute(delete(waiters).where(waiters.c.alive_until <= self._now()))
+
+    def _alive(self) -> Any:  # noqa: ANN401 - a subquery's type is the library's own
+        return select(waiters.c.waiter).where(waiters.c.alive_until > self._now()).scalar_subquery()
+
+    def _now(self) -> ColumnElement[float]:
+        """Tell the database's time, in seconds since 1970: the one clock that all who wait share."""
+        if self._is_sqlite:
+            return (func.julianday("now") - _UNIX_EPOCH_JULIAN_DAY) * _DAY_SECONDS
+        return cast(func.extract("epoch", func.clock_timestamp()), Double)
+
+
+def _waiting(rows: Sequence[Row[Any]]) -> Waiting:
+    first = rows[0]
+    return Waiting(
+        ticket=first.ticket,
+        command_id=first.command_id,
+        owner=first.owner,
+        quantities={row.pool: row.quantity for row in rows},
+        since=instant(first.since),
+        until=instant(first.until),
+    )
