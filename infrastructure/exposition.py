@@ -30,6 +30,7 @@ from bursar.infrastructure.telemetry import COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from prometheus_client.metrics_core import Metric as MetricFamily
 
@@ -102,6 +103,10 @@ DATABASE: Final = (
         "gauge",
         "How long ago the oldest allocation that holds something of a pool was granted.",
         _POOL,
+    ),
+    Metric("bursar_pool_queue_commands", "gauge", "Commands in the queue that ask for something of a pool.", _POOL),
+    Metric(
+        "bursar_pool_queue_age_seconds", "gauge", "How long the first command in the queue of a pool has waited.", _POOL
     ),
     Metric("bursar_operations", "counter", "What was done in a pool, by operation.", (*_POOL, "operation")),
     Metric(
@@ -226,7 +231,7 @@ class LedgersCollector(Collector):
             families.gauges([name], up=0)
             return
         families.gauges([name], up=1, log_events=reading.head)
-        _tell_pools(families, name, reading, now.timestamp())
+        _tell_pools(families, name, reading, now)
         for one in reading.operations:
             _tell_operation(families, name, one)
         for view in reading.views:
@@ -264,7 +269,7 @@ def _bound(most: float) -> str:
     return "+Inf" if most == inf else repr(float(most))
 
 
-def _tell_pools(families: _Families, name: str, reading: Reading, now: float) -> None:
+def _tell_pools(families: _Families, name: str, reading: Reading, now: datetime) -> None:
     for one in reading.pools:
         if one.closed and not one.allocations:
             continue  # over: a pool's name is not used again
@@ -277,8 +282,14 @@ def _tell_pools(families: _Families, name: str, reading: Reading, now: float) ->
             pool_closed=one.closed,
             pool_allocations=one.allocations,
             pool_allocations_lapsed=one.lapsed,
-            pool_oldest_allocation_age_seconds=max(now - one.oldest.timestamp(), 0.0) if one.oldest else None,
+            pool_oldest_allocation_age_seconds=_age(one.oldest, now),
+            pool_queue_commands=one.waiting,
+            pool_queue_age_seconds=_age(one.waiting_since, now),
         )
+
+
+def _age(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else max((now - since).total_seconds(), 0.0)
 
 
 def _tell_operation(families: _Families, name: str, one: OperationReading) -> None:

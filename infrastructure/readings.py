@@ -11,6 +11,7 @@ from sqlalchemy import table as table_clause
 from bursar.domain.values import instant, instant_text
 from bursar.infrastructure.generations import list_generations
 from bursar.infrastructure.sql_log import SQLEventLog
+from bursar.infrastructure.sql_queue import SQLQueue
 from bursar.infrastructure.tables import events
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
@@ -19,12 +20,13 @@ from bursar.projections.metrics import DONE, LASTED, METRICS, TIMED
 from bursar.projections.pool_usage import POOL_USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection, FromClause
 
     from bursar.domain.ledger import Ledger
+    from bursar.domain.queueing import Waiting
     from bursar.projections.generations import Generation
     from bursar.projections.view import View
 
@@ -45,6 +47,10 @@ class PoolReading:
     """Allocations past their deadline whose expiry nobody has recorded."""
     oldest: datetime | None = None
     """When the oldest allocation that is open was granted."""
+    waiting: int = 0
+    """Commands in the queue that ask for something of it."""
+    waiting_since: datetime | None = None
+    """When the first of them came."""
 
     @property
     def free(self) -> int:
@@ -116,7 +122,17 @@ def _in_memory(ledger: Ledger) -> Reading:
     for one in ledger.allocations():  # oldest first
         for name in one.quantities:
             pools[name].oldest = pools[name].oldest or one.opened_at
+    with ledger.log.reading() as reader:
+        _queue(pools, reader.queue())
     return Reading(head=found.position, pools=list(pools.values()))
+
+
+def _queue(pools: Mapping[str, PoolReading], queue: Iterable[Waiting]) -> None:
+    """Count who waits for which pool."""
+    for one in queue:
+        for pool in (pools[name] for name in one.quantities if name in pools):
+            pool.waiting += 1
+            pool.waiting_since = min(pool.waiting_since or one.since, one.since)
 
 
 class _InDatabase:
@@ -139,6 +155,7 @@ class _InDatabase:
                 pools[row["pool"]].closed = True
         self._read_capacities(pools)
         self._read_allocations(pools)
+        _queue(pools, SQLQueue(self._connection).read())
         return Reading(
             head=self._head,
             pools=list(pools.values()),

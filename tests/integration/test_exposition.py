@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bursar import Ledger, Limits
+from bursar import Allocate, Ledger, Limits
 from bursar.domain.commands import command_from
 from bursar.infrastructure.clock import system_clock
 from bursar.infrastructure.exposition import LedgersCollector
@@ -21,6 +21,9 @@ from support.workloads import made_up
 
 if TYPE_CHECKING:
     from bursar.domain.ports import Clock as AnyClock
+
+
+HOUR = timedelta(hours=1)
 
 
 def scrape(ledger: Ledger, clock: AnyClock = system_clock) -> Scrape:
@@ -164,3 +167,23 @@ def test_views_that_are_not_there(database_url: str) -> None:
         found = scrape(ledger)
         assert (found.all("bursar_up"), found.all("bursar_log_events_total")) == ({(): 1}, {(): 1})
         assert found.all("bursar_pool_capacity", "pool") == found.all("bursar_operations_total", "pool") == {}
+
+
+def test_who_waits(database_url: str) -> None:
+    """The queue is told by pool: how many commands wait for it, and how long the first has waited."""
+    with Ledger.open(database_url) as ledger:
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
+        ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=1))
+        ledger.allocate({"gpu": 1}, owner="a")
+        ledger.projector().catch_up()
+        both = {"gpu": 1, "cpu": 1}
+        waiting = [ledger.submit(Allocate(quantities=one, owner="b", wait=HOUR)) for one in ({"gpu": 1}, both)]
+        with ledger.log.watching() as news:
+            while len(ledger.queue()) < 2:
+                news(0.01)
+        later = ledger.queue()[0].since + timedelta(minutes=3)
+        found = scrape(ledger, lambda: later)
+        for one in waiting:
+            one.cancel()
+    assert found.all("bursar_pool_queue_commands", "pool") == {("gpu",): 2, ("cpu",): 1}
+    assert found.all("bursar_pool_queue_age_seconds", "pool")["gpu",] == 180

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from time import sleep
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,7 +124,7 @@ def test_what_a_ledger_of_the_process_does() -> None:
         with second._own_cache():  # noqa: SLF001 - nothing is committed meanwhile
             second.submit(Allocate(quantities={"gpu": 1}, owner="a"))
             while not second._committer.committing:  # noqa: SLF001 - it is taken, and what comes now is not
-                pass
+                sleep(0)
             waiting = second.submit(Allocate(quantities={"gpu": 1}, owner="a"))
             found = scraped(CommitsCollector(ledgers))
         waiting.result()
@@ -146,8 +148,12 @@ def test_a_ledger_in_memory() -> None:
         ledger.allocate({"gpu": 1}, owner="a")
         clock.advance(seconds=5)
         ledger.allocate({"gpu": 2}, owner="a")
+        waiting = ledger.submit(Allocate(quantities={"gpu": 2}, owner="a", wait=timedelta(hours=1)))
+        while not ledger.queue():
+            sleep(0)
         clock.advance(seconds=5)
         found = scraped(LedgersCollector(lambda: [ledger, ledger], clock=clock))
+        waiting.cancel()
         name = ledger.log.ledger_id
     gpu = {"ledger": name, "pool": "gpu"}
     assert found.value("bursar_up", ledger=name) == 1
@@ -160,6 +166,8 @@ def test_a_ledger_in_memory() -> None:
         2,
     ]
     assert found.all("bursar_pool_oldest_allocation_age_seconds", "pool") == {("gpu",): 10}
+    assert found.all("bursar_pool_queue_commands", "pool") == {("gpu",): 1, ("idle",): 0}
+    assert found.all("bursar_pool_queue_age_seconds", "pool") == {("gpu",): 5}
     assert found.value("bursar_log_events_total", ledger=name) == 4
     assert found.all("bursar_operations_total", "operation") == found.all("bursar_view_stopped", "view") == {}
 
