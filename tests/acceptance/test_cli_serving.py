@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 from contextlib import closing, contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -16,6 +17,8 @@ from sqlalchemy.engine import make_url
 
 from bursar import Allocate, Ledger, Limits, Malformed
 from bursar.infrastructure.cli import serving
+from bursar.infrastructure.cli.options import Common
+from bursar.infrastructure.settings import Settings
 from support.cli import PROCESS_SECONDS_MAX, Bursar, environment, program
 from support.scraping import OPENMETRICS, fetch
 
@@ -124,14 +127,19 @@ def test_a_database_that_is_not_there(sqlite_url: str) -> None:
     Bursar(f"{sqlite_url}.other").error("metrics", "--serve", "0", code=3)
 
 
-def test_a_database_that_goes_away_and_comes_back(postgres_server: Databases, postgres_url: str) -> None:
-    """While nobody may connect to it, a scrape succeeds and says `bursar_up 0`; then all is told again."""
+def test_a_database_that_goes_away_and_comes_back(
+    postgres_server: Databases, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nobody may connect to it, a scrape succeeds and says `bursar_up 0`; who keeps the views says so."""
     name = make_url(postgres_url).database
+    heard = Event()
+    monkeypatch.setattr(serving, "tell_failure", lambda *_, **__: heard.set())
     admin = postgres_server.url("postgres").replace("+psycopg", "")
     with (
         psycopg.connect(admin, autocommit=True) as server,
         Ledger.open(postgres_url) as ledger,
         serving.serving(ledger, "0") as url,
+        serving.following(ledger, Common(settings=Settings())),
     ):
         assert fetch(url).all("bursar_log_events_total") == {(): 0}
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
@@ -139,6 +147,7 @@ def test_a_database_that_goes_away_and_comes_back(postgres_server: Databases, po
         for accept in ("text/plain", OPENMETRICS):
             away = fetch(url, accept)
             assert (away.all("bursar_up"), away.all("bursar_log_events_total")) == ({(): 0}, {})
+        assert heard.wait(PROCESS_SECONDS_MAX)
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         assert fetch(url).all("bursar_up") == {(): 1}
 

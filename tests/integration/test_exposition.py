@@ -155,17 +155,22 @@ def test_views_that_are_not_there(database_url: str) -> None:
     """Without a live generation of a view, what it would tell is left out, and all else is told."""
     with Ledger.open(database_url) as ledger:
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
+        ledger.allocate({"gpu": 1}, owner="a")
         ledger.projector().catch_up()
+        execute(database_url, "UPDATE generations SET state = 'kept' WHERE view = 'metrics'")
+        found = scrape(ledger)
+        assert found.all("bursar_pool_capacity", "pool") == found.all("bursar_operations_total", "pool") == {}
+        execute(database_url, "UPDATE generations SET state = 'live' WHERE view = 'metrics'")
         execute(database_url, "DELETE FROM generations WHERE view IN ('pool_usage', 'current_allocations')")
         found = scrape(ledger)
         assert (
             found.all("bursar_pool_capacity", "pool") == found.all("bursar_pool_allocations", "pool") == {("gpu",): 0}
         )
         execute(database_url, "UPDATE generations SET fingerprint = 'older' WHERE view = 'metrics'")
-        assert scrape(ledger).all("bursar_operations_total", "pool") == {("gpu",): 1}
+        assert scrape(ledger).all("bursar_operations_total", "operation") == {("open_pool",): 1, ("allocate",): 1}
         execute(database_url, "DELETE FROM generations")
         found = scrape(ledger)
-        assert (found.all("bursar_up"), found.all("bursar_log_events_total")) == ({(): 1}, {(): 1})
+        assert (found.all("bursar_up"), found.all("bursar_log_events_total")) == ({(): 1}, {(): 2})
         assert found.all("bursar_pool_capacity", "pool") == found.all("bursar_operations_total", "pool") == {}
 
 
