@@ -199,13 +199,14 @@ class _InDatabase:
             return
         source = _source(CURRENT_ALLOCATIONS, live, ["pool", "quantity", "deadline", "opened_at"])
         due = source.c.deadline <= literal(instant_text(self._now))
+        pool_name = source.c.pool.concat("")  # by its index SQLite would walk in an order that jumps about in the file
         asked = select(
-            source.c.pool,
+            pool_name,
             func.sum(case((due, 0), else_=source.c.quantity)),
             func.sum(case((due, 0), else_=1)),
             func.sum(case((due, 1), else_=0)),
             func.min(case((due, None), else_=source.c.opened_at)),
-        ).group_by(source.c.pool)
+        ).group_by(pool_name)
         for name, used, allocations, lapsed, oldest in self._connection.execute(asked):
             if name in pools:
                 pool = pools[name]
