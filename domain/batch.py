@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
-from bursar.domain.commands import Allocate, Command, Expire, OpenPool, Reserve, content
+from bursar.domain.commands import Allocate, Command, Expire, OpenPool, Reclaim, Reserve, content
 from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
 from bursar.domain.errors import BursarError, CommandIdReused, LogCorrupt, LogUnavailable, Refused
 from bursar.domain.events import Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _GRANTS = frozenset({Allocate, Reserve})
+_DESCRIBE_NONE = frozenset({Expire, Reclaim})
+"""Commands whose outcome has no allocation: they are about many, or about what one left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +248,7 @@ class Batch:
         if isinstance(event, ValidationFailed):
             refusal = Refused(event.code, event.data, command_id=one.command_id, repeated=True)
             return Outcome(command_id=one.command_id, records=tuple(decided), repeated=True, refusal=refusal)
-        subject = None if type(one.command) is Expire else event.subject
+        subject = None if type(one.command) in _DESCRIBE_NONE else event.subject
         present = self._present(subject) if subject else None
         return Outcome(
             command_id=one.command_id,
@@ -358,7 +360,7 @@ class Batch:
         event = records[-1].event if records else None
         if type(event) is ValidationFailed:
             refusal = Refused(event.code, event.data, command_id=one.command_id)
-        elif event and type(one.command) is not Expire:
+        elif event and type(one.command) not in _DESCRIBE_NONE:
             description = partial(_after, event.subject, records, before)
         return Outcome(
             command_id=one.command_id,

@@ -256,6 +256,15 @@ class Expire(Command):
     pool: PoolName | None = None
 
 
+class Reclaim(_OfPool):
+    """Record that a thing without an open right to it was taken back: what a manager found when it reconciled."""
+
+    verb = "reclaim"
+    allocation_id: Name
+    """The right that the thing was made for; it must not be open, and need not have been granted."""
+    reason: Reason | None = None
+
+
 AllocationCommand = Confirm | Void | Renew | Resize | Transfer | Release
 """The commands about one allocation that exists."""
 
@@ -274,6 +283,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         Transfer,
         Release,
         Expire,
+        Reclaim,
     )
 }
 """Every command by its verb."""

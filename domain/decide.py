@@ -16,6 +16,7 @@ from bursar.domain.commands import (
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -33,6 +34,7 @@ from bursar.domain.events import (
     LimitsChanged,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
@@ -432,6 +434,21 @@ def _expire(command: Expire, scene: _Scene) -> Sequence[Event]:
     return ()
 
 
+def _reclaim(command: Reclaim, scene: _Scene) -> Sequence[Event]:
+    past, allocation_id = scene.situation.past, command.allocation_id
+    if command.pool not in scene.situation.pools:
+        raise _Refusal(_Reason(RefusalCode.POOL_NOT_FOUND, command.pool, {}))
+    ended = None
+    if past is not None:
+        if command.pool not in past.pools:
+            raise _Refusal(_Reason(RefusalCode.POOL_NOT_IN_ALLOCATION, command.pool, {}))
+        ended = AllocationState.EXPIRED if allocation_id in scene.lapsed else past.ended
+        if ended is None:
+            raise _Refusal(_Reason(RefusalCode.NOT_ENDED, command.pool, {}))
+    state = None if ended is None else ended.value
+    return [Reclaimed(pool=command.pool, allocation_id=allocation_id, state=state, reason=command.reason)]
+
+
 _DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
     OpenPool: _open_pool,
     ChangeLimits: _change_limits,
@@ -445,5 +462,6 @@ _DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
     Transfer: _transfer,
     Release: _release,
     Expire: _expire,
+    Reclaim: _reclaim,
 }
 """What decides each kind of command; each raises `_Refusal`."""

@@ -9,7 +9,7 @@ from bursar.domain.batch import PoolStatus
 from bursar.domain.commands import Expire
 from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
 from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Event, Expired, ValidationFailed, is_ending, is_opening
+from bursar.domain.events import Event, Expired, ValidationFailed, is_apart, is_ending, is_opening
 from bursar.domain.pool import evolve
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class World:
         """
         position = first.position
         for event, occurred_at in zip(decided.events, decided.times(), strict=True):
-            if type(event) is ValidationFailed:
+            if is_apart(event):
                 return
             pool = self.pools.get(event.pool)  # type: ignore[attr-defined]  # every other event is of a pool
             version = pool.version + 1 if pool else 1
@@ -151,7 +151,7 @@ class World:
     def take(self, recorded: Recorded, *, counts: bool = True) -> None:
         """Let one event happen, and look for a peak if it counts; raises `LogCorrupt` for one that cannot."""
         event = recorded.event
-        if type(event) is ValidationFailed:
+        if is_apart(event):
             return
         name: str = event.pool  # type: ignore[attr-defined]  # as above
         pool = self.pools[name] = evolve(self.pools.get(name), recorded)

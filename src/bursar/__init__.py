@@ -11,6 +11,7 @@ from bursar.domain.commands import (
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -27,6 +28,8 @@ from bursar.domain.errors import (
     NotFound,
     Overloaded,
     PoolAlreadyOpen,
+    ProviderFault,
+    ProviderHung,
     Refused,
     UnknownEvent,
 )
@@ -41,7 +44,15 @@ from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.monitor import ResourceMonitor
-from bursar.infrastructure.providers import MemoryResourceProvider
+from bursar.infrastructure.providers import (
+    ConnectionResourceProvider,
+    DirectoryResourceProvider,
+    MemoryResourceProvider,
+    PortResourceProvider,
+    UnitResourceProvider,
+    make_or_undo,
+)
+from bursar.infrastructure.reconciling import NotReconciled, Reconciliation
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.projections.generations import Generation
 from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
@@ -61,6 +72,8 @@ __all__ = [
     "Command",
     "CommandIdReused",
     "Confirm",
+    "ConnectionResourceProvider",
+    "DirectoryResourceProvider",
     "Expire",
     "Explanation",
     "Generation",
@@ -73,6 +86,7 @@ __all__ = [
     "MemoryEventLog",
     "MemoryResourceProvider",
     "NotFound",
+    "NotReconciled",
     "Obstacle",
     "OpenPool",
     "Outcome",
@@ -80,8 +94,13 @@ __all__ = [
     "Page",
     "PoolAlreadyOpen",
     "PoolStatus",
+    "PortResourceProvider",
     "Projector",
+    "ProviderFault",
+    "ProviderHung",
     "Rebuilt",
+    "Reclaim",
+    "Reconciliation",
     "Recorded",
     "RefusalCode",
     "Refused",
@@ -98,6 +117,7 @@ __all__ = [
     "Token",
     "Transfer",
     "UnifiedResourceManager",
+    "UnitResourceProvider",
     "UnknownEvent",
     "ViewBehind",
     "ViewStatus",
@@ -107,4 +127,5 @@ __all__ = [
     "Wanted",
     "WhatIf",
     "events",
+    "make_or_undo",
 ]

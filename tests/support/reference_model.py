@@ -18,6 +18,7 @@ CODES = [
     "token_mismatch",
     "not_reserved",
     "not_confirmed",
+    "not_ended",
     "pool_closed",
     "pool_not_in_allocation",
     "limits_moved",
@@ -143,7 +144,7 @@ class Model:
                 return set(command["quantities"]) | set(past.held if past else ())
             case "expire" if "pool" not in command:
                 return {name for one in self.due(now) for name in self.allocations[one].held}
-            case "open_pool" | "change_limits" | "close_pool" | "expire":
+            case "open_pool" | "change_limits" | "close_pool" | "expire" | "reclaim":
                 return {command["pool"]}
         return set(past.held if past else ())
 
@@ -354,6 +355,16 @@ class Model:
         one.state = "released"
         self._tick(one.held, moment)
 
+    def reclaim(self, command: Json, _moment: int) -> None:
+        """Take note that a thing was taken back whose right is not open."""
+        if command["pool"] not in self.pools:
+            raise Refusal(("pool_not_found", command["pool"]))
+        one = self.allocations.get(command["allocation_id"])
+        if one is not None and command["pool"] not in one.held:
+            raise Refusal(("pool_not_in_allocation", command["pool"]))
+        if one is not None and one.is_open:
+            raise Refusal(("not_ended", command["pool"]))
+
     def expire_all(self, command: Json, _moment: int) -> None:
         """Expire what is due: done already."""
         if "pool" in command and command["pool"] not in self.pools:
@@ -373,6 +384,7 @@ DECISIONS: dict[str, Callable[[Model, Json, int], None]] = {
     "transfer": Model.transfer,
     "release": Model.release,
     "expire": Model.expire_all,
+    "reclaim": Model.reclaim,
 }
 
 
