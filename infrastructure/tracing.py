@@ -153,14 +153,16 @@ def _commit_span(tracer: Tracer, attempt: Attempt) -> Iterator[None]:
             span.set_attributes(_given(attributes))
 
 
-def provider_call(call: str, resource_type: str, allocation_id: str | None = None) -> AbstractContextManager[None]:
+def provider_call(
+    call: str, resource_type: str | None = None, allocation_id: str | None = None
+) -> AbstractContextManager[None]:
     """Give the span of a call of a provider, a child of the caller's."""
     tracer = _tracer()
     return nullcontext() if tracer is None else _provider_call(tracer, call, resource_type, allocation_id)
 
 
 @contextmanager
-def _provider_call(tracer: Tracer, call: str, resource_type: str, allocation_id: str | None) -> Iterator[None]:
+def _provider_call(tracer: Tracer, call: str, resource_type: str | None, allocation_id: str | None) -> Iterator[None]:
     attributes = {"bursar.resource.type": resource_type, "bursar.allocation.id": allocation_id}
     with _span(tracer, f"bursar provider {call}", attributes):
         yield

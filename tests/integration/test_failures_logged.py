@@ -78,7 +78,9 @@ async def test_a_storm_of_failures(
         manager = UnifiedResourceManager(ledger)
         manager.register_provider("slot", provider)
         with pytest.raises(OSError, match="cannot reach"):
-            await manager.allocate("slot", tags={"api_key": PASSWORD})
+            await manager.allocate("slot", tags={"job": "42"})
+        with pytest.raises(Refused):
+            await manager.allocate("slot", size=3)
         tagged = {"password": PASSWORD, "job": "42"}
         storm = [
             Allocate(quantities={"gpu": 9}, owner="a", command_id="c-1", allocation_id="job-1", tags=tagged),
@@ -122,12 +124,23 @@ def _check_errors(lines: list[dict[str, Any]]) -> None:
         ("error", ["c-2"], [], ["job-2"]),
     ]
     names = ("code", "command_id", "pools", "pool", "allocation_id")
-    refused = [[line.get(name) for name in names] for line in lines if line["event"] in {"refused", "not_decided"}]
+    refused = [
+        [line.get(name) for name in names]
+        for line in lines
+        if line["event"] in {"refused", "not_decided"} and line["command_id"].startswith("c-")
+    ]
     assert refused == [
         ["above_capacity", "c-1", ["gpu"], "gpu", "job-1"],
         [None, "c-1", ["gpu"], None, None],
         ["allocation_not_found", "c-2", None, None, "job-2"],
     ]
+    failed, too_large = [line for line in lines if line["event"] == "Resource allocation failed"]
+    assert failed["error"].startswith("cannot reach postgresql+psycopg://")
+    assert failed["resource_type"] == "slot"
+    assert failed["allocation_id"]
+    assert [too_large.get(name) for name in ("code", "pool")] == ["above_capacity", "slot"]
+    assert too_large["allocation_id"] != failed["allocation_id"]
+    assert too_large["command_id"]
     [program] = [line for line in lines if line["event"] == "told by a program"]
     assert "***" in program["database"]
     assert "***" in program["conninfo"]

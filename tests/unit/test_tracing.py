@@ -16,9 +16,20 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NoOpTracerProvider, StatusCode
 
-from bursar import Allocate, CommandIdReused, Ledger, Limits, LogUnavailable, Overloaded, Refused, Release
+from bursar import (
+    Allocate,
+    CommandIdReused,
+    Ledger,
+    Limits,
+    LogUnavailable,
+    Overloaded,
+    Refused,
+    Release,
+    UnifiedResourceManager,
+)
 from bursar.infrastructure import tracing
 from bursar.infrastructure.tracing import provider_call
+from support.providers import Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,6 +221,35 @@ async def test_a_call_of_a_provider(spans: Spans) -> None:
     assert attributes(done) == {"bursar.resource.type": "gpu", "bursar.allocation.id": "job-1"}
     assert attributes(failed) == {"bursar.resource.type": "gpu", "error.type": "OSError"}
     assert failed.status.status_code is StatusCode.ERROR
+    assert HIDDEN not in spans.texts()
+
+
+async def test_a_resource(spans: Spans) -> None:
+    """A manager's calls of its provider have spans beside those of the commands, all of them about one right."""
+    with Ledger.in_memory() as ledger:
+        provider, manager = Scripted(Limits(total=2)), UnifiedResourceManager(ledger)
+        manager.register_provider("slot", provider)
+        with caller() as parent:
+            resource = await manager.allocate("slot", tags={"password": HIDDEN})
+            await manager.validate(resource.id)
+
+            async def fail() -> None:
+                raise OSError(HIDDEN)
+
+            provider.steps["release"] = fail
+            with pytest.raises(OSError, match=HIDDEN):
+                await manager.release(resource.id)
+            del provider.steps["release"]
+            await manager.release(resource.id)
+            await manager.cleanup()
+    calls = ["allocate", "validate", "release", "release", "cleanup"]
+    found = [span for call in dict.fromkeys(calls) for span in spans.named(f"bursar provider {call}")]
+    assert [span.name for span in found] == [f"bursar provider {call}" for call in calls]
+    commands = [spans.one(f"bursar {verb}") for verb in ("reserve", "confirm", "release")]
+    assert {parent_of(span) for span in (*found, *commands)} == {parent}
+    assert {attributes(span)["bursar.allocation.id"] for span in (*found[:-1], *commands)} == {resource.id}
+    failed = [attributes(span).get("error.type") for span in found]
+    assert failed == [None, None, "OSError", None, None]
     assert HIDDEN not in spans.texts()
 
 
