@@ -265,6 +265,28 @@ async def test_a_lie_that_comes_late(
     assert len(messages.of("Provider at fault")) == 1
 
 
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_a_provider_that_is_not_asynchronous(
+    manager: UnifiedResourceManager, stored_ledger: Ledger, *, is_awaited: bool
+) -> None:
+    """A resource that is given at once, or by a future, is taken as it is; so nothing that was made is lost."""
+    provider: Any = Scripted(Limits(total=10))
+    made: asyncio.Future[Resource[str]] = asyncio.get_running_loop().create_future()
+
+    def allocate(resource_type: str, metadata: ResourceMetadata, **options: Any) -> object:  # noqa: ANN401 - the port's
+        resource = Resource(options["allocation_id"], resource_type, metadata, "allocated", None)
+        provider.live.add(resource.id)
+        made.set_result(resource)
+        return made if is_awaited else resource
+
+    provider.allocate = allocate
+    manager.register_provider("slot", provider)
+    resource = await manager.allocate("slot")
+    assert stored_ledger.allocation(resource.id).state is AllocationState.ACTIVE
+    await manager.release(resource.id)
+    assert (provider.live, stored_ledger.pool("slot").used) == (set(), 0)
+
+
 # Secrets
 
 
