@@ -273,11 +273,12 @@ class Batch:
         past = self._find_past(allocation_id) if allocation_id else None
         pools = self._load(named_pools(command, past))
         moment = time_of(command, self._now, pools.values())
+        limit = command.limit if type(command) is Expire else None
         if type(command) is Expire and command.pool is None:
             opened = (recorded.event.pool for recorded in self.records if isinstance(recorded.event, PoolOpened))
             names = sorted({*self._reader.pool_names(), *opened})
-            pools = {name: pool for name, pool in self._load(names).items() if pool.due(moment)}
-        while missing := reach(pools, moment):
+            pools = {name: pool for name, pool in self._load(names).items() if pool.has_due(moment)}
+        while missing := reach(pools, moment, limit):
             pools |= self._load(missing)
         if type(command) not in _GRANTS:
             return Situation(pools, past, self._epoch), moment

@@ -17,6 +17,7 @@ from bursar.domain.values import (
     Name,
     PoolName,
     Quantities,
+    Quantity,
     Reason,
     Tags,
     canonical_json,
@@ -254,6 +255,8 @@ class Expire(Command):
 
     verb = "expire"
     pool: PoolName | None = None
+    limit: Quantity | None = None
+    """About how many allocations, the earliest deadlines first; those of the last deadline go along. None: all."""
 
 
 class Reclaim(_OfPool):

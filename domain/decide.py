@@ -92,8 +92,13 @@ def time_of(command: Command, now: datetime, pools: Collection[Pool]) -> datetim
     return max(command.at or now, *(pool.time for pool in pools)) if pools else command.at or now
 
 
-def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
-    """List the pools, not among those given, in which allocations that are due in those given hold something."""
+def reach(pools: Mapping[str, Pool], moment: datetime, limit: int | None = None) -> set[str]:
+    """List the pools, not among those given, in which allocations that are due in those given hold something.
+
+    With a limit, those that `horizon` leaves out are not due yet.
+    """
+    if limit is not None:
+        moment = horizon(pools, moment, limit)
     return {
         other
         for pool in pools.values()
@@ -104,6 +109,15 @@ def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
     }
 
 
+def horizon(pools: Mapping[str, Pool], moment: datetime, limit: int) -> datetime:
+    """Find the deadline up to which to expire for so many allocations of some pools; the moment, if fewer are due.
+
+    A deadline is expired whole: else a pool's time would come to a deadline at which something is still held.
+    """
+    first = {entry for pool in pools.values() for entry in pool.first_due(moment, limit)}
+    return sorted(first)[limit - 1][0] if len(first) >= limit else moment
+
+
 def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:
     """Decide a command at a moment (see `time_of`): what is due in the pools it reaches expires first.
 
@@ -111,7 +125,7 @@ def decide(situation: Situation, command: Command, moment: datetime) -> list[Eve
     is a repeat or has nothing to do.
     """
     scene = _Scene(situation, moment)
-    expired = list(scene.expire()) if any(pool.has_due(moment) for pool in situation.pools.values()) else []
+    expired = list(scene.expire(command)) if any(pool.has_due(moment) for pool in situation.pools.values()) else []
     try:
         decided = _DECISIONS[type(command)](command, scene)
         return [*expired, *decided] if decided or type(command) is Expire else []
@@ -143,11 +157,13 @@ class _Scene:
     freed: dict[str, list[Hold]] = field(default_factory=dict)
     """What they held, by pool."""
 
-    def expire(self) -> Iterator[Event]:
-        """Expire everything due, each allocation in all its pools, by deadline, then id."""
-        due = {}
+    def expire(self, command: Command) -> Iterator[Event]:
+        """Expire what is due, or the first of it, each allocation in all its pools, by deadline, then id."""
+        until, due = self.moment, {}
+        if type(command) is Expire and command.limit is not None:
+            until = horizon(self.situation.pools, until, command.limit)
         for pool in self.situation.pools.values():
-            for allocation_id in pool.due(self.moment):
+            for allocation_id in pool.due(until):
                 due[allocation_id] = pool.holds[allocation_id]
         for allocation_id, hold in sorted(due.items(), key=lambda item: (item[1].deadline, item[0])):
             self.lapsed.add(allocation_id)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bursar.domain.resources import Resource, ResourceProvider
+    from bursar.infrastructure.leases import Lease, OnLost
     from bursar.infrastructure.reconciling import Reconciliation
     from bursar.infrastructure.telemetry import Counters
 
@@ -162,6 +163,25 @@ class UnifiedResourceManager:
             logger.error("Resource release failed", resource_id=resource_id, **about, error=described(error))  # noqa: TRY400 - as above
             raise
         self._count("resource_releases", held.resource_type, success=True)
+
+    def keep_alive(
+        self,
+        resource_id: str,
+        *,
+        ttl: timedelta | None = None,
+        grace: timedelta | None = None,
+        on_lost: OnLost | None = None,
+    ) -> Lease:
+        """Keep the right to a resource from lapsing, in an ``async with`` block; see `Ledger.keep_alive`.
+
+        Raises ValueError for an id that is not held here.
+        """
+        held = self._holdings.get(resource_id)
+        if held is None:
+            message = f"Resource not found: {resource_id}"
+            raise ValueError(message)
+        token = held.resource.metadata.token
+        return self.ledger.keep_alive(held.right, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
 
     async def validate(self, resource_id: str) -> list[str]:
         """List what is wrong with a resource: what its provider finds, then what the ledger says of its right.

@@ -125,7 +125,8 @@ class World:
         moment = time_of(command, now, pools.values())
         if type(command) is Expire and command.pool is None:
             pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
-        while missing := reach(pools, moment):
+        limit = command.limit if type(command) is Expire else None
+        while missing := reach(pools, moment, limit):
             pools |= self._find(missing)
         return Decided(decide(Situation(pools, past, epoch, new_id, behind), command, moment), moment)
 

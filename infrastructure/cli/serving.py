@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from bursar.domain.errors import BursarError, Malformed
 from bursar.infrastructure.cli.options import Common
 from bursar.infrastructure.cli.output import emit, say, tell_failure
-from bursar.infrastructure.cli.seal import stopping
+from bursar.infrastructure.cli.signals import stopping
 from bursar.infrastructure.exposition import LedgersCollector
 from bursar.infrastructure.ledger import Ledger
 

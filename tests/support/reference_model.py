@@ -128,7 +128,7 @@ class Model:
         moment = max([now, *(self.pools[name].time for name in touched)])
         if command["command"] == "expire" and "pool" not in command:
             moment = now
-        expired = self._expire(touched, moment)
+        expired = self._expire(touched, moment, command.get("limit"))
         try:
             DECISIONS[command["command"]](self, command, moment)
         except Refusal as refusal:
@@ -156,15 +156,17 @@ class Model:
             if one.is_open and one.deadline is not None and one.deadline <= moment
         ]
 
-    def _expire(self, touched: set[str], moment: int) -> tuple[str, ...]:
+    def _expire(self, touched: set[str], moment: int, limit: int | None = None) -> tuple[str, ...]:
         reached, expired = set(touched), set[str]()
         while True:
-            more = {name for name in self.due(moment) if reached & set(self.allocations[name].held)} - expired
+            due = [name for name in self.due(moment) if reached & set(self.allocations[name].held)]
+            deadlines = sorted(self.allocations[name].deadline or 0 for name in due)
+            last = deadlines[:limit][-1] if due else 0
+            expired = {name for name in due if (self.allocations[name].deadline or 0) <= last}
+            more = {pool for name in expired for pool in self.allocations[name].held} - reached
             if not more:
                 break
-            expired |= more
-            for name in more:
-                reached |= set(self.allocations[name].held)
+            reached |= more
         for name in expired:
             one = self.allocations[name]
             one.state = "expired"

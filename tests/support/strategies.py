@@ -82,7 +82,7 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
         st.fixed_dictionaries(_one),
         st.fixed_dictionaries({**_one, "force": st.just(True), "reason": st.just("gone")}),  # noqa: FBT003 - a value
     ),
-    "expire": _maybe(_pool, {}),
+    "expire": _maybe({**_pool, "limit": st.integers(1, 3)}, {}),
     "reclaim": st.fixed_dictionaries({**_pool, **_one}),
 }
 """The fields of each command, by verb."""
