@@ -55,10 +55,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from bursar.domain.attempt import Attempt
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
     from bursar.domain.commands import Command
-    from bursar.domain.ledger import Attempt
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
     from bursar.domain.queueing import Waiting
@@ -109,10 +109,10 @@ class Ledger(domain.Ledger):
         self._committer = Committer(waiting_max)
         self._room = WaitingRoom(log, self._committer)
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
-        self._commits = Commits()
-        LEDGERS.add(self, self._commits, self._committer)
         self._leases = Leases(clock)
         weakref.finalize(self, self._leases.stop)
+        self._commits = Commits()
+        LEDGERS.add(self, self._commits, self._committer)
         weakref.finalize(self, self._committer.close)  # also at the interpreter's end: what waits is answered
 
     @classmethod
@@ -430,6 +430,15 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
         raise LogUnavailable(message)
     _warn_of_views(database)
     return log
+
+
+def holds_ledger(url: str) -> bool:
+    """Tell whether there is a ledger in a database, at whatever schema; raises `Malformed`, `LogUnavailable`."""
+    database = Database(url)
+    try:
+        return database.exists() and schema.current_revision(database) is not None
+    finally:
+        database.close()
 
 
 def _warn_of_views(database: Database) -> None:

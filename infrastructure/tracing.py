@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
 
+    from bursar.domain.attempt import Attempt
     from bursar.domain.batch import Asked, Outcome
-    from bursar.domain.ledger import Attempt
 
 NAME: Final = "bursar"
 """The name of the tracer."""
