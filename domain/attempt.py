@@ -30,6 +30,8 @@ class Attempt:
     """What the commands' callers are told, once it is sure that the transaction was committed."""
     end: Place | None = None
     """Its last row, if it has any: if the log holds that, it was committed, whatever was heard of it."""
+    events: int = 0
+    """How many events it has."""
 
     def answer(self, one: Asked, batch: Batch) -> Outcome | Exception:
         """Have a command decided; raises what is an error of all."""

@@ -180,6 +180,7 @@ class Ledger:
                 if batch.queue.entered or batch.queue.left:
                     writer.move_queue(list(batch.queue.entered.values()), batch.queue.left)
                 attempt.answers, attempt.end = answers, end if batch.records else None
+                attempt.events = len(batch.records)
                 cache.appended(end)
 
     def _try_alone(self, attempt: Attempt, cache: PoolCache, timeout: float | None) -> bool:
@@ -198,7 +199,7 @@ class Ledger:
         except (NotKnown, Undecided):
             return False
         rows = self.log.chain(answer.records, cache.end)
-        attempt.answers, attempt.end = [answer], Place.of(rows[-1])
+        attempt.answers, attempt.end, attempt.events = [answer], Place.of(rows[-1]), len(rows)
         if not self.log.append_if(cache.end, rows, timeout):
             attempt.end = None
             return False
