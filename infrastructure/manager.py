@@ -11,7 +11,9 @@ from bursar.domain.commands import OpenPool
 from bursar.domain.errors import Malformed, ProviderFault
 from bursar.domain.limits import Limits
 from bursar.domain.values import QUANTITY_MAX, check_name
+from bursar.infrastructure.about import about_error
 from bursar.infrastructure.acquiring import Acquirer
+from bursar.infrastructure.clock import new_id
 from bursar.infrastructure.ending import Ending
 from bursar.infrastructure.holdings import Held, Holdings
 from bursar.infrastructure.ledger import Ledger
@@ -20,11 +22,13 @@ from bursar.infrastructure.providing import Registered, asked, described, kind_o
 from bursar.infrastructure.reconciling import Reconciler
 from bursar.infrastructure.rights import Rights
 from bursar.infrastructure.telemetry import COUNTERS
+from bursar.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bursar.domain.resources import Resource, ResourceProvider
+    from bursar.infrastructure.leases import Lease, OnLost
     from bursar.infrastructure.reconciling import Reconciliation
     from bursar.infrastructure.telemetry import Counters
 
@@ -59,8 +63,8 @@ class UnifiedResourceManager:
         self._registered: dict[str, Registered] = {}
         self._rights = Rights(self.ledger)
         self._holdings = Holdings()
-        self._ending = Ending(self._rights, self._holdings)
-        self._seconds = reservation_ttl.total_seconds()
+        self._seconds = _check_ttl(reservation_ttl).total_seconds()
+        self._ending = Ending(self._rights, self._holdings, self._seconds / 2)  # what waits for it has a reservation
         self._acquirer = Acquirer(
             self._rights, self._holdings, self._ending, name=name, reservation_ttl=reservation_ttl
         )
@@ -99,11 +103,13 @@ class UnifiedResourceManager:
         if registered is None:
             message = f"Provider not found: {resource_type}"
             raise ValueError(message)
+        right = new_id()
         try:
-            held = await self._acquirer.acquire(resource_type, registered, options)
+            held = await self._acquirer.acquire(right, resource_type, registered, options)
         except BaseException as error:
             self._count("resource_allocations", resource_type, success=False)
-            logger.error("Resource allocation failed", resource_type=resource_type, error=described(error))  # noqa: TRY400 - raised on, with its traceback
+            about = {"resource_type": resource_type, "allocation_id": right, **about_error(error)}
+            logger.error("Resource allocation failed", **about, error=described(error))  # noqa: TRY400 - raised on, with its traceback
             raise
         self._count("resource_allocations", resource_type, success=True)
         return held
@@ -153,9 +159,29 @@ class UnifiedResourceManager:
             await self._ending.release(held)
         except BaseException as error:
             self._count("resource_releases", held.resource_type, success=False)
-            logger.error("Resource release failed", resource_id=resource_id, error=described(error))  # noqa: TRY400 - as above
+            about = {"resource_type": held.resource_type, "allocation_id": held.right, **about_error(error)}
+            logger.error("Resource release failed", resource_id=resource_id, **about, error=described(error))  # noqa: TRY400 - as above
             raise
         self._count("resource_releases", held.resource_type, success=True)
+
+    def keep_alive(
+        self,
+        resource_id: str,
+        *,
+        ttl: timedelta | None = None,
+        grace: timedelta | None = None,
+        on_lost: OnLost | None = None,
+    ) -> Lease:
+        """Keep the right to a resource from lapsing, in an ``async with`` block; see `Ledger.keep_alive`.
+
+        Raises ValueError for an id that is not held here.
+        """
+        held = self._holdings.get(resource_id)
+        if held is None:
+            message = f"Resource not found: {resource_id}"
+            raise ValueError(message)
+        token = held.resource.metadata.token
+        return self.ledger.keep_alive(held.right, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
 
     async def validate(self, resource_id: str) -> list[str]:
         """List what is wrong with a resource: what its provider finds, then what the ledger says of its right.
@@ -167,7 +193,8 @@ class UnifiedResourceManager:
         if held is None:
             message = f"Resource not found: {resource_id}"
             raise ValueError(message)
-        found: object = await held.provider.validate(held.resource)
+        with provider_call("validate", held.resource_type, held.right):
+            found: object = await held.provider.validate(held.resource)
         if not isinstance(found, list):
             raise ProviderFault(kind_of(held.provider), f"validate gave {found!r:.200}; expected a list of texts")
         errors = [*map(str, found), *await self._wrong_with_right(held)]
@@ -238,6 +265,12 @@ def _check_name(name: str | None) -> str | None:
         return None if name is None else check_name(name)
     except ValueError as error:
         raise Malformed("name", name, str(error)) from None
+
+
+def _check_ttl(reservation_ttl: timedelta) -> timedelta:
+    if not isinstance(reservation_ttl, timedelta) or reservation_ttl <= timedelta():
+        raise Malformed("reservation_ttl", reservation_ttl, "expected a timedelta above 0")
+    return reservation_ttl
 
 
 def _is_in_event_loop() -> bool:

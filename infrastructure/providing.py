@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import re
+from collections.abc import Awaitable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bursar.domain.errors import PoolAlreadyOpen, ProviderHung
 from bursar.domain.values import REASON_CHARACTERS_MAX
+from bursar.infrastructure.masking import mask_text
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Coroutine, Iterator
 
     from bursar.domain.commands import OpenPool
     from bursar.domain.resources import ResourceProvider
@@ -21,9 +22,6 @@ T = TypeVar("T")
 
 GRACE_SECONDS: Final = 1.0
 """How long a provider that was told to stop is waited for, before whoever asked goes on without it."""
-
-_SECRET: Final = re.compile(r"(://[^\s:/@]*:)\S+(?=@)|(\bpassword\s*=\s*)[^\s'\")]+", re.IGNORECASE)
-"""A password in a database's address, or in the words of its driver."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,20 +54,26 @@ def kind_of(provider: ResourceProvider[Any]) -> str:
 
 def described(error: BaseException) -> str:
     """Say an error in one line, as the log takes it for a reason, and without a password that stands in it."""
-    text = _SECRET.sub(r"\1\2***", str(error))
+    text = mask_text(str(error))
     text = "".join(character if character.isprintable() else " " for character in text).strip()
     return text[:REASON_CHARACTERS_MAX].rstrip() or type(error).__name__
 
 
 def asked(asking: Awaitable[T]) -> asyncio.Task[T]:
-    """Ask a provider in a task of its own, which whoever asks can leave behind."""
+    """Ask a provider in a task of its own, which whoever asks can leave behind.
 
-    async def ask() -> T:
-        return await asking
-
-    task = asyncio.create_task(ask())
+    What it gives at once, as its method is not asynchronous, is its answer too: then there is nothing to wait for.
+    """
+    answering: Coroutine[Any, Any, T] = asking if asyncio.iscoroutine(asking) else _answered(asking)
+    task = asyncio.create_task(answering)  # a coroutine as it is: cancelled before it begins, it is closed
     task.add_done_callback(_look_at)
     return task
+
+
+async def _answered(asking: Awaitable[T]) -> T:
+    given: Any = asking
+    answer: T = await given if isinstance(given, Awaitable) else given
+    return answer
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:

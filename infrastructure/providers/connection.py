@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bursar.domain.errors import Malformed
 from bursar.domain.limits import Limits
-from bursar.infrastructure.providers.keeping import Keeping, just_one, made
+from bursar.infrastructure.providers.keeping import Keeping, just_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ class ConnectionResourceProvider(Keeping[Connection, Connection]):
 
         Whoever is cancelled meanwhile waits for the engine, up to its timeouts.
         """
-        connection = await made(self._connect, _give_back)
+        connection = await make_or_undo(self._connect, _give_back)
         return self._keep(metadata, options, connection, connection)
 
     async def validate(self, resource: Resource[Connection]) -> list[str]:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from bursar.domain.limits import Limits
 from bursar.infrastructure.clock import new_id
 from bursar.infrastructure.memory import MemoryEventLog
-from bursar.infrastructure.providers.keeping import Keeping, check_size, made
+from bursar.infrastructure.providers.keeping import Keeping, check_size, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -77,7 +77,7 @@ class DirectoryResourceProvider(Keeping[Path, int]):
         """Make a directory; raises OSError if that cannot be done, or if there is one of that id."""
         size = self.quantity(options)
         right = options.get("allocation_id") or new_id()
-        path = await made(lambda: self._make(right), lambda _: self._remove(right))
+        path = await make_or_undo(lambda: self._make(right), lambda _: self._remove(right))
         return self._keep(metadata, {"allocation_id": right}, size, path)
 
     async def validate(self, resource: Resource[Path]) -> list[str]:

@@ -76,11 +76,11 @@ class Keeping(ResourceProvider[T], Generic[T, K]):
             self._kept.pop(right, None)
 
 
-async def made(make: Callable[[], T], unmake: Callable[[T], object]) -> T:
-    """Make something in a thread, or leave nothing.
+async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
+    """Make something in a thread, or leave nothing: for providers whose things take time to make.
 
-    Whoever is cancelled meanwhile waits until it is unmade, or not made; cancelled again, does not wait: the thread
-    unmakes it all the same, also when the event loop has ended.
+    Whoever is cancelled meanwhile waits until it is undone, or was not made; cancelled again, does not wait: the thread
+    undoes it all the same, also when the event loop has ended. Raises what ``make`` raises, which leaves nothing then.
     """
     lock, wanted, things = Lock(), True, list[T]()
 
@@ -90,7 +90,7 @@ async def made(make: Callable[[], T], unmake: Callable[[T], object]) -> T:
             if wanted:
                 things.append(thing)
                 return
-        unmake(thing)
+        undo(thing)
 
     loop = asyncio.get_running_loop()
     working = loop.run_in_executor(None, copy_context().run, work)
@@ -100,7 +100,7 @@ async def made(make: Callable[[], T], unmake: Callable[[T], object]) -> T:
     except asyncio.CancelledError:
         with lock:
             wanted = False
-        await asyncio.wait([working if not things else loop.run_in_executor(None, unmake, things[0])])
+        await asyncio.wait([working if not things else loop.run_in_executor(None, undo, things[0])])
         raise
     return things[0]
 

@@ -38,6 +38,7 @@ class MemoryResourceProvider(Keeping[int, mmap.mmap]):
             raise Malformed(f"limits.{name}", limits[name], "expected one of total, max_size")
         self._limits = Limits(total=limits.get("total", TOTAL_DEFAULT), max_size=limits.get("max_size"))
         self._sizes: dict[str, int] = {}
+        self._used = 0
 
     def pool_limits(self) -> Limits:
         """Tell what a pool enforces: the limits given."""
@@ -55,12 +56,13 @@ class MemoryResourceProvider(Keeping[int, mmap.mmap]):
         if self._limits.max_size is not None and size > self._limits.max_size:
             message = f"Memory size limit exceeded: {size} asked, {self._limits.max_size} at most"
             raise ValueError(message)
-        used = sum(self._sizes.values())
-        if used + size > self._limits.total:
-            message = f"Memory limit exceeded: {size} asked, {self._limits.total - used} of {self._limits.total} free"
+        free = self._limits.total - self._used
+        if size > free:
+            message = f"Memory limit exceeded: {size} asked, {free} of {self._limits.total} free"
             raise ValueError(message)
         resource = self._keep(metadata, options, _mapped(size), size)
         self._sizes[resource.id] = size
+        self._used += size
         return resource
 
     def memory(self, resource: Resource[int]) -> mmap.mmap:
@@ -95,7 +97,7 @@ class MemoryResourceProvider(Keeping[int, mmap.mmap]):
                 f"Memory in use: {right}; a view of it exists, such as a memoryview or an array: give that up first"
             )
             raise BufferError(message) from None
-        self._sizes.pop(right, None)
+        self._used -= self._sizes.pop(right, 0)
 
 
 def _mapped(size: int) -> mmap.mmap:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bursar.domain.errors import Malformed
 from bursar.domain.limits import Limits
-from bursar.infrastructure.providers.keeping import Keeping, just_one, made
+from bursar.infrastructure.providers.keeping import Keeping, just_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ class PortResourceProvider(Keeping[int, _Bound]):
         **options: Any,  # noqa: ANN401 - the seed's signature
     ) -> Resource[int]:
         """Bind the first port that is free on this machine; raises OSError if none is, or if it may not be bound."""
-        bound = await made(self._bind_first, _close)
+        bound = await make_or_undo(self._bind_first, _close)
         return self._keep(metadata, options, bound, bound.port)
 
     def hand_over(self, resource: Resource[int]) -> socket.socket:

@@ -21,7 +21,7 @@ from bursar import BursarError, Ledger, Limits, NotFound, Refused
 from bursar.domain.allocation import AllocationState
 from bursar.domain.errors import ProviderFault, ProviderHung
 from bursar.domain.refusals import RefusalCode
-from bursar.infrastructure import acquiring
+from bursar.infrastructure import manager
 from bursar.infrastructure.verification import verify_ledger
 from support.faulty import FAULTS, Broken, Odd
 from support.machine import free_ports, is_free, mappings
@@ -85,7 +85,7 @@ class ManagerMachine(RuleBasedStateMachine):
         super().__init__()
         ManagerMachine.examples += 1
         self.before = descriptors(), mappings()
-        self.ids = patch.object(acquiring, "new_id", map("r{:03}".format, count(1)).__next__)
+        self.ids = patch.object(manager, "new_id", map("r{:03}".format, count(1)).__next__)
         self.ids.start()  # the same in every run, in the order in which they are asked for
         self.time = Time()
         self.offset = 0

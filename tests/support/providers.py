@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bursar import Limits, Resource, ResourceMetadata, ResourceProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from bursar import Ledger
     from bursar.domain import ledger as domain
@@ -72,7 +72,7 @@ class Scripted(ResourceProvider[str]):
         """Hear where the rights are."""
         self.ledgers.append((ledger, resource_type))
 
-    async def inventory(self) -> set[str] | None:
+    async def inventory(self) -> Collection[str] | None:
         """Tell the rights whose things are there."""
         await self._step("inventory")
         return None if self.things is None else set(self.things)

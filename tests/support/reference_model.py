@@ -19,6 +19,7 @@ CODES = [
     "not_reserved",
     "not_confirmed",
     "not_ended",
+    "ledger_closed",
     "pool_closed",
     "pool_not_in_allocation",
     "limits_moved",
@@ -94,17 +95,21 @@ class Model:
     allocations: dict[str, ModelAllocation] = field(default_factory=dict)
     decided: dict[str, tuple[Json, Answer]] = field(default_factory=dict)
     grants: int = 0
+    closed: bool = False
 
     def apply(self, command: Json, now: int) -> Answer:
         """Decide a command at a moment, and change what it changes."""
+        command = {name: plain(value) if name in {"limits", "expected"} else value for name, value in command.items()}
         key = command.get("command_id") or derived(command)
         content = {name: value for name, value in command.items() if name not in {"command_id", "correlation_id"}}
         if key in self.decided:
             before, answer = self.decided[key]
             if before == content:
                 return Answer("repeated", answer.code)
-            if command["command"] != "open_pool" or "command_id" in command:
+            if command["command"] not in {"open_pool", "close_ledger"} or "command_id" in command:
                 return Answer("reused")
+        if command["command"] == "close_ledger" and self.closed:
+            return Answer("repeated")
         if command["command"] == "open_pool":
             answered = self._open_again(command)
             if answered:
@@ -128,7 +133,7 @@ class Model:
         moment = max([now, *(self.pools[name].time for name in touched)])
         if command["command"] == "expire" and "pool" not in command:
             moment = now
-        expired = self._expire(touched, moment)
+        expired = self._expire(touched, moment, command.get("limit"))
         try:
             DECISIONS[command["command"]](self, command, moment)
         except Refusal as refusal:
@@ -144,6 +149,8 @@ class Model:
                 return set(command["quantities"]) | set(past.held if past else ())
             case "expire" if "pool" not in command:
                 return {name for one in self.due(now) for name in self.allocations[one].held}
+            case "close_ledger":
+                return set(self.pools)
             case "open_pool" | "change_limits" | "close_pool" | "expire" | "reclaim":
                 return {command["pool"]}
         return set(past.held if past else ())
@@ -156,15 +163,17 @@ class Model:
             if one.is_open and one.deadline is not None and one.deadline <= moment
         ]
 
-    def _expire(self, touched: set[str], moment: int) -> tuple[str, ...]:
+    def _expire(self, touched: set[str], moment: int, limit: int | None = None) -> tuple[str, ...]:
         reached, expired = set(touched), set[str]()
         while True:
-            more = {name for name in self.due(moment) if reached & set(self.allocations[name].held)} - expired
+            due = [name for name in self.due(moment) if reached & set(self.allocations[name].held)]
+            deadlines = sorted(self.allocations[name].deadline or 0 for name in due)
+            last = deadlines[:limit][-1] if due else 0
+            expired = {name for name in due if (self.allocations[name].deadline or 0) <= last}
+            more = {pool for name in expired for pool in self.allocations[name].held} - reached
             if not more:
                 break
-            expired |= more
-            for name in more:
-                reached |= set(self.allocations[name].held)
+            reached |= more
         for name in expired:
             one = self.allocations[name]
             one.state = "expired"
@@ -190,6 +199,8 @@ class Model:
 
     def open_pool(self, command: Json, moment: int) -> None:
         """Open a pool."""
+        if self.closed:
+            raise Refusal(("ledger_closed", command["pool"]))
         if command["pool"] in self.pools:
             raise Refusal(("pool_closed", command["pool"]))
         description = describe(command)
@@ -213,6 +224,13 @@ class Model:
         """Close a pool."""
         pool = self._usable(command["pool"])
         pool.closed, pool.time = True, moment
+
+    def close_ledger(self, _command: Json, moment: int) -> None:
+        """Close the ledger, and every pool that is open."""
+        self.closed = True
+        for pool in self.pools.values():
+            if not pool.closed:
+                pool.closed, pool.time = True, moment
 
     def allocate(self, command: Json, moment: int) -> None:
         """Grant, or reserve."""
@@ -375,6 +393,7 @@ DECISIONS: dict[str, Callable[[Model, Json, int], None]] = {
     "open_pool": Model.open_pool,
     "change_limits": Model.change_limits,
     "close_pool": Model.close_pool,
+    "close_ledger": Model.close_ledger,
     "allocate": Model.allocate,
     "reserve": Model.allocate,
     "confirm": Model.confirm,
@@ -386,6 +405,11 @@ DECISIONS: dict[str, Callable[[Model, Json, int], None]] = {
     "expire": Model.expire_all,
     "reclaim": Model.reclaim,
 }
+
+
+def plain(limits: Json) -> Json:
+    """Limits without what is so anyway: that nothing is reserved."""
+    return {name: value for name, value in limits.items() if (name, value) != ("reserved", 0)}
 
 
 def describe(command: Json) -> Json:
@@ -400,4 +424,6 @@ def derived(command: Json) -> str | None:
             return f"open {command['pool']}"
         case "allocate" | "reserve":
             return f"{command['command']} {command['allocation_id']}"
+        case "close_ledger":
+            return "close"
     return None

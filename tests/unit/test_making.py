@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from bursar.infrastructure.providers.keeping import made
+from bursar.infrastructure.providers.keeping import make_or_undo
 
 
 class Workshop:
@@ -30,7 +30,7 @@ class Workshop:
 
     async def begin(self) -> asyncio.Task[str]:
         """Begin to make it."""
-        making = asyncio.create_task(made(self.make, self.unmake))
+        making = asyncio.create_task(make_or_undo(self.make, self.unmake))
         await asyncio.to_thread(self.begun.wait)
         return making
 
@@ -45,7 +45,7 @@ async def test_a_thing_is_made() -> None:
     """What is made is given."""
     workshop = Workshop()
     workshop.may_end.set()
-    assert await made(workshop.make, workshop.unmake) == "thing"
+    assert await make_or_undo(workshop.make, workshop.unmake) == "thing"
     assert workshop.things == ["thing"]
 
 
@@ -97,7 +97,7 @@ async def test_what_fails_fails() -> None:
         raise OSError(message)
 
     with pytest.raises(OSError, match="no such device"):
-        await made(fail, fail_to_unmake)
+        await make_or_undo(fail, fail_to_unmake)
 
 
 async def test_what_fails_after_it_was_cancelled() -> None:
@@ -112,7 +112,7 @@ async def test_what_fails_after_it_was_cancelled() -> None:
 
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    making = asyncio.create_task(made(fail, fail_to_unmake))
+    making = asyncio.create_task(make_or_undo(fail, fail_to_unmake))
     await asyncio.to_thread(begun.wait)
     making.cancel()
     await turns()
