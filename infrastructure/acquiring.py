@@ -51,7 +51,7 @@ class _Attempt:
     claimed: str | None = None
     """Its id, if no other resource has it."""
     is_lost: bool = False
-    """True if the provider gave something by which what it may have made cannot be released."""
+    """True if the provider gave something by which what it may have made is not released for sure."""
 
 
 class Acquirer:
@@ -159,12 +159,11 @@ class Acquirer:
             attempt.is_lost = True
             raise ProviderFault(kind, f"allocate gave {resource!r:.200}; expected a Resource")
         if not isinstance(resource.id, str) or not resource.id:
-            attempt.resource = resource
+            attempt.resource, attempt.is_lost = resource, True
             raise ProviderFault(kind, f"Resource id {resource.id!r:.200}; expected a text that is not empty")
         other = self._holdings.claim(resource.id, attempt.provider)
-        if other is attempt.provider:
-            attempt.is_lost = True  # taking it back by that id would take the other's
-        else:
+        attempt.is_lost = other is not None
+        if other is not attempt.provider:  # else taking it back by that id would take the other's
             attempt.resource = resource
         if other is not None:
             fault = f"Resource id taken: {resource.id}; a provider gives each resource an id of its own"
@@ -236,7 +235,7 @@ class Acquirer:
         if attempt.resource is not None:
             with provider_call("release", attempt.resource_type, attempt.right):
                 await within(self._seconds, provider, "release a resource", provider.release(attempt.resource))
-        elif attempt.is_lost:
+        if attempt.is_lost:
             there = await within(self._seconds, provider, "tell what it has", provider.inventory())
             if there is not None and attempt.right in there:
                 with provider_call("reclaim", attempt.resource_type, attempt.right):

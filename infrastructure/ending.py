@@ -59,7 +59,7 @@ class Ending:
     # What has expired
 
     async def take_back_expired(self, moment: datetime) -> None:
-        """Have the providers take back what is held beyond its deadline, as the ledger has it at a moment, all at once.
+        """Have the providers take back what has lapsed, of that whose deadline is not after a moment, all at once.
 
         What fails is logged, and tried again the next time.
         """
@@ -70,8 +70,8 @@ class Ending:
     async def _take_back_if_expired(self, held: Held, moment: datetime) -> None:
         try:
             right = await self._rights.find(held.right)
-            if right is not None and right.is_open_at(moment):
-                self._holdings.watch(held, right.deadline)  # it was renewed
+            if right is not None and right.state.is_open:
+                self._holdings.watch(held, right.deadline)  # it was renewed, or its own pool is not as far
             else:
                 await self.take_back(held)
         except BaseException as error:

@@ -134,11 +134,10 @@ class Reconciler:
             if found is not None and found.state.is_open:
                 return
             pool = _pool_of(found, types)
-            if held is None:
-                with provider_call("reclaim", pool, right):
-                    await within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
-            elif not await self._ending.take_back(held):
+            if held is not None and not await self._ending.take_back(held):
                 return
+            with provider_call("reclaim", pool, right):  # also if its release is said to have been done
+                await within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
             await self._rights.reclaimed(pool, right, f"reconciled: {kind_of(provider)} still had it")
         except Exception as error:  # noqa: BLE001 - the others are to be reconciled as well
             done.fail(pool, right, error)

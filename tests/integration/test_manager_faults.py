@@ -210,7 +210,7 @@ async def test_something_that_is_no_resource(
 
 @pytest.mark.parametrize("name", ["", None, 7])
 async def test_an_id_that_is_none(manager: UnifiedResourceManager, stored_ledger: Ledger, name: Any) -> None:  # noqa: ANN401 - whatever a provider gives
-    """A resource whose id is no name is an error; the provider takes it back."""
+    """A resource whose id is no name is an error; the provider takes it back, and whether it did is looked at."""
     provider = Liar(lambda made: Resource(name, made.data, made.metadata, "allocated", None))
     manager.register_provider("slot", provider)
 
@@ -220,8 +220,9 @@ async def test_an_id_that_is_none(manager: UnifiedResourceManager, stored_ledger
     provider.steps["release"] = drop
     with pytest.raises(ProviderFault, match=r"provider Liar: Resource id .*; expected a text that is not empty"):
         await manager.allocate("slot")
-    assert provider.asked == ["allocate", "release"]
-    assert stored_ledger.pool("slot").used == 0
+    right = provider.options["allocation_id"]
+    assert provider.asked == ["allocate", "release", "inventory", f"reclaim {right}"]
+    assert (stored_ledger.pool("slot").used, provider.things) == (0, set())
 
 
 async def test_an_id_that_is_repeated(manager: UnifiedResourceManager, stored_ledger: Ledger) -> None:

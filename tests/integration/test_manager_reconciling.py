@@ -153,11 +153,12 @@ async def test_a_provider_that_hangs_while_it_takes_back(
 async def test_an_expired_resource_that_is_still_held_here(
     manager: UnifiedResourceManager, provider: Scripted, stored_ledger: Ledger, fixed_clock: Clock
 ) -> None:
-    """What this manager has the resource of is released in the normal way, and recorded."""
+    """What this manager has the resource of is released in the normal way, then reclaimed in case that was a lie."""
     resource = await manager.allocate("slot", ttl=MINUTE)
     fixed_clock.set(60)
     assert (await manager.reconcile()).reclaimed == (resource.id,)
-    assert (provider.asked, resource.state) == (["allocate", "inventory", "release"], "expired")
+    asked = ["allocate", "inventory", "release", f"reclaim {resource.id}"]
+    assert (provider.asked, resource.state) == (asked, "expired")
     assert reclaimed(stored_ledger) == [(resource.id, "expired", STILL)]
     with pytest.raises(ValueError, match="Resource not found"):
         await manager.release(resource.id)

@@ -142,7 +142,7 @@ class Faulty(ResourceProvider[Any]):
             self._lost.add(right)
             return None
         if fault == "empty_id":
-            self.odd.loose.add(right)
+            self._lost.add(right)
             resource.id = ""
         if fault == "taken_id" and (taken := self._taken(right)) is not None:
             self._lost.add(right)
@@ -171,8 +171,9 @@ class Faulty(ResourceProvider[Any]):
 
     async def _end(self, method: str, right: str, end: Callable[[], Awaitable[None]]) -> None:
         fault = self._next(method)
-        if right in self._lost:
-            self.odd.loose.add(right)  # until it is done
+        if fault is not None and (right in self._lost or not right):
+            self.odd.loose |= self._lost
+            self.odd.stuck |= self._lost
         with _counted(right, self.busy):
             try:
                 await self._before(fault)
