@@ -42,7 +42,7 @@ class TestMemory(ProviderConformance):
         """More than a page."""
         return {"size": 5000}
 
-    def held(self) -> int:
+    def held(self) -> int | None:
         """Anonymous shared mappings of this process."""
         return mappings()
 

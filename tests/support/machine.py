@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 
 
-def mappings() -> int:
-    """Count the anonymous shared mappings of this process, as Linux lists them; `mmap.mmap(-1, size)` makes such."""
-    return Path("/proc/self/maps").read_text().count("/dev/zero (deleted)")
+def mappings() -> int | None:
+    """Count the anonymous shared mappings of this process, which `mmap.mmap(-1, size)` makes; only Linux lists them."""
+    listed = Path("/proc/self/maps")
+    return listed.read_text().count("/dev/zero (deleted)") if listed.exists() else None
 
 
 def is_free(port: int) -> bool:
