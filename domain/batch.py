@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
-from bursar.domain.commands import Allocate, Command, Expire, OpenPool, Reserve, content
+from bursar.domain.commands import Allocate, Command, Expire, OpenPool, Reclaim, Reserve, content
 from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
 from bursar.domain.errors import BursarError, CommandIdReused, LogCorrupt, LogUnavailable, Refused
 from bursar.domain.events import Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _GRANTS = frozenset({Allocate, Reserve})
+_DESCRIBE_NONE = frozenset({Expire, Reclaim})
+"""Commands whose outcome has no allocation: they are about many, or about what one left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +248,7 @@ class Batch:
         if isinstance(event, ValidationFailed):
             refusal = Refused(event.code, event.data, command_id=one.command_id, repeated=True)
             return Outcome(command_id=one.command_id, records=tuple(decided), repeated=True, refusal=refusal)
-        subject = None if type(one.command) is Expire else event.subject
+        subject = None if type(one.command) in _DESCRIBE_NONE else event.subject
         present = self._present(subject) if subject else None
         return Outcome(
             command_id=one.command_id,
@@ -271,11 +273,12 @@ class Batch:
         past = self._find_past(allocation_id) if allocation_id else None
         pools = self._load(named_pools(command, past))
         moment = time_of(command, self._now, pools.values())
+        limit = command.limit if type(command) is Expire else None
         if type(command) is Expire and command.pool is None:
             opened = (recorded.event.pool for recorded in self.records if isinstance(recorded.event, PoolOpened))
             names = sorted({*self._reader.pool_names(), *opened})
-            pools = {name: pool for name, pool in self._load(names).items() if pool.due(moment)}
-        while missing := reach(pools, moment):
+            pools = {name: pool for name, pool in self._load(names).items() if pool.has_due(moment)}
+        while missing := reach(pools, moment, limit):
             pools |= self._load(missing)
         if type(command) not in _GRANTS:
             return Situation(pools, past, self._epoch), moment
@@ -358,7 +361,7 @@ class Batch:
         event = records[-1].event if records else None
         if type(event) is ValidationFailed:
             refusal = Refused(event.code, event.data, command_id=one.command_id)
-        elif event and type(one.command) is not Expire:
+        elif event and type(one.command) not in _DESCRIBE_NONE:
             description = partial(_after, event.subject, records, before)
         return Outcome(
             command_id=one.command_id,

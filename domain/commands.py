@@ -17,6 +17,7 @@ from bursar.domain.values import (
     Name,
     PoolName,
     Quantities,
+    Quantity,
     Reason,
     Tags,
     canonical_json,
@@ -254,6 +255,17 @@ class Expire(Command):
 
     verb = "expire"
     pool: PoolName | None = None
+    limit: Quantity | None = None
+    """About how many allocations, the earliest deadlines first; those of the last deadline go along. None: all."""
+
+
+class Reclaim(_OfPool):
+    """Record that a thing without an open right to it was taken back: what a manager found when it reconciled."""
+
+    verb = "reclaim"
+    allocation_id: Name
+    """The right that the thing was made for; it must not be open, and need not have been granted."""
+    reason: Reason | None = None
 
 
 AllocationCommand = Confirm | Void | Renew | Resize | Transfer | Release
@@ -274,6 +286,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         Transfer,
         Release,
         Expire,
+        Reclaim,
     )
 }
 """Every command by its verb."""

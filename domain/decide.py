@@ -16,6 +16,7 @@ from bursar.domain.commands import (
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -33,6 +34,7 @@ from bursar.domain.events import (
     LimitsChanged,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
@@ -90,8 +92,13 @@ def time_of(command: Command, now: datetime, pools: Collection[Pool]) -> datetim
     return max(command.at or now, *(pool.time for pool in pools)) if pools else command.at or now
 
 
-def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
-    """List the pools, not among those given, in which allocations that are due in those given hold something."""
+def reach(pools: Mapping[str, Pool], moment: datetime, limit: int | None = None) -> set[str]:
+    """List the pools, not among those given, in which allocations that are due in those given hold something.
+
+    With a limit, those that `horizon` leaves out are not due yet.
+    """
+    if limit is not None:
+        moment = horizon(pools, moment, limit)
     return {
         other
         for pool in pools.values()
@@ -102,6 +109,15 @@ def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
     }
 
 
+def horizon(pools: Mapping[str, Pool], moment: datetime, limit: int) -> datetime:
+    """Find the deadline up to which to expire for so many allocations of some pools; the moment, if fewer are due.
+
+    A deadline is expired whole: else a pool's time would come to a deadline at which something is still held.
+    """
+    first = {entry for pool in pools.values() for entry in pool.first_due(moment, limit)}
+    return sorted(first)[limit - 1][0] if len(first) >= limit else moment
+
+
 def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:
     """Decide a command at a moment (see `time_of`): what is due in the pools it reaches expires first.
 
@@ -109,7 +125,7 @@ def decide(situation: Situation, command: Command, moment: datetime) -> list[Eve
     is a repeat or has nothing to do.
     """
     scene = _Scene(situation, moment)
-    expired = list(scene.expire()) if any(pool.has_due(moment) for pool in situation.pools.values()) else []
+    expired = list(scene.expire(command)) if any(pool.has_due(moment) for pool in situation.pools.values()) else []
     try:
         decided = _DECISIONS[type(command)](command, scene)
         return [*expired, *decided] if decided or type(command) is Expire else []
@@ -141,11 +157,13 @@ class _Scene:
     freed: dict[str, list[Hold]] = field(default_factory=dict)
     """What they held, by pool."""
 
-    def expire(self) -> Iterator[Event]:
-        """Expire everything due, each allocation in all its pools, by deadline, then id."""
-        due = {}
+    def expire(self, command: Command) -> Iterator[Event]:
+        """Expire what is due, or the first of it, each allocation in all its pools, by deadline, then id."""
+        until, due = self.moment, {}
+        if type(command) is Expire and command.limit is not None:
+            until = horizon(self.situation.pools, until, command.limit)
         for pool in self.situation.pools.values():
-            for allocation_id in pool.due(self.moment):
+            for allocation_id in pool.due(until):
                 due[allocation_id] = pool.holds[allocation_id]
         for allocation_id, hold in sorted(due.items(), key=lambda item: (item[1].deadline, item[0])):
             self.lapsed.add(allocation_id)
@@ -432,6 +450,21 @@ def _expire(command: Expire, scene: _Scene) -> Sequence[Event]:
     return ()
 
 
+def _reclaim(command: Reclaim, scene: _Scene) -> Sequence[Event]:
+    past, allocation_id = scene.situation.past, command.allocation_id
+    if command.pool not in scene.situation.pools:
+        raise _Refusal(_Reason(RefusalCode.POOL_NOT_FOUND, command.pool, {}))
+    ended = None
+    if past is not None:
+        if command.pool not in past.pools:
+            raise _Refusal(_Reason(RefusalCode.POOL_NOT_IN_ALLOCATION, command.pool, {}))
+        ended = AllocationState.EXPIRED if allocation_id in scene.lapsed else past.ended
+        if ended is None:
+            raise _Refusal(_Reason(RefusalCode.NOT_ENDED, command.pool, {}))
+    state = None if ended is None else ended.value
+    return [Reclaimed(pool=command.pool, allocation_id=allocation_id, state=state, reason=command.reason)]
+
+
 _DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
     OpenPool: _open_pool,
     ChangeLimits: _change_limits,
@@ -445,5 +478,6 @@ _DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
     Transfer: _transfer,
     Release: _release,
     Expire: _expire,
+    Reclaim: _reclaim,
 }
 """What decides each kind of command; each raises `_Refusal`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, ClassVar, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
@@ -20,6 +20,7 @@ __all__ = [
     "LimitsChanged",
     "PoolClosed",
     "PoolOpened",
+    "Reclaimed",
     "Released",
     "Renewed",
     "Reserved",
@@ -191,6 +192,27 @@ class ValidationFailed(Event):
         return self.allocation_id
 
 
+class Reclaimed(Event):
+    """A thing that was really there, without an open right to it, was taken back; no pool has more or less for that."""
+
+    pool: PoolName
+    allocation_id: Name
+    """The right that the thing was made for, granted or not."""
+    state: Literal["released", "voided", "expired"] | None
+    """How the right had ended; None if it was never granted."""
+    reason: Reason | None
+
+    @property
+    def stream_id(self) -> str:
+        """What was reclaimed for one pool, apart from its own history."""
+        return f"reclaims:{self.pool}"
+
+    @property
+    def subject(self) -> str:
+        """Id of the allocation."""
+        return self.allocation_id
+
+
 EVENTS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
@@ -207,13 +229,22 @@ EVENTS: dict[str, type[Event]] = {
         Released,
         Expired,
         ValidationFailed,
+        Reclaimed,
     )
 }
 """Every event type by its stored name."""
 
+_APART: frozenset[type[Event]] = frozenset({ValidationFailed, Reclaimed})
+APART = frozenset(kind.__name__ for kind in _APART)
+"""The stored names of the events that `is_apart` is about."""
 _OPENINGS: frozenset[type[Event]] = frozenset({Allocated, Reserved})
 _ENDING_KINDS: tuple[type[Event], ...] = (Released, Voided, Expired)
 _ENDINGS = frozenset(_ENDING_KINDS)
+
+
+def is_apart(event: Event) -> bool:
+    """Tell whether an event is in a stream apart from every pool's own, and changes neither a pool nor a hold."""
+    return type(event) in _APART
 
 
 def is_opening(event: Event) -> TypeGuard[Opening]:

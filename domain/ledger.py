@@ -20,6 +20,7 @@ from bursar.domain.commands import (
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -358,9 +359,17 @@ class Ledger:
         command = Release(allocation_id=allocation_id, reason=reason, token=token, **forced, **envelope)
         return _allocation(self.execute(command))
 
-    def expire(self, pool: str | None = None, **envelope: Unpack[Envelope]) -> tuple[str, ...]:
-        """Record what is due, in one pool or in all; the ids of the allocations that expired."""
-        return self.execute(Expire(pool=pool, **envelope)).expired
+    def expire(
+        self, pool: str | None = None, *, limit: int | None = None, **envelope: Unpack[Envelope]
+    ) -> tuple[str, ...]:
+        """Record what is due, in one pool or in all, or about so many, the earliest first; the ids of what expired."""
+        return self.execute(Expire(pool=pool, limit=limit, **envelope)).expired
+
+    def reclaim(
+        self, pool: str, allocation_id: str, *, reason: str | None = None, **envelope: Unpack[Envelope]
+    ) -> None:
+        """Record that a thing was taken back whose right is not open; raises `Refused` if the right is."""
+        self.execute(Reclaim(pool=pool, allocation_id=allocation_id, reason=reason, **envelope))
 
     # Reading
 

@@ -14,7 +14,7 @@ import structlog
 
 from bursar.domain import ledger as domain
 from bursar.domain.answers import Answer
-from bursar.domain.commands import Allocate
+from bursar.domain.commands import Allocate, Release, Void
 from bursar.domain.errors import BursarError, LogUnavailable, Malformed
 from bursar.domain.queueing import Undecided
 from bursar.domain.records import LOG_FORMAT
@@ -31,6 +31,8 @@ from bursar.infrastructure.database import Database
 from bursar.infrastructure.facts import SQLFacts
 from bursar.infrastructure.fold_check import FoldCheck
 from bursar.infrastructure.generations import SQLStore
+from bursar.infrastructure.held import holding
+from bursar.infrastructure.leases import Lease, Leases
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.mapper import EventMapper
 from bursar.infrastructure.memory import MemoryEventLog
@@ -57,7 +59,9 @@ if TYPE_CHECKING:
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
     from bursar.domain.queueing import Waiting
+    from bursar.domain.values import Token
     from bursar.domain.wanted import Wanted
+    from bursar.infrastructure.leases import OnLost
     from bursar.projections.generations import Generation
     from bursar.projections.projector import ViewStatus
     from bursar.replay.obstacles import Explanation
@@ -102,6 +106,8 @@ class Ledger(domain.Ledger):
         self._committer = Committer(waiting_max)
         self._room = WaitingRoom(log, self._committer)
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
+        self._leases = Leases(clock)
+        weakref.finalize(self, self._leases.stop)
         weakref.finalize(self, self._committer.close)  # also at the interpreter's end: what waits is answered
 
     @classmethod
@@ -137,7 +143,8 @@ class Ledger(domain.Ledger):
         return cls(MemoryEventLog(), actor=actor, clock=clock)
 
     def close(self) -> None:
-        """Answer every command that waits, finish snapshots, and give the connections back."""
+        """Answer every command that waits, finish snapshots, and give the connections back; its leases are lost."""
+        self._leases.close()
         self._room.close()
         self._committer.close()
         self._room.join()
@@ -165,6 +172,41 @@ class Ledger(domain.Ledger):
         if type(position) is not int or position < 0:
             raise Malformed("position", position, "expected a whole number from 0")
         return self.projector().wait_for(view, position, _check_seconds("timeout", timeout))
+
+    allocate = holding(domain.Ledger.allocate)
+    reserve = holding(domain.Ledger.reserve)
+    confirm = holding(domain.Ledger.confirm)
+    renew = holding(domain.Ledger.renew)
+
+    def keep_alive(
+        self,
+        allocation_id: str,
+        *,
+        token: Token | None = None,
+        ttl: timedelta | None = None,
+        grace: timedelta | None = None,
+        on_lost: OnLost | None = None,
+    ) -> Lease:
+        """Keep an allocation from lapsing: renew it in the background from a ``with`` block's beginning to its end.
+
+        It is renewed at once, and then whenever a third of the time to live is over: ``ttl``, else the shortest default
+        of its pools. With the ``token``, only the grant that is meant is renewed. The holder takes the lease for lost
+        ``grace`` before the deadline, a sixth of the time to live if None is given: by a clock that nobody sets, from
+        before the last renewal was sent. A renewal that is refused is the end of it at once. ``on_lost`` is then called
+        with the `LeaseLost`, once, in a thread of its own. Raises `Malformed`; the block's beginning raises what
+        `Lease.start` does.
+        """
+        return Lease(self, self._leases, allocation_id, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
+
+    def time_to_deadline(self) -> timedelta | None:
+        """Tell how long it is to the next deadline, in all pools, of what no event has ended; None if there is none.
+
+        Less than nothing if it has passed and that is not recorded. Raises `LogUnavailable`.
+        """
+        with self._look() as reader:
+            pools = (self._cache.pool(name, reader) for name in reader.pool_names())
+            deadline = min((pool.deadlines[0][0] for pool in pools if pool and pool.deadlines), default=None)
+        return None if deadline is None else deadline - self._clock()
 
     def find(
         self, wanted: Wanted = EVERYTHING, *, after: int = 0, limit: int = STEPS_MAX, upto: int | None = None
@@ -247,6 +289,11 @@ class Ledger(domain.Ledger):
             yield cache
 
     # Group commit
+
+    def _settle(self, command: Command) -> Asked:
+        if type(command) is Release or type(command) is Void:
+            self._leases.ends_here(command.allocation_id)
+        return super()._settle(command)
 
     def _answer(self, asked: Asked, timeout: float | None) -> Outcome:
         if timeout is not None:

@@ -34,6 +34,7 @@ OPERATIONS: Final = {
     "Transferred": "transfer",
     "Released": "release",
     "Expired": "expire",
+    "Reclaimed": "reclaim",
 }
 """What was done where an event was recorded; of a refusal, it is what was asked."""
 

@@ -15,6 +15,7 @@ from bursar.domain.commands import (
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -32,6 +33,7 @@ from bursar.domain.events import (
     LimitsChanged,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
@@ -141,13 +143,9 @@ def _wanted(
     """Tell what events a command that is not refused leads to: their types, pools, and fields."""
     held = grant.pools if grant else ()
     match command:
-        case OpenPool():
-            fields = {"resource_type": command.resource_type, "unit": command.unit, "limits": command.limits}
-            yield PoolOpened, command.pool, fields
-        case ChangeLimits():
-            yield LimitsChanged, command.pool, {"limits": command.limits}
-        case ClosePool():
-            yield PoolClosed, command.pool, {"reason": command.reason}
+        case OpenPool() | ChangeLimits() | ClosePool() | Reclaim():
+            kind, fields = _of_pool(command)
+            yield kind, command.pool, fields
         case Allocate() | Reserve():
             yield from _granted(command, books, moment)
         case Confirm() | Renew():
@@ -164,6 +162,19 @@ def _wanted(
         case Resize():
             for pool in sorted(command.quantities):
                 yield Resized, pool, {"allocation_id": command.allocation_id, "quantity": command.quantities[pool]}
+
+
+def _of_pool(command: OpenPool | ChangeLimits | ClosePool | Reclaim) -> tuple[type[Event], Fields]:
+    match command:
+        case OpenPool():
+            fields = {"resource_type": command.resource_type, "unit": command.unit, "limits": command.limits}
+            return PoolOpened, fields
+        case ChangeLimits():
+            return LimitsChanged, {"limits": command.limits}
+        case ClosePool():
+            return PoolClosed, {"reason": command.reason}
+        case Reclaim():
+            return Reclaimed, {"allocation_id": command.allocation_id, "reason": command.reason}
 
 
 def _granted(command: Allocate | Reserve, books: Books, moment: datetime) -> Iterator[tuple[type[Event], str, Fields]]:

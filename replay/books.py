@@ -19,13 +19,14 @@ from bursar.domain.events import (
     Opening,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
     Resized,
     Transferred,
-    ValidationFailed,
     Voided,
+    is_apart,
 )
 from bursar.domain.values import Token, instant_text
 from bursar.replay.contradictions import Contradictions
@@ -82,10 +83,13 @@ class Books:
         """Enter one command's events; the pools that they are about. ``whole`` is false where some are lost."""
         self._happened, self._touched = {}, {}
         for recorded in records:
-            if not isinstance(recorded.event, ValidationFailed):
+            if not is_apart(recorded.event):
                 self._enter_one(recorded)
         for (allocation_id, kind), happened in self._happened.items():
             self._settle(allocation_id, kind, happened, whole=whole)
+        for recorded in records:
+            if isinstance(recorded.event, Reclaimed):
+                self._reclaimed(recorded.event, recorded)
         for pool in self._touched.values():
             outlived = list(pool.outlived())
             if outlived:
@@ -138,6 +142,18 @@ class Books:
         if pool.closed:
             message = f"{type(recorded.event).__name__} in pool {pool.opened.pool!r}, which was closed"
             self._doubts.add(recorded, Check.POOLS, message, recorded.event.subject)
+
+    def _reclaimed(self, event: Reclaimed, recorded: Recorded) -> None:
+        """Check what is said of a right by whoever took back what it had left behind."""
+        if event.pool not in self.pools:
+            self._never_opened(event, recorded)
+        elif event.allocation_id in self.open:
+            message = f"what allocation {event.allocation_id!r} holds is reclaimed, and it is open"
+            self._doubts.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
+        elif (event.state is not None) is not self._was_granted(event.allocation_id, recorded.position):
+            message = f"state is {event.state!r}; allocation {event.allocation_id!r} was {{}}granted before"
+            said = message.format("never " if event.state else "")
+            self._doubts.add(recorded, Check.ALLOCATIONS, said, event.allocation_id)
 
     # Allocations
 

@@ -9,7 +9,7 @@ from bursar.domain.batch import PoolStatus
 from bursar.domain.commands import Expire
 from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
 from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Event, Expired, ValidationFailed, is_ending, is_opening
+from bursar.domain.events import Event, Expired, ValidationFailed, is_apart, is_ending, is_opening
 from bursar.domain.pool import evolve
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ class World:
         moment = time_of(command, now, pools.values())
         if type(command) is Expire and command.pool is None:
             pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
-        while missing := reach(pools, moment):
+        limit = command.limit if type(command) is Expire else None
+        while missing := reach(pools, moment, limit):
             pools |= self._find(missing)
         return Decided(decide(Situation(pools, past, epoch, new_id, behind), command, moment), moment)
 
@@ -139,7 +140,7 @@ class World:
         """
         position = first.position
         for event, occurred_at in zip(decided.events, decided.times(), strict=True):
-            if type(event) is ValidationFailed:
+            if is_apart(event):
                 return
             pool = self.pools.get(event.pool)  # type: ignore[attr-defined]  # every other event is of a pool
             version = pool.version + 1 if pool else 1
@@ -151,7 +152,7 @@ class World:
     def take(self, recorded: Recorded, *, counts: bool = True) -> None:
         """Let one event happen, and look for a peak if it counts; raises `LogCorrupt` for one that cannot."""
         event = recorded.event
-        if type(event) is ValidationFailed:
+        if is_apart(event):
             return
         name: str = event.pool  # type: ignore[attr-defined]  # as above
         pool = self.pools[name] = evolve(self.pools.get(name), recorded)

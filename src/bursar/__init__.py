@@ -11,6 +11,7 @@ from bursar.domain.commands import (
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -27,9 +28,12 @@ from bursar.domain.errors import (
     NotFound,
     Overloaded,
     PoolAlreadyOpen,
+    ProviderFault,
+    ProviderHung,
     Refused,
     UnknownEvent,
 )
+from bursar.domain.fencing import Fence, StaleToken
 from bursar.domain.limits import Limits
 from bursar.domain.queueing import Waiting
 from bursar.domain.records import Recorded
@@ -37,6 +41,8 @@ from bursar.domain.refusals import RefusalCode
 from bursar.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from bursar.domain.values import Token
 from bursar.domain.wanted import Wanted
+from bursar.infrastructure.held import Held
+from bursar.infrastructure.leases import Lease, LeaseLost
 from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
@@ -49,7 +55,9 @@ from bursar.infrastructure.providers import (
     UnitResourceProvider,
     make_or_undo,
 )
+from bursar.infrastructure.reconciling import NotReconciled, Reconciliation
 from bursar.infrastructure.schema import SchemaMismatch
+from bursar.infrastructure.sweeper import Sweeper
 from bursar.projections.generations import Generation
 from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
 from bursar.projections.rebuild import Rebuilt
@@ -72,8 +80,12 @@ __all__ = [
     "DirectoryResourceProvider",
     "Expire",
     "Explanation",
+    "Fence",
     "Generation",
+    "Held",
     "Holder",
+    "Lease",
+    "LeaseLost",
     "Ledger",
     "Limits",
     "LogCorrupt",
@@ -82,6 +94,7 @@ __all__ = [
     "MemoryEventLog",
     "MemoryResourceProvider",
     "NotFound",
+    "NotReconciled",
     "Obstacle",
     "OpenPool",
     "Outcome",
@@ -91,7 +104,11 @@ __all__ = [
     "PoolStatus",
     "PortResourceProvider",
     "Projector",
+    "ProviderFault",
+    "ProviderHung",
     "Rebuilt",
+    "Reclaim",
+    "Reconciliation",
     "Recorded",
     "RefusalCode",
     "Refused",
@@ -104,7 +121,9 @@ __all__ = [
     "ResourceMonitor",
     "ResourceProvider",
     "SchemaMismatch",
+    "StaleToken",
     "Step",
+    "Sweeper",
     "Token",
     "Transfer",
     "UnifiedResourceManager",

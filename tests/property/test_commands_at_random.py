@@ -22,6 +22,7 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     **dict.fromkeys(("limits", "expected"), limits),
     "at": instants,
     "force": st.booleans(),
+    "limit": big,
     "pool": pool_names,
     "quantities": st.dictionaries(pool_names, big, min_size=1, max_size=4),
     "reason": reasons.filter(str.strip),

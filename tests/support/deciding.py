@@ -182,7 +182,7 @@ class History:
         moment = time_of(command, after(at), touched.values())
         if command.verb == "expire" and getattr(command, "pool", None) is None:
             touched = {name: pool for name, pool in every.items() if pool.due(moment)}
-        while missing := reach(touched, moment):
+        while missing := reach(touched, moment, getattr(command, "limit", None)):
             touched |= {name: every[name] for name in missing}
         situation = Situation(touched, past, self.epoch, "new")
         return Decision(self, command, at, moment, decide(situation, command, moment))

@@ -177,10 +177,10 @@ class LedgerMachine(RuleBasedStateMachine):
         """Give an allocation another owner."""
         self.send(which, {"command": "transfer", "allocation_id": self.some(one), "to": to})
 
-    @rule(which=st.integers(0, 1), pool=st.none() | POOLS)
-    def expire(self, which: int, pool: str | None) -> None:
-        """Record what is due."""
-        self.send(which, {"command": "expire", "pool": pool})
+    @rule(which=st.integers(0, 1), pool=st.none() | POOLS, limit=st.none() | st.integers(1, 3))
+    def expire(self, which: int, pool: str | None, limit: int | None) -> None:
+        """Record what is due, or the first of it."""
+        self.send(which, {"command": "expire", "pool": pool, "limit": limit})
 
     @precondition(lambda self: self.sent)
     @rule(which=st.integers(0, 1), data=st.data())

@@ -14,11 +14,13 @@ import signal
 import threading
 import traceback
 import warnings
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bursar import Allocate, Ledger, Limits, Refused, Release, UnifiedResourceManager
 from bursar.domain.commands import command_from
 from bursar.infrastructure import sealing
+from bursar.infrastructure.clock import system_clock
 from support.providers import Scripted, hang
 
 if TYPE_CHECKING:
@@ -277,6 +279,24 @@ def acquire_forever(connection: Connection, url: str) -> None:
         provider.steps["allocate"] = acquire
         manager.register_provider("slot", provider)
         asyncio.run(manager.allocate("slot"))
+
+
+def keep_for_ever(connection: Connection, url: str, allocation_id: str, seconds: float) -> None:
+    """Hold the only slot for so many seconds and keep it alive; the process says that it has it."""
+    with Ledger.open(url, create=False) as ledger:
+        ttl = timedelta(seconds=seconds)
+        held = ledger.allocate({"slot": 1}, owner="holder", ttl=ttl, allocation_id=allocation_id)
+        with held.keep_alive():
+            connection.send("held")
+            connection.recv()  # never comes: the process is killed
+
+
+def allocate_ahead(connection: Connection, url: str, ahead: timedelta) -> None:
+    """Take the only slot in a process whose clock is so far ahead; answer the grant's token."""
+    with Ledger.open(url, create=False, clock=lambda: system_clock() + ahead) as ledger:
+        held = ledger.allocate({"slot": 1}, owner="hurried", allocation_id="early", ttl=timedelta(minutes=10))
+        connection.send(held.token)
+        connection.recv()  # its end: the test has seen what it wanted
 
 
 def build_tree(connection: Connection, url: str, rows: int) -> None:

@@ -18,6 +18,7 @@ CODES = [
     "token_mismatch",
     "not_reserved",
     "not_confirmed",
+    "not_ended",
     "pool_closed",
     "pool_not_in_allocation",
     "limits_moved",
@@ -127,7 +128,7 @@ class Model:
         moment = max([now, *(self.pools[name].time for name in touched)])
         if command["command"] == "expire" and "pool" not in command:
             moment = now
-        expired = self._expire(touched, moment)
+        expired = self._expire(touched, moment, command.get("limit"))
         try:
             DECISIONS[command["command"]](self, command, moment)
         except Refusal as refusal:
@@ -143,7 +144,7 @@ class Model:
                 return set(command["quantities"]) | set(past.held if past else ())
             case "expire" if "pool" not in command:
                 return {name for one in self.due(now) for name in self.allocations[one].held}
-            case "open_pool" | "change_limits" | "close_pool" | "expire":
+            case "open_pool" | "change_limits" | "close_pool" | "expire" | "reclaim":
                 return {command["pool"]}
         return set(past.held if past else ())
 
@@ -155,15 +156,17 @@ class Model:
             if one.is_open and one.deadline is not None and one.deadline <= moment
         ]
 
-    def _expire(self, touched: set[str], moment: int) -> tuple[str, ...]:
+    def _expire(self, touched: set[str], moment: int, limit: int | None = None) -> tuple[str, ...]:
         reached, expired = set(touched), set[str]()
         while True:
-            more = {name for name in self.due(moment) if reached & set(self.allocations[name].held)} - expired
+            due = [name for name in self.due(moment) if reached & set(self.allocations[name].held)]
+            deadlines = sorted(self.allocations[name].deadline or 0 for name in due)
+            last = deadlines[:limit][-1] if due else 0
+            expired = {name for name in due if (self.allocations[name].deadline or 0) <= last}
+            more = {pool for name in expired for pool in self.allocations[name].held} - reached
             if not more:
                 break
-            expired |= more
-            for name in more:
-                reached |= set(self.allocations[name].held)
+            reached |= more
         for name in expired:
             one = self.allocations[name]
             one.state = "expired"
@@ -354,6 +357,16 @@ class Model:
         one.state = "released"
         self._tick(one.held, moment)
 
+    def reclaim(self, command: Json, _moment: int) -> None:
+        """Take note that a thing was taken back whose right is not open."""
+        if command["pool"] not in self.pools:
+            raise Refusal(("pool_not_found", command["pool"]))
+        one = self.allocations.get(command["allocation_id"])
+        if one is not None and command["pool"] not in one.held:
+            raise Refusal(("pool_not_in_allocation", command["pool"]))
+        if one is not None and one.is_open:
+            raise Refusal(("not_ended", command["pool"]))
+
     def expire_all(self, command: Json, _moment: int) -> None:
         """Expire what is due: done already."""
         if "pool" in command and command["pool"] not in self.pools:
@@ -373,6 +386,7 @@ DECISIONS: dict[str, Callable[[Model, Json, int], None]] = {
     "transfer": Model.transfer,
     "release": Model.release,
     "expire": Model.expire_all,
+    "reclaim": Model.reclaim,
 }
 
 

@@ -82,11 +82,12 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
         st.fixed_dictionaries(_one),
         st.fixed_dictionaries({**_one, "force": st.just(True), "reason": st.just("gone")}),  # noqa: FBT003 - a value
     ),
-    "expire": _maybe(_pool, {}),
+    "expire": _maybe({**_pool, "limit": st.integers(1, 3)}, {}),
+    "reclaim": st.fixed_dictionaries({**_pool, **_one}),
 }
 """The fields of each command, by verb."""
 
-_RARE = ("close_pool", "change_limits", "expire")
+_RARE = ("close_pool", "change_limits", "expire", "reclaim")
 _VERBS = [verb for verb in COMMANDS for _ in range(1 if verb in _RARE else 4)] + ["allocate"] * 8
 
 commands: SearchStrategy[dict[str, Any]] = st.sampled_from(_VERBS).flatmap(

@@ -97,6 +97,8 @@ class PlainFold:
             data = json.loads(row.data)
             if row.type == "ValidationFailed":
                 self._refused(row, data)
+            elif row.type == "Reclaimed":  # the pool has no more and no less for that
+                self._count(data["pool"], "reclaim", "done", "")
             else:
                 self._happened(row, data)
 

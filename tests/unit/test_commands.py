@@ -17,6 +17,7 @@ from bursar import (
     Limits,
     Malformed,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -41,6 +42,7 @@ EXAMPLES: tuple[Command, ...] = (
     Release(allocation_id="a", at="2026-01-01T00:00:00Z", actor="me", correlation_id="c", causation_id="d"),
     Expire(pool="gpu"),
     Release(allocation_id="a", force=True, reason="stuck"),
+    Reclaim(pool="gpu", allocation_id="a", reason="reconciled: it was still there"),
 )
 BAD_NAMES = ("", " a", "a ", "a\0b", "a\nb", "\ud800", "x" * 256, 1, True, None)
 BAD_QUANTITIES = (True, 1.0, "1", 0, -1, 2**63, None)
@@ -57,6 +59,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "transfer": {"allocation_id": "a", "to": "bob"},
     "release": {"allocation_id": "a"},
     "expire": {},
+    "reclaim": {"pool": "gpu", "allocation_id": "a"},
 }
 """The least that each command needs, by verb."""
 NAMES = ("pool", "resource_type", "owner", "allocation_id", "to")
@@ -78,7 +81,7 @@ def test_every_command_has_its_verb_in_the_workload_format() -> None:
     """The verbs are a contract with everybody's workload files."""
     assert list(COMMANDS) == [
         "open_pool", "change_limits", "close_pool", "allocate", "reserve", "confirm", "void", "renew", "resize",
-        "transfer", "release", "expire",
+        "transfer", "release", "expire", "reclaim",
     ]  # fmt: skip
     assert set(COMMANDS) == set(FIELDS) == {command.verb for command in EXAMPLES}
 
@@ -253,7 +256,7 @@ def test_bad_limits_in_a_command_are_named_by_their_path() -> None:
 @pytest.mark.parametrize("verb", [None, "alocate", 1, ["allocate"], "Allocate"])
 def test_an_unknown_verb_is_an_error_that_lists_the_known_ones(verb: object) -> None:
     """A workload's line says which command it is."""
-    with pytest.raises(Malformed, match=r"^command: expected one of open_pool, .*, expire; got"):
+    with pytest.raises(Malformed, match=r"^command: expected one of open_pool, .*, reclaim; got"):
         command_from({"command": verb})
 
 

@@ -21,6 +21,7 @@ from bursar.domain.events import (
     LimitsChanged,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
@@ -88,6 +89,8 @@ SAMPLED: tuple[Event, ...] = (
     ),
     Released(**HOLD, reserved=False, reason=None, forced=False),
     Released(**HOLD, reserved=True, reason="its service is gone,\nticket 311", forced=True),
+    Reclaimed(pool="gpu", allocation_id="job/42", state=None, reason=None),
+    Reclaimed(pool="gpu", allocation_id="job/42", state="expired", reason="reconciled: it was still there"),
 )
 """What the lines of the samples say, in their order."""
 
@@ -117,6 +120,7 @@ def test_the_stored_names_are_an_explicit_closed_set() -> None:
         "Released": 2,
         "Expired": 1,
         "ValidationFailed": 1,
+        "Reclaimed": 1,
     }
 
 
@@ -151,9 +155,10 @@ def test_a_sample_is_read_as_the_event_it_was_written_from(line: dict[str, Any],
 
 
 def test_an_event_belongs_to_the_stream_of_its_pool() -> None:
-    """Refusals have streams of their own, so that a storm of them does not lengthen a pool's history."""
+    """Refusals and reclaims have streams of their own, so that a storm of them does not lengthen a pool's history."""
     assert [event.stream_id for event in REFUSALS] == ["refusals:gpu", "refusals:"]
-    assert {event.stream_id for event in HAPPENED[2:]} == {"pool:gpu"}
+    assert {event.stream_id for event in HAPPENED[2:-2]} == {"pool:gpu"}
+    assert {event.stream_id for event in HAPPENED[-2:]} == {"reclaims:gpu"}
     assert SAMPLED[1].stream_id == "pool:a pool/with: ünïcode"
 
 

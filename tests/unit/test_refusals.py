@@ -13,6 +13,7 @@ from bursar import (
     Expire,
     Limits,
     OpenPool,
+    Reclaim,
     RefusalCode,
     Release,
     Renew,
@@ -85,6 +86,11 @@ CASES = (
         C.NOT_CONFIRMED, PERMANENT, given(opened(), reserved("a", gpu=2)), Release(allocation_id="a"),
         {"allocation_id": "a", "pool": "gpu"},
         "allocation 'a' is reserved: confirm it first, or void it",
+    ),
+    Case(
+        C.NOT_ENDED, PERMANENT, given(opened(), reserved("a", gpu=2)), Reclaim(pool="gpu", allocation_id="a"),
+        {"allocation_id": "a", "pool": "gpu"},
+        "allocation 'a' is open: what it holds is not to be reclaimed",
     ),
     Case(
         C.POOL_CLOSED, PERMANENT, given(opened(), CLOSED), ask(),
