@@ -321,6 +321,7 @@ FAULTS: list[tuple[type[Scripted], str]] = [
     (Listing, "test_a_failed_allocation_leaves_nothing"),
     (Keen, "test_a_lost_resource_is_reclaimed"),
     (Unreclaimed, "test_a_lost_resource_is_reclaimed"),
+    (Unreclaimed, "test_what_a_crash_leaves_is_reconciled"),
     (Elsewhere, "test_a_resource_is_made"),
     (Failed, "test_a_resource_is_made"),
     (Copying, "test_a_resource_is_made"),
