@@ -40,5 +40,5 @@ def bound(ports: Iterable[int]) -> int:
 
 def free_ports(number: int) -> list[int]:
     """Find ports that nobody has, below those that systems give away; each process looks in another place."""
-    first = 10_000 + os.getpid() % 400 * 50
+    first = 10_000 + os.getpid() % 200 * 50
     return list(islice(filter(is_free, count(first)), number))
