@@ -84,7 +84,8 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
     """Make something in a thread, or leave nothing: for providers whose things take time to make.
 
     Whoever is cancelled meanwhile waits until it is undone, or was not made; cancelled again, does not wait: the thread
-    undoes it all the same, also when the event loop has ended. If ``undo`` fails, that is logged. Raises what ``make`` raises, which leaves nothing then.
+    undoes it all the same, also when the event loop has ended. If ``undo`` fails, that is logged. Raises what ``make``
+    raises, which leaves nothing then.
     """
     lock, wanted, things = Lock(), True, list[T]()
 

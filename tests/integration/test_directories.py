@@ -140,7 +140,7 @@ async def test_what_cannot_be_removed_stays_listed() -> None:
 
 
 async def test_what_cannot_be_undone_is_told(messages: Messages) -> None:
-    """If what a cancelled maker made cannot be undone, the log says why, without a password; nobody else hears of it."""
+    """If what a cancelled maker made cannot be undone, the log says why, and no password; nobody else hears of it."""
     begun, may_end = Event(), Event()
 
     def make() -> str:
