@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 from bursar import UnifiedResourceManager, UnitResourceProvider
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bursar import Ledger
+    from bursar import Ledger, Resource
 
 
 PATIENCE = timedelta(seconds=100)
@@ -37,17 +39,23 @@ class HoldUnits:
     async def _hold(self, ledger: Ledger) -> int:
         manager, provider = UnifiedResourceManager(ledger), UnitResourceProvider(self.units)
         manager.register_provider("gpu", provider)
-        return sum(await asyncio.gather(*(self._rounds(manager, self.seed + task) for task in range(self.tasks))))
+        async with self._held(manager, 1):  # all the time
+            return sum(await asyncio.gather(*(self._rounds(manager, self.seed + task) for task in range(self.tasks))))
 
     async def _rounds(self, manager: UnifiedResourceManager, seed: int) -> int:
         random, had = Random(seed), 0  # noqa: S311 - not for secrets
         for _ in range(self.rounds):
-            async with manager.acquire("gpu", size=random.randint(1, 2), wait=PATIENCE) as resource:
-                marks = [self.folder / unit for unit in resource.data]
-                for mark in marks:
-                    mark.touch(exist_ok=False)  # fails if somebody has the unit
+            async with self._held(manager, random.randint(1, 2)) as resource:
                 assert await manager.validate(resource.id) == []  # takes a while, in which another might take them
-                for mark in marks:
-                    mark.unlink()
-                had += len(marks)
+                had += len(resource.data)
         return had
+
+    @asynccontextmanager
+    async def _held(self, manager: UnifiedResourceManager, size: int) -> AsyncIterator[Resource[tuple[str, ...]]]:
+        async with manager.acquire("gpu", size=size, wait=PATIENCE) as resource:
+            marks = [self.folder / unit for unit in resource.data]
+            for mark in marks:
+                mark.touch(exist_ok=False)  # fails if somebody has the unit
+            yield resource
+            for mark in marks:
+                mark.unlink()
