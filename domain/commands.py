@@ -160,6 +160,17 @@ class ClosePool(_OfPool):
     reason: Reason | None = None
 
 
+class CloseLedger(Command):
+    """Close the ledger for ever: every pool that is open is closed, and no other is opened; what is held may end."""
+
+    verb = "close_ledger"
+    reason: Reason | None = None
+
+    def id_from_content(self) -> str:
+        """Derive the command id from the verb: there is one ledger, and it is closed once."""
+        return derived_id(self.verb)
+
+
 class _Grant(Command):
     allocation_id: Name | None = None
     """Names one allocation for ever; a fresh one is made if none is given."""
@@ -277,6 +288,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         OpenPool,
         ChangeLimits,
         ClosePool,
+        CloseLedger,
         Allocate,
         Reserve,
         Confirm,

@@ -11,6 +11,7 @@ from bursar.domain.commands import (
     Allocate,
     AllocationCommand,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -31,6 +32,7 @@ from bursar.domain.events import (
     Confirmed,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     PoolClosed,
     PoolOpened,
@@ -44,78 +46,16 @@ from bursar.domain.events import (
     Voided,
 )
 from bursar.domain.refusals import PRECEDENCE, RefusalCode
+from bursar.domain.situation import horizon
 from bursar.domain.values import first_difference, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from bursar.domain.limits import Limits
     from bursar.domain.pool import Hold, Pool
-
-
-class Past(NamedTuple):
-    """What the log knows of an allocation id that was granted: its pools, and its state if it has ended."""
-
-    pools: tuple[str, ...]
-    ended: AllocationState | None = None
-
-
-class Situation(NamedTuple):
-    """All that a decision may depend on."""
-
-    pools: Mapping[str, Pool]
-    """Every pool that exists among those the command reaches: see `reach`."""
-    past: Past | None = None
-    """What the log knows of the command's allocation id; None if it was never granted."""
-    epoch: int = 1
-    """The ledger's epoch, for fencing tokens."""
-    new_id: str = ""
-    """Id for an allocation that the command does not name."""
-    behind: Collection[str] = ()
-    """Pools in which others wait before the command."""
-
-
-def named_pools(command: Command, past: Past | None) -> tuple[str, ...]:
-    """List the pools that a command touches by itself, by name; `Expire` without a pool touches those with dues."""
-    if type(command) is Allocate or type(command) is Reserve:
-        return tuple(sorted(command.quantities))
-    held = past.pools if past else ()
-    if type(command) is Resize:
-        return tuple(sorted({*command.quantities, *held}))
-    pool = vars(command).get("pool")
-    return (pool,) if pool else held
-
-
-def time_of(command: Command, now: datetime, pools: Collection[Pool]) -> datetime:
-    """Compute the one time a command is decided at: the latest of its ``at`` (else now) and its pools' times."""
-    return max(command.at or now, *(pool.time for pool in pools)) if pools else command.at or now
-
-
-def reach(pools: Mapping[str, Pool], moment: datetime, limit: int | None = None) -> set[str]:
-    """List the pools, not among those given, in which allocations that are due in those given hold something.
-
-    With a limit, those that `horizon` leaves out are not due yet.
-    """
-    if limit is not None:
-        moment = horizon(pools, moment, limit)
-    return {
-        other
-        for pool in pools.values()
-        if pool.has_due(moment)
-        for allocation_id in pool.due(moment)
-        for other in pool.holds[allocation_id].pools
-        if other not in pools
-    }
-
-
-def horizon(pools: Mapping[str, Pool], moment: datetime, limit: int) -> datetime:
-    """Find the deadline up to which to expire for so many allocations of some pools; the moment, if fewer are due.
-
-    A deadline is expired whole: else a pool's time would come to a deadline at which something is still held.
-    """
-    first = {entry for pool in pools.values() for entry in pool.first_due(moment, limit)}
-    return sorted(first)[limit - 1][0] if len(first) >= limit else moment
+    from bursar.domain.situation import Situation
 
 
 def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:
@@ -222,6 +162,8 @@ class _Scene:
 
 def _open_pool(command: OpenPool, scene: _Scene) -> Sequence[Event]:
     pool = scene.situation.pools.get(command.pool)
+    if scene.situation.closed:
+        raise _Refusal(_Reason(RefusalCode.LEDGER_CLOSED, command.pool, {}))
     if pool is None:
         return [
             PoolOpened(pool=command.pool, resource_type=command.resource_type, unit=command.unit, limits=command.limits)
@@ -254,6 +196,13 @@ def _change_limits(command: ChangeLimits, scene: _Scene) -> Sequence[Event]:
 
 def _close_pool(command: ClosePool, scene: _Scene) -> Sequence[Event]:
     return [PoolClosed(pool=scene.pool(command.pool).name, reason=command.reason)]
+
+
+def _close_ledger(command: CloseLedger, scene: _Scene) -> Sequence[Event]:
+    if scene.situation.closed:
+        return []
+    still_open = sorted(name for name, pool in scene.situation.pools.items() if not pool.closed)
+    return [LedgerClosed(reason=command.reason), *(PoolClosed(pool=name, reason=command.reason) for name in still_open)]
 
 
 def _grant(command: Allocate | Reserve, scene: _Scene) -> Sequence[Event]:
@@ -469,6 +418,7 @@ _DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
     OpenPool: _open_pool,
     ChangeLimits: _change_limits,
     ClosePool: _close_pool,
+    CloseLedger: _close_ledger,
     Allocate: _grant,
     Reserve: _grant,
     Confirm: _confirm,

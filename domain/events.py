@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeGuard
+from typing import Any, ClassVar, Final, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
@@ -17,6 +17,7 @@ __all__ = [
     "Confirmed",
     "Event",
     "Expired",
+    "LedgerClosed",
     "LimitsChanged",
     "PoolClosed",
     "PoolOpened",
@@ -31,6 +32,10 @@ __all__ = [
 ]
 
 
+LEDGER_STREAM: Final = "ledger"
+"""The stream of what happens to the ledger as a whole."""
+
+
 class Event(BaseModel):
     """A fact. Its stored type name is the name of its class, for ever."""
 
@@ -41,7 +46,7 @@ class Event(BaseModel):
     @property
     def stream_id(self) -> str:
         """The stream that the event belongs to."""
-        raise NotImplementedError  # every event below is one of the three kinds that say it
+        raise NotImplementedError  # every event below is of a kind that says it
 
     @property
     def subject(self) -> str | None:
@@ -76,6 +81,17 @@ class PoolClosed(_PoolEvent):
     """A pool was closed for ever."""
 
     reason: Reason | None
+
+
+class LedgerClosed(Event):
+    """The ledger was closed for ever. The events that follow it in its command close the pools that were open."""
+
+    reason: Reason | None
+
+    @property
+    def stream_id(self) -> str:
+        """The ledger's own stream, which has at most this one event."""
+        return LEDGER_STREAM
 
 
 class AllocationEvent(_PoolEvent):
@@ -219,6 +235,7 @@ EVENTS: dict[str, type[Event]] = {
         PoolOpened,
         LimitsChanged,
         PoolClosed,
+        LedgerClosed,
         Allocated,
         Reserved,
         Confirmed,

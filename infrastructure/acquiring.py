@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from bursar.domain.commands import Confirm, Reserve
 from bursar.domain.errors import Malformed, ProviderFault, ProviderHung
 from bursar.domain.resources import Resource, ResourceMetadata
-from bursar.infrastructure.clock import new_id
+from bursar.infrastructure.about import about_error
 from bursar.infrastructure.holdings import Held, Holdings
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.providing import asked, described, kind_of, stopped, within
 from bursar.infrastructure.rights import Rights, decided, granted, withdrawn
+from bursar.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -68,14 +69,13 @@ class Acquirer:
         self.undoing: set[asyncio.Task[None]] = set()
         """What goes on though nobody may wait for it any more."""
 
-    async def acquire(self, resource_type: str, registered: Registered, options: Mapping[str, Any]) -> Held:
-        """Make an allocation; whatever is raised, what there was of it is undone."""
+    async def acquire(self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]) -> Held:
+        """Make an allocation of a new id; whatever is raised, what there was of it is undone."""
         if not registered.opened:
             with registered.being_opened():
                 await decided(self._rights.ask(registered.opening))
-        reserve, confirm = self._commands(resource_type, registered, options)
+        reserve, confirm = self._commands(right, resource_type, registered, options)
         async with registered.gate:
-            right = reserve.allocation_id or ""
             attempt = _Attempt(registered.provider, resource_type, right, self._rights.ask(reserve))
             self._holdings.in_hand.add(right)
         try:
@@ -85,7 +85,7 @@ class Acquirer:
             raise
 
     def _commands(
-        self, resource_type: str, registered: Registered, options: Mapping[str, Any]
+        self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]
     ) -> tuple[Reserve, Confirm]:
         """Make the commands of both phases; raises `Malformed`."""
         if "allocation_id" in options:
@@ -101,14 +101,14 @@ class Acquirer:
         if self._name is not None and MANAGER_TAG in tags:
             raise Malformed(f"tags.{MANAGER_TAG}", tags[MANAGER_TAG], "expected none: the manager's name stands there")
         reserve = Reserve(
-            allocation_id=new_id(),
+            allocation_id=right,
             quantities={resource_type: registered.provider.quantity(options)},
             owner=options.get("owner") or resource_type,
             ttl=min(self._reservation_ttl, registered.opening.limits.max_ttl or self._reservation_ttl),
             tags=tags if self._name is None else {**tags, MANAGER_TAG: self._name},
             wait=options.get("wait"),
         )
-        return reserve, Confirm(allocation_id=reserve.allocation_id, ttl=ttl)
+        return reserve, Confirm(allocation_id=right, ttl=ttl)
 
     async def _in_two_phases(self, attempt: _Attempt, confirm: Confirm, options: Mapping[str, Any]) -> Held:
         reserved = await granted(attempt.deciding)
@@ -134,12 +134,13 @@ class Acquirer:
     ) -> Resource[Any]:
         """Have the provider make the resource; raises `ProviderHung`, `ProviderFault`, and what the provider raises."""
         given = {**options, "allocation_id": attempt.right}
-        attempt.making = asked(attempt.provider.allocate(attempt.resource_type, metadata, **given))
         seconds = (cast("datetime", reserved.deadline) - reserved.opened_at).total_seconds()  # a reservation has one
-        done, _ = await asyncio.wait([attempt.making], timeout=MAKING_SHARE * seconds)
-        if not done:
-            raise ProviderHung(kind_of(attempt.provider), f"make a {attempt.resource_type!r}", seconds)
-        return self._taken(attempt, attempt.making)
+        with provider_call("allocate", attempt.resource_type, attempt.right):
+            attempt.making = asked(attempt.provider.allocate(attempt.resource_type, metadata, **given))
+            done, _ = await asyncio.wait([attempt.making], timeout=MAKING_SHARE * seconds)
+            if not done:
+                raise ProviderHung(kind_of(attempt.provider), f"make a {attempt.resource_type!r}", seconds)
+            return self._taken(attempt, attempt.making)
 
     def _taken(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]]) -> Resource[Any]:
         """Look at what the provider gave, once; raises `ProviderFault` if it is no resource of an id of its own."""
@@ -193,8 +194,8 @@ class Acquirer:
                 self._holdings.put(held)
             logger.error(  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
                 "Resource allocation not undone",
+                **{"allocation_id": attempt.right, **about_error(error)},
                 resource_type=attempt.resource_type,
-                allocation_id=attempt.right,
                 error=described(error),
             )
         finally:
@@ -225,11 +226,13 @@ class Acquirer:
     async def _take_back(self, attempt: _Attempt) -> None:
         provider = attempt.provider
         if attempt.resource is not None:
-            await within(self._seconds, provider, "release a resource", provider.release(attempt.resource))
+            with provider_call("release", attempt.resource_type, attempt.right):
+                await within(self._seconds, provider, "release a resource", provider.release(attempt.resource))
         elif attempt.is_lost:
             there = await within(self._seconds, provider, "tell what it has", provider.inventory())
             if there is not None and attempt.right in there:
-                await within(self._seconds, provider, "reclaim a thing", provider.reclaim(attempt.right))
+                with provider_call("reclaim", attempt.resource_type, attempt.right):
+                    await within(self._seconds, provider, "reclaim a thing", provider.reclaim(attempt.right))
 
 
 def _metadata(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from bursar.infrastructure.about import about_error
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.providing import described, kind_of
+from bursar.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +32,8 @@ class Ending:
         """End one that was taken out; on failure it is put back, and that is raised."""
         try:
             if not held.returned:
-                await held.provider.release(held.resource)
+                with provider_call("release", held.resource_type, held.right):
+                    await held.provider.release(held.resource)
                 held.returned = True
             await self._end(held)
         except BaseException as error:
@@ -41,7 +44,8 @@ class Ending:
     async def _end(self, held: Held) -> None:
         """End the right to what was returned; one that ended before, at its deadline say, is none the worse."""
         if not await self._rights.end(held.right, confirmed=held.confirmed):
-            logger.warning("Resource released after its right had ended", resource_id=held.resource.id)
+            about = {"resource_id": held.resource.id, "allocation_id": held.right}
+            logger.warning("Resource released after its right had ended", **about)
         self._ended(held, "released")
 
     def _ended(self, held: Held, state: str) -> None:
@@ -59,9 +63,8 @@ class Ending:
                 await self._take_back_if_expired(held, moment)
             except BaseException as error:
                 self._holdings.watch(held, moment)  # to be tried again
-                logger.error(  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
-                    "Expired resource not released", resource_id=held.resource.id, error=described(error)
-                )
+                about = {"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)}
+                logger.error("Expired resource not released", **about, error=described(error))  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
                 if not isinstance(error, Exception):
                     raise
 
@@ -79,7 +82,8 @@ class Ending:
         self._holdings.take(held.resource.id)
         try:
             if not held.returned:
-                await held.provider.release(held.resource)
+                with provider_call("release", held.resource_type, held.right):
+                    await held.provider.release(held.resource)
         except BaseException:
             self._holdings.put(held)
             raise
@@ -104,7 +108,8 @@ class Ending:
         taken = self._holdings.take_all_of(provider)
         try:
             try:
-                await provider.cleanup()
+                with provider_call("cleanup"):
+                    await provider.cleanup()
                 gone = taken
             except Exception as error:  # noqa: BLE001 - the other providers are to be cleaned up as well
                 gone = await self._gone(provider, taken)
@@ -133,9 +138,9 @@ class Ending:
 def _report(provider: ResourceProvider[Any], error: BaseException, left: Iterable[Held]) -> None:
     """Log a failure, once for each resource that is left, and note it there; once if there is none."""
     said = described(error)
-    about: list[dict[str, str]] = []
+    about: list[dict[str, Any]] = []
     for held in left:
         held.resource.error = said
-        about.append({"resource_id": held.resource.id, "allocation_id": held.right})
+        about.append({"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)})
     for fields in about or [{}]:
         logger.error("Provider cleanup failed", provider=kind_of(provider), error=said, **fields)

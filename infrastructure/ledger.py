@@ -15,10 +15,11 @@ import structlog
 from bursar.domain import ledger as domain
 from bursar.domain.answers import Answer
 from bursar.domain.commands import Allocate, Release, Void
-from bursar.domain.errors import BursarError, LogUnavailable, Malformed
+from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed
 from bursar.domain.queueing import Undecided
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
+from bursar.infrastructure.about import about_batch, about_command, about_error
 from bursar.infrastructure.clock import new_id, system_clock
 from bursar.infrastructure.committer import (
     BATCH_COMMANDS_MAX,
@@ -37,6 +38,8 @@ from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.mapper import EventMapper
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.sql_log import SQLEventLog
+from bursar.infrastructure.telemetry import LEDGERS, Commits
+from bursar.infrastructure.tracing import command_span, commit_span
 from bursar.infrastructure.waiting import Waiter, WaitingPromise, WaitingRoom
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.fold import no_collections
@@ -52,10 +55,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from bursar.domain.attempt import Attempt
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
     from bursar.domain.commands import Command
-    from bursar.domain.ledger import Attempt
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
     from bursar.domain.queueing import Waiting
@@ -108,6 +111,8 @@ class Ledger(domain.Ledger):
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
         self._leases = Leases(clock)
         weakref.finalize(self, self._leases.stop)
+        self._commits = Commits()
+        LEDGERS.add(self, self._commits, self._committer)
         weakref.finalize(self, self._committer.close)  # also at the interpreter's end: what waits is answered
 
     @classmethod
@@ -149,6 +154,7 @@ class Ledger(domain.Ledger):
         self._committer.close()
         self._room.join()
         self._snapshots.shutdown()
+        LEDGERS.remove(self)
         super().close()
 
     def projector(self, tell: Callable[[str], object] = str) -> Projector:
@@ -298,6 +304,12 @@ class Ledger(domain.Ledger):
     def _answer(self, asked: Asked, timeout: float | None) -> Outcome:
         if timeout is not None:
             _check_seconds("timeout", timeout)
+        with command_span(asked) as span:
+            outcome = self._awaited(asked, timeout)
+            span.answered(outcome)
+        return outcome
+
+    def _awaited(self, asked: Asked, timeout: float | None) -> Outcome:
         sleeper = Sleeper()
         waiter = self._wait(asked, sleeper) if asked.waits else None
         if waiter is None:
@@ -324,6 +336,12 @@ class Ledger(domain.Ledger):
         What it gives is a future of `concurrent.futures`, and tasks of asyncio can await it as it is.
         """
         asked = self._settle(command)
+        with command_span(asked) as span:
+            promise = self._promised(asked)
+            span.goes_on(promise)
+        return promise
+
+    def _promised(self, asked: Asked) -> Promise:
         if asked.waits:
             waiting = WaitingPromise()
             waiting.waiter = self._wait(asked, waiting)
@@ -340,7 +358,22 @@ class Ledger(domain.Ledger):
 
     def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided, trying again while the database comes back."""
-        until = monotonic() + self._patience
+        began = monotonic()
+        try:
+            with commit_span(attempt):
+                self._insist(attempt, began + self._patience)
+        except (LogUnavailable, LogCorrupt) as error:
+            self._commits.failed()
+            logger.error("commit_failed", error=str(error), **about_batch(attempt.asked))  # noqa: TRY400 - callers get it with its traceback
+            raise
+        self._commits.done(monotonic() - began, len(attempt.asked), attempt.events)
+        is_shared = self._cache.behind is not None
+        self._committer.batch_max = SHARED_BATCH_COMMANDS_MAX if is_shared else BATCH_COMMANDS_MAX
+        with suppress(Exception):  # what was committed is answered, whatever becomes of reports and snapshots
+            self._committed(attempt)
+        return attempt.answers
+
+    def _insist(self, attempt: Attempt, until: float) -> None:
         pause = _PAUSE_SECONDS
         while True:
             try:
@@ -350,14 +383,9 @@ class Ledger(domain.Ledger):
                 if not error.transient or monotonic() + pause > until:
                     raise
                 if pause == _PAUSE_SECONDS:
-                    logger.warning("commit_tried_again", error=str(error), commands=len(attempt.asked))
+                    logger.warning("commit_tried_again", error=str(error), **about_batch(attempt.asked))
                 sleep(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)
-        is_shared = self._cache.behind is not None
-        self._committer.batch_max = SHARED_BATCH_COMMANDS_MAX if is_shared else BATCH_COMMANDS_MAX
-        with suppress(Exception):  # what was committed is answered, whatever becomes of reports and snapshots
-            self._committed(attempt)
-        return attempt.answers
 
     # After the commit
 
@@ -404,6 +432,15 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
     return log
 
 
+def holds_ledger(url: str) -> bool:
+    """Tell whether there is a ledger in a database, at whatever schema; raises `Malformed`, `LogUnavailable`."""
+    database = Database(url)
+    try:
+        return database.exists() and schema.current_revision(database) is not None
+    finally:
+        database.close()
+
+
 def _warn_of_views(database: Database) -> None:
     """Say which views are read as they are, and not moved on: those that other code built, and those that failed."""
     found = SQLStore(database).generations()
@@ -425,11 +462,12 @@ def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> Non
     command = asked.command
     context = {"correlation_id": command.correlation_id, "actor": command.actor or actor}
     with structlog.contextvars.bound_contextvars(command_id=asked.command_id, **context):
+        about = {"command": command.verb, **about_command(command)}
         if isinstance(answer, Undecided):
-            logger.debug("waits", command=command.verb)
+            logger.debug("waits", **about)
         elif isinstance(answer, Exception):
-            logger.info("not_decided", command=command.verb, error=str(answer))
+            logger.info("not_decided", **{**about, **about_error(answer)}, error=str(answer))
         elif answer.refusal is not None:
-            logger.info("refused", command=command.verb, code=answer.refusal.code.value, data=answer.refusal.data)
+            logger.info("refused", **{**about, **about_error(answer.refusal)}, data=answer.refusal.data)
         else:
-            logger.debug("decided", command=command.verb, position=answer.position, repeated=answer.repeated)
+            logger.debug("decided", **about, position=answer.position, repeated=answer.repeated)

@@ -1,7 +1,8 @@
 """The set-up of structlog, on the standard library's logger ``bursar``.
 
 A program that embeds Bursar decides by itself what becomes of the messages; the command line calls
-`configure_logging`. Every message carries the command id, the correlation id and the actor of its context.
+`configure_logging`. Every message carries the command id, the correlation id and the actor of its context, and every
+error what it is about; none holds a secret (see `masking`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
+
+from bursar.infrastructure.masking import mask_message
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
@@ -25,6 +28,7 @@ _SHARED: Final[list[Processor]] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    mask_message,
 ]
 
 logging.getLogger(NAME).addHandler(logging.NullHandler())

@@ -11,7 +11,9 @@ from bursar.domain.commands import OpenPool
 from bursar.domain.errors import Malformed, ProviderFault
 from bursar.domain.limits import Limits
 from bursar.domain.values import QUANTITY_MAX, check_name
+from bursar.infrastructure.about import about_error
 from bursar.infrastructure.acquiring import Acquirer
+from bursar.infrastructure.clock import new_id
 from bursar.infrastructure.ending import Ending
 from bursar.infrastructure.holdings import Held, Holdings
 from bursar.infrastructure.ledger import Ledger
@@ -20,6 +22,7 @@ from bursar.infrastructure.providing import Registered, asked, described, kind_o
 from bursar.infrastructure.reconciling import Reconciler
 from bursar.infrastructure.rights import Rights
 from bursar.infrastructure.telemetry import COUNTERS
+from bursar.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -100,11 +103,13 @@ class UnifiedResourceManager:
         if registered is None:
             message = f"Provider not found: {resource_type}"
             raise ValueError(message)
+        right = new_id()
         try:
-            held = await self._acquirer.acquire(resource_type, registered, options)
+            held = await self._acquirer.acquire(right, resource_type, registered, options)
         except BaseException as error:
             self._count("resource_allocations", resource_type, success=False)
-            logger.error("Resource allocation failed", resource_type=resource_type, error=described(error))  # noqa: TRY400 - raised on, with its traceback
+            about = {"resource_type": resource_type, "allocation_id": right, **about_error(error)}
+            logger.error("Resource allocation failed", **about, error=described(error))  # noqa: TRY400 - raised on, with its traceback
             raise
         self._count("resource_allocations", resource_type, success=True)
         return held
@@ -154,7 +159,8 @@ class UnifiedResourceManager:
             await self._ending.release(held)
         except BaseException as error:
             self._count("resource_releases", held.resource_type, success=False)
-            logger.error("Resource release failed", resource_id=resource_id, error=described(error))  # noqa: TRY400 - as above
+            about = {"resource_type": held.resource_type, "allocation_id": held.right, **about_error(error)}
+            logger.error("Resource release failed", resource_id=resource_id, **about, error=described(error))  # noqa: TRY400 - as above
             raise
         self._count("resource_releases", held.resource_type, success=True)
 
@@ -187,7 +193,8 @@ class UnifiedResourceManager:
         if held is None:
             message = f"Resource not found: {resource_id}"
             raise ValueError(message)
-        found: object = await held.provider.validate(held.resource)
+        with provider_call("validate", held.resource_type, held.right):
+            found: object = await held.provider.validate(held.resource)
         if not isinstance(found, list):
             raise ProviderFault(kind_of(held.provider), f"validate gave {found!r:.200}; expected a list of texts")
         errors = [*map(str, found), *await self._wrong_with_right(held)]

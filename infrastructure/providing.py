@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bursar.domain.errors import PoolAlreadyOpen, ProviderHung
 from bursar.domain.values import REASON_CHARACTERS_MAX
+from bursar.infrastructure.masking import mask_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -21,9 +21,6 @@ T = TypeVar("T")
 
 GRACE_SECONDS: Final = 1.0
 """How long a provider that was told to stop is waited for, before whoever asked goes on without it."""
-
-_SECRET: Final = re.compile(r"(://[^\s:/@]*:)\S+(?=@)|(\bpassword\s*=\s*)[^\s'\")]+", re.IGNORECASE)
-"""A password in a database's address, or in the words of its driver."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +53,7 @@ def kind_of(provider: ResourceProvider[Any]) -> str:
 
 def described(error: BaseException) -> str:
     """Say an error in one line, as the log takes it for a reason, and without a password that stands in it."""
-    text = _SECRET.sub(r"\1\2***", str(error))
+    text = mask_text(str(error))
     text = "".join(character if character.isprintable() else " " for character in text).strip()
     return text[:REASON_CHARACTERS_MAX].rstrip() or type(error).__name__
 

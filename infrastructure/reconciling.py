@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bursar.domain.errors import ProviderFault
+from bursar.infrastructure.about import about_error
 from bursar.infrastructure.acquiring import MANAGER_TAG
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.providing import described, kind_of, within
+from bursar.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,7 +57,8 @@ class _Done:
         """Take note of a failure, and log it."""
         said = described(error)
         self.failed.append(NotReconciled(resource_type, right, said))
-        logger.error("Resource not reconciled", resource_type=resource_type, allocation_id=right, error=said)
+        about = {"allocation_id": right, **about_error(error)}
+        logger.error("Resource not reconciled", resource_type=resource_type, **about, error=said)
 
 
 class Reconciler:
@@ -132,7 +135,8 @@ class Reconciler:
                     return
                 pool = next((one for one in types if one in found.quantities), min(found.quantities))
             if held is None:
-                await within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
+                with provider_call("reclaim", pool, right):
+                    await within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
             elif not await self._ending.take_back(held):
                 return
             await self._rights.reclaimed(pool, right, f"reconciled: {kind_of(provider)} still had it")

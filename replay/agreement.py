@@ -10,6 +10,7 @@ from bursar.domain.commands import (
     Allocate,
     AllocationCommand,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -30,6 +31,7 @@ from bursar.domain.events import (
     Confirmed,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     PoolClosed,
     PoolOpened,
@@ -131,6 +133,8 @@ def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: G
     names = {pool for recorded in own if (pool := getattr(recorded.event, "pool", None))}
     if isinstance(command, AllocationCommand) and grant is not None:
         names |= set(grant.pools)
+    elif isinstance(command, CloseLedger):
+        names |= books.pools.keys()
     elif isinstance(command, Expire) and command.pool:
         names.add(command.pool)
     times = [books.pools[name].time for name in names if name in books.pools]
@@ -139,13 +143,17 @@ def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: G
 
 def _wanted(
     command: Command, grant: Grant | None, books: Books, moment: datetime
-) -> Iterator[tuple[type[Event], str, Fields]]:
+) -> Iterator[tuple[type[Event], str | None, Fields]]:
     """Tell what events a command that is not refused leads to: their types, pools, and fields."""
     held = grant.pools if grant else ()
     match command:
         case OpenPool() | ChangeLimits() | ClosePool() | Reclaim():
             kind, fields = _of_pool(command)
             yield kind, command.pool, fields
+        case CloseLedger():
+            fields = {"reason": command.reason}
+            yield LedgerClosed, None, fields
+            yield from ((PoolClosed, name, fields) for name, pool in sorted(books.pools.items()) if not pool.closed)
         case Allocate() | Reserve():
             yield from _granted(command, books, moment)
         case Confirm() | Renew():

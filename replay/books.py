@@ -15,6 +15,7 @@ from bursar.domain.events import (
     Ending,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     Opening,
     PoolClosed,
@@ -53,6 +54,8 @@ class Books:
         self.pools: dict[str, PoolBook] = {}
         self.open: dict[str, Grant] = {}
         """Every open allocation by id."""
+        self.closed = False
+        """Whether the ledger was closed."""
         self._unknown: set[str] = set()
         """Names of pools that were never opened and yet events are about."""
         self._happened: dict[tuple[str, type[Event]], list[Recorded]] = {}
@@ -83,7 +86,9 @@ class Books:
         """Enter one command's events; the pools that they are about. ``whole`` is false where some are lost."""
         self._happened, self._touched = {}, {}
         for recorded in records:
-            if not is_apart(recorded.event):
+            if isinstance(recorded.event, LedgerClosed):
+                self._ledger_closed(recorded)
+            elif not is_apart(recorded.event):
                 self._enter_one(recorded)
         for (allocation_id, kind), happened in self._happened.items():
             self._settle(allocation_id, kind, happened, whole=whole)
@@ -102,6 +107,8 @@ class Books:
         if isinstance(event, PoolOpened):
             if pool is not None:
                 self._doubts.add(recorded, Check.POOLS, f"pool {event.pool!r} is opened a second time")
+            if self.closed:
+                self._doubts.add(recorded, Check.POOLS, f"pool {event.pool!r} is opened after the ledger was closed")
             pool = self.pools[event.pool] = PoolBook(event, event.limits, recorded.occurred_at)
         elif pool is None:
             self._never_opened(event, recorded)
@@ -117,6 +124,11 @@ class Books:
         _ENTRIES[type(event)](self, event, pool, recorded)
 
     # Pools
+
+    def _ledger_closed(self, recorded: Recorded) -> None:
+        if self.closed:
+            self._doubts.add(recorded, Check.POOLS, "the ledger is closed a second time")
+        self.closed = True
 
     def _never_opened(self, event: Any, recorded: Recorded) -> None:  # noqa: ANN401 - any event of a pool
         if event.pool not in self._unknown:

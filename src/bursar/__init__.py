@@ -6,6 +6,7 @@ from bursar.domain.batch import Outcome, PoolStatus
 from bursar.domain.commands import (
     Allocate,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -47,6 +48,7 @@ from bursar.infrastructure.ledger import Ledger
 from bursar.infrastructure.manager import UnifiedResourceManager
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.monitor import ResourceMonitor
+from bursar.infrastructure.old_managers import MemoryResource, MemoryResourceManager, ResourceManager
 from bursar.infrastructure.providers import (
     ConnectionResourceProvider,
     DirectoryResourceProvider,
@@ -72,6 +74,7 @@ __all__ = [
     "BursarError",
     "Change",
     "ChangeLimits",
+    "CloseLedger",
     "ClosePool",
     "Command",
     "CommandIdReused",
@@ -92,6 +95,8 @@ __all__ = [
     "LogUnavailable",
     "Malformed",
     "MemoryEventLog",
+    "MemoryResource",
+    "MemoryResourceManager",
     "MemoryResourceProvider",
     "NotFound",
     "NotReconciled",
@@ -117,6 +122,7 @@ __all__ = [
     "Reserve",
     "Resize",
     "Resource",
+    "ResourceManager",
     "ResourceMetadata",
     "ResourceMonitor",
     "ResourceProvider",

@@ -39,7 +39,7 @@ def random_commands(count: int = 160) -> Iterator[Command]:
     for pool in POOLS:
         fields: dict[str, Any] = {"command": "open_pool", "pool": pool, "resource_type": "r"}
         yield command_from({**fields, "limits": {"total": 20, "per_owner": 9}, "at": MOMENT.isoformat()})
-    verbs = [verb for verb in COMMANDS if verb not in {"open_pool", "close_pool", "change_limits"}]
+    verbs = [verb for verb in COMMANDS if verb not in {"open_pool", "close_pool", "close_ledger", "change_limits"}]
     for number in range(count):
         verb = chance.choice([*verbs, *["allocate"] * 4])
         known = COMMANDS[verb].model_fields

@@ -61,6 +61,8 @@ def test_json(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
         "level": "info",
         "command": "allocate",
         "code": "above_capacity",
+        "pool": "gpu",
+        "pools": ["gpu"],
         "command_id": "c-1",
         "correlation_id": "r-1",
         "actor": "é",

@@ -134,6 +134,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if sure == 0:
             self.send(which, {"command": "close_pool", "pool": pool})
 
+    @rule(which=st.integers(0, 1), sure=st.integers(0, 40))
+    def close_ledger(self, which: int, sure: int) -> None:
+        """Close the ledger, very seldom."""
+        if sure == 29:
+            self.send(which, {"command": "close_ledger"})
+
     @rule(
         which=st.integers(0, 1),
         verb=st.sampled_from(["allocate", "allocate", "reserve"]),
@@ -229,7 +235,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def send(self, which: int, fields: Json) -> None:
         """Send a command to a ledger and to the model; they agree on what becomes of it."""
         command = {name: value for name, value in fields.items() if value is not None}
-        if "command_id" not in command and command["command"] not in {"open_pool", "allocate", "reserve"}:
+        if "command_id" not in command and command["command"] not in NAMED_BY_CONTENT:
             command["command_id"] = f"k{len(self.sent)}"
         expected = self.model.apply(command, self.now)
         assert self.ask(self.ledgers[which], command) == expected, command
@@ -316,6 +322,10 @@ class LedgerMachine(RuleBasedStateMachine):
         """Close every connection."""
         for ledger in [*self.ledgers, *self.dead]:
             ledger.close()
+
+
+NAMED_BY_CONTENT = frozenset({"open_pool", "allocate", "reserve", "close_ledger"})
+"""Commands that need no id."""
 
 
 def hold(name: str, quantities: Json, owner: str, ttl: int | None = None) -> Json:

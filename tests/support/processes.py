@@ -14,13 +14,17 @@ import signal
 import threading
 import traceback
 import warnings
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bursar import Allocate, Ledger, Limits, Refused, Release, UnifiedResourceManager
 from bursar.domain.commands import command_from
 from bursar.infrastructure import sealing
+from bursar.infrastructure.adopting import adopt
 from bursar.infrastructure.clock import system_clock
+from bursar.infrastructure.old_form import read_old_form
+from bursar.infrastructure.sql_log import SQLWriter
 from support.providers import Scripted, hang
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from bursar import Command, Outcome
+    from bursar.domain.records import Place, Recorded
 
 _context = multiprocessing.get_context("spawn")
 
@@ -309,3 +314,18 @@ def build_tree(connection: Connection, url: str, rows: int) -> None:
 
     with Ledger.open(url, create=False) as ledger:
         sealing.Sealer(ledger).build(stop)
+
+
+def adopt_halfway(connection: Connection, url: str, file: str) -> None:
+    """Adopt a file up to where every row is sent and none is committed; tell how many, and go no further."""
+    append = SQLWriter.append
+
+    def halt(writer: SQLWriter, records: Sequence[Recorded]) -> Place:
+        place = append(writer, records)
+        connection.send(len(records))
+        connection.recv()  # never comes: the process is killed
+        return place
+
+    SQLWriter.append = halt  # type: ignore[method-assign, assignment]  # a process of its own
+    with Ledger.open(url, create=False) as ledger, Path(file).open("rb") as source:
+        adopt(ledger, read_old_form(source, file), datetime.now(UTC))

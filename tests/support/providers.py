@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bursar import Limits, Resource, ResourceMetadata, ResourceProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from bursar import Ledger
     from bursar.domain import ledger as domain

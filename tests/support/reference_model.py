@@ -19,6 +19,7 @@ CODES = [
     "not_reserved",
     "not_confirmed",
     "not_ended",
+    "ledger_closed",
     "pool_closed",
     "pool_not_in_allocation",
     "limits_moved",
@@ -94,6 +95,7 @@ class Model:
     allocations: dict[str, ModelAllocation] = field(default_factory=dict)
     decided: dict[str, tuple[Json, Answer]] = field(default_factory=dict)
     grants: int = 0
+    closed: bool = False
 
     def apply(self, command: Json, now: int) -> Answer:
         """Decide a command at a moment, and change what it changes."""
@@ -103,8 +105,10 @@ class Model:
             before, answer = self.decided[key]
             if before == content:
                 return Answer("repeated", answer.code)
-            if command["command"] != "open_pool" or "command_id" in command:
+            if command["command"] not in {"open_pool", "close_ledger"} or "command_id" in command:
                 return Answer("reused")
+        if command["command"] == "close_ledger" and self.closed:
+            return Answer("repeated")
         if command["command"] == "open_pool":
             answered = self._open_again(command)
             if answered:
@@ -144,6 +148,8 @@ class Model:
                 return set(command["quantities"]) | set(past.held if past else ())
             case "expire" if "pool" not in command:
                 return {name for one in self.due(now) for name in self.allocations[one].held}
+            case "close_ledger":
+                return set(self.pools)
             case "open_pool" | "change_limits" | "close_pool" | "expire" | "reclaim":
                 return {command["pool"]}
         return set(past.held if past else ())
@@ -192,6 +198,8 @@ class Model:
 
     def open_pool(self, command: Json, moment: int) -> None:
         """Open a pool."""
+        if self.closed:
+            raise Refusal(("ledger_closed", command["pool"]))
         if command["pool"] in self.pools:
             raise Refusal(("pool_closed", command["pool"]))
         description = describe(command)
@@ -215,6 +223,13 @@ class Model:
         """Close a pool."""
         pool = self._usable(command["pool"])
         pool.closed, pool.time = True, moment
+
+    def close_ledger(self, _command: Json, moment: int) -> None:
+        """Close the ledger, and every pool that is open."""
+        self.closed = True
+        for pool in self.pools.values():
+            if not pool.closed:
+                pool.closed, pool.time = True, moment
 
     def allocate(self, command: Json, moment: int) -> None:
         """Grant, or reserve."""
@@ -377,6 +392,7 @@ DECISIONS: dict[str, Callable[[Model, Json, int], None]] = {
     "open_pool": Model.open_pool,
     "change_limits": Model.change_limits,
     "close_pool": Model.close_pool,
+    "close_ledger": Model.close_ledger,
     "allocate": Model.allocate,
     "reserve": Model.allocate,
     "confirm": Model.confirm,
@@ -402,4 +418,6 @@ def derived(command: Json) -> str | None:
             return f"open {command['pool']}"
         case "allocate" | "reserve":
             return f"{command['command']} {command['allocation_id']}"
+        case "close_ledger":
+            return "close"
     return None

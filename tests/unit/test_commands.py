@@ -10,6 +10,7 @@ import pytest
 from bursar import (
     Allocate,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -43,6 +44,7 @@ EXAMPLES: tuple[Command, ...] = (
     Expire(pool="gpu"),
     Release(allocation_id="a", force=True, reason="stuck"),
     Reclaim(pool="gpu", allocation_id="a", reason="reconciled: it was still there"),
+    CloseLedger(reason="back to the old managers"),
 )
 BAD_NAMES = ("", " a", "a ", "a\0b", "a\nb", "\ud800", "x" * 256, 1, True, None)
 BAD_QUANTITIES = (True, 1.0, "1", 0, -1, 2**63, None)
@@ -50,6 +52,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "open_pool": {"pool": "gpu", "resource_type": "accelerator", "limits": {"total": 8}},
     "change_limits": {"pool": "gpu", "limits": {"total": 8}},
     "close_pool": {"pool": "gpu"},
+    "close_ledger": {},
     "allocate": {"quantities": {"gpu": 1}, "owner": "ann"},
     "reserve": {"quantities": {"gpu": 1}, "owner": "ann"},
     "confirm": {"allocation_id": "a"},
@@ -80,8 +83,8 @@ def malformed(verb: str, **fields: object) -> Malformed:
 def test_every_command_has_its_verb_in_the_workload_format() -> None:
     """The verbs are a contract with everybody's workload files."""
     assert list(COMMANDS) == [
-        "open_pool", "change_limits", "close_pool", "allocate", "reserve", "confirm", "void", "renew", "resize",
-        "transfer", "release", "expire", "reclaim",
+        "open_pool", "change_limits", "close_pool", "close_ledger", "allocate", "reserve", "confirm", "void",
+        "renew", "resize", "transfer", "release", "expire", "reclaim",
     ]  # fmt: skip
     assert set(COMMANDS) == set(FIELDS) == {command.verb for command in EXAMPLES}
 
@@ -195,7 +198,7 @@ def test_a_bad_token_is_an_error(verb: str, token: object) -> None:
     assert malformed(verb, token=token).parameter == "token"
 
 
-@pytest.mark.parametrize("verb", ["close_pool", "void", "release"])
+@pytest.mark.parametrize("verb", ["close_pool", "close_ledger", "void", "release"])
 @pytest.mark.parametrize("reason", ["", " ", "a\x1b[2J", "x" * 1001, 1])
 def test_a_bad_reason_is_an_error(verb: str, reason: object) -> None:
     """A reason is text that a terminal can show."""
@@ -274,7 +277,13 @@ def test_open_pool_derives_its_command_id_from_the_pool_s_name() -> None:
     assert make("open_pool").id_from_content() == make("open_pool", unit="x").id_from_content() == expected
 
 
-@pytest.mark.parametrize("verb", sorted(FIELDS.keys() - {"allocate", "reserve", "open_pool"}))
+def test_close_ledger_derives_its_command_id_from_its_verb() -> None:
+    """There is one ledger, closed once, whatever the reason."""
+    expected = "~" + hashlib.sha256(b"close_ledger").hexdigest()
+    assert make("close_ledger").id_from_content() == make("close_ledger", reason="x").id_from_content() == expected
+
+
+@pytest.mark.parametrize("verb", sorted(FIELDS.keys() - {"allocate", "reserve", "open_pool", "close_ledger"}))
 def test_no_other_command_names_itself(verb: str) -> None:
     """Two releases of one allocation are two commands: the second is refused, and auditors see it."""
     assert make(verb).id_from_content() is None

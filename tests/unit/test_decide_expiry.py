@@ -19,8 +19,8 @@ from bursar import (
     Renew,
     Resize,
 )
-from bursar.domain.decide import named_pools
 from bursar.domain.events import Expired, LimitsChanged, PoolClosed, Released, Renewed
+from bursar.domain.situation import named_pools
 from bursar.replay.verify import verify
 from support.deciding import Clock, after, allocated, given, opened, reserved
 
