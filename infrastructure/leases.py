@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from bursar.domain.commands import Renew
 from bursar.domain.errors import BursarError, LogUnavailable, Malformed, Overloaded
 from bursar.domain.refusals import RefusalCode, explain
+from bursar.infrastructure.forks import Birthplace
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.rights import decided
 
@@ -142,7 +143,11 @@ class Lease:
 
     @property
     def lost(self) -> LeaseLost | None:
-        """Why the lease is lost; None while it is kept, and after it was closed in time."""
+        """Why the lease is lost; None while it is kept, and after it was closed in time.
+
+        Raises `LogUnavailable` in a process that was forked from the holder: that one holds nothing.
+        """
+        self._leases.birthplace.check()  # before the lock, which a fork may have left locked
         with self._lock:
             if self._begun and not self._over.is_set() and elapsed() >= self._until:
                 why = f"no renewal was confirmed for {self._until - self._sent:g} s"
@@ -328,6 +333,7 @@ class Leases:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         """Tells people when a lease was lost; nothing is measured by it."""
+        self.birthplace = Birthplace()
         self._subjects: weakref.WeakValueDictionary[str, _Subject] = weakref.WeakValueDictionary()
         self._changed = Condition()
         self._turns: list[tuple[float, int, weakref.ref[Lease]]] = []

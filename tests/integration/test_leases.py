@@ -14,6 +14,7 @@ from bursar import (
     LeaseLost,
     Ledger,
     Limits,
+    LogUnavailable,
     Outcome,
     RefusalCode,
     Refused,
@@ -26,7 +27,7 @@ from bursar.infrastructure import transactions
 from bursar.infrastructure.clock import system_clock
 from bursar.infrastructure.verification import verify_ledger
 from support.leasing import SECONDS_MAX, Watch, renewals, watch
-from support.processes import allocate_ahead, keep_for_ever, running
+from support.processes import allocate_ahead, forked, keep_for_ever, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +169,21 @@ def fail(lease: Lease, watch: Watch, seconds: float) -> None:
     assert failed.wait(SECONDS_MAX)
 
 
+def test_a_process_that_was_forked_holds_nothing(ledger: Ledger) -> None:
+    """Whoever asks there is told so; the holder itself goes on."""
+
+    def look() -> str:
+        try:
+            lease.check()
+        except LogUnavailable as error:
+            return str(error)
+        return "held"
+
+    with ledger.allocate({"slot": 1}, owner="holder", ttl=MINUTE).keep_alive() as lease:
+        assert forked(look) == "the ledger was opened before this process was forked: open one of its own here"
+        assert look() == "held"
+
+
 # With a manager
 
 
@@ -179,7 +195,7 @@ async def test_a_resource_is_kept(
     resource = await manager.allocate("slot", expiration_time=fixed_clock.now + MINUTE)
     async with manager.keep_alive(resource.id, ttl=2 * MINUTE) as lease:
         assert (lease.allocation_id, renewals(stored_ledger, resource.id)) == (resource.id, 1)
-        assert lease.token == stored_ledger.allocation(resource.id).token
+        assert lease.token == resource.metadata.token == stored_ledger.allocation(resource.id).token
     fixed_clock.set(300)
     with pytest.raises(Refused):
         async with manager.keep_alive(resource.id, ttl=MINUTE):
