@@ -44,8 +44,8 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def ledger(database_url: str) -> Iterator[Ledger]:
-    """A ledger with one slot, which gives up on its database soon."""
-    with Ledger.open(database_url, patience=0.1) as ledger:
+    """A ledger with one slot."""
+    with Ledger.open(database_url) as ledger:
         ledger.open_pool("slot", resource_type="slot", limits=Limits(total=1))
         yield ledger
 
@@ -159,7 +159,8 @@ def test_a_database_that_is_away_for_a_while(ledger: Ledger, database_url: str, 
 
 def fail(lease: Lease, watch: Watch, seconds: float) -> None:
     """Let time go by, give a lease its turn, and wait until what it asked has failed."""
-    failed = Event()
+    failed, ledger = Event(), lease._ledger  # noqa: SLF001 - to be impatient only here
+    before, ledger._patience = ledger._patience, 0.1  # noqa: SLF001 - the same
     with lease._lock:  # noqa: SLF001 - its own thread may have the same idea
         watch.now += seconds
         lease.turn()
@@ -167,6 +168,7 @@ def fail(lease: Lease, watch: Watch, seconds: float) -> None:
         assert pending is not None
         pending.add_done_callback(lambda _: failed.set())  # called after the lease's own
     assert failed.wait(SECONDS_MAX)
+    ledger._patience = before  # noqa: SLF001 - the same
 
 
 def test_a_process_that_was_forked_holds_nothing(ledger: Ledger) -> None:
