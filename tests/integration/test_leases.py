@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bursar import Lease
+    from integration.conftest import Messages
     from support.deciding import Clock
     from support.providers import Scripted
 
@@ -79,7 +80,9 @@ def test_a_holder_that_is_killed(ledger: Ledger, database_url: str) -> None:
     assert ledger.allocate({"slot": 1}, owner="next").state is AllocationState.ACTIVE
 
 
-def test_a_process_whose_clock_is_minutes_ahead(ledger: Ledger, database_url: str, watch: Watch) -> None:
+def test_a_process_whose_clock_is_minutes_ahead(
+    ledger: Ledger, database_url: str, watch: Watch, messages: Messages
+) -> None:
     """It has another's hold lapse early; the holder finds out at its next renewal, and its token is turned away.
 
     Nothing is granted twice: the first hold had ended, by the pool's time, when the second was granted.
@@ -97,6 +100,9 @@ def test_a_process_whose_clock_is_minutes_ahead(ledger: Ledger, database_url: st
     assert isinstance(lost, LeaseLost)
     assert isinstance(lost.__cause__, Refused)
     assert lost.__cause__.code is RefusalCode.ALLOCATION_ENDED
+    (message,) = messages.of("lease_lost")
+    about = {"allocation_id": "a", "pool": "slot", "code": "allocation_ended", "error": str(lost)}
+    assert message.items() >= {**about, "command_id": lost.__cause__.command_id}.items()
     with pytest.raises(StaleToken):
         fence.check(held.token, "the slot")
     kinds = [type(ledger.log.decode(row).event).__name__ for row in ledger.log.rows()]
@@ -136,7 +142,9 @@ def test_a_clock_that_goes_wrong_under_a_lease(
         assert "it cannot be renewed: the clock of this process is 180 s ahead of the database server's" in str(lost)
 
 
-def test_a_database_that_is_away_for_a_while(ledger: Ledger, database_url: str, watch: Watch) -> None:
+def test_a_database_that_is_away_for_a_while(
+    ledger: Ledger, database_url: str, watch: Watch, messages: Messages
+) -> None:
     """A renewal that fails is sent again, in time; else the lease is lost in time, too."""
     lease = ledger.allocate({"slot": 1}, owner="holder", ttl=MINUTE, allocation_id="a").keep_alive().start()
     with Ledger.open(database_url) as other, other.log.writing():
@@ -155,6 +163,9 @@ def test_a_database_that_is_away_for_a_while(ledger: Ledger, database_url: str, 
         watch.now += 1
         with pytest.raises(LeaseLost, match="no renewal was confirmed for 50 s: "):
             lease.check()
+    assert [one["allocation_id"] for one in messages.of("lease_not_renewed")] == ["a", "a"]
+    assert all(one["command_id"] for one in messages.of("lease_not_renewed"))
+    assert len(messages.of("lease_lost")) == 1
 
 
 def fail(lease: Lease, watch: Watch, seconds: float) -> None:

@@ -355,6 +355,19 @@ def test_a_ledger_that_is_closed_keeps_nothing(ledger: Ledger, held: Held) -> No
         held.keep_alive().start()
 
 
+def test_a_renewal_that_is_answered_while_its_ledger_closes(ledger: Ledger, held: Held, watch: Watch) -> None:
+    """Its lease is lost as well: nothing will renew it again."""
+    patient = Patient()
+    lease = held.keep_alive(on_lost=patient).start()
+    with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
+        watch.now += 20
+        lease.turn()
+        ledger._leases._turns.clear()  # noqa: SLF001 - as while its turn is taken
+        ledger._leases.close()  # noqa: SLF001 - what the ledger does first
+    assert patient.wait(SECONDS_MAX)
+    assert "its ledger was closed" in str(lease.lost)
+
+
 # Failures
 
 
@@ -449,7 +462,7 @@ def test_a_lease_that_nobody_has_is_renewed_no_more(ledger: Ledger, held: Held, 
     assert renewals(ledger) == 2
     with ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="b").keep_alive():
         with ledger.log.watching() as news:
-            watch.now += 20
+            watch.now += 40  # the turn of both
             ledger._leases.wake()  # noqa: SLF001 - the clock was moved
             while renewals(ledger, "b") < 2:
                 news(SECONDS_MAX)
