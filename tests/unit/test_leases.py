@@ -274,10 +274,10 @@ def test_time_counts_from_before_a_renewal_was_sent(held: Held, watch: Watch, le
         watch.now += 20
         with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
             lease.turn()
-            watch.now += 25
-            assert lease.seconds_left == 5.0
+            watch.now += 15
+            assert lease.seconds_left == 15.0
         ledger.expire()
-        assert (renewals(ledger), lease.seconds_left) == (2, 25.0)
+        assert (renewals(ledger), lease.seconds_left) == (2, 35.0)
 
 
 def test_another_error_is_not_covered_up(held: Held, watch: Watch) -> None:
@@ -456,8 +456,8 @@ def test_a_lease_that_nobody_has_is_renewed_no_more(ledger: Ledger, held: Held, 
         lease.turn()
         gone = weakref.ref(lease)
         del lease
-        gc.collect()
-        assert gone() is None
+        while gone() is not None:  # its thread may just be giving it its turn
+            gc.collect()
     ledger.expire()
     assert renewals(ledger) == 2
     with ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="b").keep_alive():
