@@ -54,7 +54,7 @@ class Command(BaseModel):
     at: At | None = None
     """When it was issued; given by imports only, live commands take the ledger's clock."""
 
-    def __init__(self, **data: object) -> None:
+    def __init__(self, /, **data: object) -> None:
         try:  # as the base class does it, without its frame
             self.__pydantic_validator__.validate_python(data, self_instance=self)
         except ValidationError as error:

@@ -65,7 +65,7 @@ class Metric:
         return _FAMILIES[self.kind](self.name, self.help, labels=self.labels, **more)
 
 
-COUNTERS: Final = tuple(Metric(name, "counter", told) for name, told in COUNTED.items())
+PROGRAM: Final = tuple(Metric(name, "counter", told) for name, told in COUNTED.items())
 """What programs and managers count; the seed's names. Labels are those that were counted by."""
 
 _LEDGER: Final = ("ledger",)
@@ -158,11 +158,11 @@ class CountersCollector(Collector):
 
     def describe(self) -> Iterable[MetricFamily]:
         """Name what it exposes."""
-        return _Families(COUNTERS)
+        return _Families(PROGRAM)
 
     def collect(self) -> Iterable[MetricFamily]:
         """Read the counters."""
-        families = _Families(COUNTERS)
+        families = _Families(PROGRAM)
         totals: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
         for name, labels, value in self._counters.read():
             if name in COUNTED:

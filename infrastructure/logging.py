@@ -16,6 +16,8 @@ from structlog.stdlib import BoundLogger, ProcessorFormatter
 from bursar.infrastructure.masking import mask_message
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from structlog.typing import Processor
 
     from bursar.infrastructure.settings import Settings
@@ -45,8 +47,8 @@ def get_logger() -> BoundLogger:
     return logger
 
 
-def configure_logging(settings: Settings) -> None:
-    """Write messages to standard error, as the settings say."""
+def configure_logging(settings: Settings, *, silent: Collection[str] = ()) -> None:
+    """Write messages to standard error, as the settings say, but for the events that are named."""
     renderer: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if settings.log_format == "json"
@@ -56,7 +58,13 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(
         ProcessorFormatter(processors=[ProcessorFormatter.remove_processors_meta, renderer], foreign_pre_chain=_SHARED)
     )
+    handler.addFilter(lambda record: _event(record) not in silent)
     logger = logging.getLogger(NAME)
     logger.handlers[:] = [handler]
     logger.setLevel(settings.log_level.upper())
     logger.propagate = False
+
+
+def _event(record: logging.LogRecord) -> str:
+    """Name a message's event; that of the standard library's own is its text."""
+    return str(record.msg["event"] if isinstance(record.msg, dict) else record.msg)

@@ -87,7 +87,7 @@ class Root(TyperGroup):
         _prepare_streams(for_programs=as_json or "--csv" in words)
         try:
             settings = _settings()
-            configure_logging(settings)
+            configure_logging(settings, silent={"commit_failed"})  # whoever issued the command is told by its error
             code = super().main(words, prog_name or "bursar", standalone_mode=False, obj=settings) or 0
             sys.stdout.flush()
         except (ReaderGone, BrokenPipeError):

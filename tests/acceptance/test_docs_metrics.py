@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bursar.domain.refusals import RefusalCode
 from bursar.infrastructure import tracing
-from bursar.infrastructure.exposition import COUNTERS, DATABASE, PROCESS, Metric
+from bursar.infrastructure.exposition import DATABASE, PROCESS, PROGRAM, Metric
 from support.documents import ROOT, Page, first_cells
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ REFERENCE = Page(ROOT / "docs" / "reference" / "metrics.md")
 HOW_TO = Page(ROOT / "docs" / "how-to" / "watch-a-ledger.md")
 DASHBOARD = ROOT / "docs" / "grafana" / "bursar.json"
 
-METRICS = {metric.name: metric for metric in (*COUNTERS, *PROCESS, *DATABASE)}
+METRICS = {metric.name: metric for metric in (*PROGRAM, *PROCESS, *DATABASE)}
 SUFFIXES = {"counter": ("_total",), "info": ("_info",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 LABELS_OF_INFOS = {
@@ -47,7 +47,7 @@ SAMPLES = {f"{name}{suffix}": metric for name, metric in METRICS.items() for suf
 def test_metrics_are_all_there() -> None:
     """The page lists each metric by the name that Prometheus shows, with its kind and its labels."""
     for heading, metrics in [
-        ("Counted by programs", COUNTERS),
+        ("Counted by programs", PROGRAM),
         ("Of the process", PROCESS),
         ("Of the database", DATABASE),
     ]:

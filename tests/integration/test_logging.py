@@ -13,6 +13,7 @@ import pytest
 from bursar import Allocate, Ledger, Limits, Refused
 from bursar.infrastructure.logging import NAME, configure_logging, get_logger
 from bursar.infrastructure.settings import Settings
+from support.cli import Bursar
 from support.logs import execute
 
 if TYPE_CHECKING:
@@ -153,3 +154,10 @@ with Ledger.in_memory() as ledger:
 """
     done = subprocess.run([sys.executable, "-P", "-c", program], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_command_line_says_once_that_a_commit_failed(sqlite_url: str) -> None:
+    """A program hears of it by a message too; for whoever issued one command, its error is enough."""
+    execute(sqlite_url, "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'on purpose'); END")
+    error = Bursar(sqlite_url).error("pool", "open", "gpu", "--type", "gpu", "--total", "1", code=3)
+    assert "on purpose" in error["message"]

@@ -32,6 +32,7 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     "tags": st.dictionaries(names, names, max_size=4),
     "token": st.builds(Token, st.integers(1, 10**9), big),
     "ttl": ttls,
+    "wait": ttls,
 }
 """What each field of a command may hold; a new field has to say it here."""
 

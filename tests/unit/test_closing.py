@@ -7,6 +7,7 @@ import pytest
 from bursar import Allocate, CloseLedger, Command, Limits, OpenPool, Outcome, RefusalCode, Refused, Release, Wanted
 from bursar.domain.events import Expired, LedgerClosed, PoolClosed
 from bursar.domain.ledger import Ledger
+from bursar.infrastructure import ledger as infrastructure
 from bursar.projections.metrics import METRICS
 from bursar.projections.pool_usage import POOL_USAGE
 from bursar.replay.as_of import state_at
@@ -77,6 +78,18 @@ def test_a_closed_ledger_grants_nothing_and_lets_holds_end() -> None:
         ledger.release(name)
     assert ledger.allocations() == []
     assert all(pool.closed and pool.used == 0 for pool in ledger.pools())
+
+
+def test_whoever_waits_is_refused_when_the_ledger_is_closed() -> None:
+    """At once: what it waits for never comes."""
+    with infrastructure.Ledger.in_memory() as ledger:
+        ledger.open_pool("gpu", resource_type="r", limits=Limits(total=1))
+        ledger.allocate({"gpu": 1}, owner="ann")
+        waiting = ledger.submit(Allocate(quantities={"gpu": 1}, owner="bob", wait=600))
+        ledger.close_ledger()
+        refused = waiting.result(60).refusal
+    assert refused is not None
+    assert refused.code is RefusalCode.POOL_CLOSED
 
 
 def test_closing_again_is_a_repeat_whatever_the_reason_and_whoever_asks() -> None:

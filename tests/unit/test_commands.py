@@ -68,12 +68,12 @@ FIELDS: dict[str, dict[str, Any]] = {
 NAMES = ("pool", "resource_type", "owner", "allocation_id", "to")
 
 
-def make(verb: str, **fields: object) -> Command:
+def make(verb: str, /, **fields: object) -> Command:
     """Make a command from its least fields and others."""
     return command_from({"command": verb, **FIELDS[verb], **fields})
 
 
-def malformed(verb: str, **fields: object) -> Malformed:
+def malformed(verb: str, /, **fields: object) -> Malformed:
     """Give the error that making a command raises."""
     with pytest.raises(Malformed) as info:
         make(verb, **fields)
@@ -287,6 +287,17 @@ def test_close_ledger_derives_its_command_id_from_its_verb() -> None:
 def test_no_other_command_names_itself(verb: str) -> None:
     """Two releases of one allocation are two commands: the second is refused, and auditors see it."""
     assert make(verb).id_from_content() is None
+
+
+@pytest.mark.parametrize("verb", FIELDS)
+def test_a_field_by_any_name_is_a_field(verb: str) -> None:
+    """One that is called as Python calls the object itself is unknown as any other."""
+    assert str(malformed(verb, self=1)) == "self: unknown field; got 1 (int)"
+
+
+def test_a_limit_by_any_name_is_a_limit() -> None:
+    """As a field is, inside of a command too."""
+    assert malformed("open_pool", limits={"total": 1, "self": 2}).parameter == "limits.self"
 
 
 def test_a_command_keeps_what_it_was_made_of() -> None:

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bursar import Allocate, Ledger, Limits, ResourceMonitor
 from bursar.infrastructure.exposition import (
-    COUNTERS,
     DATABASE,
     PROCESS,
+    PROGRAM,
     CommitsCollector,
     CountersCollector,
     LedgersCollector,
@@ -30,7 +30,7 @@ from support.scraping import Scrape, collect
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
-METRICS = (*COUNTERS, *PROCESS, *DATABASE)
+METRICS = (*PROGRAM, *PROCESS, *DATABASE)
 BASE_UNITS = {"seconds", "bytes", "ratio", "meters", "volts", "amperes", "joules", "grams", "celsius"}
 OTHER_UNITS = {
     *("milliseconds", "microseconds", "nanoseconds", "minutes", "hours", "days", "ms", "us", "sec", "secs", "min"),
@@ -57,7 +57,7 @@ def test_names_follow_the_conventions(metric: Metric) -> None:
     assert not {*words} & {"total", "count", "sum", "bucket", "info", "gauge", "counter", "histogram"}
     assert not {*words} & OTHER_UNITS
     assert not {*words[:-1]} & BASE_UNITS
-    assert metric.name.startswith("bursar_") or metric in COUNTERS
+    assert metric.name.startswith("bursar_") or metric in PROGRAM
     assert re.fullmatch(r"[A-Z1].+[^.]\.", metric.help)
     assert all(re.fullmatch(r"[a-z]+", label) for label in metric.labels)
     assert metric.family().unit == ("seconds" if words[-1] == "seconds" else "")
@@ -98,7 +98,7 @@ async def test_the_seed_s_counters() -> None:
     assert found.value("resource_operations_total", **released) == 2
     assert found.value("resource_allocations_total", **shared, success="true") == 3
     assert found.value("resource_releases_total", **shared, success="false") == 2
-    assert found.families.keys() == {metric.name for metric in COUNTERS}
+    assert found.families.keys() == {metric.name for metric in PROGRAM}
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_a_file_is_read_as_commands_that_bring_their_own_times() -> None:
 
 WRONG: dict[str, tuple[list[dict[str, Any]], str, object, str]] = {
     "an unknown field": ([held(colour="red")], "colour", "red", "unknown field"),
+    "a field by a name of Python's": ([held(self=1)], "self", 1, "unknown field"),
     "a field that is missing": (
         [{name: value for name, value in held().items() if name != "expiration_time"}],
         "expiration_time",

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import timedelta
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +205,24 @@ def test_a_command_that_is_cancelled_or_not_taken(spans: Spans) -> None:
     assert attributes(ends["c"])["error.type"] == "Overloaded"
     assert attributes(ends["a"])["bursar.refusal.code"] == "allocation_not_found"
     assert tracing._asked == {}  # noqa: SLF001 - nothing is kept of what was answered
+
+
+def test_a_command_that_waits(ledger: Ledger, spans: Spans) -> None:
+    """Its span lasts until it is granted, over all the commits that left it waiting, and each of them links to it."""
+    held = ledger.allocate({"gpu": 2}, owner="a")
+    waiting = ledger.submit(Allocate(quantities={"gpu": 1}, owner="b", wait=timedelta(hours=1)))
+    while not ledger.queue():
+        sleep(0)
+    assert len(spans.named("bursar allocate")) == 1
+    ledger.release(held.id)
+    granted = waiting.result()
+    _, span = spans.named("bursar allocate")
+    assert attributes(span)["bursar.position"] == granted.position
+    assert "bursar.refusal.code" not in attributes(span)
+    ledger.close()
+    links = [link.context.span_id for commit in spans.named("bursar commit") for link in commit.links]
+    assert span.context is not None
+    assert links.count(span.context.span_id) >= 2
 
 
 async def test_a_call_of_a_provider(spans: Spans) -> None:
