@@ -188,6 +188,16 @@ class TestOtherLimits:
         (found,) = ledger.what_if({}, since=at(40)).pools
         assert found.recorded == (1, 9, at(50))
 
+    def test_what_expires_with_another_pool_s_command(self, ledger: Ledger, clock: Clock) -> None:
+        """What was held at the beginning is a peak, though it ends with a command about another of its pools."""
+        for pool in ("cpu", "gpu"):
+            ledger.open_pool(pool, resource_type="r", limits=Limits(total=9))
+        ledger.allocate({"cpu": 1, "gpu": 3}, owner="ann", ttl=seconds(50))
+        clock.set(60)
+        ledger.allocate({"cpu": 1}, owner="ann")
+        found = ledger.what_if({"gpu": {"total": 8}}, since=at(40))
+        assert [(one.recorded.used, one.what_if.used) for one in found.pools] == [(1, 1), (3, 3)]
+
     def test_nobody_notices(self, ledger: Ledger) -> None:
         """What is over in the beginning counts as nothing, though its end is nowhere recorded."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
