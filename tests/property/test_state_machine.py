@@ -1,44 +1,27 @@
 """Leak freedom, put to the test by machines that look for counterexamples; and a canary that shows that they can."""
 
-import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
 from bursar import BursarError, Ledger, Limits, MemoryEventLog
 from bursar.domain.pool import Pool
 from bursar.infrastructure.memory import MemoryReader
+from support import profiles
 from support.ledger_machine import LedgerMachine, Viewed
 from support.postgres import Databases
 
 pytestmark = pytest.mark.untraced
 
-PROFILES = {
-    "dev": settings(max_examples=10, stateful_step_count=30),
-    "ci": settings(max_examples=20, stateful_step_count=50),
-    "nightly": settings(max_examples=50, stateful_step_count=100, database=None),
-}
-PROFILE = settings(
-    PROFILES[os.environ.get("BURSAR_MACHINES", "ci")], deadline=None, suppress_health_check=list(HealthCheck)
-)
-SOAK_SECONDS = float(os.environ.get("BURSAR_SOAK_SECONDS", "0"))
-"""How long each machine is run again and again, always with other choices; 0: once."""
-
-
 def run(machine: type[RuleBasedStateMachine]) -> None:
-    """Run a machine in the profile, as long as is asked for, and say how much it did."""
-    end = time.monotonic() + SOAK_SECONDS
+    """Run a machine in the profile, and say how much it did."""
     LedgerMachine.examples = LedgerMachine.commands = 0
-    while True:
-        run_state_machine_as_test(machine, settings=PROFILE)
-        if time.monotonic() >= end:
-            break
+    profiles.run(machine)
     print(f"{machine.__name__}: {LedgerMachine.examples} runs, {LedgerMachine.commands} commands")  # noqa: T201 - the report of a soak
 
 
@@ -127,6 +110,6 @@ def grant_twice(patch: pytest.MonkeyPatch) -> None:
 def test_canary(fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine finds a planted fault."""
     fault(monkeypatch)
-    hunt = settings(PROFILE, max_examples=200, phases=[Phase.generate], database=None)
+    hunt = settings(profiles.PROFILE, max_examples=200, phases=[Phase.generate], database=None)
     with pytest.raises((AssertionError, BursarError)):
         run_state_machine_as_test(OnMemory, settings=hunt)

@@ -93,6 +93,8 @@ class ManagerMachine(RuleBasedStateMachine):
         self.odd = Odd()
         self.forced: set[str] = set()
         """Rights that were ended behind the managers' backs."""
+        self.renewed: set[str] = set()
+        """Rights whose managers may not know their deadlines."""
         self.lapsed: set[str] = set()
         """Rights that were seen at or after their deadlines, though a clock may have stepped back since."""
         self.root = Path(mkdtemp(dir=self.place()))
@@ -127,8 +129,12 @@ class ManagerMachine(RuleBasedStateMachine):
         process = self.processes[which]
         self.plan(process, kind, "allocate", fault)
         options = request(kind, size, ttl) | ({"wait": FOR_EVER} if wait == 0 else {})
-        process.start("allocate", kind, process.manager.allocate(kind, **options))
+        overdue = self.overdue(process)
+        job = process.start("allocate", kind, process.manager.allocate(kind, **options))
         self.settle()
+        if job.task.done() and not job.task.cancelled() and job.task.exception() is None:
+            left = overdue & self.overdue(process)
+            assert not left, f"{left} had lapsed, and were not taken back"
 
     @rule(which=WHICH, kind=KIND, size=SIZES, ttl=TTLS, fault=fault_of("allocate"))
     def enter(self, *, which: int, kind: str, size: int, ttl: int | None, fault: str | None) -> None:
@@ -257,7 +263,9 @@ class ManagerMachine(RuleBasedStateMachine):
         """Somebody renews a right behind its manager's back."""
         rights = self.observer.allocations(state=AllocationState.ACTIVE)
         if rights:
-            self.observer.renew(rights[one % len(rights)].id, ttl=timedelta(seconds=ttl))
+            right = rights[one % len(rights)].id
+            self.renewed.add(right)
+            self.observer.renew(right, ttl=timedelta(seconds=ttl))
 
     @rule(kind=KIND, total=st.integers(1, 12))
     def change_limits(self, kind: str, total: int) -> None:
@@ -334,6 +342,17 @@ class ManagerMachine(RuleBasedStateMachine):
                 self.lapsed.add(right)
         self.open_before = open_now
         return open_now
+
+    def overdue(self, process: Process) -> set[str]:
+        """List what a process has, and knows to have lapsed by now, unless it could not be taken back."""
+        found = set()
+        for kind, there in process.things().items():
+            provider = process.providers[kind]
+            for right in there & provider.rights.keys() - provider.busy.keys() - self.odd.all() - self.renewed:
+                one = self.observer.allocation(right)
+                if not one.state.is_open and one.deadline is not None and one.deadline <= self.clock():
+                    found.add(right)
+        return found
 
     def state_of(self, right: str) -> AllocationState | None:
         """Tell how a right stands; None if it was never granted."""
