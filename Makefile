@@ -42,7 +42,7 @@ fast: $(VENV)/.project ## unit and contract tests only
 
 soak: $(VENV)/.project ## hunt, SOAK_SECONDS a machine (900); kill KILLS times (20); measure storms, and a REBUILD_WORKLOAD
 	BURSAR_MACHINES=nightly BURSAR_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n $(WORKERS) -rP -o timeout=0 \
-		-k "not canary" tests/property/test_state_machine.py
+		-k "not canary" tests/property/test_state_machine.py tests/property/test_manager_machine.py
 	BURSAR_KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) -o timeout=0 tests/integration/test_kill.py
 	BURSAR_STORM_SECONDS=$(STORM_SECONDS) $(PYTEST) -rP -o timeout=0 tests/integration/test_storms.py
 	$(if $(REBUILD_WORKLOAD),BURSAR_REBUILD_WORKLOAD=$(REBUILD_WORKLOAD) $(PYTEST) -rP -o timeout=0 \

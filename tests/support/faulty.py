@@ -162,8 +162,8 @@ class Faulty(ResourceProvider[Any]):
 
     async def release(self, resource: Resource[Any]) -> None:
         """Take a thing back."""
-        right = self._ids.get(resource.id, resource.id)
-        await self._end("release", right, lambda: self.inner.release(replace(resource, id=right)))
+        real = self.real(resource)
+        await self._end("release", real.id, lambda: self.inner.release(real))
 
     async def reclaim(self, right: str) -> None:
         """Take the thing of a right back."""
@@ -216,7 +216,7 @@ class Faulty(ResourceProvider[Any]):
         await self._before(fault)
         if fault == "garbage":
             return "fine"
-        return await self.inner.validate(replace(resource, id=self._ids.get(resource.id, resource.id)))
+        return await self.inner.validate(self.real(resource))
 
     async def cleanup(self) -> None:
         """Take everything back."""
@@ -238,6 +238,10 @@ class Faulty(ResourceProvider[Any]):
             except BaseException:
                 self.odd.stuck |= there
                 raise
+
+    def real(self, resource: Resource[Any]) -> Resource[Any]:
+        """Give a resource as the real provider knows it."""
+        return replace(resource, id=self._ids.get(resource.id, resource.id))
 
     # What goes wrong
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bursar import BursarError, Ledger, Limits, NotFound, Refused
 from bursar.domain.allocation import AllocationState
@@ -24,7 +23,7 @@ from bursar.domain.refusals import RefusalCode
 from bursar.infrastructure import manager
 from bursar.infrastructure.verification import verify_ledger
 from support.faulty import FAULTS, Broken, Odd
-from support.machine import free_ports, is_free, mappings
+from support.machine import descriptors, free_ports, is_free, mappings
 from support.manager_process import KINDS, MEASURED, Job, Process, Wanted
 from support.stepped_loop import SteppedLedger, Time
 
@@ -47,29 +46,17 @@ SIZES = st.sampled_from([1, 1, 2, 2, 3, 5])
 TTLS = st.sampled_from([None, None, 5, 20, 100])
 ROUNDS_MAX = 3000
 """How often everybody may go on within one step; more, and they do so for ever."""
-NO_FAULT = [None] * 6
 
 
 def fault_of(method: str) -> st.SearchStrategy[str | None]:
     """Choose a fault of a provider's method, or none."""
-    return st.sampled_from([*NO_FAULT, *FAULTS[method]])
+    return st.sampled_from([None, None, None, None, "hang", *FAULTS[method]])
 
 
 @cache
 def ports() -> tuple[int, ...]:
     """Ports for this process's machines."""
     return tuple(free_ports(3))
-
-
-def descriptors() -> set[tuple[str, str]]:
-    """List the open descriptors of this process, and what they lead to."""
-    found = set()
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found.add((name, os.readlink(f"/proc/self/fd/{name}")))
-        except FileNotFoundError:  # the listing's own
-            continue
-    return found
 
 
 class ManagerMachine(RuleBasedStateMachine):
@@ -123,6 +110,15 @@ class ManagerMachine(RuleBasedStateMachine):
 
     # Steps
 
+    @initialize(wanted=st.lists(st.tuples(WHICH, KIND, SIZES, TTLS, st.booleans()), min_size=2, max_size=5))
+    def begin(self, wanted: list[tuple[int, str, int, int | None, bool]]) -> None:
+        """Begin with something held, so that there is something to do."""
+        for which, kind, size, ttl, in_block in wanted:
+            if in_block:
+                self.enter(which=which, kind=kind, size=size, ttl=ttl, fault=None)
+            else:
+                self.allocate(which=which, kind=kind, size=size, ttl=ttl, wait=1, fault=None)
+
     @rule(which=WHICH, kind=KIND, size=SIZES, ttl=TTLS, wait=st.integers(0, 5), fault=fault_of("allocate"))
     def allocate(self, *, which: int, kind: str, size: int, ttl: int | None, wait: int, fault: str | None) -> None:
         """Ask for something."""
@@ -174,7 +170,7 @@ class ManagerMachine(RuleBasedStateMachine):
         process.start("release", kind, process.manager.release(resource.id), right)
         self.settle()
 
-    @rule(which=WHICH, one=CHOICE, fault=fault_of("validate"))
+    @rule(which=WHICH, one=CHOICE, fault=st.sampled_from([None, None, *FAULTS["validate"]]))
     def validate(self, which: int, one: int, fault: str | None) -> None:
         """Look at something: it is well if its right is open and nothing odd was done to it."""
         process = self.processes[which]
@@ -224,6 +220,12 @@ class ManagerMachine(RuleBasedStateMachine):
         process.start("reconcile", "", process.manager.reconcile())
         self.settle()
 
+    @rule(which=WHICH, kind=KIND, size=SIZES)
+    def reconcile_meanwhile(self, which: int, kind: str, size: int) -> None:
+        """Reconcile while something is being made: that is left alone."""
+        self.allocate(which=which, kind=kind, size=size, ttl=None, wait=1, fault="hang")
+        self.reconcile(which=which, fault=None, kind=kind)
+
     @rule(which=WHICH, reconciles=st.booleans())
     def kill(self, which: int, *, reconciles: bool) -> None:
         """A process is killed, and started again."""
@@ -235,6 +237,12 @@ class ManagerMachine(RuleBasedStateMachine):
     def pass_time(self, seconds: int) -> None:
         """Time passes."""
         self.passed(seconds)
+
+    @rule(which=WHICH, kind=KIND, seconds=st.sampled_from([30, 200]))
+    def come_back(self, which: int, kind: str, seconds: int) -> None:
+        """A process that did nothing for long asks for more; leases that it had are lost."""
+        self.passed(seconds)
+        self.allocate(which=which, kind=kind, size=1, ttl=None, wait=1, fault=None)
 
     @rule(seconds=st.integers(-60, 60))
     def step_clock(self, seconds: int) -> None:
@@ -464,7 +472,9 @@ class ManagerMachine(RuleBasedStateMachine):
         is_cleaning = any(job.what in {"cleanup", "reconcile"} for job in process.jobs)
         for kind, provider in process.providers.items():
             for right in provider.making:
-                assert self.state_of(right) is not AllocationState.ACTIVE, f"{right} was confirmed before it was made"
+                state = self.state_of(right)
+                assert state is not AllocationState.ACTIVE, f"{right} was confirmed before it was made"
+                assert state is AllocationState.RESERVED or self.is_excused(right), f"{right} was not left alone"
             for right in provider.rights.keys() & rights.keys():
                 if provider.busy[right] or right in self.lapsed:
                     continue
