@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from support.manager_world import ManagerWorld
 
 from bursar import Ledger, MemoryEventLog, Resource, UnifiedResourceManager, UnitResourceProvider
 from bursar.domain.commands import Command, Confirm
@@ -32,9 +33,9 @@ FEWER = settings(PROFILE, max_examples=max(PROFILE.max_examples // 5, 4))
 
 def hunt(machine: type[ManagerMachine], profile: settings) -> None:
     """Run a machine in a profile, and say how much it did."""
-    ManagerMachine.examples = ManagerMachine.steps = 0
+    ManagerWorld.examples = ManagerWorld.steps = 0
     run(machine, profile)
-    print(f"{machine.__name__}: {ManagerMachine.examples} runs, {ManagerMachine.steps} steps")  # noqa: T201 - the report of a soak
+    print(f"{machine.__name__}: {ManagerWorld.examples} runs, {ManagerWorld.steps} steps")  # noqa: T201 - the report of a soak
 
 
 class OnMemory(ManagerMachine):
@@ -113,7 +114,7 @@ def confirm_too_early(patch: pytest.MonkeyPatch) -> None:
     ask, made = Rights.ask, Acquirer._made  # noqa: SLF001 - what is to be broken
 
     async def confirmed(self: Acquirer, attempt: Any, *rest: Any) -> Resource[Any]:  # noqa: ANN401 - handed on
-        early[attempt.right] = ask(self._rights, Confirm(allocation_id=attempt.right))  # noqa: SLF001 - as above
+        early[attempt.right] = ask(self._rights, Confirm(allocation_id=attempt.right))
         await granted(early[attempt.right])
         return await made(self, attempt, *rest)
 
@@ -141,7 +142,7 @@ def end_the_right_first(patch: pytest.MonkeyPatch) -> None:
     release = Ending.release
 
     async def too_late(self: Ending, held: Held) -> None:
-        await self._rights.end(held.right, confirmed=True)  # noqa: SLF001 - what is to be broken
+        await self._rights.end(held.right, confirmed=True)
         await release(self, held)
 
     patch.setattr(Ending, "release", too_late)
@@ -174,7 +175,7 @@ def reconcile_what_is_being_made(patch: pytest.MonkeyPatch) -> None:
 
 def give_units_twice(patch: pytest.MonkeyPatch) -> None:
     """Everybody is given the first units."""
-    patch.setattr(UnitResourceProvider, "_found", lambda self, _, units: self._assignment.units[: len(units)])  # noqa: SLF001 - what is to be broken
+    patch.setattr(UnitResourceProvider, "_found", lambda self, _, units: self._assignment.units[: len(units)])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from support.postgres import Databases
 
 pytestmark = pytest.mark.untraced
 
+
 def run(machine: type[RuleBasedStateMachine]) -> None:
     """Run a machine in the profile, and say how much it did."""
     LedgerMachine.examples = LedgerMachine.commands = 0

@@ -110,7 +110,7 @@ class Faulty(ResourceProvider[Any]):
         """Tell the real one."""
         self.inner.registered(ledger, resource_type)
 
-    async def allocate(self, resource_type: str, metadata: ResourceMetadata, **options: Any) -> Resource[Any]:  # noqa: ANN401 - the port's
+    async def allocate(self, resource_type: str, metadata: ResourceMetadata, **options: Any) -> Any:  # noqa: ANN401 - the port's; a lie may be anything
         """Make a thing."""
         right = options["allocation_id"]
         if (call := CALL.get(None)) is not None:
@@ -131,7 +131,7 @@ class Faulty(ResourceProvider[Any]):
             await self._crash()
         if fault == "raise_after":
             self.odd.loose.add(right)
-            raise Broken(fault)
+            self._fail(fault)
         if fault == "hang_after":
             try:
                 await self._wait()
@@ -185,7 +185,7 @@ class Faulty(ResourceProvider[Any]):
                     await self._crash()
                 if fault == "raise_after":
                     self.odd.bare.add(right)
-                    raise Broken(fault)
+                    self._fail(fault)
             except BaseException:
                 self.odd.stuck.add(right)
                 raise
@@ -231,7 +231,7 @@ class Faulty(ResourceProvider[Any]):
                 if fault == "half" and (first := self._first(there)) is not None:
                     self.odd.bare.add(first)
                     await self.inner.reclaim(first)
-                    raise Broken(fault)
+                    self._fail(fault)
                 others = set(await self.inner.inventory() or ()) - there  # nobody is to allocate meanwhile
                 self.odd.bare |= others | {right for right in there if self.busy[right] > 1}  # nor to end anything
                 await self.inner.cleanup()
@@ -254,9 +254,12 @@ class Faulty(ResourceProvider[Any]):
             raise Broken("this process has died")
         return self.plans[method].pop(0) if self.plans[method] else None
 
+    def _fail(self, fault: str) -> NoReturn:
+        raise Broken(fault)
+
     async def _before(self, fault: str | None) -> None:
         if fault == "raise":
-            raise Broken(fault)
+            self._fail(fault)
         if fault == "crash":
             await self._crash()
         if fault in {"hang", "deaf"}:

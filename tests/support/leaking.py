@@ -49,7 +49,7 @@ class Count(NamedTuple):
     """What a process holds."""
 
     descriptors: int
-    mappings: int
+    mappings: int | None
     directories: int
     ports: int
     threads: int

@@ -23,11 +23,12 @@ def mappings() -> int | None:
 
 
 def descriptors() -> set[tuple[str, str]]:
-    """List the open descriptors of this process, each with what it leads to, as Linux lists them."""
+    """List the open descriptors of this process, each with what it leads to; only Linux lists them."""
     found = set()
-    for name in os.listdir("/proc/self/fd"):
+    listed = Path("/proc/self/fd")
+    for link in listed.iterdir() if listed.exists() else ():
         with suppress(FileNotFoundError):  # the listing's own
-            found.add((name, os.readlink(f"/proc/self/fd/{name}")))
+            found.add((link.name, str(link.readlink())))
     return found
 
 

@@ -1,4 +1,4 @@
-"""A process that holds real things through a manager, as the tests play it: a loop, a ledger and providers of its own."""
+"""A process that holds real things through a manager, as the tests play it: with a loop and a ledger of its own."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Process:
 
     manager_class = UnifiedResourceManager
 
-    def __init__(  # noqa: PLR0913 - what a process has of its own, and what it shares
+    def __init__(  # noqa: PLR0913, PLR0917 - what a process has of its own, and what it shares
         self, name: str, ledger: SteppedLedger, time: Time, root: Path, ports: Sequence[int], odd: Odd
     ) -> None:
         self.name = name

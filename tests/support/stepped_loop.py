@@ -147,9 +147,6 @@ class SteppedLedger(Ledger):
             states = [one.waiter.state for one in self._waiting if isinstance(one, WaitingPromise)]
             return all(state is _State.WAITING for state in states) and not self._room._leaving  # noqa: SLF001 - as above
 
-    def unsettled(self) -> list[str]:
-        return [f"{one!r} {one.waiter.state} {one.waiters} {one.waiter._withdrawn}" for one in self._waiting] + [str(self._room._leaving), str(self._room._first()), str(self._room._thread)]
-
     @property
     def _waiting(self) -> list[Promise]:
         found: list[Promise] = self.__dict__.setdefault("_those_that_wait", [])
@@ -180,4 +177,4 @@ class SteppedLedger(Ledger):
 
 def _has_answered(promise: Promise) -> bool:
     """Tell whether whoever waits has been told."""
-    return promise.done() and all(waiter.done() or not waiter._callbacks for waiter in promise.waiters)  # type: ignore[attr-defined]  # noqa: SLF001 - who came later waits for nothing
+    return promise.done() and all(waiter.done() or not waiter._callbacks for waiter in promise.waiters)  # noqa: SLF001 - who came later waits for nothing
