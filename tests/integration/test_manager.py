@@ -211,6 +211,24 @@ async def test_release_after_the_end(
     assert len(messages.of("Resource released after its right had ended")) == 2
 
 
+async def test_what_is_not_over_by_its_own_pool(
+    manager: UnifiedResourceManager, provider: Scripted, fixed_clock: Clock
+) -> None:
+    """After a clock has stepped back, what is held lasts by its own pool's time, whatever another pool's is."""
+    other = Scripted()
+    manager.register_provider("other", other)
+    fixed_clock.set(60)
+    await manager.allocate("slot")
+    fixed_clock.set(0)
+    held = await manager.allocate("other", expiration_time=after(30))
+    asked = await manager.allocate("slot")
+    assert other.live == {held.id}
+    assert asked.id in provider.live
+    fixed_clock.set(30)
+    await manager.allocate("slot")
+    assert other.live == set()
+
+
 async def test_what_expired_is_taken_back(
     manager: UnifiedResourceManager, provider: Scripted, stored_ledger: Ledger, fixed_clock: Clock
 ) -> None:
