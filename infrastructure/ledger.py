@@ -204,6 +204,10 @@ class Ledger(domain.Ledger):
         """
         return Lease(self, self._leases, allocation_id, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
 
+    def now(self) -> datetime:
+        """Tell the present instant by the ledger's clock (UTC)."""
+        return self._clock()
+
     def time_to_deadline(self) -> timedelta | None:
         """Tell how long it is to the next deadline, in all pools, of what no event has ended; None if there is none.
 
