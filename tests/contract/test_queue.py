@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Waiting
 from bursar.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS
 from bursar.domain.records import Place
-from support.logs import MOMENT, Log, execute, granted, open_log, opened, query
+from support.deciding import T0, after, waiting
+from support.logs import Log, execute, granted, open_log, opened, query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from bursar import Waiting
 
 
 @pytest.fixture
@@ -27,12 +29,9 @@ def other(log: Log, log_url: str | None) -> Iterator[Log]:
         yield other
 
 
-def waiting(command_id: str, minutes: int = 1, **quantities: int) -> Waiting:
-    """Make a command that wants to wait."""
-    until = MOMENT + timedelta(minutes=minutes)
-    return Waiting(
-        ticket=0, command_id=command_id, owner="ann", quantities=quantities or {"gpu": 1}, since=MOMENT, until=until
-    )
+def gpu(command_id: str) -> Waiting:
+    """Make a command that wants to wait for one of the pool `gpu`."""
+    return waiting(command_id, gpu=1)
 
 
 def enter(log: Log, *entered: Waiting) -> None:
@@ -64,9 +63,9 @@ def first(log: Log, pool: str, limit: int = 9) -> list[str]:
 
 def test_the_order_is_that_of_entering(log: Log, other: Log) -> None:
     """Whoever comes later is served later, whichever process it waits in, and a ticket says so."""
-    enter(log, waiting("a"), waiting("b"))
-    enter(other, waiting("c"))
-    enter(log, waiting("d"))
+    enter(log, gpu("a"), gpu("b"))
+    enter(other, gpu("c"))
+    enter(log, gpu("d"))
     assert listed(log) == listed(other) == ["a", "b", "c", "d"]
     with log.reading() as reader:
         tickets = [one.ticket for one in reader.queue()]
@@ -80,7 +79,7 @@ def test_what_is_told_of_who_waits(log: Log) -> None:
         (found,) = reader.queue()
     assert found.ticket > 0
     assert (found.command_id, found.owner, dict(found.quantities)) == ("a", "ann", {"gpu": 2, "cpu": 3})
-    assert (found.since, found.until) == (MOMENT, MOMENT + timedelta(minutes=1))
+    assert (found.since, found.until) == (T0, after(60))
 
 
 def test_the_first_of_a_pool(log: Log) -> None:
@@ -94,20 +93,20 @@ def test_the_first_of_a_pool(log: Log) -> None:
 
 def test_who_enters_again_keeps_its_place(log: Log, other: Log) -> None:
     """From another process too, which it waits in from then on; until when it waits may be new."""
-    enter(log, waiting("a"), waiting("b"))
-    enter(other, waiting("a", minutes=9))
+    enter(log, gpu("a"), gpu("b"))
+    enter(other, replace(gpu("a"), until=after(540)))
     assert listed(log) == ["a", "b"]
     with log.reading() as reader:
-        assert reader.queue()[0].until == MOMENT + timedelta(minutes=9)
+        assert reader.queue()[0].until == after(540)
     assert "a" in other.stay_queued()
 
 
 def test_leaving_with_a_decision(log: Log, other: Log) -> None:
     """Whoever is decided leaves, wherever it waits, whether it ever waited or not; one that comes later is the last."""
-    enter(log, waiting("a"), waiting("b"), waiting("c"))
+    enter(log, gpu("a"), gpu("b"), gpu("c"))
     leave(other, "a", "c", "never there")
     assert listed(log) == ["b"]
-    enter(log, waiting("a"))
+    enter(log, gpu("a"))
     assert listed(log) == ["b", "a"]
     leave(log, "a", "b")
     assert listed(log) == []
@@ -115,7 +114,7 @@ def test_leaving_with_a_decision(log: Log, other: Log) -> None:
 
 def test_leaving_undecided(log: Log) -> None:
     """Any number may leave at once, also more than fit into one statement; the others go on waiting."""
-    enter(log, *(waiting(f"w{number}") for number in range(3)))
+    enter(log, *(gpu(f"w{number}") for number in range(3)))
     log.leave_queue([*(f"x{number}" for number in range(2500)), "w0", "w2"])
     assert listed(log) == ["w1"]
 
@@ -125,7 +124,7 @@ def test_nothing_is_appended_behind_the_back_of_who_waits(log: Log) -> None:
     with log.writing() as writer:
         end = writer.append([opened(1)])
     rows = log.chain([granted(2, 2, allocation_id="x", command_id="x")], end)
-    enter(log, waiting("a"))
+    enter(log, gpu("a"))
     assert not log.append_if(end, rows)
     leave(log, "a")
     assert log.append_if(end, rows)
@@ -134,7 +133,7 @@ def test_nothing_is_appended_behind_the_back_of_who_waits(log: Log) -> None:
 
 def test_leaving_is_news(log: Log, other: Log) -> None:
     """Whoever watches the log hears that somebody left: it may be its turn."""
-    enter(log, waiting("a"))
+    enter(log, gpu("a"))
     with other.watching() as news:
         while news(0.05):
             pass
@@ -144,11 +143,11 @@ def test_leaving_is_news(log: Log, other: Log) -> None:
 
 def test_a_decision_that_fails_moves_nobody(log: Log) -> None:
     """Who enters and who leaves is part of the transaction."""
-    enter(log, waiting("a"))
+    enter(log, gpu("a"))
 
     def fail() -> None:
         with log.writing() as writer:
-            writer.move_queue([waiting("b")], ["a"])
+            writer.move_queue([gpu("b")], ["a"])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -162,8 +161,8 @@ def test_a_decision_that_fails_moves_nobody(log: Log) -> None:
 @pytest.mark.parametrize("seconds", [-1.0, 2 * AHEAD_SECONDS_MAX], ids=["silent", "ahead of a clock that was set back"])
 def test_the_gone_are_passed_over_and_leave(log: Log, other: Log, shared_url: str, seconds: float) -> None:
     """Who said nothing for too long is not before anybody; the next decision takes it out, and forgets its process."""
-    enter(log, waiting("a"))
-    enter(other, waiting("b"))
+    enter(log, gpu("a"))
+    enter(other, gpu("b"))
     alive = alive_until(shared_url)
     set_alive(shared_url, log, min(alive.values()) - GONE_SECONDS + seconds)
     with other.reading() as reader:
@@ -174,13 +173,13 @@ def test_the_gone_are_passed_over_and_leave(log: Log, other: Log, shared_url: st
     assert query(shared_url, "SELECT command_id FROM queue") == [("b",)]
     assert set(alive_until(shared_url)) == {str(getattr(other, "waiter"))}  # noqa: B009 - not in memory
     assert log.stay_queued() == set(), "it finds out that it lost its place"
-    enter(log, waiting("a"))
+    enter(log, gpu("a"))
     assert listed(log) == ["b", "a"]
 
 
 def test_who_says_that_it_is_alive_stays(log: Log, shared_url: str) -> None:
     """However late: it has its place as long as nothing was decided, and is told so."""
-    enter(log, waiting("a"))
+    enter(log, gpu("a"))
     set_alive(shared_url, log, 0.0)
     assert listed(log) == []
     assert log.stay_queued() == {"a"}
@@ -190,14 +189,14 @@ def test_who_says_that_it_is_alive_stays(log: Log, shared_url: str) -> None:
 
 def test_those_in_memory_are_all_alive(log: Log) -> None:
     """Each store tells which commands have their place."""
-    enter(log, waiting("a"), waiting("b"))
+    enter(log, gpu("a"), gpu("b"))
     assert set(log.stay_queued()) == {"a", "b"}
 
 
 def test_only_who_waits_here_leaves_undecided(log: Log, other: Log, shared_url: str) -> None:
     """A command that another process has taken over goes on waiting there."""
-    enter(log, waiting("a"))
-    enter(other, waiting("a"))
+    enter(log, gpu("a"))
+    enter(other, gpu("a"))
     log.leave_queue(["a"])
     assert query(shared_url, "SELECT command_id FROM queue") == [("a",)]
 
