@@ -269,7 +269,7 @@ class WaitingRoom:
         lost = self._find_lost()
         self._let_leave()
         waiting = self._waiting()
-        able, deadline = self._look(waiting)
+        able, deadline = self._look([one for one in waiting if one not in late])
         for one in waiting:
             if one.asked.command_id in able or one in late or one in lost:
                 self._ask_again(one)
