@@ -23,8 +23,9 @@ help: ## say what each target does
 demo: $(VENV)/.project ## show what the ledger does, in a temporary database
 	@$(BIN)/bursar demo
 
+test: export PYTHONDONTWRITEBYTECODE = # whatever it is outside: some hundred processes start, each would compile anew
 test: lint ## lint, then every test, with every line and branch covered
-	$(PYTEST) -n $(WORKERS) --cov --cov-report=term
+	$(PYTEST) -n $(WORKERS) --dist worksteal --cov --cov-report=term
 
 lint: $(VENV)/.project ## style, types, and the direction of imports
 	$(BIN)/ruff check

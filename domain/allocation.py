@@ -16,8 +16,8 @@ from bursar.domain.events import (
     Renewed,
     Resized,
     Transferred,
-    ValidationFailed,
     Voided,
+    is_apart,
     is_opening,
 )
 from bursar.domain.values import Token
@@ -97,7 +97,7 @@ def _evolve(allocation: Allocation | None, recorded: Recorded) -> Allocation | N
     event = recorded.event
     if is_opening(event):
         return _opened(allocation, event, recorded)
-    if type(event) is ValidationFailed:
+    if is_apart(event):
         return allocation
     if allocation is None:
         message = f"position {recorded.position}: {type(event).__name__} of an allocation that was never granted"

@@ -9,13 +9,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
-from bursar.domain.commands import Allocate, Command, Expire, OpenPool, Reserve, content
-from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
+from bursar.domain.commands import Allocate, CloseLedger, Command, Expire, OpenPool, Reclaim, Reserve, content
+from bursar.domain.decide import decide
 from bursar.domain.errors import BursarError, CommandIdReused, LogCorrupt, LogUnavailable, Refused
-from bursar.domain.events import Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
+from bursar.domain.events import LEDGER_STREAM, Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
 from bursar.domain.queueing import Queue, Undecided, Waiting
 from bursar.domain.records import Recorded
 from bursar.domain.refusals import is_transient
+from bursar.domain.situation import ASKING_IF_CLOSED, Past, Situation, named_pools, reach, time_of
 from bursar.domain.values import first_difference
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 
 _GRANTS = frozenset({Allocate, Reserve})
+_DESCRIBE_NONE = frozenset({Expire, Reclaim})
+"""Commands whose outcome has no allocation: they are about many, or about what one left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,8 +242,8 @@ class Batch:
         difference = _difference(one, decided)
         if not difference[0]:
             return True
-        if isinstance(one.command, OpenPool) and one.command.command_id is None:
-            return False  # the id is the pool's name: whether it is a repeat is for the decision to say
+        if isinstance(one.command, OpenPool | CloseLedger) and one.command.command_id is None:
+            return False  # the id is the pool's name, or there is but one: for the decision to say if it is a repeat
         raise CommandIdReused(one.command_id, *difference)
 
     def _repeat(self, one: Asked, decided: Sequence[Recorded]) -> Outcome:
@@ -248,7 +251,7 @@ class Batch:
         if isinstance(event, ValidationFailed):
             refusal = Refused(event.code, event.data, command_id=one.command_id, repeated=True)
             return Outcome(command_id=one.command_id, records=tuple(decided), repeated=True, refusal=refusal)
-        subject = None if type(one.command) is Expire else event.subject
+        subject = None if type(one.command) in _DESCRIBE_NONE else event.subject
         present = self._present(subject) if subject else None
         return Outcome(
             command_id=one.command_id,
@@ -271,19 +274,24 @@ class Batch:
         command: Any = one.command
         allocation_id = vars(command).get("allocation_id")
         past = self._find_past(allocation_id) if allocation_id else None
-        pools = self._load(named_pools(command, past))
+        pools = self._load(self._pool_names() if type(command) is CloseLedger else named_pools(command, past))
         moment = time_of(command, self._now, pools.values())
+        limit = command.limit if type(command) is Expire else None
         if type(command) is Expire and command.pool is None:
-            opened = (recorded.event.pool for recorded in self.records if isinstance(recorded.event, PoolOpened))
-            names = sorted({*self._reader.pool_names(), *opened})
-            pools = {name: pool for name, pool in self._load(names).items() if pool.due(moment)}
-        while missing := reach(pools, moment):
+            pools = {name: pool for name, pool in self._load(self._pool_names()).items() if pool.has_due(moment)}
+        while missing := reach(pools, moment, limit):
             pools |= self._load(missing)
-        if type(command) not in _GRANTS:
-            return Situation(pools, past, self._epoch), moment
-        new_id = self._new_id() if allocation_id is None else ""
-        behind = self.queue.behind(one.command_id, command.quantities)
-        return Situation(pools, past, self._epoch, new_id, behind), moment
+        if type(command) in _GRANTS:
+            new_id = self._new_id() if allocation_id is None else ""
+            behind = self.queue.behind(one.command_id, command.quantities)
+            return Situation(pools, past, self._epoch, new_id, behind), moment
+        closed = type(command) in ASKING_IF_CLOSED and self._cache.version(LEDGER_STREAM, self._reader) > 0
+        return Situation(pools, past, self._epoch, closed=closed), moment
+
+    def _pool_names(self) -> list[str]:
+        """List every pool that was opened, by name, those of this batch included."""
+        opened = (recorded.event.pool for recorded in self.records if isinstance(recorded.event, PoolOpened))
+        return sorted({*self._reader.pool_names(), *opened})
 
     def _load(self, names: Iterable[str]) -> dict[str, Pool]:
         return {name: pool for name in names if (pool := self._cache.pool(name, self._reader))}
@@ -360,7 +368,7 @@ class Batch:
         event = records[-1].event if records else None
         if type(event) is ValidationFailed:
             refusal = Refused(event.code, event.data, command_id=one.command_id)
-        elif event and type(one.command) is not Expire:
+        elif event and type(one.command) not in _DESCRIBE_NONE:
             description = partial(_after, event.subject, records, before)
         return Outcome(
             command_id=one.command_id,

@@ -17,6 +17,7 @@ from bursar.domain.values import (
     Name,
     PoolName,
     Quantities,
+    Quantity,
     Reason,
     Tags,
     canonical_json,
@@ -53,7 +54,7 @@ class Command(BaseModel):
     at: At | None = None
     """When it was issued; given by imports only, live commands take the ledger's clock."""
 
-    def __init__(self, **data: object) -> None:
+    def __init__(self, /, **data: object) -> None:
         try:  # as the base class does it, without its frame
             self.__pydantic_validator__.validate_python(data, self_instance=self)
         except ValidationError as error:
@@ -159,6 +160,17 @@ class ClosePool(_OfPool):
     reason: Reason | None = None
 
 
+class CloseLedger(Command):
+    """Close the ledger for ever: every pool that is open is closed, and no other is opened; what is held may end."""
+
+    verb = "close_ledger"
+    reason: Reason | None = None
+
+    def id_from_content(self) -> str:
+        """Derive the command id from the verb: there is one ledger, and it is closed once."""
+        return derived_id(self.verb)
+
+
 class _Grant(Command):
     allocation_id: Name | None = None
     """Names one allocation for ever; a fresh one is made if none is given."""
@@ -254,6 +266,17 @@ class Expire(Command):
 
     verb = "expire"
     pool: PoolName | None = None
+    limit: Quantity | None = None
+    """About how many allocations, the earliest deadlines first; those of the last deadline go along. None: all."""
+
+
+class Reclaim(_OfPool):
+    """Record that a thing without an open right to it was taken back: what a manager found when it reconciled."""
+
+    verb = "reclaim"
+    allocation_id: Name
+    """The right that the thing was made for; it must not be open, and need not have been granted."""
+    reason: Reason | None = None
 
 
 AllocationCommand = Confirm | Void | Renew | Resize | Transfer | Release
@@ -265,6 +288,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         OpenPool,
         ChangeLimits,
         ClosePool,
+        CloseLedger,
         Allocate,
         Reserve,
         Confirm,
@@ -274,6 +298,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         Transfer,
         Release,
         Expire,
+        Reclaim,
     )
 }
 """Every command by its verb."""

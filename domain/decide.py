@@ -11,11 +11,13 @@ from bursar.domain.commands import (
     Allocate,
     AllocationCommand,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -30,9 +32,11 @@ from bursar.domain.events import (
     Confirmed,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
@@ -42,64 +46,16 @@ from bursar.domain.events import (
     Voided,
 )
 from bursar.domain.refusals import PRECEDENCE, RefusalCode
+from bursar.domain.situation import horizon
 from bursar.domain.values import first_difference, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from bursar.domain.limits import Limits
     from bursar.domain.pool import Hold, Pool
-
-
-class Past(NamedTuple):
-    """What the log knows of an allocation id that was granted: its pools, and its state if it has ended."""
-
-    pools: tuple[str, ...]
-    ended: AllocationState | None = None
-
-
-class Situation(NamedTuple):
-    """All that a decision may depend on."""
-
-    pools: Mapping[str, Pool]
-    """Every pool that exists among those the command reaches: see `reach`."""
-    past: Past | None = None
-    """What the log knows of the command's allocation id; None if it was never granted."""
-    epoch: int = 1
-    """The ledger's epoch, for fencing tokens."""
-    new_id: str = ""
-    """Id for an allocation that the command does not name."""
-    behind: Collection[str] = ()
-    """Pools in which others wait before the command."""
-
-
-def named_pools(command: Command, past: Past | None) -> tuple[str, ...]:
-    """List the pools that a command touches by itself, by name; `Expire` without a pool touches those with dues."""
-    if type(command) is Allocate or type(command) is Reserve:
-        return tuple(sorted(command.quantities))
-    held = past.pools if past else ()
-    if type(command) is Resize:
-        return tuple(sorted({*command.quantities, *held}))
-    pool = vars(command).get("pool")
-    return (pool,) if pool else held
-
-
-def time_of(command: Command, now: datetime, pools: Collection[Pool]) -> datetime:
-    """Compute the one time a command is decided at: the latest of its ``at`` (else now) and its pools' times."""
-    return max(command.at or now, *(pool.time for pool in pools)) if pools else command.at or now
-
-
-def reach(pools: Mapping[str, Pool], moment: datetime) -> set[str]:
-    """List the pools, not among those given, in which allocations that are due in those given hold something."""
-    return {
-        other
-        for pool in pools.values()
-        if pool.has_due(moment)
-        for allocation_id in pool.due(moment)
-        for other in pool.holds[allocation_id].pools
-        if other not in pools
-    }
+    from bursar.domain.situation import Situation
 
 
 def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:
@@ -109,7 +65,7 @@ def decide(situation: Situation, command: Command, moment: datetime) -> list[Eve
     is a repeat or has nothing to do.
     """
     scene = _Scene(situation, moment)
-    expired = list(scene.expire()) if any(pool.has_due(moment) for pool in situation.pools.values()) else []
+    expired = list(scene.expire(command)) if any(pool.has_due(moment) for pool in situation.pools.values()) else []
     try:
         decided = _DECISIONS[type(command)](command, scene)
         return [*expired, *decided] if decided or type(command) is Expire else []
@@ -141,11 +97,13 @@ class _Scene:
     freed: dict[str, list[Hold]] = field(default_factory=dict)
     """What they held, by pool."""
 
-    def expire(self) -> Iterator[Event]:
-        """Expire everything due, each allocation in all its pools, by deadline, then id."""
-        due = {}
+    def expire(self, command: Command) -> Iterator[Event]:
+        """Expire what is due, or the first of it, each allocation in all its pools, by deadline, then id."""
+        until, due = self.moment, {}
+        if type(command) is Expire and command.limit is not None:
+            until = horizon(self.situation.pools, until, command.limit)
         for pool in self.situation.pools.values():
-            for allocation_id in pool.due(self.moment):
+            for allocation_id in pool.due(until):
                 due[allocation_id] = pool.holds[allocation_id]
         for allocation_id, hold in sorted(due.items(), key=lambda item: (item[1].deadline, item[0])):
             self.lapsed.add(allocation_id)
@@ -204,6 +162,8 @@ class _Scene:
 
 def _open_pool(command: OpenPool, scene: _Scene) -> Sequence[Event]:
     pool = scene.situation.pools.get(command.pool)
+    if scene.situation.closed:
+        raise _Refusal(_Reason(RefusalCode.LEDGER_CLOSED, command.pool, {}))
     if pool is None:
         return [
             PoolOpened(pool=command.pool, resource_type=command.resource_type, unit=command.unit, limits=command.limits)
@@ -236,6 +196,13 @@ def _change_limits(command: ChangeLimits, scene: _Scene) -> Sequence[Event]:
 
 def _close_pool(command: ClosePool, scene: _Scene) -> Sequence[Event]:
     return [PoolClosed(pool=scene.pool(command.pool).name, reason=command.reason)]
+
+
+def _close_ledger(command: CloseLedger, scene: _Scene) -> Sequence[Event]:
+    if scene.situation.closed:
+        return []
+    still_open = sorted(name for name, pool in scene.situation.pools.items() if not pool.closed)
+    return [LedgerClosed(reason=command.reason), *(PoolClosed(pool=name, reason=command.reason) for name in still_open)]
 
 
 def _grant(command: Allocate | Reserve, scene: _Scene) -> Sequence[Event]:
@@ -432,10 +399,26 @@ def _expire(command: Expire, scene: _Scene) -> Sequence[Event]:
     return ()
 
 
+def _reclaim(command: Reclaim, scene: _Scene) -> Sequence[Event]:
+    past, allocation_id = scene.situation.past, command.allocation_id
+    if command.pool not in scene.situation.pools:
+        raise _Refusal(_Reason(RefusalCode.POOL_NOT_FOUND, command.pool, {}))
+    ended = None
+    if past is not None:
+        if command.pool not in past.pools:
+            raise _Refusal(_Reason(RefusalCode.POOL_NOT_IN_ALLOCATION, command.pool, {}))
+        ended = AllocationState.EXPIRED if allocation_id in scene.lapsed else past.ended
+        if ended is None:
+            raise _Refusal(_Reason(RefusalCode.NOT_ENDED, command.pool, {}))
+    state = None if ended is None else ended.value
+    return [Reclaimed(pool=command.pool, allocation_id=allocation_id, state=state, reason=command.reason)]
+
+
 _DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
     OpenPool: _open_pool,
     ChangeLimits: _change_limits,
     ClosePool: _close_pool,
+    CloseLedger: _close_ledger,
     Allocate: _grant,
     Reserve: _grant,
     Confirm: _confirm,
@@ -445,5 +428,6 @@ _DECISIONS: Mapping[type[Command], Callable[[Any, _Scene], Sequence[Event]]] = {
     Transfer: _transfer,
     Release: _release,
     Expire: _expire,
+    Reclaim: _reclaim,
 }
 """What decides each kind of command; each raises `_Refusal`."""

@@ -132,6 +132,33 @@ class Overloaded(BursarError):
     """More commands wait than may; nothing of this one was recorded. Send it again later."""
 
 
+class ProviderFault(BursarError, ValueError):
+    """A provider of resources did what its port does not allow; what it may have made was taken back."""
+
+    def __init__(self, provider: str, fault: str) -> None:
+        self.provider = provider
+        """The class of the provider."""
+        self.fault = fault
+        """What it did, and what was expected."""
+        super().__init__(f"provider {provider}: {fault}")
+
+
+class ProviderHung(BursarError, TimeoutError):
+    """A provider of resources did not answer in time; it was told to stop."""
+
+    def __init__(self, provider: str, what: str, seconds: float) -> None:
+        self.provider = provider
+        """The class of the provider."""
+        self.what = what
+        """What it was asked to do."""
+        self.seconds = seconds
+        """How long it was waited for."""
+        super().__init__(
+            f"provider {provider} did not {what} within {seconds:g} s, and was told to stop; "
+            "look at the provider, or give it more time: reservation_ttl of the manager"
+        )
+
+
 class LogCorrupt(BursarError):
     """What the log holds cannot be right; run `bursar verify`."""
 

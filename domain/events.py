@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeGuard
+from typing import Any, ClassVar, Final, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
@@ -17,9 +17,11 @@ __all__ = [
     "Confirmed",
     "Event",
     "Expired",
+    "LedgerClosed",
     "LimitsChanged",
     "PoolClosed",
     "PoolOpened",
+    "Reclaimed",
     "Released",
     "Renewed",
     "Reserved",
@@ -28,6 +30,10 @@ __all__ = [
     "ValidationFailed",
     "Voided",
 ]
+
+
+LEDGER_STREAM: Final = "ledger"
+"""The stream of what happens to the ledger as a whole."""
 
 
 class Event(BaseModel):
@@ -40,7 +46,7 @@ class Event(BaseModel):
     @property
     def stream_id(self) -> str:
         """The stream that the event belongs to."""
-        raise NotImplementedError  # every event below is one of the three kinds that say it
+        raise NotImplementedError  # every event below is of a kind that says it
 
     @property
     def subject(self) -> str | None:
@@ -75,6 +81,17 @@ class PoolClosed(_PoolEvent):
     """A pool was closed for ever."""
 
     reason: Reason | None
+
+
+class LedgerClosed(Event):
+    """The ledger was closed for ever. The events that follow it in its command close the pools that were open."""
+
+    reason: Reason | None
+
+    @property
+    def stream_id(self) -> str:
+        """The ledger's own stream, which has at most this one event."""
+        return LEDGER_STREAM
 
 
 class AllocationEvent(_PoolEvent):
@@ -191,12 +208,34 @@ class ValidationFailed(Event):
         return self.allocation_id
 
 
+class Reclaimed(Event):
+    """A thing that was really there, without an open right to it, was taken back; no pool has more or less for that."""
+
+    pool: PoolName
+    allocation_id: Name
+    """The right that the thing was made for, granted or not."""
+    state: Literal["released", "voided", "expired"] | None
+    """How the right had ended; None if it was never granted."""
+    reason: Reason | None
+
+    @property
+    def stream_id(self) -> str:
+        """What was reclaimed for one pool, apart from its own history."""
+        return f"reclaims:{self.pool}"
+
+    @property
+    def subject(self) -> str:
+        """Id of the allocation."""
+        return self.allocation_id
+
+
 EVENTS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
         PoolOpened,
         LimitsChanged,
         PoolClosed,
+        LedgerClosed,
         Allocated,
         Reserved,
         Confirmed,
@@ -207,13 +246,22 @@ EVENTS: dict[str, type[Event]] = {
         Released,
         Expired,
         ValidationFailed,
+        Reclaimed,
     )
 }
 """Every event type by its stored name."""
 
+_APART: frozenset[type[Event]] = frozenset({ValidationFailed, Reclaimed})
+APART = frozenset(kind.__name__ for kind in _APART)
+"""The stored names of the events that `is_apart` is about."""
 _OPENINGS: frozenset[type[Event]] = frozenset({Allocated, Reserved})
 _ENDING_KINDS: tuple[type[Event], ...] = (Released, Voided, Expired)
 _ENDINGS = frozenset(_ENDING_KINDS)
+
+
+def is_apart(event: Event) -> bool:
+    """Tell whether an event is in a stream apart from every pool's own, and changes neither a pool nor a hold."""
+    return type(event) in _APART
 
 
 def is_opening(event: Event) -> TypeGuard[Opening]:

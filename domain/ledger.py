@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from bursar.domain.allocation import Allocation, AllocationState, fold
 from bursar.domain.answers import Answer
+from bursar.domain.attempt import Attempt
 from bursar.domain.batch import Asked, Batch, Outcome, PoolStatus, describe
 from bursar.domain.cache import PoolCache
 from bursar.domain.commands import (
     Allocate,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
+    from bursar.domain.attempt import Accept
     from bursar.domain.limits import Limits
     from bursar.domain.ports import Clock, EventLog, LogReader, NewId
     from bursar.domain.records import Recorded
@@ -51,21 +55,6 @@ class Envelope(TypedDict, total=False):
     actor: str | None
     correlation_id: str | None
     causation_id: str | None
-
-
-@dataclass(slots=True)
-class Attempt:
-    """Commands to be recorded in one transaction, and what came of it."""
-
-    asked: list[Asked]
-    more: Callable[[], Iterable[Asked]] | None = None
-    """Gives the commands that came while the log's lock was waited for."""
-    atomic: bool = False
-    """Whether an error in one of the commands is one of all: then nothing is recorded."""
-    answers: Sequence[Outcome | Exception] = ()
-    """What the commands' callers are told, once it is sure that the transaction was committed."""
-    end: Place | None = None
-    """Its last row, if it has any: if the log holds that, it was committed, whatever was heard of it."""
 
 
 class Ledger:
@@ -151,18 +140,21 @@ class Ledger:
             asked = [Asked.settle(command, self._new_id)]
             return self._batch(asked, reader).run(asked[0], dry=True)
 
-    def record(self, commands: Sequence[Command]) -> list[Outcome]:
+    def record(self, commands: Sequence[Command], *, accept: Accept | None = None) -> list[Outcome]:
         """Decide a batch that brings its own times (an import), all in one transaction or not at all.
 
-        Outcomes are in the commands' order, refusals included. Raises what `execute` raises but `Refused`;
-        then nothing of the batch is recorded.
+        Outcomes are in the commands' order, refusals included. ``accept`` is told each command and its
+        outcome before anything is recorded, and may raise what is not acceptable, such as its refusal; if the commit
+        has to be tried again, it is told them again. Raises that, and what `execute` raises but `Refused`; then
+        nothing of the batch is recorded.
         """
         for command in commands:
             check_command(command)
             if vars(command).get("wait") is not None:
                 raise Malformed("wait", vars(command)["wait"], "expected none: a batch is decided at once")
         asked = [Asked.settle(command, self._new_id) for command in commands]
-        return self._commit(Attempt(asked, atomic=True))  # type: ignore[return-value]  # atomic: an error is raised
+        attempt = Attempt(asked, atomic=True, accept=accept)
+        return self._commit(attempt)  # type: ignore[return-value]  # atomic: an error is raised
 
     def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided."""
@@ -183,11 +175,12 @@ class Ledger:
                 if attempt.more is not None:
                     attempt.asked.extend(attempt.more())
                 batch = self._batch(attempt.asked, writer)
-                answers = [batch.answer(one, atomic=attempt.atomic) for one in attempt.asked]
+                answers = [attempt.answer(one, batch) for one in attempt.asked]
                 end = writer.append(batch.records)
                 if batch.queue.entered or batch.queue.left:
                     writer.move_queue(list(batch.queue.entered.values()), batch.queue.left)
                 attempt.answers, attempt.end = answers, end if batch.records else None
+                attempt.events = len(batch.records)
                 cache.appended(end)
 
     def _try_alone(self, attempt: Attempt, cache: PoolCache, timeout: float | None) -> bool:
@@ -206,7 +199,7 @@ class Ledger:
         except (NotKnown, Undecided):
             return False
         rows = self.log.chain(answer.records, cache.end)
-        attempt.answers, attempt.end = [answer], Place.of(rows[-1])
+        attempt.answers, attempt.end, attempt.events = [answer], Place.of(rows[-1]), len(rows)
         if not self.log.append_if(cache.end, rows, timeout):
             attempt.end = None
             return False
@@ -259,6 +252,13 @@ class Ledger:
     def close_pool(self, pool: str, *, reason: str | None = None, **envelope: Unpack[Envelope]) -> PoolStatus:
         """Close a pool for ever."""
         return _pool(self.execute(ClosePool(pool=pool, reason=reason, **envelope)))
+
+    def close_ledger(self, *, reason: str | None = None, **envelope: Unpack[Envelope]) -> Outcome:
+        """Close the ledger for ever, and every pool that is open: nothing more is granted, what is held may end.
+
+        Closing what is closed is a repeat, whatever the reason. The outcome has the events, one for each pool.
+        """
+        return self.execute(CloseLedger(reason=reason, **envelope))
 
     def allocate(  # noqa: PLR0913 - the command's fields, each by name
         self,
@@ -358,9 +358,17 @@ class Ledger:
         command = Release(allocation_id=allocation_id, reason=reason, token=token, **forced, **envelope)
         return _allocation(self.execute(command))
 
-    def expire(self, pool: str | None = None, **envelope: Unpack[Envelope]) -> tuple[str, ...]:
-        """Record what is due, in one pool or in all; the ids of the allocations that expired."""
-        return self.execute(Expire(pool=pool, **envelope)).expired
+    def expire(
+        self, pool: str | None = None, *, limit: int | None = None, **envelope: Unpack[Envelope]
+    ) -> tuple[str, ...]:
+        """Record what is due, in one pool or in all, or about so many, the earliest first; the ids of what expired."""
+        return self.execute(Expire(pool=pool, limit=limit, **envelope)).expired
+
+    def reclaim(
+        self, pool: str, allocation_id: str, *, reason: str | None = None, **envelope: Unpack[Envelope]
+    ) -> None:
+        """Record that a thing was taken back whose right is not open; raises `Refused` if the right is."""
+        self.execute(Reclaim(pool=pool, allocation_id=allocation_id, reason=reason, **envelope))
 
     # Reading
 

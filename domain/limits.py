@@ -76,7 +76,7 @@ class Limits(BaseModel):
     max_ttl: Duration | None = None
     """The longest time to live, from the grant or the renewal."""
 
-    def __init__(self, **data: object) -> None:
+    def __init__(self, /, **data: object) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:

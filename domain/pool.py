@@ -139,6 +139,21 @@ class Pool:
                     waiting += (2 * index + 1, 2 * index + 2)
         return min(found, default=None)
 
+    def first_due(self, moment: datetime, limit: int) -> list[tuple[datetime, str]]:
+        """List up to so many deadlines that are not after a moment, in order, with their allocations."""
+        found: list[tuple[datetime, str]] = []
+        waiting = [(entry, 0) for entry in self.deadlines[:1]]
+        while waiting and len(found) < limit:
+            entry, index = heappop(waiting)
+            if entry[0] > moment:
+                break
+            if self._is_live(entry) and entry not in found[-1:]:  # of a deadline that was left and came back, once
+                found.append(entry)
+            children = range(2 * index + 1, min(2 * index + 3, len(self.deadlines)))
+            for child in children:
+                heappush(waiting, (self.deadlines[child], child))
+        return found
+
     def _is_live(self, entry: tuple[datetime, str]) -> bool:
         hold = self.holds.get(entry[1])
         return hold is not None and hold.deadline == entry[0]

@@ -19,6 +19,8 @@ class RefusalCode(StrEnum):
     TOKEN_MISMATCH = "token_mismatch"  # noqa: S105 - a refusal's name, not a secret
     NOT_RESERVED = "not_reserved"
     NOT_CONFIRMED = "not_confirmed"
+    NOT_ENDED = "not_ended"
+    LEDGER_CLOSED = "ledger_closed"
     POOL_CLOSED = "pool_closed"
     POOL_NOT_IN_ALLOCATION = "pool_not_in_allocation"
     LIMITS_MOVED = "limits_moved"
@@ -57,6 +59,8 @@ def is_transient(code: RefusalCode) -> bool:
             | RefusalCode.TOKEN_MISMATCH
             | RefusalCode.NOT_RESERVED
             | RefusalCode.NOT_CONFIRMED
+            | RefusalCode.NOT_ENDED
+            | RefusalCode.LEDGER_CLOSED
             | RefusalCode.POOL_CLOSED
             | RefusalCode.POOL_NOT_IN_ALLOCATION
             | RefusalCode.LIMITS_MOVED
@@ -81,6 +85,8 @@ _MESSAGES = {
     RefusalCode.TOKEN_MISMATCH: "allocation {allocation_id!r} has token {token}, not {given}",
     RefusalCode.NOT_RESERVED: "allocation {allocation_id!r} is {state}, not reserved",
     RefusalCode.NOT_CONFIRMED: "allocation {allocation_id!r} is reserved: confirm it first, or void it",
+    RefusalCode.NOT_ENDED: "allocation {allocation_id!r} is open: what it holds is not to be reclaimed",
+    RefusalCode.LEDGER_CLOSED: "the ledger is closed: no pool is opened in it any more",
     RefusalCode.POOL_CLOSED: "pool {pool!r} is closed",
     RefusalCode.POOL_NOT_IN_ALLOCATION: "allocation {allocation_id!r} has nothing of pool {pool!r}",
     RefusalCode.LIMITS_MOVED: "the limits of pool {pool!r} are no longer those expected: {field} is {present}",

@@ -137,4 +137,4 @@ def _says(fields: Fields, wanted: Wanted) -> bool:
 
 
 def _streams(pools: frozenset[str]) -> frozenset[str]:
-    return frozenset(f"{kind}:{pool}" for pool in pools for kind in ("pool", "refusals"))
+    return frozenset(f"{kind}:{pool}" for pool in pools for kind in ("pool", "refusals", "reclaims"))

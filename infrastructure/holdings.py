@@ -33,6 +33,8 @@ class Holdings:
     """Resources by id. Whoever ends one takes it out first, so that nobody else does, and puts it back on failure."""
 
     def __init__(self) -> None:
+        self.in_hand: set[str] = set()
+        """The rights of what is held, is being made, and is being ended: nobody else is to touch their things."""
         self._held: dict[str, Held] = {}
         self._claims: dict[str, ResourceProvider[Any]] = {}
         """Providers of the resources that are not confirmed yet, by the resource's id."""
@@ -57,15 +59,26 @@ class Holdings:
 
     def put(self, held: Held) -> None:
         """Add one, or put it back; an id that was taken meanwhile stays with its new holder."""
-        self._held.setdefault(held.resource.id, held)
+        if self._held.setdefault(held.resource.id, held) is held:
+            self.in_hand.add(held.right)
+        else:
+            self.in_hand.discard(held.right)
 
     def take(self, resource_id: str) -> Held | None:
-        """Take one out."""
+        """Take one out; its right stays in hand until it is put back or `forget` is told."""
         return self._held.pop(resource_id, None)
+
+    def forget(self, held: Held) -> None:
+        """Take note that one which was taken out has ended."""
+        self.in_hand.discard(held.right)
+
+    def all_of(self, provider: ResourceProvider[Any]) -> list[Held]:
+        """List every one that a provider made."""
+        return [held for held in self._held.values() if held.provider is provider]
 
     def take_all_of(self, provider: ResourceProvider[Any]) -> list[Held]:
         """Take out every one that a provider made."""
-        found = [held for held in self._held.values() if held.provider is provider]
+        found = self.all_of(provider)
         for held in found:
             del self._held[held.resource.id]
         return found

@@ -16,11 +16,12 @@ import structlog
 from bursar.domain import ledger as domain
 from bursar.domain.answers import Answer
 from bursar.domain.batch import PoolStatus
-from bursar.domain.commands import Allocate
-from bursar.domain.errors import BursarError, LogUnavailable, Malformed
+from bursar.domain.commands import Allocate, Release, Void
+from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed
 from bursar.domain.queueing import SERVED_MAX, Room, Undecided
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
+from bursar.infrastructure.about import about_batch, about_command, about_error
 from bursar.infrastructure.clock import new_id, system_clock
 from bursar.infrastructure.committer import (
     BATCH_COMMANDS_MAX,
@@ -33,10 +34,14 @@ from bursar.infrastructure.database import Database
 from bursar.infrastructure.facts import SQLFacts
 from bursar.infrastructure.fold_check import FoldCheck
 from bursar.infrastructure.generations import SQLStore
+from bursar.infrastructure.held import holding
+from bursar.infrastructure.leases import Lease, Leases
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.mapper import EventMapper
 from bursar.infrastructure.memory import MemoryEventLog
 from bursar.infrastructure.sql_log import SQLEventLog
+from bursar.infrastructure.telemetry import LEDGERS, Commits
+from bursar.infrastructure.tracing import command_span, commit_span
 from bursar.infrastructure.waiting import Waiter, WaitingPromise, WaitingRoom
 from bursar.projections.catalogue import VIEWS
 from bursar.projections.fold import no_collections
@@ -52,15 +57,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from bursar.domain.attempt import Attempt
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
     from bursar.domain.commands import Command
-    from bursar.domain.ledger import Attempt
     from bursar.domain.limits import Limits
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
     from bursar.domain.queueing import Waiting
+    from bursar.domain.values import Token
     from bursar.domain.wanted import Wanted
+    from bursar.infrastructure.leases import OnLost
     from bursar.projections.generations import Generation
     from bursar.projections.projector import ViewStatus
     from bursar.replay.obstacles import Explanation
@@ -107,6 +114,10 @@ class Ledger(domain.Ledger):
         self._rules: Mapping[str, tuple[Limits, bool]] = {}
         """Limits, and whether it is closed, of each pool that is waited for, as those who wait were last held to."""
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
+        self._leases = Leases(clock)
+        weakref.finalize(self, self._leases.stop)
+        self._commits = Commits()
+        LEDGERS.add(self, self._commits, self._committer)
         weakref.finalize(self, self._committer.close)  # also at the interpreter's end: what waits is answered
 
     @classmethod
@@ -142,11 +153,13 @@ class Ledger(domain.Ledger):
         return cls(MemoryEventLog(), actor=actor, clock=clock)
 
     def close(self) -> None:
-        """Answer every command that waits, finish snapshots, and give the connections back."""
+        """Answer every command that waits, finish snapshots, and give the connections back; its leases are lost."""
+        self._leases.close()
         self._room.close()
         self._committer.close()
         self._room.join()
         self._snapshots.shutdown()
+        LEDGERS.remove(self)
         super().close()
 
     def projector(self, tell: Callable[[str], object] = str) -> Projector:
@@ -170,6 +183,41 @@ class Ledger(domain.Ledger):
         if type(position) is not int or position < 0:
             raise Malformed("position", position, "expected a whole number from 0")
         return self.projector().wait_for(view, position, _check_seconds("timeout", timeout))
+
+    allocate = holding(domain.Ledger.allocate)
+    reserve = holding(domain.Ledger.reserve)
+    confirm = holding(domain.Ledger.confirm)
+    renew = holding(domain.Ledger.renew)
+
+    def keep_alive(
+        self,
+        allocation_id: str,
+        *,
+        token: Token | None = None,
+        ttl: timedelta | None = None,
+        grace: timedelta | None = None,
+        on_lost: OnLost | None = None,
+    ) -> Lease:
+        """Keep an allocation from lapsing: renew it in the background from a ``with`` block's beginning to its end.
+
+        It is renewed at once, and then whenever a third of the time to live is over: ``ttl``, else the shortest default
+        of its pools. With the ``token``, only the grant that is meant is renewed. The holder takes the lease for lost
+        ``grace`` before the deadline, a sixth of the time to live if None is given: by a clock that nobody sets, from
+        before the last renewal was sent. A renewal that is refused is the end of it at once. ``on_lost`` is then called
+        with the `LeaseLost`, once, in a thread of its own. Raises `Malformed`; the block's beginning raises what
+        `Lease.start` does.
+        """
+        return Lease(self, self._leases, allocation_id, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
+
+    def time_to_deadline(self) -> timedelta | None:
+        """Tell how long it is to the next deadline, in all pools, of what no event has ended; None if there is none.
+
+        Less than nothing if it has passed and that is not recorded. Raises `LogUnavailable`.
+        """
+        with self._look() as reader:
+            pools = (self._cache.pool(name, reader) for name in reader.pool_names())
+            deadline = min((pool.deadlines[0][0] for pool in pools if pool and pool.deadlines), default=None)
+        return None if deadline is None else deadline - self._clock()
 
     def find(
         self, wanted: Wanted = EVERYTHING, *, after: int = 0, limit: int = STEPS_MAX, upto: int | None = None
@@ -260,9 +308,20 @@ class Ledger(domain.Ledger):
 
     # Group commit
 
+    def _settle(self, command: Command) -> Asked:
+        if type(command) is Release or type(command) is Void:
+            self._leases.ends_here(command.allocation_id)
+        return super()._settle(command)
+
     def _answer(self, asked: Asked, timeout: float | None) -> Outcome:
         if timeout is not None:
             _check_seconds("timeout", timeout)
+        with command_span(asked) as span:
+            outcome = self._awaited(asked, timeout)
+            span.answered(outcome)
+        return outcome
+
+    def _awaited(self, asked: Asked, timeout: float | None) -> Outcome:
         sleeper = Sleeper()
         waiter = self._wait(asked, sleeper) if asked.waits else None
         if waiter is None:
@@ -289,6 +348,12 @@ class Ledger(domain.Ledger):
         What it gives is a future of `concurrent.futures`, and tasks of asyncio can await it as it is.
         """
         asked = self._settle(command)
+        with command_span(asked) as span:
+            promise = self._promised(asked)
+            span.goes_on(promise)
+        return promise
+
+    def _promised(self, asked: Asked) -> Promise:
         if asked.waits:
             waiting = WaitingPromise()
             waiting.waiter = self._wait(asked, waiting)
@@ -305,7 +370,22 @@ class Ledger(domain.Ledger):
 
     def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided, trying again while the database comes back."""
-        until = monotonic() + self._patience
+        began = monotonic()
+        try:
+            with commit_span(attempt):
+                self._insist(attempt, began + self._patience)
+        except (LogUnavailable, LogCorrupt) as error:
+            self._commits.failed()
+            logger.error("commit_failed", error=str(error), **about_batch(attempt.asked))  # noqa: TRY400 - callers get it with its traceback
+            raise
+        self._commits.done(monotonic() - began, len(attempt.asked), attempt.events)
+        is_shared = self._cache.behind is not None
+        self._committer.batch_max = SHARED_BATCH_COMMANDS_MAX if is_shared else BATCH_COMMANDS_MAX
+        with suppress(Exception):  # what was committed is answered, whatever becomes of reports and snapshots
+            self._committed(attempt)
+        return attempt.answers
+
+    def _insist(self, attempt: Attempt, until: float) -> None:
         pause = _PAUSE_SECONDS
         while True:
             try:
@@ -315,14 +395,9 @@ class Ledger(domain.Ledger):
                 if not error.transient or monotonic() + pause > until:
                     raise
                 if pause == _PAUSE_SECONDS:
-                    logger.warning("commit_tried_again", error=str(error), commands=len(attempt.asked))
+                    logger.warning("commit_tried_again", error=str(error), **about_batch(attempt.asked))
                 sleep(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)
-        is_shared = self._cache.behind is not None
-        self._committer.batch_max = SHARED_BATCH_COMMANDS_MAX if is_shared else BATCH_COMMANDS_MAX
-        with suppress(Exception):  # what was committed is answered, whatever becomes of reports and snapshots
-            self._committed(attempt)
-        return attempt.answers
 
     # After the commit
 
@@ -369,6 +444,15 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
     return log
 
 
+def holds_ledger(url: str) -> bool:
+    """Tell whether there is a ledger in a database, at whatever schema; raises `Malformed`, `LogUnavailable`."""
+    database = Database(url)
+    try:
+        return database.exists() and schema.current_revision(database) is not None
+    finally:
+        database.close()
+
+
 def _warn_of_views(database: Database) -> None:
     """Say which views are read as they are, and not moved on: those that other code built, and those that failed."""
     found = SQLStore(database).generations()
@@ -390,11 +474,12 @@ def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> Non
     command = asked.command
     context = {"correlation_id": command.correlation_id, "actor": command.actor or actor}
     with structlog.contextvars.bound_contextvars(command_id=asked.command_id, **context):
+        about = {"command": command.verb, **about_command(command)}
         if isinstance(answer, Undecided):
-            logger.debug("waits", command=command.verb)
+            logger.debug("waits", **about)
         elif isinstance(answer, Exception):
-            logger.info("not_decided", command=command.verb, error=str(answer))
+            logger.info("not_decided", **{**about, **about_error(answer)}, error=str(answer))
         elif answer.refusal is not None:
-            logger.info("refused", command=command.verb, code=answer.refusal.code.value, data=answer.refusal.data)
+            logger.info("refused", **{**about, **about_error(answer.refusal)}, data=answer.refusal.data)
         else:
-            logger.debug("decided", command=command.verb, position=answer.position, repeated=answer.repeated)
+            logger.debug("decided", **about, position=answer.position, repeated=answer.repeated)

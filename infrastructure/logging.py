@@ -1,7 +1,8 @@
 """The set-up of structlog, on the standard library's logger ``bursar``.
 
 A program that embeds Bursar decides by itself what becomes of the messages; the command line calls
-`configure_logging`. Every message carries the command id, the correlation id and the actor of its context.
+`configure_logging`. Every message carries the command id, the correlation id and the actor of its context, and every
+error what it is about; none holds a secret (see `masking`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 
+from bursar.infrastructure.masking import mask_message
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from structlog.typing import Processor
 
     from bursar.infrastructure.settings import Settings
@@ -25,6 +30,7 @@ _SHARED: Final[list[Processor]] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    mask_message,
 ]
 
 logging.getLogger(NAME).addHandler(logging.NullHandler())
@@ -41,8 +47,8 @@ def get_logger() -> BoundLogger:
     return logger
 
 
-def configure_logging(settings: Settings) -> None:
-    """Write messages to standard error, as the settings say."""
+def configure_logging(settings: Settings, *, silent: Collection[str] = ()) -> None:
+    """Write messages to standard error, as the settings say, but for the events that are named."""
     renderer: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if settings.log_format == "json"
@@ -52,7 +58,13 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(
         ProcessorFormatter(processors=[ProcessorFormatter.remove_processors_meta, renderer], foreign_pre_chain=_SHARED)
     )
+    handler.addFilter(lambda record: _event(record) not in silent)
     logger = logging.getLogger(NAME)
     logger.handlers[:] = [handler]
     logger.setLevel(settings.log_level.upper())
     logger.propagate = False
+
+
+def _event(record: logging.LogRecord) -> str:
+    """Name a message's event; that of the standard library's own is its text."""
+    return str(record.msg["event"] if isinstance(record.msg, dict) else record.msg)

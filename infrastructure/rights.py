@@ -6,34 +6,42 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bursar.domain.allocation import AllocationState
-from bursar.domain.commands import Release, Void
+from bursar.domain.commands import Reclaim, Release, Void
 from bursar.domain.errors import LogCorrupt, NotFound, Refused
 from bursar.domain.refusals import RefusalCode
 from bursar.domain.values import derived_id
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from collections.abc import Mapping, Sequence
 
     from bursar.domain.allocation import Allocation
     from bursar.domain.batch import Outcome
     from bursar.domain.commands import Command
+    from bursar.infrastructure.committer import Promise
     from bursar.infrastructure.ledger import Ledger
 
 ENDED_BY_ITSELF = frozenset({RefusalCode.ALLOCATION_ENDED, RefusalCode.ALLOCATION_NOT_FOUND})
 """Refusals of an end that leave nothing to end."""
 
 
-async def decided(deciding: Future[Outcome]) -> Outcome:
+async def _done(deciding: Promise) -> None:
+    """Wait for a decision; whoever is cancelled stops waiting, and the command is decided all the same."""
+    waiter = asyncio.get_running_loop().create_future()
+    deciding.waiters.append(waiter)
+    if not deciding.done():  # if it is done only from here on, whoever gives the answer finds the waiter
+        await waiter
+
+
+async def decided(deciding: Promise) -> Outcome:
     """Await a decision; whoever is cancelled stops waiting, the command is decided all the same. Raises `Refused`."""
-    waiting = asyncio.wrap_future(deciding)
-    waiting.add_done_callback(_look_at)
-    outcome = await asyncio.shield(waiting)
+    await _done(deciding)
+    outcome = deciding.result()
     if outcome.refusal is not None:
         raise outcome.refusal
     return outcome
 
 
-async def granted(deciding: Future[Outcome]) -> Allocation:
+async def granted(deciding: Promise) -> Allocation:
     """Await a decision about an allocation; see `decided`."""
     outcome = await decided(deciding)
     if outcome.allocation is None:
@@ -42,19 +50,11 @@ async def granted(deciding: Future[Outcome]) -> Allocation:
     return outcome.allocation
 
 
-async def withdrawn(deciding: Future[Outcome]) -> bool:
+async def withdrawn(deciding: Promise) -> bool:
     """Take a command back if it still waits, else wait until it is decided; tell whether it changed nothing."""
     if not deciding.cancel():
-        waiting = asyncio.wrap_future(deciding)
-        waiting.add_done_callback(_look_at)
-        await asyncio.wait([waiting])
+        await _done(deciding)
     return deciding.cancelled() or (deciding.exception() is None and deciding.result().refusal is not None)
-
-
-def _look_at(waiting: asyncio.Future[Outcome]) -> None:
-    """Look at how it ended, so that asyncio does not complain when nobody waits any more."""
-    if not waiting.cancelled():
-        waiting.exception()
 
 
 class Rights:
@@ -63,7 +63,7 @@ class Rights:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def ask(self, command: Command) -> Future[Outcome]:
+    def ask(self, command: Command) -> Promise:
         """Put a command into the ledger's queue."""
         return self._ledger.submit(command)
 
@@ -73,6 +73,10 @@ class Rights:
             return await asyncio.to_thread(self._ledger.allocation, allocation_id)
         except NotFound:
             return None
+
+    async def open_with(self, pool: str, tags: Mapping[str, str]) -> Sequence[Allocation]:
+        """List the rights to a pool that are open and have these tags, in a thread."""
+        return await asyncio.to_thread(self._ledger.allocations, pool=pool, tags=tags)
 
     async def end(self, allocation_id: str, *, reason: str | None = None, confirmed: bool) -> bool:
         """End a right; tell whether there was something to end. If it may not be confirmed, its state is read first."""
@@ -92,3 +96,9 @@ class Rights:
                 raise
             return False
         return True
+
+    async def reclaimed(self, pool: str, allocation_id: str, reason: str) -> None:
+        """Record that a thing without an open right was taken back; the same is recorded once. Raises `Refused`."""
+        command_id = derived_id(Reclaim.verb, pool, allocation_id, reason)
+        command = Reclaim(pool=pool, allocation_id=allocation_id, reason=reason, command_id=command_id)
+        await decided(self.ask(command))

@@ -1,9 +1,27 @@
-"""Counters, by name and labels, for whoever exposes them."""
+"""What a process counts of itself, for whoever exposes it: counters by name and labels, what its ledgers commit."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
+from math import inf
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bursar.infrastructure.committer import Committer
+    from bursar.infrastructure.ledger import Ledger
+
+
+COUNTED: Final = {
+    "resource_allocations": "Resources that managers were asked for, by type and success.",
+    "resource_releases": "Resources that managers were asked to release, by type and success.",
+    "resource_operations": "Operations on resources that programs reported to a monitor, with labels of their own.",
+}
+"""The counters that are exposed, each with what it counts."""
 
 
 class Count(NamedTuple):
@@ -41,3 +59,104 @@ class Counters:
 
 COUNTERS: Final = Counters()
 """The registry of this process."""
+
+
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The longest that each of a histogram's buckets counts, in seconds."""
+
+SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+"""The most that each of a histogram's buckets counts, in commands."""
+
+
+class Distribution(NamedTuple):
+    """A histogram as it stands; as in Prometheus, all that is smaller counts in a bucket too."""
+
+    buckets: tuple[tuple[float, int], ...]
+    """The greatest that each counts, and its count; infinity comes last."""
+    sum: float
+
+    def plus(self, other: Distribution) -> Distribution:
+        """Add a histogram that has the same buckets."""
+        pairs = zip(self.buckets, other.buckets, strict=True)
+        return Distribution(tuple((most, mine + theirs) for (most, mine), (_, theirs) in pairs), self.sum + other.sum)
+
+
+class Histogram:
+    """Counts values by how great they are. One thread writes at a time, any number read."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def read(self) -> Distribution:
+        """Read it, true to within the value that is being counted meanwhile."""
+        totals = accumulate(list(self._counts))
+        return Distribution(tuple(zip((*self._bounds, inf), totals, strict=True)), self._sum)
+
+
+class Commits:
+    """What one ledger of this process has committed since it was opened; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.seconds = Histogram(SECONDS)
+        """How long each transaction took: waiting for the log's lock, deciding, and trying again included."""
+        self.commands = Histogram(SIZES)
+        """How many commands each of them decided."""
+        self.events = 0
+        """How many events they recorded."""
+        self.failures = 0
+        """How many batches were given up, their callers told that it is not known what became of them."""
+
+    def done(self, seconds: float, commands: int, events: int) -> None:
+        """Count a transaction."""
+        with self._lock:
+            self.seconds.observe(seconds)
+            self.commands.observe(commands)
+            self.events += events
+
+    def failed(self) -> None:
+        """Count a batch that was given up."""
+        with self._lock:
+            self.failures += 1
+
+
+class Watched(NamedTuple):
+    """A ledger of this process, for whoever exposes what it does."""
+
+    ledger: Ledger
+    commits: Commits
+    committer: Committer
+
+
+class Ledgers:
+    """The open ledgers of a process, none kept from being collected."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._found: WeakKeyDictionary[Ledger, tuple[Commits, Committer]] = WeakKeyDictionary()
+
+    def add(self, ledger: Ledger, commits: Commits, committer: Committer) -> None:
+        """Enter a ledger that was opened."""
+        with self._lock:
+            self._found[ledger] = commits, committer
+
+    def remove(self, ledger: Ledger) -> None:
+        """Strike out a ledger that was closed."""
+        with self._lock:
+            self._found.pop(ledger, None)
+
+    def read(self) -> list[Watched]:
+        """List the ledgers, in the order in which they were opened."""
+        with self._lock:
+            return [Watched(ledger, *instruments) for ledger, instruments in self._found.items()]
+
+
+LEDGERS: Final = Ledgers()
+"""The ledgers of this process."""

@@ -91,20 +91,24 @@ class Summary:
 def read_lines(file: BinaryIO, name: str) -> Iterator[Line]:
     """Read a workload's commands, each with its id; raises `ImportStopped` at the first line that is malformed."""
     seen: Counter[str] = Counter()
-    for number, raw in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""), 1):
+    for number, raw in numbered_lines(file):
         try:
-            command = parse_line(raw) if raw.strip() else None
+            command = parse_line(raw)
         except Malformed as error:
             raise ImportStopped(name, number, error) from None
-        if command is not None:
-            yield Line(number, with_id(command, seen))
+        yield Line(number, with_id(command, seen))
+
+
+def numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Read the lines of a file that are not blank, with their numbers from 1; of one that is too long, the start."""
+    for number, raw in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""), 1):
+        if raw.strip():
+            yield number, raw
 
 
 def parse_line(raw: bytes) -> Command:
     """Make a command of one line; raises `Malformed`, naming the field."""
-    if len(raw) > LINE_BYTES_MAX:
-        raise _bad_line(raw[:80], f"expected a line of at most {LINE_BYTES_MAX} bytes")
-    command = command_from(_json_object(raw))
+    command = command_from(json_object(raw))
     if command.at is None:
         raise Malformed("at", None, "expected the command's own time, such as 2026-01-31T12:00:00Z")
     return command
@@ -123,7 +127,10 @@ def with_id(command: Command, seen: Counter[str]) -> Command:
     return command.model_copy(update={"command_id": derived_id("import", content, str(seen[content]))})
 
 
-def _json_object(raw: bytes) -> dict[str, Any]:
+def json_object(raw: bytes) -> dict[str, Any]:
+    """Read the JSON object that a line is; raises `Malformed`."""
+    if len(raw) > LINE_BYTES_MAX:
+        raise _bad_line(raw[:80], f"expected a line of at most {LINE_BYTES_MAX} bytes")
     try:
         value = json.loads(raw.decode(), object_pairs_hook=_without_repeats, parse_constant=_no_constant)
     except Malformed:

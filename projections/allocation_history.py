@@ -43,6 +43,7 @@ ABOUT_ALLOCATIONS: Final = (
     "Voided",
     "Expired",
     "ValidationFailed",
+    "Reclaimed",
 )
 
 

@@ -25,6 +25,7 @@ OPERATIONS: Final = {
     "PoolOpened": "open_pool",
     "LimitsChanged": "change_limits",
     "PoolClosed": "close_pool",
+    "LedgerClosed": "close_ledger",
     "Allocated": "allocate",
     "Reserved": "reserve",
     "Confirmed": "confirm",
@@ -34,6 +35,7 @@ OPERATIONS: Final = {
     "Transferred": "transfer",
     "Released": "release",
     "Expired": "expire",
+    "Reclaimed": "reclaim",
 }
 """What was done where an event was recorded; of a refusal, it is what was asked."""
 
@@ -109,7 +111,7 @@ def _refused(fact: Fact, find: Find) -> tuple[Add | Set]:
 
 
 def _counter(fact: Fact) -> Key:
-    return fact.data["pool"], OPERATIONS[fact.type], DONE, NONE
+    return fact.data.get("pool", NONE), OPERATIONS[fact.type], DONE, NONE
 
 
 def _refusal_counter(fact: Fact) -> Key:
@@ -175,7 +177,7 @@ _HANDLERS: Final[dict[str, Any]] = {
     "ValidationFailed": _refused,
 }
 
-METRICS: Final = View(name="metrics", version=2, tables=(_TABLE, _HOLDS), handlers=_HANDLERS, needs=_needs)
+METRICS: Final = View(name="metrics", version=3, tables=(_TABLE, _HOLDS), handlers=_HANDLERS, needs=_needs)
 """Counters: one count an event, so an allocation over three pools counts once in each.
 
 The resource type of a pool is that of its opening, whose counter is found by its key.

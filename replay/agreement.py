@@ -10,11 +10,13 @@ from bursar.domain.commands import (
     Allocate,
     AllocationCommand,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
     Expire,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -29,9 +31,11 @@ from bursar.domain.events import (
     Confirmed,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
@@ -129,6 +133,8 @@ def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: G
     names = {pool for recorded in own if (pool := getattr(recorded.event, "pool", None))}
     if isinstance(command, AllocationCommand) and grant is not None:
         names |= set(grant.pools)
+    elif isinstance(command, CloseLedger):
+        names |= books.pools.keys()
     elif isinstance(command, Expire) and command.pool:
         names.add(command.pool)
     times = [books.pools[name].time for name in names if name in books.pools]
@@ -137,17 +143,17 @@ def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: G
 
 def _wanted(
     command: Command, grant: Grant | None, books: Books, moment: datetime
-) -> Iterator[tuple[type[Event], str, Fields]]:
+) -> Iterator[tuple[type[Event], str | None, Fields]]:
     """Tell what events a command that is not refused leads to: their types, pools, and fields."""
     held = grant.pools if grant else ()
     match command:
-        case OpenPool():
-            fields = {"resource_type": command.resource_type, "unit": command.unit, "limits": command.limits}
-            yield PoolOpened, command.pool, fields
-        case ChangeLimits():
-            yield LimitsChanged, command.pool, {"limits": command.limits}
-        case ClosePool():
-            yield PoolClosed, command.pool, {"reason": command.reason}
+        case OpenPool() | ChangeLimits() | ClosePool() | Reclaim():
+            kind, fields = _of_pool(command)
+            yield kind, command.pool, fields
+        case CloseLedger():
+            fields = {"reason": command.reason}
+            yield LedgerClosed, None, fields
+            yield from ((PoolClosed, name, fields) for name, pool in sorted(books.pools.items()) if not pool.closed)
         case Allocate() | Reserve():
             yield from _granted(command, books, moment)
         case Confirm() | Renew():
@@ -164,6 +170,19 @@ def _wanted(
         case Resize():
             for pool in sorted(command.quantities):
                 yield Resized, pool, {"allocation_id": command.allocation_id, "quantity": command.quantities[pool]}
+
+
+def _of_pool(command: OpenPool | ChangeLimits | ClosePool | Reclaim) -> tuple[type[Event], Fields]:
+    match command:
+        case OpenPool():
+            fields = {"resource_type": command.resource_type, "unit": command.unit, "limits": command.limits}
+            return PoolOpened, fields
+        case ChangeLimits():
+            return LimitsChanged, {"limits": command.limits}
+        case ClosePool():
+            return PoolClosed, {"reason": command.reason}
+        case Reclaim():
+            return Reclaimed, {"allocation_id": command.allocation_id, "reason": command.reason}
 
 
 def _granted(command: Allocate | Reserve, books: Books, moment: datetime) -> Iterator[tuple[type[Event], str, Fields]]:

@@ -9,6 +9,7 @@ from bursar.domain.allocation import fold
 from bursar.domain.answers import Answer
 from bursar.domain.batch import PoolStatus, describe
 from bursar.domain.errors import Malformed
+from bursar.domain.events import APART
 from bursar.domain.pool import evolve
 from bursar.domain.values import instant_text
 
@@ -118,9 +119,9 @@ def allocations_as_of(log: EventLog, when: datetime | int) -> Answer[Allocation]
     last = "~" if bound.moment is None else instant_text(bound.moment)
     found: dict[str, Allocation] = {}
     for row in _rows(log, bound.position):
-        if row.allocation_id is not None and row.type != "ValidationFailed" and row.occurred_at <= last:
+        if row.allocation_id is not None and row.type not in APART and row.occurred_at <= last:
             folded = fold([log.decode(row)], found.get(row.allocation_id))
-            found[row.allocation_id] = cast("Allocation", folded)  # None is for refusals only
+            found[row.allocation_id] = cast("Allocation", folded)  # None is for what is apart only
     allocations = found.values()
     if bound.moment is None:
         return Answer(allocations, bound.position)

@@ -15,17 +15,19 @@ from bursar.domain.events import (
     Ending,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     Opening,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
     Resized,
     Transferred,
-    ValidationFailed,
     Voided,
+    is_apart,
 )
 from bursar.domain.values import Token, instant_text
 from bursar.replay.contradictions import Contradictions
@@ -52,6 +54,8 @@ class Books:
         self.pools: dict[str, PoolBook] = {}
         self.open: dict[str, Grant] = {}
         """Every open allocation by id."""
+        self.closed = False
+        """Whether the ledger was closed."""
         self._unknown: set[str] = set()
         """Names of pools that were never opened and yet events are about."""
         self._happened: dict[tuple[str, type[Event]], list[Recorded]] = {}
@@ -82,10 +86,15 @@ class Books:
         """Enter one command's events; the pools that they are about. ``whole`` is false where some are lost."""
         self._happened, self._touched = {}, {}
         for recorded in records:
-            if not isinstance(recorded.event, ValidationFailed):
+            if isinstance(recorded.event, LedgerClosed):
+                self._ledger_closed(recorded)
+            elif not is_apart(recorded.event):
                 self._enter_one(recorded)
         for (allocation_id, kind), happened in self._happened.items():
             self._settle(allocation_id, kind, happened, whole=whole)
+        for recorded in records:
+            if isinstance(recorded.event, Reclaimed):
+                self._reclaimed(recorded.event, recorded)
         for pool in self._touched.values():
             outlived = list(pool.outlived())
             if outlived:
@@ -98,6 +107,8 @@ class Books:
         if isinstance(event, PoolOpened):
             if pool is not None:
                 self._doubts.add(recorded, Check.POOLS, f"pool {event.pool!r} is opened a second time")
+            if self.closed:
+                self._doubts.add(recorded, Check.POOLS, f"pool {event.pool!r} is opened after the ledger was closed")
             pool = self.pools[event.pool] = PoolBook(event, event.limits, recorded.occurred_at)
         elif pool is None:
             self._never_opened(event, recorded)
@@ -113,6 +124,11 @@ class Books:
         _ENTRIES[type(event)](self, event, pool, recorded)
 
     # Pools
+
+    def _ledger_closed(self, recorded: Recorded) -> None:
+        if self.closed:
+            self._doubts.add(recorded, Check.POOLS, "the ledger is closed a second time")
+        self.closed = True
 
     def _never_opened(self, event: Any, recorded: Recorded) -> None:  # noqa: ANN401 - any event of a pool
         if event.pool not in self._unknown:
@@ -138,6 +154,18 @@ class Books:
         if pool.closed:
             message = f"{type(recorded.event).__name__} in pool {pool.opened.pool!r}, which was closed"
             self._doubts.add(recorded, Check.POOLS, message, recorded.event.subject)
+
+    def _reclaimed(self, event: Reclaimed, recorded: Recorded) -> None:
+        """Check what is said of a right by whoever took back what it had left behind."""
+        if event.pool not in self.pools:
+            self._never_opened(event, recorded)
+        elif event.allocation_id in self.open:
+            message = f"what allocation {event.allocation_id!r} holds is reclaimed, and it is open"
+            self._doubts.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
+        elif (event.state is not None) is not self._was_granted(event.allocation_id, recorded.position):
+            message = f"state is {event.state!r}; allocation {event.allocation_id!r} was {{}}granted before"
+            said = message.format("never " if event.state else "")
+            self._doubts.add(recorded, Check.ALLOCATIONS, said, event.allocation_id)
 
     # Allocations
 

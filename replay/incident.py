@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from bursar.domain.errors import Malformed, NotFound
-from bursar.domain.events import LimitsChanged, ValidationFailed, is_ending, is_opening
+from bursar.domain.events import LedgerClosed, LimitsChanged, Reclaimed, ValidationFailed, is_ending, is_opening
 from bursar.domain.pool import evolve
 from bursar.domain.refusals import explain
 from bursar.domain.values import instant_text
@@ -201,7 +201,12 @@ class Incident:
         event = recorded.event
         if type(event) is ValidationFailed:
             return self._refusal(event, recorded)
-        name: str = event.pool  # type: ignore[attr-defined]  # every event but a refusal is a pool's
+        if type(event) is Reclaimed:  # the pool is as it was
+            level = Level.of(self._pools.get(event.pool))
+            return _told(recorded, level, level)
+        if type(event) is LedgerClosed:
+            return _told(recorded, None, None)
+        name: str = event.pool  # type: ignore[attr-defined]  # every other event is a pool's
         before = Level.of(self._pools.get(name))
         pool = self._pools[name] = evolve(self._pools.get(name), recorded)
         step = _told(recorded, before, Level.of(pool))

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bursar.domain.decide import Situation, decide, time_of
+from bursar.domain.decide import decide
 from bursar.domain.events import Expired, ValidationFailed
 from bursar.domain.refusals import RefusalCode, explain, is_transient
+from bursar.domain.situation import Situation, time_of
 from bursar.domain.values import AT_YEAR_MAX
 
 if TYPE_CHECKING:

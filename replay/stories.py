@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from bursar.domain.allocation import fold
 from bursar.domain.answers import Answer
 from bursar.domain.errors import Malformed
-from bursar.domain.events import LimitsChanged, PoolClosed, PoolOpened
+from bursar.domain.events import LedgerClosed, LimitsChanged, PoolClosed, PoolOpened
 from bursar.domain.values import instant_text
 from bursar.domain.wanted import Wanted
 from bursar.replay.as_of import end_of_command
@@ -184,13 +184,13 @@ def _described(one: Allocation | None) -> dict[str, Any]:
 
 
 def _of_pool(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Describe what a pool's own event changes, before and after it."""
+    """Describe what a pool's own event, or the ledger's, changes, before and after it."""
     match event:
         case PoolOpened():
             return {}, _limits(event.limits)
         case LimitsChanged():
             return _limits(event.previous), _limits(event.limits)
-        case PoolClosed():
+        case PoolClosed() | LedgerClosed():
             return {"closed": False}, {"closed": True}
         case _:  # a refusal of a command that names no allocation
             return {}, {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Expired
+from bursar.domain.events import LEDGER_STREAM, Expired
 from bursar.domain.records import StoredRow, genesis
 from bursar.replay.agreement import disagreements
 from bursar.replay.books import Books
@@ -101,6 +101,7 @@ class _Pass:
         self._commands = Commands(self._findings)
         self._books = Books(self._findings, epoch, stored.was_granted)
         self._books.begin(start.pools.values())
+        self._books.closed = start.position > 0 and stored.version_at(LEDGER_STREAM, start.position) > 0
         self._snapshots = SnapshotCheck(snapshots, self._findings, start.pools)
         self._seals = SealCheck(seals, self._findings, ledger_id)
         if start.position:

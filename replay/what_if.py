@@ -11,11 +11,11 @@ from pydantic_core import from_json
 
 from bursar.domain.allocation import STATE_AFTER
 from bursar.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
-from bursar.domain.decide import Past
 from bursar.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
-from bursar.domain.events import ValidationFailed, is_ending, is_opening
+from bursar.domain.events import LEDGER_STREAM, ValidationFailed, is_ending, is_opening
 from bursar.domain.limits import Limits
 from bursar.domain.refusals import RefusalCode, explain
+from bursar.domain.situation import Past
 from bursar.domain.values import QUANTITY_MAX, derived_id, instant_text
 from bursar.domain.wanted import Wanted
 from bursar.replay.as_of import State, state_at
@@ -285,7 +285,7 @@ class _Again:
         self._fault: Fault | None = None
         self._epoch = 1
         """The log's epoch when the command was recorded, as its grants tell."""
-        self._recorded = World(state.pools, since)
+        self._recorded = World(state.pools, since, closed=_was_closed(log, state.position))
         self._other = self._recorded.twin(self._begun) if any(limits.values()) else self._recorded
         """The world under the other limits; the recorded one where there are none."""
         for name, pool in state.pools.items():
@@ -413,6 +413,12 @@ class _Again:
             pools=[PoolPeaks(name, pools[name].unit, *(one.peaks[name] for one in worlds)) for name in sorted(pools)],
             fault=self._fault,
         )
+
+
+def _was_closed(log: EventLog, position: int) -> bool:
+    """Tell whether the ledger was closed by a position."""
+    with log.reading() as reader:
+        return any(recorded.position <= position for recorded in reader.stream(LEDGER_STREAM))
 
 
 def _past(events: Iterable[Event]) -> Past | None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bursar.domain.allocation import STATE_AFTER
 from bursar.domain.batch import PoolStatus
-from bursar.domain.commands import Expire
-from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
+from bursar.domain.commands import CloseLedger, Expire
+from bursar.domain.decide import decide
 from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Event, Expired, ValidationFailed, is_ending, is_opening
+from bursar.domain.events import Event, Expired, LedgerClosed, ValidationFailed, is_apart, is_ending, is_opening
 from bursar.domain.pool import evolve
+from bursar.domain.situation import Past, Situation, named_pools, reach, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -59,8 +60,17 @@ class World:
     Raises `LogCorrupt` if what pools hold in the beginning does not agree.
     """
 
-    def __init__(self, pools: dict[str, Pool], since: datetime | None = None, change: Change | None = None) -> None:
+    def __init__(
+        self,
+        pools: dict[str, Pool],
+        since: datetime | None = None,
+        change: Change | None = None,
+        *,
+        closed: bool = False,
+    ) -> None:
         self.pools = pools
+        self.closed = closed
+        """Whether the ledger was closed."""
         self.past: dict[str, Past] = {}
         """What is known of allocation ids that were granted."""
         self.peaks: dict[str, Peak] = {}
@@ -90,7 +100,7 @@ class World:
 
     def twin(self, change: Change) -> World:
         """Copy it, for other limits: what happens in one does not happen in the other."""
-        other = World({}, self._since, change)
+        other = World({}, self._since, change, closed=self.closed)
         for name, pool in self.pools.items():
             copied = other.pools[name] = pool.copy()
             copied.by_owner = pool.by_owner.copy()
@@ -119,15 +129,17 @@ class World:
         """
         allocation_id = vars(command).get("allocation_id")
         past = self.past.get(allocation_id) if allocation_id else None
-        pools = self._find(named_pools(command, past))
+        pools = self._find(sorted(self.pools) if type(command) is CloseLedger else named_pools(command, past))
         if begun and len(self.peaks) < len(self.pools):
             self.begin(pools)
         moment = time_of(command, now, pools.values())
         if type(command) is Expire and command.pool is None:
             pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
-        while missing := reach(pools, moment):
+        limit = command.limit if type(command) is Expire else None
+        while missing := reach(pools, moment, limit):
             pools |= self._find(missing)
-        return Decided(decide(Situation(pools, past, epoch, new_id, behind), command, moment), moment)
+        situation = Situation(pools, past, epoch, new_id, behind, self.closed)
+        return Decided(decide(situation, command, moment), moment)
 
     def _find(self, names: Iterable[str]) -> dict[str, Pool]:
         return {name: pool for name in names if (pool := self.pools.get(name))}
@@ -139,9 +151,9 @@ class World:
         """
         position = first.position
         for event, occurred_at in zip(decided.events, decided.times(), strict=True):
-            if type(event) is ValidationFailed:
+            if is_apart(event):
                 return
-            pool = self.pools.get(event.pool)  # type: ignore[attr-defined]  # every other event is of a pool
+            pool = self.pools.get(getattr(event, "pool", ""))
             version = pool.version + 1 if pool else 1
             self.take(
                 first._replace(position=position, version=version, occurred_at=occurred_at, event=event), counts=counts
@@ -151,9 +163,12 @@ class World:
     def take(self, recorded: Recorded, *, counts: bool = True) -> None:
         """Let one event happen, and look for a peak if it counts; raises `LogCorrupt` for one that cannot."""
         event = recorded.event
-        if type(event) is ValidationFailed:
+        if is_apart(event):
             return
-        name: str = event.pool  # type: ignore[attr-defined]  # as above
+        if type(event) is LedgerClosed:
+            self.closed = True
+            return
+        name: str = event.pool  # type: ignore[attr-defined]  # every other event is of a pool
         pool = self.pools[name] = evolve(self.pools.get(name), recorded)
         if is_opening(event):
             self.learn(event.allocation_id, Past(event.pools))

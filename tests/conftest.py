@@ -3,13 +3,14 @@
 import asyncio
 import inspect
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from support.postgres import DURABLE, Databases, PostgresServer, any_server
+from support.tracing import untraced
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -19,6 +20,15 @@ settings.load_profile("bursar")
 
 ASYNC_SECONDS_MAX = 120
 """How long a test in asyncio may take before it fails."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run what is marked `untraced` out of coverage's sight, its fixtures and its processes included."""
+    if item.get_closest_marker("untraced") is None:
+        return (yield)
+    with untraced():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,12 +1,15 @@
 """Commands about allocations, one of the ledger's commands each."""
 
+import sys
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from typer import Option, Typer
 
+from bursar.domain.batch import Outcome
 from bursar.domain.commands import Allocate, Confirm, Expire, Release, Renew, Reserve, Resize, Transfer, Void
-from bursar.infrastructure.cli.issuing import issue
+from bursar.domain.errors import BursarError, Malformed
+from bursar.infrastructure.cli.issuing import catch_up, issue, sentence
 from bursar.infrastructure.cli.options import (
     AllocationId,
     Issuing,
@@ -17,9 +20,17 @@ from bursar.infrastructure.cli.options import (
     TtlOption,
     command,
 )
+from bursar.infrastructure.cli.output import emit, say, tell_failure
 from bursar.infrastructure.cli.parsing import duration, pairs, quantities
+from bursar.infrastructure.cli.shapes import outcome_shape
+from bursar.infrastructure.cli.signals import stopping
+from bursar.infrastructure.ledger import Ledger
+from bursar.infrastructure.sweeper import SWEEP_ALLOCATIONS, Sweeper
 
 top = Typer()
+
+WATCH_PATIENCE_SECONDS: Final = 5.0
+"""How long a worker waits within a command for a database that is away: it tries again itself, and heeds signals."""
 
 OwnerOption = Annotated[str, Option(metavar="NAME", help="Who the resource is for.", show_default=False)]
 
@@ -131,9 +142,62 @@ def release(
     issue(options, Release(allocation_id=name, reason=reason, token=token, force=force, **options.envelope))
 
 
-@command(top, "expire", "bursar expire", "bursar expire --pool gpu")
-def expire(
-    pool: Annotated[str | None, Option(metavar="NAME", help="The pool. Default: all.")] = None, *, options: Issuing
-) -> None:
-    """Record the expiry of what is due."""
-    issue(options, Expire(pool=pool, **options.envelope))
+@dataclass(frozen=True, kw_only=True)
+class Expiring(Issuing):
+    """What expiring takes."""
+
+    pool: Annotated[str | None, Option(metavar="NAME", help="The pool. Default: all.")] = None
+    limit: Annotated[int | None, Option(metavar="N", help="About how many, the earliest first. Default: all.")] = None
+    watch: Annotated[bool, Option("--watch", help="Go on, whenever something is due, until interrupted.")] = False
+    interval: Annotated[str, Option(metavar="TIME", help="With --watch: how long to sleep at most.")] = "1s"
+    batch: Annotated[int, Option(metavar="N", help="With --watch: about how many in one command.")] = SWEEP_ALLOCATIONS
+
+    def check_watch(self) -> None:
+        """Raise `Malformed` for what does not go with watching."""
+        for name in ("pool", "limit", "command_id", "dry_run"):
+            given = getattr(self, name)
+            if given:
+                raise Malformed(f"--{name.replace('_', '-')}", given, "expected none with --watch: it sweeps all pools")
+
+
+@command(
+    top,
+    "expire",
+    "bursar expire",
+    "bursar expire --pool gpu --limit 100",
+    "bursar expire --watch --interval 5s",
+)
+def expire(options: Expiring) -> None:
+    """Record the expiry of what is due; with --watch, again and again, soon after each deadline.
+
+    Limits hold without it: it brings the views up to date. A worker that watches goes in portions, and waits for a
+    database that is away. Any number of them may be at work.
+    """
+    if options.watch:
+        sweep(options)
+    else:
+        issue(options, Expire(pool=options.pool, limit=options.limit, **options.envelope))
+
+
+def sweep(options: Expiring) -> None:
+    """Run a sweeper until SIGINT or SIGTERM, telling of each command that expired something."""
+    options.check_watch()
+    seconds = duration("--interval", options.interval)
+    ledger = Ledger.open(options.url, create=False, actor=options.who, patience=WATCH_PATIENCE_SECONDS)
+    with ledger, stopping() as stop:
+
+        def tell(outcome: Outcome) -> None:
+            if options.json:
+                emit(outcome_shape(sweeper.command, outcome, dry_run=False))
+            else:
+                say(sentence(sweeper.command, outcome, dry_run=False))
+            sys.stdout.flush()
+            catch_up(ledger)
+
+        def heed(error: BursarError) -> None:
+            tell_failure(error, as_json=options.json)
+
+        sweeper = Sweeper(ledger, interval=seconds or 0, batch=options.batch, tell=tell, **options.envelope)
+        if not options.json:
+            say("expiring what is due; interrupt to stop", errors=True)
+        sweeper.run(stop, heed)

@@ -19,6 +19,7 @@ from bursar.infrastructure.cli import (
     demo,
     explaining,
     history,
+    moving,
     operate,
     pools,
     projections,
@@ -35,6 +36,7 @@ from bursar.infrastructure.cli.output import emit, say
 from bursar.infrastructure.cli.shapes import error_shape
 from bursar.infrastructure.keys import NotCosigned
 from bursar.infrastructure.logging import configure_logging
+from bursar.infrastructure.rolling_back import NotRolledBack
 from bursar.infrastructure.schema import SchemaMismatch
 from bursar.infrastructure.sealing import NotSealed
 from bursar.infrastructure.settings import Settings
@@ -52,6 +54,9 @@ INTERRUPTED = 130
 """As the shell says it: 128 and the number of SIGINT."""
 READER_GONE = 141
 """As the shell says it: 128 and the number of SIGPIPE."""
+
+_FAILED = (Refused, NotFound, ViewStopped, NotSealed, NotCosigned, TreeDamaged, BundleRefused, NotRolledBack)
+"""What the state of things does not allow."""
 
 _USAGE_ERROR: Any = BadParameter.__mro__[1]
 """Typer's own error for wrong usage, which it does not export."""
@@ -82,7 +87,7 @@ class Root(TyperGroup):
         _prepare_streams(for_programs=as_json or "--csv" in words)
         try:
             settings = _settings()
-            configure_logging(settings)
+            configure_logging(settings, silent={"commit_failed"})  # whoever issued the command is told by its error
             code = super().main(words, prog_name or "bursar", standalone_mode=False, obj=settings) or 0
             sys.stdout.flush()
         except (ReaderGone, BrokenPipeError):
@@ -144,7 +149,7 @@ def _tell_usage(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - as said
 
 def exit_code(error: Exception) -> int:
     """Find the exit code for an error."""
-    if isinstance(error, Refused | NotFound | ViewStopped | NotSealed | NotCosigned | TreeDamaged | BundleRefused):
+    if isinstance(error, _FAILED):
         return REFUSED
     return UNUSABLE if isinstance(error, LogUnavailable | LogCorrupt | SchemaMismatch) else MISUSED
 
@@ -172,7 +177,21 @@ def root(
 
 
 app.add_typer(pools.pool, name="pool")
-for part in (pools, allocations, history, stories, explaining, replaying, what_if, reports, usage, data, operate, seal):
+for part in (
+    pools,
+    allocations,
+    history,
+    stories,
+    explaining,
+    replaying,
+    what_if,
+    reports,
+    usage,
+    data,
+    moving,
+    operate,
+    seal,
+):
     app.add_typer(part.top)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")

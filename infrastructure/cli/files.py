@@ -25,7 +25,7 @@ def unusable(parameter: str, value: str, expected: str, error: Exception) -> Mal
 
 @contextmanager
 def whole_file(parameter: str, path: Path) -> Iterator[TextIO]:
-    """Write beside a file and put it in its place at the end; raises `Malformed` if that cannot be done."""
+    """Write beside a file and, once that is on the disk, put it in its place; raises `Malformed` if it cannot."""
     expected = "expected a file that can be written"
     if not path.name:
         raise Malformed(parameter, str(path), f"{expected} (it is a folder)")
@@ -34,6 +34,8 @@ def whole_file(parameter: str, path: Path) -> Iterator[TextIO]:
         try:
             with part.open("w", encoding="utf-8") as file:
                 yield file
+                file.flush()
+                os.fsync(file.fileno())
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

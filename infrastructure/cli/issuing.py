@@ -33,6 +33,7 @@ DONE: Final = {
     "open_pool": "opened",
     "change_limits": "changed",
     "close_pool": "closed",
+    "close_ledger": "closed",
     "allocate": "granted",
     "reserve": "reserved",
     "confirm": "confirmed",

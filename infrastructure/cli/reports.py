@@ -85,16 +85,48 @@ def moment_or_none(parameter: str, text: str | None) -> datetime | None:
     return None if text is None else moment(parameter, text)
 
 
-@command(top, "metrics", "bursar metrics", "bursar metrics --by-pool --csv")
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """Whether to serve metrics, and where."""
+
+    serve: Annotated[
+        str | None,
+        Option(
+            metavar="[HOST:]PORT", help="Serve metrics to Prometheus until interrupted; port 0 is any. Host: 127.0.0.1."
+        ),
+    ] = None
+    follow: Annotated[bool, Option("--follow", help="With --serve: keep the views up to date as well.")] = False
+
+
+@command(
+    top,
+    "metrics",
+    "bursar metrics",
+    "bursar metrics --by-pool --csv",
+    "bursar metrics --serve 9464 --follow",
+)
 def metrics(
     by_pool: Annotated[bool, Option("--by-pool", help="Count each pool apart.")] = False,  # noqa: FBT002 - an option
     *,
     options: Reporting,
+    served: Serving,
 ) -> None:
     """Count operations by resource type, outcome and refusal code; as JSON, one document.
 
-    An operation on several pools counts once in each.
+    An operation on several pools counts once in each. With --serve, these and the pools, the views and the log are
+    served to Prometheus, as the database holds them when it asks, until the process is interrupted.
     """
+    if served.serve is not None:
+        if by_pool or options.csv:
+            raise Malformed("serve", served.serve, "expected no --by-pool and no --csv beside it")
+        from bursar.infrastructure.cli.serving import serve  # noqa: PLC0415 - a server that most commands do not need
+
+        serve(served.serve, options, follow=served.follow)
+        return
+    if served.follow:
+        raise Malformed(
+            "follow", "--follow", "expected --serve beside it; to keep the views: bursar projections follow"
+        )
     with options.up_to_date() as (_, published):
         answer = published.metrics(by_pool=by_pool)
     found = list(answer.rows)

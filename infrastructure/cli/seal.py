@@ -1,13 +1,10 @@
 """Sealing: keys, signed checkpoints, witnesses, proofs, and bundles that are verified without the database."""
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from types import FrameType
 from typing import Annotated, Any
 
 from rich.text import Text
@@ -19,6 +16,7 @@ from bursar.infrastructure.cli.files import readable
 from bursar.infrastructure.cli.options import Common, TrustedKeys, command, spread
 from bursar.infrastructure.cli.output import emit, emit_line, progress, say, show, table, tell_failure, when
 from bursar.infrastructure.cli.parsing import duration
+from bursar.infrastructure.cli.signals import stopping
 from bursar.infrastructure.clock import system_clock
 from bursar.infrastructure.keys import Witness, log_verifier, others_may_read, read_key, read_verifier, write_key
 from bursar.infrastructure.proofs import Consistency, Inclusion, Prover, checkpoint_shape
@@ -113,22 +111,6 @@ def _tell_sealed(signed: Signed | None, options: Common) -> None:
 def signed_shape(signed: Signed) -> dict[str, Any]:
     """Write a signed checkpoint."""
     return {**checkpoint_shape(signed), "note": str(signed.note)}
-
-
-@contextmanager
-def stopping() -> Iterator[Event]:
-    """Give an event that SIGINT and SIGTERM set, while the block runs."""
-    stop = Event()
-
-    def heed(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Stopped(Exception):

@@ -10,7 +10,7 @@ from rich.text import Text
 from typer import Argument, Option, Typer
 
 from bursar.domain.errors import Malformed
-from bursar.domain.events import AllocationEvent, PoolOpened, ValidationFailed
+from bursar.domain.events import AllocationEvent, PoolOpened, Reclaimed, ValidationFailed
 from bursar.domain.refusals import RefusalCode, explain
 from bursar.domain.wanted import Wanted
 from bursar.infrastructure.cli.options import Common, TagOption, command
@@ -186,9 +186,16 @@ def _what(step: Step) -> Text:
     event = step.recorded.event
     if isinstance(event, ValidationFailed):
         return Text(explain(event.code, event.data))
+    if isinstance(event, Reclaimed):
+        had = "was never granted" if event.state is None else f"had {_HAD[event.state]}"
+        return Text(", ".join(filter(None, (f"what was really held was taken back: its right {had}", event.reason))))
     parts = _hold(step, event) if isinstance(event, AllocationEvent) else _pool(step)
     reason = [] if step.reason is None else [Text(step.reason)]
     return Text(", ").join([*parts, *reason])
+
+
+_HAD: Final = {"released": "been released", "voided": "been voided", "expired": "expired"}
+"""How a right had ended, in words."""
 
 
 def _hold(step: Step, event: AllocationEvent) -> Iterator[Text]:

@@ -103,6 +103,20 @@ def test_what_is_rare(sqlite_url: str) -> None:
     assert "1 for ann, by force, stuck" in told
 
 
+def test_what_was_reclaimed(sqlite_url: str) -> None:
+    """What was really held without a right is told in words, with how its right had ended, and why."""
+    with Ledger.open(sqlite_url, actor="tester") as ledger:
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
+        ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a")
+        ledger.release("a")
+        ledger.reclaim("gpu", "a", reason="still there")
+        ledger.reclaim("gpu", "b")
+    bursar = Bursar(sqlite_url)
+    assert "taken back: its right had been released, still there" in " ".join(bursar("history", "a").out.split())
+    assert bursar.lines("history", "a")[-1]["data"]["state"] == "released"
+    assert "taken back: its right was never granted" in " ".join(bursar("history", "b").out.split())
+
+
 def test_pages_go_on(bursar: Bursar) -> None:
     """The end of a page says how to go on; whoever does sees each event once, though the log grows meanwhile."""
     assert bursar("history", "--limit", "5").out.splitlines()[-1] == (

@@ -170,7 +170,8 @@ def test_the_commands_are_those_of_the_design() -> None:
     """No more, no fewer."""
     assert {" ".join(words) for words in COMMANDS} == {
         "pool open", "pool limits", "pool close", "pools", "allocate", "reserve", "confirm", "void", "renew", "resize",
-        "transfer", "release", "expire", "import", "export", "allocations", "history", "show", "explain", "metrics",
+        "transfer", "release", "expire", "import", "export", "adopt", "rollback",
+        "allocations", "history", "show", "explain", "metrics",
         "failures", "usage", "usage-over-time", "queue", "replay", "what-if", "verify",
         "seal list", "seal key", "seal cosign", "prove", "verify-bundle",
         "projections status", "projections rebuild", "projections rollback", "projections prune", "projections retry",

@@ -78,6 +78,7 @@ def cases() -> Iterator[Any]:
 # What is shown
 
 
+@pytest.mark.untraced  # some pages change the source: its lines would be counted as lines of the package
 @pytest.mark.parametrize(("page", "backend"), list(cases()))
 def test_every_block_does_what_it_shows(
     page: Page, backend: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -129,6 +130,7 @@ def test_the_comparison_can_fail(printed: str, shown: str) -> None:
         check_output(printed, shown, "somewhere")
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "source",
     [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bursar import Ledger, MemoryEventLog, Wanted
 from bursar.domain.commands import COMMANDS, Command, command_from
-from bursar.domain.events import EVENTS, Allocated, AllocationEvent, Opening, Transferred, ValidationFailed
+from bursar.domain.events import EVENTS, Allocated, AllocationEvent, Opening, Reclaimed, Transferred, ValidationFailed
 from bursar.domain.refusals import RefusalCode
 from bursar.infrastructure.event_log import chained
 from bursar.infrastructure.mapper import EventMapper
@@ -39,7 +39,7 @@ def random_commands(count: int = 160) -> Iterator[Command]:
     for pool in POOLS:
         fields: dict[str, Any] = {"command": "open_pool", "pool": pool, "resource_type": "r"}
         yield command_from({**fields, "limits": {"total": 20, "per_owner": 9}, "at": MOMENT.isoformat()})
-    verbs = [verb for verb in COMMANDS if verb not in {"open_pool", "close_pool", "change_limits"}]
+    verbs = [verb for verb in COMMANDS if verb not in {"open_pool", "close_pool", "close_ledger", "change_limits"}]
     for number in range(count):
         verb = chance.choice([*verbs, *["allocate"] * 4])
         known = COMMANDS[verb].model_fields
@@ -50,6 +50,8 @@ def random_commands(count: int = 160) -> Iterator[Command]:
             "actor": chance.choice(NAMES), "correlation_id": chance.choice([None, *NAMES]),
             "at": MOMENT + timedelta(seconds=number * SECONDS // count), "command_id": f"c{number}",
         }  # fmt: skip
+        if verb == "reclaim":
+            fields["pool"] = min(quantities)
         yield command_from({"command": verb, **{name: one for name, one in fields.items() if name in known}})
 
 
@@ -105,7 +107,7 @@ def test_what_is_wanted_is_found(ledger: Ledger, log: Log, monkeypatch: pytest.M
     ledger.record(list(random_commands()))
     records = [log.decode(row) for row in log.rows(limit=10**6)]
     head = len(records)
-    assert {type(one.event) for one in records} >= {Allocated, Transferred, ValidationFailed}
+    assert {type(one.event) for one in records} >= {Allocated, Transferred, ValidationFailed, Reclaimed}
     seen: set[bool] = set()
 
     def agrees(wanted: Wanted, after: int, limit: int, upto: int | None) -> None:

@@ -38,6 +38,7 @@ SPAN = Span(warm_up=0.0, seconds=0.0)
 
 
 @pytest.mark.slow
+@pytest.mark.untraced
 def test_the_smallest_benchmark_measures_everything() -> None:
     """Every system is measured on its databases, compared with its baselines, and the limit is met exactly."""
     report = runner.run(SMALLEST, Console(file=io.StringIO()))

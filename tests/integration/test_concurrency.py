@@ -9,12 +9,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, CommandIdReused, Ledger, Limits, LogCorrupt, LogUnavailable, Refused, UnknownEvent
+from bursar import (
+    Allocate,
+    CommandIdReused,
+    Ledger,
+    Limits,
+    LogCorrupt,
+    LogUnavailable,
+    Refused,
+    Release,
+    UnknownEvent,
+)
+from bursar.infrastructure.transactions import NEWS_ROWS_MAX
 from support.logs import execute, query, raw_rows
 from support.processes import barrier, race, running, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from bursar import Command
 
 RACERS = 8
 ROUNDS = 10
@@ -88,6 +101,25 @@ def test_two_ledgers_write_in_turn(one: Ledger, other: Ledger, database_url: str
     assert [row[0] for row in raw_rows(database_url)] == list(range(1, len(raw_rows(database_url)) + 1))
 
 
+def test_a_ledger_far_behind(one: Ledger, other: Ledger) -> None:
+    """A ledger that has missed more than it reads along with its turn decides on all of it."""
+    other.allocate({"gpu": 1}, owner="b")
+    one.allocate({"gpu": 1}, owner="a")  # after another's, so that it reads along from now on
+    takes_turns: list[Command] = [
+        command
+        for number in range(NEWS_ROWS_MAX // 2 + 1)
+        for command in (
+            Allocate(quantities={"gpu": 1}, owner="b", allocation_id=f"b-{number}"),
+            Release(allocation_id=f"b-{number}"),
+        )
+    ]
+    other.record([*takes_turns, Allocate(quantities={"gpu": 6}, owner="b")])
+    with pytest.raises(Refused, match="pool_exhausted"):
+        one.allocate({"gpu": 3}, owner="a")
+    assert one.allocate({"gpu": 2}, owner="a").quantities == {"gpu": 2}
+    assert (one.pool("gpu").free, other.pool("gpu").free) == (0, 0)
+
+
 def test_two_ledgers_write_at_once(one: Ledger, other: Ledger, database_url: str) -> None:
     """Threads of two ledgers that take and give back without end never hold more than there is."""
     one.change_limits("gpu", Limits(total=3))
@@ -153,6 +185,7 @@ def test_processes_and_threads_in_turn(one: Ledger, database_url: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.untraced
 def test_the_race_for_the_last_units(database_url: str) -> None:
     """Eight processes that race for the last units of a capacity of 100 end at exactly 100, ten times out of ten."""
     pools = [f"round-{number}" for number in range(ROUNDS)]

@@ -20,7 +20,7 @@ POOLS = ("cpu", "gpu", "ram")
 WRITERS = 4
 THREADS = 3
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.untraced]
 
 
 def open_pools(ledger: Ledger) -> None:

@@ -26,7 +26,7 @@ THREADS = 24
 TASKS = 8
 """Clients of the process that is killed, by kind."""
 
-pytestmark = [pytest.mark.crash, pytest.mark.slow]
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.untraced]
 
 
 def receive(peer: Peer, told: Told, answers: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 from bursar import Allocate, Ledger, Limits, Refused
 from bursar.infrastructure.logging import NAME, configure_logging, get_logger
 from bursar.infrastructure.settings import Settings
+from support.cli import Bursar
 from support.logs import execute
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def test_json(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
         "level": "info",
         "command": "allocate",
         "code": "above_capacity",
+        "pool": "gpu",
+        "pools": ["gpu"],
         "command_id": "c-1",
         "correlation_id": "r-1",
         "actor": "é",
@@ -151,3 +154,10 @@ with Ledger.in_memory() as ledger:
 """
     done = subprocess.run([sys.executable, "-P", "-c", program], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_command_line_says_once_that_a_commit_failed(sqlite_url: str) -> None:
+    """A program hears of it by a message too; for whoever issued one command, its error is enough."""
+    execute(sqlite_url, "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'on purpose'); END")
+    error = Bursar(sqlite_url).error("pool", "open", "gpu", "--type", "gpu", "--total", "1", code=3)
+    assert "on purpose" in error["message"]

@@ -171,7 +171,7 @@ async def test_cancelled_twice(manager: UnifiedResourceManager, provider: Script
     await cancelled(task)
     assert len(provider.live) == stored_ledger.pool("slot").used == 1
     gate.set()
-    await until(lambda: not manager._undoing)  # noqa: SLF001 - nobody waits for it any more
+    await until(lambda: not manager._acquirer.undoing)  # noqa: SLF001 - nobody waits for it any more
     assert (len(provider.live), stored_ledger.pool("slot").used) == (0, 0)
 
 

@@ -41,6 +41,7 @@ def test_a_new_database_is_made_ready(request: pytest.FixtureRequest, url: str) 
         assert ledger.log.ledger_id == ledger_id
 
 
+@pytest.mark.untraced
 def test_eight_processes_open_a_new_database_at_once(empty_database_url: str) -> None:
     """Processes that open a new database at the same moment all succeed, and have one ledger."""
     start = barrier(8)

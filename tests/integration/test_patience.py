@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bursar import Allocate, BursarError, Ledger, Limits, LogUnavailable, Overloaded
+from bursar.infrastructure import database
 from support.faults import FaultProxy
 from support.logs import execute, query, raw_rows
 from support.outcomes import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 WAITING_MAX = 4
+CONNECT_SECONDS = 3  # libpq's least is two
 FAULTS = ("paused", "stopped", "blackhole", "reset", "locked sqlite", "locked postgresql")
 
 
@@ -117,6 +119,13 @@ def other(database_url: str) -> Iterator[Ledger]:
     with Ledger.open(database_url) as ledger:
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1000))
         yield ledger
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give connections up that nobody answers after some seconds, more than the patience, but fewer than users do."""
+    assert CONNECT_SECONDS > PATIENCE
+    monkeypatch.setitem(database._CONNECT_OPTIONS, "connect_timeout", CONNECT_SECONDS)  # noqa: SLF001 - a constant
 
 
 def allocate(number: int, command_id: str | None = None) -> Allocate:
@@ -229,6 +238,7 @@ def test_an_import_in_silence(fault: Fault) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("fault", ["blackhole"], indirect=True)
 def test_readers_in_silence(fault: Fault) -> None:
     """Readers that wait for a silent database keep no caller from being told in time, and go on when it is over."""
@@ -331,6 +341,7 @@ def test_more_than_may_wait(other: Ledger, database_url: str, how: str) -> None:
         assert count(database_url, "never") == 0
 
 
+@pytest.mark.usefixtures("brisk")
 def test_an_address_that_nobody_answers(postgres_url: str) -> None:
     """Opening a ledger whose server says nothing fails in time, and says which database it is."""
     with FaultProxy(postgres_url) as proxy:

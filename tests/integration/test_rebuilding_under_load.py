@@ -44,7 +44,7 @@ PER_SECOND = 200
 HALTS = (Halt(Moment.ROWS_WRITTEN, 0.2), Halt(Moment.BATCH_DONE, 0.6), Halt(Moment.COMPARING))
 """Where the rebuild is killed: in the middle of a transaction, between two, and with all but the comparison done."""
 
-pytestmark = [pytest.mark.crash, pytest.mark.slow]
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.untraced]
 
 
 @pytest.fixture

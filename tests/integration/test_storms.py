@@ -34,7 +34,7 @@ SECONDS = float(os.environ.get("BURSAR_STORM_SECONDS", "0.3"))
 """How long each measurement lasts."""
 REFUSALS_PER_SECOND_MAX = 20_000
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.untraced]
 
 
 class Workers:

@@ -19,7 +19,7 @@ COMMANDS = 600
 BATCH_EVENTS = 60
 """Many batches, so that there is a middle."""
 
-pytestmark = [pytest.mark.crash, pytest.mark.slow]
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.untraced]
 
 
 @pytest.fixture

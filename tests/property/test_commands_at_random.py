@@ -6,6 +6,7 @@ import pickle
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -13,6 +14,8 @@ from hypothesis.strategies import SearchStrategy
 from bursar import Allocate, Release, Renew, Token
 from bursar.domain.commands import COMMANDS, Command
 from support.strategies import big, durations, instants, limits, names, pool_names
+
+pytestmark = pytest.mark.untraced
 
 reasons = st.text(st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from("\t\n"), min_size=1)
 ttls = durations | st.integers(1, 5000).map(lambda micros: timedelta(microseconds=micros))
@@ -22,12 +25,14 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     **dict.fromkeys(("limits", "expected"), limits),
     "at": instants,
     "force": st.booleans(),
+    "limit": big,
     "pool": pool_names,
     "quantities": st.dictionaries(pool_names, big, min_size=1, max_size=4),
     "reason": reasons.filter(str.strip),
     "tags": st.dictionaries(names, names, max_size=4),
     "token": st.builds(Token, st.integers(1, 10**9), big),
     "ttl": ttls,
+    "wait": ttls,
 }
 """What each field of a command may hold; a new field has to say it here."""
 

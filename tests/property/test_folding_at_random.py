@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from bursar.projections.view import Fact, Find
 
+pytestmark = pytest.mark.untraced
+
 GRANT = Allocated(pool="gpu", allocation_id="a", owner="o", quantity=1, pools=("gpu",), epoch=1, tags={}, deadline=None)
 
 steps = st.lists(st.tuples(commands, st.sampled_from([0, 0, 3, 4000])), min_size=5, max_size=40)

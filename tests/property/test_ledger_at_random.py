@@ -30,6 +30,8 @@ from support.logs import take_snapshot
 from support.reference_model import Answer, Model, ModelAllocation
 from support.strategies import POOLS, commands, small_limits
 
+pytestmark = pytest.mark.untraced
+
 GRANTED = {"Allocated", "Reserved"}
 ENDED = {"Released", "Voided", "Expired"}
 

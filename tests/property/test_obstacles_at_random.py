@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from support.strategies import OWNERS, POOLS, commands
 
 if TYPE_CHECKING:
     from bursar import RefusalCode
+
+pytestmark = pytest.mark.untraced
 
 MICROSECOND = timedelta(microseconds=1)
 

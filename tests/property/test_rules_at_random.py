@@ -25,6 +25,8 @@ from bursar.domain.values import (
     check_name,
 )
 
+pytestmark = pytest.mark.untraced
+
 FORBIDDEN_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 FORBIDDEN_IN_REASONS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 

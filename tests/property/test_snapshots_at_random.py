@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from eventsourcing.popo import POPOAggregateRecorder
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bursar.domain.records import Recorded
+
+pytestmark = pytest.mark.untraced
 
 Fields = dict[str, Any]
 

@@ -17,6 +17,8 @@ from bursar.infrastructure.memory import MemoryReader
 from support.ledger_machine import LedgerMachine, Viewed
 from support.postgres import Databases
 
+pytestmark = pytest.mark.untraced
+
 PROFILES = {
     "dev": settings(max_examples=10, stateful_step_count=30),
     "ci": settings(max_examples=20, stateful_step_count=50),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bursar import Outcome
     from bursar.domain.records import Recorded, StoredRow
 
+pytestmark = pytest.mark.untraced
+
 Fields = dict[str, Any]
 
 PRESENT = 3

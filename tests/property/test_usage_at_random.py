@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bursar import MemoryEventLog
+
+pytestmark = pytest.mark.untraced
 
 Fields = dict[str, Any]
 Key = tuple[str | None, str]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.hurrying import LAST, ROWS, verified
+
+pytestmark = pytest.mark.untraced
 
 VALUES = st.sampled_from(
     [None, 0, 1, 2, 3, 4, -1, 2**63, 1.0, 1.5, True, False, "", "ann", "a b", "x ", [], {}, ["a b"], {"z": 1}]

@@ -9,6 +9,7 @@ from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bursar.domain.records import StoredRow
+
+pytestmark = pytest.mark.untraced
 
 pauses = st.sampled_from([-3000, 0, 0.0004, 0.9996, 7, 900, 4000, 90_000, 700_000])
 steps = st.lists(st.tuples(commands, pauses), min_size=5, max_size=40)

@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from bursar.domain.records import StoredRow
 from bursar.replay.what_if import DONE, WhatIf, what_if
 from support.deciding import Clock, after, ledger_on
 from support.strategies import POOLS, commands, small_limits
+
+pytestmark = pytest.mark.untraced
 
 FENCED = {"confirm", "void", "renew", "resize", "transfer", "release"}
 ENDINGS = {"Released", "Voided", "Expired"}

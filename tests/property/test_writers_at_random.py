@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from bursar.domain.commands import Command
     from bursar.domain.records import Recorded
 
+pytestmark = pytest.mark.untraced
+
 Fields = dict[str, Any]
 
 EVERYTHING = 10**6

@@ -9,13 +9,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from bursar.domain.allocation import STATE_AFTER
-from bursar.domain.decide import Past, Situation, decide, named_pools, reach, time_of
-from bursar.domain.events import Allocated, Ending, Event, Opening, PoolOpened, Reserved, ValidationFailed
+from bursar.domain.decide import decide
+from bursar.domain.events import Allocated, Ending, Event, LedgerClosed, Opening, PoolOpened, Reserved, ValidationFailed
 from bursar.domain.ledger import Ledger
 from bursar.domain.limits import Limits
 from bursar.domain.pool import Pool, evolve
 from bursar.domain.queueing import Waiting
 from bursar.domain.records import Recorded
+from bursar.domain.situation import Past, Situation, named_pools, reach, time_of
 from bursar.infrastructure.memory import MemoryEventLog
 
 if TYPE_CHECKING:
@@ -186,13 +187,15 @@ class History:
         """Decide a command, so many seconds after the beginning."""
         every = self.pools()
         past = self.past(getattr(command, "allocation_id", None))
-        touched = {name: every[name] for name in named_pools(command, past) if name in every}
+        named = every if command.verb == "close_ledger" else named_pools(command, past)
+        touched = {name: every[name] for name in named if name in every}
         moment = time_of(command, after(at), touched.values())
         if command.verb == "expire" and getattr(command, "pool", None) is None:
             touched = {name: pool for name, pool in every.items() if pool.due(moment)}
-        while missing := reach(touched, moment):
+        while missing := reach(touched, moment, getattr(command, "limit", None)):
             touched |= {name: every[name] for name in missing}
-        situation = Situation(touched, past, self.epoch, "new", self.behind)
+        closed = any(isinstance(recorded.event, LedgerClosed) for recorded in self.records)
+        situation = Situation(touched, past, self.epoch, "new", self.behind, closed=closed)
         return Decision(self, command, at, moment, decide(situation, command, moment))
 
 

@@ -259,7 +259,6 @@ class Session:
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         if self._source.exists():
             environment["PYTHONPATH"] = f"{self._source}{os.pathsep}{environment.get('PYTHONPATH', '')}"
-            environment.pop("COVERAGE_PROCESS_CONFIG", None)  # changed lines would be counted as lines of the package
         return subprocess.run(
             ["bash", "-c", f"exec 2>&1\n{script}"],  # noqa: S607 - bash is where the user's PATH has it
             cwd=self.folder,

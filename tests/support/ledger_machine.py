@@ -134,6 +134,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if sure == 0:
             self.send(which, {"command": "close_pool", "pool": pool})
 
+    @rule(which=st.integers(0, 1), sure=st.integers(0, 40))
+    def close_ledger(self, which: int, sure: int) -> None:
+        """Close the ledger, very seldom."""
+        if sure == 29:
+            self.send(which, {"command": "close_ledger"})
+
     @rule(
         which=st.integers(0, 1),
         verb=st.sampled_from(["allocate", "allocate", "reserve"]),
@@ -177,10 +183,10 @@ class LedgerMachine(RuleBasedStateMachine):
         """Give an allocation another owner."""
         self.send(which, {"command": "transfer", "allocation_id": self.some(one), "to": to})
 
-    @rule(which=st.integers(0, 1), pool=st.none() | POOLS)
-    def expire(self, which: int, pool: str | None) -> None:
-        """Record what is due."""
-        self.send(which, {"command": "expire", "pool": pool})
+    @rule(which=st.integers(0, 1), pool=st.none() | POOLS, limit=st.none() | st.integers(1, 3))
+    def expire(self, which: int, pool: str | None, limit: int | None) -> None:
+        """Record what is due, or the first of it."""
+        self.send(which, {"command": "expire", "pool": pool, "limit": limit})
 
     @precondition(lambda self: self.sent)
     @rule(which=st.integers(0, 1), data=st.data())
@@ -229,7 +235,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def send(self, which: int, fields: Json) -> None:
         """Send a command to a ledger and to the model; they agree on what becomes of it."""
         command = {name: value for name, value in fields.items() if value is not None}
-        if "command_id" not in command and command["command"] not in {"open_pool", "allocate", "reserve"}:
+        if "command_id" not in command and command["command"] not in NAMED_BY_CONTENT:
             command["command_id"] = f"k{len(self.sent)}"
         expected = self.model.apply(command, self.now)
         assert self.ask(self.ledgers[which], command) == expected, command
@@ -316,6 +322,10 @@ class LedgerMachine(RuleBasedStateMachine):
         """Close every connection."""
         for ledger in [*self.ledgers, *self.dead]:
             ledger.close()
+
+
+NAMED_BY_CONTENT = frozenset({"open_pool", "allocate", "reserve", "close_ledger"})
+"""Commands that need no id."""
 
 
 def hold(name: str, quantities: Json, owner: str, ttl: int | None = None) -> Json:

@@ -14,12 +14,17 @@ import signal
 import threading
 import traceback
 import warnings
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bursar import Allocate, Expire, Ledger, Limits, Refused, Release, UnifiedResourceManager
 from bursar.domain.commands import command_from
 from bursar.infrastructure import sealing
+from bursar.infrastructure.adopting import adopt
+from bursar.infrastructure.clock import system_clock
+from bursar.infrastructure.old_form import read_old_form
+from bursar.infrastructure.sql_log import SQLWriter
 from support.providers import Scripted, hang
 
 if TYPE_CHECKING:
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from bursar import Command, Outcome
+    from bursar.domain.records import Place, Recorded
 
 _context = multiprocessing.get_context("spawn")
 
@@ -306,6 +312,24 @@ def wait_in_line(connection: Connection, url: str, names: Sequence[str]) -> None
         connection.send(asyncio.run(take_all(ledger)))
 
 
+def keep_for_ever(connection: Connection, url: str, allocation_id: str, seconds: float) -> None:
+    """Hold the only slot for so many seconds and keep it alive; the process says that it has it."""
+    with Ledger.open(url, create=False) as ledger:
+        ttl = timedelta(seconds=seconds)
+        held = ledger.allocate({"slot": 1}, owner="holder", ttl=ttl, allocation_id=allocation_id)
+        with held.keep_alive():
+            connection.send("held")
+            connection.recv()  # never comes: the process is killed
+
+
+def allocate_ahead(connection: Connection, url: str, ahead: timedelta) -> None:
+    """Take the only slot in a process whose clock is so far ahead; answer the grant's token."""
+    with Ledger.open(url, create=False, clock=lambda: system_clock() + ahead) as ledger:
+        held = ledger.allocate({"slot": 1}, owner="hurried", allocation_id="early", ttl=timedelta(minutes=10))
+        connection.send(held.token)
+        connection.recv()  # its end: the test has seen what it wanted
+
+
 def build_tree(connection: Connection, url: str, rows: int) -> None:
     """Build the tree over a log in portions, and wait after each to be told to go on; answer how far it is."""
     sealing.BATCH_ROWS = rows  # type: ignore[misc]  # a process of its own
@@ -316,3 +340,18 @@ def build_tree(connection: Connection, url: str, rows: int) -> None:
 
     with Ledger.open(url, create=False) as ledger:
         sealing.Sealer(ledger).build(stop)
+
+
+def adopt_halfway(connection: Connection, url: str, file: str) -> None:
+    """Adopt a file up to where every row is sent and none is committed; tell how many, and go no further."""
+    append = SQLWriter.append
+
+    def halt(writer: SQLWriter, records: Sequence[Recorded]) -> Place:
+        place = append(writer, records)
+        connection.send(len(records))
+        connection.recv()  # never comes: the process is killed
+        return place
+
+    SQLWriter.append = halt  # type: ignore[method-assign, assignment]  # a process of its own
+    with Ledger.open(url, create=False) as ledger, Path(file).open("rb") as source:
+        adopt(ledger, read_old_form(source, file), datetime.now(UTC))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from bursar import Limits, Resource, ResourceMetadata, ResourceProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
     from bursar import Ledger
+    from bursar.domain import ledger as domain
 
     Step = Callable[..., Awaitable[None]]
 
@@ -30,6 +31,10 @@ class Scripted(ResourceProvider[str]):
         self.metadata: ResourceMetadata | None = None
         """What the last allocation was told."""
         self.options: dict[str, Any] = {}
+        self.things: set[str] | None = None
+        """The rights whose things are really there, if that is to be told."""
+        self.ledgers: list[tuple[domain.Ledger, str]] = []
+        """Where it was told that the rights are."""
 
     def pool_limits(self) -> Limits | None:
         """Tell the limits given."""
@@ -39,6 +44,8 @@ class Scripted(ResourceProvider[str]):
         """Make a name."""
         self.metadata, self.options = metadata, options
         await self._step("allocate")
+        if self.things is not None:
+            self.things.add(options["allocation_id"])
         name = self.names.pop(0) if self.names else options["allocation_id"]
         self.live.add(name)
         return Resource(id=name, data=resource_type, metadata=metadata, state="allocated", error=None)
@@ -47,6 +54,8 @@ class Scripted(ResourceProvider[str]):
         """Take a name back."""
         await self._step("release")
         self.live.remove(resource.id)
+        if self.things is not None:
+            self.things.discard(resource.id)
 
     async def validate(self, resource: Resource[str]) -> list[str]:
         """Find a name that is not live."""
@@ -56,6 +65,23 @@ class Scripted(ResourceProvider[str]):
         """Take every name back."""
         await self._step("cleanup")
         self.live.clear()
+        if self.things is not None:
+            self.things.clear()
+
+    def registered(self, ledger: domain.Ledger, resource_type: str) -> None:
+        """Hear where the rights are."""
+        self.ledgers.append((ledger, resource_type))
+
+    async def inventory(self) -> Collection[str] | None:
+        """Tell the rights whose things are there."""
+        await self._step("inventory")
+        return None if self.things is None else set(self.things)
+
+    async def reclaim(self, right: str) -> None:
+        """Take a thing back."""
+        await self._step(f"reclaim {right}")
+        if self.things is not None:
+            self.things.discard(right)
 
     async def _step(self, method: str) -> None:
         self.asked.append(method)

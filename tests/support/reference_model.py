@@ -18,6 +18,8 @@ CODES = [
     "token_mismatch",
     "not_reserved",
     "not_confirmed",
+    "not_ended",
+    "ledger_closed",
     "pool_closed",
     "pool_not_in_allocation",
     "limits_moved",
@@ -93,6 +95,7 @@ class Model:
     allocations: dict[str, ModelAllocation] = field(default_factory=dict)
     decided: dict[str, tuple[Json, Answer]] = field(default_factory=dict)
     grants: int = 0
+    closed: bool = False
 
     def apply(self, command: Json, now: int) -> Answer:
         """Decide a command at a moment, and change what it changes."""
@@ -102,8 +105,10 @@ class Model:
             before, answer = self.decided[key]
             if before == content:
                 return Answer("repeated", answer.code)
-            if command["command"] != "open_pool" or "command_id" in command:
+            if command["command"] not in {"open_pool", "close_ledger"} or "command_id" in command:
                 return Answer("reused")
+        if command["command"] == "close_ledger" and self.closed:
+            return Answer("repeated")
         if command["command"] == "open_pool":
             answered = self._open_again(command)
             if answered:
@@ -127,7 +132,7 @@ class Model:
         moment = max([now, *(self.pools[name].time for name in touched)])
         if command["command"] == "expire" and "pool" not in command:
             moment = now
-        expired = self._expire(touched, moment)
+        expired = self._expire(touched, moment, command.get("limit"))
         try:
             DECISIONS[command["command"]](self, command, moment)
         except Refusal as refusal:
@@ -143,7 +148,9 @@ class Model:
                 return set(command["quantities"]) | set(past.held if past else ())
             case "expire" if "pool" not in command:
                 return {name for one in self.due(now) for name in self.allocations[one].held}
-            case "open_pool" | "change_limits" | "close_pool" | "expire":
+            case "close_ledger":
+                return set(self.pools)
+            case "open_pool" | "change_limits" | "close_pool" | "expire" | "reclaim":
                 return {command["pool"]}
         return set(past.held if past else ())
 
@@ -155,15 +162,17 @@ class Model:
             if one.is_open and one.deadline is not None and one.deadline <= moment
         ]
 
-    def _expire(self, touched: set[str], moment: int) -> tuple[str, ...]:
+    def _expire(self, touched: set[str], moment: int, limit: int | None = None) -> tuple[str, ...]:
         reached, expired = set(touched), set[str]()
         while True:
-            more = {name for name in self.due(moment) if reached & set(self.allocations[name].held)} - expired
+            due = [name for name in self.due(moment) if reached & set(self.allocations[name].held)]
+            deadlines = sorted(self.allocations[name].deadline or 0 for name in due)
+            last = deadlines[:limit][-1] if due else 0
+            expired = {name for name in due if (self.allocations[name].deadline or 0) <= last}
+            more = {pool for name in expired for pool in self.allocations[name].held} - reached
             if not more:
                 break
-            expired |= more
-            for name in more:
-                reached |= set(self.allocations[name].held)
+            reached |= more
         for name in expired:
             one = self.allocations[name]
             one.state = "expired"
@@ -189,6 +198,8 @@ class Model:
 
     def open_pool(self, command: Json, moment: int) -> None:
         """Open a pool."""
+        if self.closed:
+            raise Refusal(("ledger_closed", command["pool"]))
         if command["pool"] in self.pools:
             raise Refusal(("pool_closed", command["pool"]))
         description = describe(command)
@@ -212,6 +223,13 @@ class Model:
         """Close a pool."""
         pool = self._usable(command["pool"])
         pool.closed, pool.time = True, moment
+
+    def close_ledger(self, _command: Json, moment: int) -> None:
+        """Close the ledger, and every pool that is open."""
+        self.closed = True
+        for pool in self.pools.values():
+            if not pool.closed:
+                pool.closed, pool.time = True, moment
 
     def allocate(self, command: Json, moment: int) -> None:
         """Grant, or reserve."""
@@ -354,6 +372,16 @@ class Model:
         one.state = "released"
         self._tick(one.held, moment)
 
+    def reclaim(self, command: Json, _moment: int) -> None:
+        """Take note that a thing was taken back whose right is not open."""
+        if command["pool"] not in self.pools:
+            raise Refusal(("pool_not_found", command["pool"]))
+        one = self.allocations.get(command["allocation_id"])
+        if one is not None and command["pool"] not in one.held:
+            raise Refusal(("pool_not_in_allocation", command["pool"]))
+        if one is not None and one.is_open:
+            raise Refusal(("not_ended", command["pool"]))
+
     def expire_all(self, command: Json, _moment: int) -> None:
         """Expire what is due: done already."""
         if "pool" in command and command["pool"] not in self.pools:
@@ -364,6 +392,7 @@ DECISIONS: dict[str, Callable[[Model, Json, int], None]] = {
     "open_pool": Model.open_pool,
     "change_limits": Model.change_limits,
     "close_pool": Model.close_pool,
+    "close_ledger": Model.close_ledger,
     "allocate": Model.allocate,
     "reserve": Model.allocate,
     "confirm": Model.confirm,
@@ -373,6 +402,7 @@ DECISIONS: dict[str, Callable[[Model, Json, int], None]] = {
     "transfer": Model.transfer,
     "release": Model.release,
     "expire": Model.expire_all,
+    "reclaim": Model.reclaim,
 }
 
 
@@ -388,4 +418,6 @@ def derived(command: Json) -> str | None:
             return f"open {command['pool']}"
         case "allocate" | "reserve":
             return f"{command['command']} {command['allocation_id']}"
+        case "close_ledger":
+            return "close"
     return None

@@ -13,6 +13,7 @@ from bursar.domain.events import (
     Confirmed,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     PoolClosed,
     PoolOpened,
@@ -71,6 +72,7 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     "open_pool": st.fixed_dictionaries(_opening),
     "change_limits": _maybe({"expected": small_limits}, {**_pool, "limits": small_limits}),
     "close_pool": st.fixed_dictionaries(_pool),
+    "close_ledger": st.just({}),
     "allocate": _maybe({"ttl": ttls}, _grant),
     "reserve": _maybe({"ttl": ttls}, _grant),
     "confirm": _maybe({"ttl": ttls}, _one),
@@ -82,12 +84,13 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
         st.fixed_dictionaries(_one),
         st.fixed_dictionaries({**_one, "force": st.just(True), "reason": st.just("gone")}),  # noqa: FBT003 - a value
     ),
-    "expire": _maybe(_pool, {}),
+    "expire": _maybe({**_pool, "limit": st.integers(1, 3)}, {}),
+    "reclaim": st.fixed_dictionaries({**_pool, **_one}),
 }
 """The fields of each command, by verb."""
 
-_RARE = ("close_pool", "change_limits", "expire")
-_VERBS = [verb for verb in COMMANDS for _ in range(1 if verb in _RARE else 4)] + ["allocate"] * 8
+_SHARES = {"close_ledger": 1, "close_pool": 4, "change_limits": 4, "expire": 4, "reclaim": 4, "allocate": 48}
+_VERBS = [verb for verb in COMMANDS for _ in range(_SHARES.get(verb, 16))]
 
 commands: SearchStrategy[dict[str, Any]] = st.sampled_from(_VERBS).flatmap(
     lambda verb: FIELDS[verb].map(lambda fields: {"command": verb, **fields})
@@ -131,6 +134,7 @@ events: SearchStrategy[Event] = st.one_of(
     st.builds(PoolOpened, pool=pool_names, resource_type=names, unit=names, limits=limits),
     st.builds(LimitsChanged, pool=pool_names, limits=limits, previous=limits),
     st.builds(PoolClosed, pool=pool_names, reason=reasons),
+    st.builds(LedgerClosed, reason=reasons),
     st.builds(Allocated, **_opened, deadline=st.none() | instants),
     st.builds(Reserved, **_opened, deadline=instants),
     st.builds(Confirmed, **_hold, deadline=st.none() | instants),

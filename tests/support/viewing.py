@@ -97,6 +97,8 @@ class PlainFold:
             data = json.loads(row.data)
             if row.type == "ValidationFailed":
                 self._refused(row, data)
+            elif row.type == "Reclaimed":  # the pool has no more and no less for that
+                self._count(data["pool"], "reclaim", "done", "")
             else:
                 self._happened(row, data)
 
@@ -114,6 +116,9 @@ class PlainFold:
         )  # fmt: skip
 
     def _happened(self, row: StoredRow, data: Row) -> None:
+        if row.type == "LedgerClosed":
+            self._count("", VERBS[row.type], "done", "")
+            return
         pool = data["pool"]
         held = self._held.setdefault(pool, {})
         before = sum(held.values())
@@ -174,7 +179,8 @@ class PlainFold:
 
 
 VERBS = {
-    "PoolOpened": "open_pool", "LimitsChanged": "change_limits", "PoolClosed": "close_pool", "Allocated": "allocate",
+    "PoolOpened": "open_pool", "LimitsChanged": "change_limits", "PoolClosed": "close_pool",
+    "LedgerClosed": "close_ledger", "Allocated": "allocate",
     "Reserved": "reserve", "Confirmed": "confirm", "Voided": "void", "Renewed": "renew", "Resized": "resize",
     "Transferred": "transfer", "Released": "release", "Expired": "expire",
 }  # fmt: skip

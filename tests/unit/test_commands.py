@@ -10,6 +10,7 @@ import pytest
 from bursar import (
     Allocate,
     ChangeLimits,
+    CloseLedger,
     ClosePool,
     Command,
     Confirm,
@@ -17,6 +18,7 @@ from bursar import (
     Limits,
     Malformed,
     OpenPool,
+    Reclaim,
     Release,
     Renew,
     Reserve,
@@ -41,6 +43,8 @@ EXAMPLES: tuple[Command, ...] = (
     Release(allocation_id="a", at="2026-01-01T00:00:00Z", actor="me", correlation_id="c", causation_id="d"),
     Expire(pool="gpu"),
     Release(allocation_id="a", force=True, reason="stuck"),
+    Reclaim(pool="gpu", allocation_id="a", reason="reconciled: it was still there"),
+    CloseLedger(reason="back to the old managers"),
 )
 BAD_NAMES = ("", " a", "a ", "a\0b", "a\nb", "\ud800", "x" * 256, 1, True, None)
 BAD_QUANTITIES = (True, 1.0, "1", 0, -1, 2**63, None)
@@ -48,6 +52,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "open_pool": {"pool": "gpu", "resource_type": "accelerator", "limits": {"total": 8}},
     "change_limits": {"pool": "gpu", "limits": {"total": 8}},
     "close_pool": {"pool": "gpu"},
+    "close_ledger": {},
     "allocate": {"quantities": {"gpu": 1}, "owner": "ann"},
     "reserve": {"quantities": {"gpu": 1}, "owner": "ann"},
     "confirm": {"allocation_id": "a"},
@@ -57,17 +62,18 @@ FIELDS: dict[str, dict[str, Any]] = {
     "transfer": {"allocation_id": "a", "to": "bob"},
     "release": {"allocation_id": "a"},
     "expire": {},
+    "reclaim": {"pool": "gpu", "allocation_id": "a"},
 }
 """The least that each command needs, by verb."""
 NAMES = ("pool", "resource_type", "owner", "allocation_id", "to")
 
 
-def make(verb: str, **fields: object) -> Command:
+def make(verb: str, /, **fields: object) -> Command:
     """Make a command from its least fields and others."""
     return command_from({"command": verb, **FIELDS[verb], **fields})
 
 
-def malformed(verb: str, **fields: object) -> Malformed:
+def malformed(verb: str, /, **fields: object) -> Malformed:
     """Give the error that making a command raises."""
     with pytest.raises(Malformed) as info:
         make(verb, **fields)
@@ -77,8 +83,8 @@ def malformed(verb: str, **fields: object) -> Malformed:
 def test_every_command_has_its_verb_in_the_workload_format() -> None:
     """The verbs are a contract with everybody's workload files."""
     assert list(COMMANDS) == [
-        "open_pool", "change_limits", "close_pool", "allocate", "reserve", "confirm", "void", "renew", "resize",
-        "transfer", "release", "expire",
+        "open_pool", "change_limits", "close_pool", "close_ledger", "allocate", "reserve", "confirm", "void",
+        "renew", "resize", "transfer", "release", "expire", "reclaim",
     ]  # fmt: skip
     assert set(COMMANDS) == set(FIELDS) == {command.verb for command in EXAMPLES}
 
@@ -192,7 +198,7 @@ def test_a_bad_token_is_an_error(verb: str, token: object) -> None:
     assert malformed(verb, token=token).parameter == "token"
 
 
-@pytest.mark.parametrize("verb", ["close_pool", "void", "release"])
+@pytest.mark.parametrize("verb", ["close_pool", "close_ledger", "void", "release"])
 @pytest.mark.parametrize("reason", ["", " ", "a\x1b[2J", "x" * 1001, 1])
 def test_a_bad_reason_is_an_error(verb: str, reason: object) -> None:
     """A reason is text that a terminal can show."""
@@ -253,7 +259,7 @@ def test_bad_limits_in_a_command_are_named_by_their_path() -> None:
 @pytest.mark.parametrize("verb", [None, "alocate", 1, ["allocate"], "Allocate"])
 def test_an_unknown_verb_is_an_error_that_lists_the_known_ones(verb: object) -> None:
     """A workload's line says which command it is."""
-    with pytest.raises(Malformed, match=r"^command: expected one of open_pool, .*, expire; got"):
+    with pytest.raises(Malformed, match=r"^command: expected one of open_pool, .*, reclaim; got"):
         command_from({"command": verb})
 
 
@@ -271,10 +277,27 @@ def test_open_pool_derives_its_command_id_from_the_pool_s_name() -> None:
     assert make("open_pool").id_from_content() == make("open_pool", unit="x").id_from_content() == expected
 
 
-@pytest.mark.parametrize("verb", sorted(FIELDS.keys() - {"allocate", "reserve", "open_pool"}))
+def test_close_ledger_derives_its_command_id_from_its_verb() -> None:
+    """There is one ledger, closed once, whatever the reason."""
+    expected = "~" + hashlib.sha256(b"close_ledger").hexdigest()
+    assert make("close_ledger").id_from_content() == make("close_ledger", reason="x").id_from_content() == expected
+
+
+@pytest.mark.parametrize("verb", sorted(FIELDS.keys() - {"allocate", "reserve", "open_pool", "close_ledger"}))
 def test_no_other_command_names_itself(verb: str) -> None:
     """Two releases of one allocation are two commands: the second is refused, and auditors see it."""
     assert make(verb).id_from_content() is None
+
+
+@pytest.mark.parametrize("verb", FIELDS)
+def test_a_field_by_any_name_is_a_field(verb: str) -> None:
+    """One that is called as Python calls the object itself is unknown as any other."""
+    assert str(malformed(verb, self=1)) == "self: unknown field; got 1 (int)"
+
+
+def test_a_limit_by_any_name_is_a_limit() -> None:
+    """As a field is, inside of a command too."""
+    assert malformed("open_pool", limits={"total": 1, "self": 2}).parameter == "limits.self"
 
 
 def test_a_command_keeps_what_it_was_made_of() -> None:

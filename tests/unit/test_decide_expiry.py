@@ -1,11 +1,28 @@
 """Decisions in time: what is due expires first, in all its pools, and no pool's time goes back."""
 
+from datetime import timedelta
+
 import pytest
 
-from bursar import Allocate, ChangeLimits, Command, Expire, Limits, OpenPool, RefusalCode, Release, Renew, Resize
-from bursar.domain.decide import named_pools
-from bursar.domain.events import Expired, LimitsChanged, PoolClosed, Released
-from support.deciding import after, allocated, given, opened, reserved
+from bursar import (
+    Allocate,
+    ChangeLimits,
+    Command,
+    CommandIdReused,
+    Expire,
+    Ledger,
+    Limits,
+    Malformed,
+    OpenPool,
+    RefusalCode,
+    Release,
+    Renew,
+    Resize,
+)
+from bursar.domain.events import Expired, LimitsChanged, PoolClosed, Released, Renewed
+from bursar.domain.situation import named_pools
+from bursar.replay.verify import verify
+from support.deciding import Clock, after, allocated, given, opened, reserved
 
 C = RefusalCode
 
@@ -219,3 +236,78 @@ def test_of_an_owner_s_share_only_what_lapses_is_taken_off() -> None:
     history = given(opened(per_owner=4), allocated("x", until=10, gpu=1), allocated("y", gpu=3))
     failed = history.when(ask(gpu=2), at=10).failed
     assert (failed.code, failed.data["owned"]) == (C.OWNER_EXHAUSTED, 3)
+
+
+# A limit
+
+
+def test_with_a_limit_the_earliest_deadlines_go_first() -> None:
+    """So many allocations, each in all its pools; the rest waits for the next command."""
+    history = given(opened(), opened("cpu"), allocated("a", until=7, gpu=1), allocated("b", until=5, cpu=1, gpu=1))
+    history = history.given(allocated("c", until=6, cpu=1))
+    history.when(Expire(limit=2), at=9).then(
+        expired("b", "cpu", 1, at=5), expired("b", "gpu", 1, at=5), expired("c", "cpu", 1, at=6)
+    )
+    history.when(Expire(limit=9), at=6).then(
+        expired("b", "cpu", 1, at=5), expired("b", "gpu", 1, at=5), expired("c", "cpu", 1, at=6)
+    )
+
+
+def test_those_of_the_last_deadline_go_along() -> None:
+    """Else the pool's time would come to a deadline at which something is still held."""
+    same = [allocated(name, until=5, gpu=1) for name in "cab"]
+    history = given(opened(), *same, allocated("d", until=6, gpu=1))
+    history.when(Expire(limit=1), at=9).then(*(expired(name, "gpu", 1, at=5) for name in "abc"))
+
+
+def test_a_limit_holds_where_an_allocation_leads_to_other_pools() -> None:
+    """What is due there earlier comes first, so that no pool's history goes back."""
+    history = given(opened("a"), opened("b"), allocated("x", until=5, a=1, b=1), allocated("y", until=3, b=1))
+    history.when(Expire(pool="a", limit=1), at=9).then(expired("y", "b", 1, at=3))
+    history.when(Expire(pool="a", limit=2), at=9).then(
+        expired("y", "b", 1, at=3), expired("x", "a", 1, at=5), expired("x", "b", 1, at=5)
+    )
+
+
+def test_a_limit_counts_no_deadline_that_was_moved() -> None:
+    """What was renewed, back and forth even, counts once, at the deadline that it has."""
+    history = given(opened(), allocated("a", until=5, gpu=1), allocated("b", until=6, gpu=1))
+    for deadline, before in ((8, 5), (5, 8)):
+        event = Renewed(
+            pool="gpu",
+            allocation_id="a",
+            owner="ann",
+            quantity=1,
+            deadline=after(deadline),
+            previous_deadline=after(before),
+        )
+        history = history.given(event)
+    history.when(Expire(limit=2), at=9).then(expired("a", "gpu", 1, at=5), expired("b", "gpu", 1, at=6))
+    history.when(Expire(limit=2), at=4).then_nothing()
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "2"])
+def test_a_limit_is_a_whole_number_from_1(limit: object) -> None:
+    """Another is malformed, by its name."""
+    with pytest.raises(Malformed, match=r"^limit: expected a whole number from 1 to "):
+        Expire(limit=limit)
+
+
+def test_what_is_due_is_recorded_in_portions_that_others_see() -> None:
+    """Ten that are due, three at a time, from a log that is sound at each step; a repeat records nothing."""
+    clock = Clock()
+    ledger = Ledger.in_memory(clock=clock)
+    for pool in ("gpu", "cpu"):
+        ledger.open_pool(pool, resource_type=pool, limits=Limits(total=20))
+    for number in range(10):
+        pools = {"gpu": 1} if number % 2 else {"cpu": 1, "gpu": 1}
+        ledger.allocate(pools, owner="ann", ttl=timedelta(seconds=10 - number), allocation_id=f"a{number}")
+    clock.set(60)
+    found: list[tuple[str, ...]] = []
+    while expired := ledger.expire(limit=3, command_id=f"sweep-{len(found)}"):
+        assert ledger.expire(limit=3, command_id=f"sweep-{len(found)}") == expired
+        assert verify(ledger.log).ok
+        found.append(expired)
+    assert found == [("a9", "a8", "a7"), ("a6", "a5", "a4"), ("a3", "a2", "a1"), ("a0",)]
+    with pytest.raises(CommandIdReused, match="limit was 3, now 4"):
+        ledger.expire(limit=4, command_id="sweep-0")

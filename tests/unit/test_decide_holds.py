@@ -1,6 +1,6 @@
-"""Decisions about an allocation: confirm, void, renew, resize, transfer, release."""
+"""Decisions about an allocation: confirm, void, renew, resize, transfer, release, and what it left behind."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -9,6 +9,7 @@ from bursar import (
     Command,
     Confirm,
     Limits,
+    Reclaim,
     RefusalCode,
     Release,
     Renew,
@@ -23,6 +24,7 @@ from bursar.domain.events import (
     Expired,
     LimitsChanged,
     PoolClosed,
+    Reclaimed,
     Released,
     Renewed,
     Resized,
@@ -295,3 +297,36 @@ def test_force_finds_what_anybody_would_find() -> None:
     assert (lapsed.failed.code, lapsed.failed.data["state"]) == (C.ALLOCATION_ENDED, "expired")
     assert lapsed.events[:-1] == in_both(Expired, reserved=True, deadline=after(60))
     RESERVED.when(FORCED, at=59).then(in_both(Released, reserved=True, reason="stuck", forced=True))
+
+
+RECLAIM = Reclaim(pool="gpu", allocation_id="a", reason="still there")
+
+
+def reclaimed(state: Literal["released", "voided", "expired"] | None) -> Reclaimed:
+    """What is recorded of a thing that was taken back."""
+    return Reclaimed(pool="gpu", allocation_id="a", state=state, reason="still there")
+
+
+def test_a_thing_is_reclaimed_once_its_right_has_ended() -> None:
+    """The row says how the right had ended, or that it was never granted; in a closed pool too."""
+    BOTH.when(RECLAIM).then(reclaimed(None)).then_repeats_if_delivered_twice()
+    ended = HELD.given(in_both(Released, reserved=False, reason=None, forced=False))
+    ended.when(RECLAIM).then(reclaimed("released")).then_repeats_if_delivered_twice()
+    ended.given(PoolClosed(pool="gpu", reason=None)).when(RECLAIM).then(reclaimed("released"))
+    voided = RESERVED.given(in_both(Voided, reserved=True, reason=None))
+    voided.when(RECLAIM).then(reclaimed("voided"))
+
+
+def test_reclaiming_notices_what_has_lapsed() -> None:
+    """A right that is over by then expires first, in all its pools; until then its thing is left alone."""
+    RESERVED.when(RECLAIM, at=59).then_refused(C.NOT_ENDED, pool="gpu")
+    RESERVED.when(RECLAIM, at=60).then([*in_both(Expired, reserved=True, deadline=after(60)), reclaimed("expired")])
+
+
+def test_a_thing_is_reclaimed_for_a_pool_that_its_right_was_to() -> None:
+    """Another pool has nothing to do with it, whether the right is open or not."""
+    other = BOTH.given(opened("net"))
+    wrong = RECLAIM.model_copy(update={"pool": "net"})
+    for history in (other.given(allocated("a", gpu=1)), other.given(allocated("a", until=1, gpu=1))):
+        history.when(wrong, at=2).then_refused(C.POOL_NOT_IN_ALLOCATION, pool="net")
+    BOTH.when(RECLAIM.model_copy(update={"pool": "no"})).then_refused(C.POOL_NOT_FOUND, pool="no")

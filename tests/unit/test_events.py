@@ -18,9 +18,11 @@ from bursar.domain.events import (
     Confirmed,
     Event,
     Expired,
+    LedgerClosed,
     LimitsChanged,
     PoolClosed,
     PoolOpened,
+    Reclaimed,
     Released,
     Renewed,
     Reserved,
@@ -88,12 +90,16 @@ SAMPLED: tuple[Event, ...] = (
     ),
     Released(**HOLD, reserved=False, reason=None, forced=False),
     Released(**HOLD, reserved=True, reason="its service is gone,\nticket 311", forced=True),
+    Reclaimed(pool="gpu", allocation_id="job/42", state=None, reason=None),
+    Reclaimed(pool="gpu", allocation_id="job/42", state="expired", reason="reconciled: it was still there"),
+    LedgerClosed(reason=None),
+    LedgerClosed(reason="back to the old managers,\nticket 312"),
 )
 """What the lines of the samples say, in their order."""
 
 
 REFUSALS = tuple(event for event in SAMPLED if isinstance(event, ValidationFailed))
-HAPPENED = tuple(event for event in SAMPLED if not isinstance(event, ValidationFailed))
+HAPPENED = tuple(event for event in SAMPLED if not isinstance(event, ValidationFailed | LedgerClosed))
 
 
 def sample_lines() -> list[dict[str, Any]]:
@@ -107,6 +113,7 @@ def test_the_stored_names_are_an_explicit_closed_set() -> None:
         "PoolOpened": 1,
         "LimitsChanged": 1,
         "PoolClosed": 1,
+        "LedgerClosed": 1,
         "Allocated": 1,
         "Reserved": 1,
         "Confirmed": 1,
@@ -117,6 +124,7 @@ def test_the_stored_names_are_an_explicit_closed_set() -> None:
         "Released": 2,
         "Expired": 1,
         "ValidationFailed": 1,
+        "Reclaimed": 1,
     }
 
 
@@ -151,10 +159,17 @@ def test_a_sample_is_read_as_the_event_it_was_written_from(line: dict[str, Any],
 
 
 def test_an_event_belongs_to_the_stream_of_its_pool() -> None:
-    """Refusals have streams of their own, so that a storm of them does not lengthen a pool's history."""
+    """Refusals and reclaims have streams of their own, so that a storm of them does not lengthen a pool's history."""
     assert [event.stream_id for event in REFUSALS] == ["refusals:gpu", "refusals:"]
-    assert {event.stream_id for event in HAPPENED[2:]} == {"pool:gpu"}
+    assert {event.stream_id for event in HAPPENED[2:-2]} == {"pool:gpu"}
+    assert {event.stream_id for event in HAPPENED[-2:]} == {"reclaims:gpu"}
     assert SAMPLED[1].stream_id == "pool:a pool/with: ünïcode"
+
+
+def test_the_ledger_has_a_stream_of_its_own() -> None:
+    """That it was closed is about no pool and no allocation."""
+    closings = [event for event in SAMPLED if isinstance(event, LedgerClosed)]
+    assert {(event.stream_id, event.subject) for event in closings} == {("ledger", None)}
 
 
 def test_an_event_says_which_allocation_it_is_about() -> None:

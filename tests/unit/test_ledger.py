@@ -27,6 +27,7 @@ from bursar import (
 )
 from bursar.domain import cache
 from bursar.domain import ledger as domain
+from bursar.domain.attempt import Attempt
 from bursar.domain.batch import Outcome
 from bursar.domain.records import Place, Recorded, StoredRow
 from bursar.infrastructure.memory import MemoryReader, MemoryWriter
@@ -372,7 +373,7 @@ def test_what_was_sent_may_land_late(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger, writing = ledger_on(log), log.writing
     for _ in range(2):
         ledger.allocate({"gpu": 1}, owner="ann")
-    attempt = domain.Attempt([ledger._settle(Allocate(quantities={"gpu": 1}, owner="ann"))])  # noqa: SLF001 - as group commit does
+    attempt = Attempt([ledger._settle(Allocate(quantities={"gpu": 1}, owner="ann"))])  # noqa: SLF001 - as group commit does
     sent: list[tuple[Place, Sequence[StoredRow]]] = []
 
     def send(end: Place, rows: Sequence[StoredRow], _timeout: float | None) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from bursar import Limits, Malformed, MemoryResourceProvider, Resource, ResourceMetadata, ResourceProvider
 from support.deciding import after
+from support.machine import mappings
 from support.providers import Scripted
 
 
@@ -82,6 +83,65 @@ async def test_ids() -> None:
     provider = MemoryResourceProvider({})
     assert (await memory(provider, 1, allocation_id="right")).id == "right"
     assert (await memory(provider, 1)).id != (await memory(provider, 1)).id
+
+
+async def test_memory_is_a_mapping() -> None:
+    """A resource is memory of that size, all zeros, which nobody else has; released, the system has it back."""
+    provider, before = MemoryResourceProvider({}), mappings()
+    one, other = await memory(provider, 10_000), await memory(provider, 1)
+    mapping = provider.memory(one)
+    assert (len(mapping), mapping[:], mappings() - before) == (10_000, bytes(10_000), 2)
+    mapping[9_999] = 7
+    assert (provider.memory(one)[9_999], provider.memory(other)[:]) == (7, b"\0")
+    await provider.release(one)
+    assert (mapping.closed, mappings() - before) == (True, 1)
+    with pytest.raises(ValueError, match=f"^Resource not allocated here: {one.id}$"):
+        provider.memory(one)
+    await provider.cleanup()
+    assert mappings() == before
+
+
+@pytest.mark.parametrize("size", [100, 17 * 1024 * 1024])
+async def test_memory_of_which_there_are_views(size: int) -> None:
+    """While somebody has a view of it, memory stays allocated, and the error says what to do; so too in cleanup."""
+    provider = MemoryResourceProvider({"total": 2**30})
+    resource, other = await memory(provider, size), await memory(provider, size)
+    with memoryview(provider.memory(resource)):
+        with pytest.raises(BufferError, match=f"Memory in use: {resource.id}; a view of it exists"):
+            await provider.release(resource)
+        assert await provider.inventory() == {resource.id, other.id}
+        with pytest.raises(
+            ExceptionGroup, match=rf"^not taken back: Memory in use: {resource.id}; a view of it exists"
+        ):
+            await provider.cleanup()
+        assert await provider.inventory() == {resource.id}
+    await provider.release(resource)
+    assert await provider.inventory() == set()
+
+
+async def test_what_a_holder_does_to_its_memory() -> None:
+    """A mapping that its holder closed or resized is reported, and can be released."""
+    provider, before = MemoryResourceProvider({}), mappings()
+    closed, resized = await memory(provider, 5000), await memory(provider, 5000)
+    provider.memory(closed).close()
+    provider.memory(resized).resize(4096)
+    assert await provider.validate(closed) == ["Memory closed by its holder"]
+    assert await provider.validate(resized) == ["Memory resized by its holder: 4096 bytes, 5000 granted"]
+    for resource in (closed, resized):
+        await provider.release(resource)
+        assert await provider.validate(resource) == ["Resource not allocated"]
+    assert mappings() == before
+
+
+async def test_more_than_the_machine_has() -> None:
+    """Memory that the system does not give is a ValueError that names the size, and counts for nothing."""
+    provider = MemoryResourceProvider({"total": 2**63 - 1})
+    with pytest.raises(
+        ValueError, match=f"Memory not to be had: {2**62} bytes asked, the system says: Cannot allocate"
+    ):
+        await memory(provider, 2**62)
+    assert await provider.inventory() == set()
+    await provider.release(await memory(provider, 2**20))
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 1.5, "1", 2**63])

@@ -13,6 +13,7 @@ from bursar import (
     Expire,
     Limits,
     OpenPool,
+    Reclaim,
     RefusalCode,
     Release,
     Renew,
@@ -23,7 +24,7 @@ from bursar import (
     Void,
 )
 from bursar.domain.errors import Refused
-from bursar.domain.events import PoolClosed, Released
+from bursar.domain.events import LedgerClosed, PoolClosed, Released
 from bursar.domain.refusals import PRECEDENCE, explain, is_transient
 from support.deciding import History, allocated, given, opened, reserved
 
@@ -85,6 +86,17 @@ CASES = (
         C.NOT_CONFIRMED, PERMANENT, given(opened(), reserved("a", gpu=2)), Release(allocation_id="a"),
         {"allocation_id": "a", "pool": "gpu"},
         "allocation 'a' is reserved: confirm it first, or void it",
+    ),
+    Case(
+        C.NOT_ENDED, PERMANENT, given(opened(), reserved("a", gpu=2)), Reclaim(pool="gpu", allocation_id="a"),
+        {"allocation_id": "a", "pool": "gpu"},
+        "allocation 'a' is open: what it holds is not to be reclaimed",
+    ),
+    Case(
+        C.LEDGER_CLOSED, PERMANENT, given(LedgerClosed(reason=None)),
+        OpenPool(pool="gpu", resource_type="r", limits=Limits(total=1)),
+        {"pool": "gpu"},
+        "the ledger is closed: no pool is opened in it any more",
     ),
     Case(
         C.POOL_CLOSED, PERMANENT, given(opened(), CLOSED), ask(),
@@ -220,6 +232,10 @@ PAIRS: tuple[tuple[RefusalCode, RefusalCode, History, Command], ...] = (
     (
         C.NOT_RESERVED, C.TTL_TOO_LONG,
         given(opened(max_ttl=5), allocated("a", gpu=1)), Confirm(allocation_id="a", ttl=9),
+    ),
+    (
+        C.LEDGER_CLOSED, C.POOL_CLOSED,
+        TWO.given([LedgerClosed(reason=None), CLOSED]), OpenPool(pool="gpu", resource_type="r", limits=Limits(total=1)),
     ),
     (
         C.POOL_CLOSED, C.POOL_NOT_IN_ALLOCATION,

@@ -1,0 +1,41 @@
+"""An attempt to record commands in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from bursar.domain.batch import Asked, Batch, Outcome
+    from bursar.domain.commands import Command
+    from bursar.domain.records import Place
+
+    Accept = Callable[[Command, Outcome], object]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Commands to be recorded in one transaction, and what came of it."""
+
+    asked: list[Asked]
+    more: Callable[[], Iterable[Asked]] | None = None
+    """Gives the commands that came while the log's lock was waited for."""
+    atomic: bool = False
+    """Whether an error in one of the commands is one of all: then nothing is recorded."""
+    accept: Accept | None = None
+    """Told each command and its outcome before anything is recorded; what it raises is an error in that command."""
+    answers: Sequence[Outcome | Exception] = ()
+    """What the commands' callers are told, once it is sure that the transaction was committed."""
+    end: Place | None = None
+    """Its last row, if it has any: if the log holds that, it was committed, whatever was heard of it."""
+    events: int = 0
+    """How many events it has."""
+
+    def answer(self, one: Asked, batch: Batch) -> Outcome | Exception:
+        """Have a command decided; raises what is an error of all."""
+        answer = batch.answer(one, atomic=self.atomic)
+        if self.accept is not None and not isinstance(answer, Exception):
+            self.accept(one.command, answer)
+        return answer

@@ -1,0 +1,261 @@
+"""Acquiring in two phases: reserve the right, have the thing made, confirm; or undo what there is of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from bursar.domain.commands import Confirm, Reserve
+from bursar.domain.errors import Malformed, ProviderFault, ProviderHung
+from bursar.domain.resources import Resource, ResourceMetadata
+from bursar.infrastructure.about import about_error
+from bursar.infrastructure.holdings import Held, Holdings
+from bursar.infrastructure.logging import get_logger
+from bursar.infrastructure.providing import asked, described, kind_of, stopped, within
+from bursar.infrastructure.rights import Rights, decided, granted, withdrawn
+from bursar.infrastructure.tracing import provider_call
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from bursar.domain.allocation import Allocation
+    from bursar.domain.resources import ResourceProvider
+    from bursar.infrastructure.committer import Promise
+    from bursar.infrastructure.ending import Ending
+    from bursar.infrastructure.providing import Registered
+
+MANAGER_TAG: Final = "manager"
+"""The tag of a right that names the manager it was reserved by."""
+
+MAKING_SHARE: Final = 0.95
+"""How much of a reservation's time a provider has: the rest is for the ledger to be told, before the right lapses."""
+
+logger = get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    """An allocation under way, as far as it has come."""
+
+    provider: ResourceProvider[Any]
+    resource_type: str
+    right: str
+    deciding: Promise
+    """The last command given to the ledger."""
+    making: asyncio.Task[Resource[Any]] | None = None
+    """The provider at work, until what it gave was looked at."""
+    resource: Resource[Any] | None = None
+    """What the provider made."""
+    claimed: str | None = None
+    """Its id, if no other resource has it."""
+    is_lost: bool = False
+    """True if the provider gave something by which what it may have made cannot be released."""
+
+
+class Acquirer:
+    """Makes allocations, each in a right of its own."""
+
+    def __init__(
+        self, rights: Rights, holdings: Holdings, ending: Ending, *, name: str | None, reservation_ttl: timedelta
+    ) -> None:
+        self._rights = rights
+        self._holdings = holdings
+        self._ending = ending
+        self._name = name
+        self._reservation_ttl = reservation_ttl
+        self._seconds = reservation_ttl.total_seconds()
+        self.undoing: set[asyncio.Task[None]] = set()
+        """What goes on though nobody may wait for it any more."""
+
+    async def acquire(self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]) -> Held:
+        """Make an allocation of a new id; whatever is raised, what there was of it is undone."""
+        if not registered.opened:
+            with registered.being_opened():
+                await decided(self._rights.ask(registered.opening))
+        reserve, confirm = self._commands(right, resource_type, registered, options)
+        async with registered.gate:
+            attempt = _Attempt(registered.provider, resource_type, right, self._rights.ask(reserve))
+            self._holdings.in_hand.add(right)
+        try:
+            return await self._in_two_phases(attempt, confirm, options)
+        except BaseException as error:
+            await self.to_the_end(self._undo(attempt, error))
+            raise
+
+    def _commands(
+        self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]
+    ) -> tuple[Reserve, Confirm]:
+        """Make the commands of both phases; raises `Malformed`."""
+        if "allocation_id" in options:
+            raise Malformed(
+                "allocation_id", options["allocation_id"], "expected none: the manager gives each resource a new one"
+            )
+        expiration_time, ttl = options.get("expiration_time"), options.get("ttl")
+        if expiration_time is not None and not _is_aware(expiration_time):
+            raise Malformed("expiration_time", expiration_time, "expected a datetime with its offset from UTC")
+        if ttl is not None and expiration_time is not None:
+            raise Malformed("ttl", ttl, "expected either a ttl or an expiration_time, not both")
+        tags = options.get("tags") or {}
+        if self._name is not None and MANAGER_TAG in tags:
+            raise Malformed(f"tags.{MANAGER_TAG}", tags[MANAGER_TAG], "expected none: the manager's name stands there")
+        reserve = Reserve(
+            allocation_id=right,
+            quantities={resource_type: registered.provider.quantity(options)},
+            owner=options.get("owner") or resource_type,
+            ttl=min(self._reservation_ttl, registered.opening.limits.max_ttl or self._reservation_ttl),
+            tags=tags if self._name is None else {**tags, MANAGER_TAG: self._name},
+            wait=options.get("wait"),
+        )
+        return reserve, Confirm(allocation_id=right, ttl=ttl)
+
+    async def _in_two_phases(self, attempt: _Attempt, confirm: Confirm, options: Mapping[str, Any]) -> Held:
+        reserved = await granted(attempt.deciding)
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        metadata = _metadata(attempt.resource_type, reserved, confirm.ttl, options)
+        asked_for = options.get("expiration_time")
+        _time_left(asked_for, reserved.opened_at)
+        await self._ending.take_back_expired(reserved.opened_at)
+        resource = await self._made(attempt, reserved, metadata, options)
+        ttl = confirm.ttl or _time_left(asked_for, reserved.opened_at + timedelta(seconds=clock() - since))
+        attempt.deciding = self._rights.ask(Confirm(allocation_id=attempt.right, ttl=ttl))
+        confirmed = await granted(attempt.deciding)
+        metadata.expiration_time = asked_for or confirmed.deadline
+        held = Held(resource, attempt.provider, attempt.resource_type, attempt.right)
+        self._holdings.put(held)
+        self._holdings.watch(held, confirmed.deadline)
+        self._holdings.give_up(attempt.claimed)
+        return held
+
+    async def _made(
+        self, attempt: _Attempt, reserved: Allocation, metadata: ResourceMetadata, options: Mapping[str, Any]
+    ) -> Resource[Any]:
+        """Have the provider make the resource; raises `ProviderHung`, `ProviderFault`, and what the provider raises."""
+        given = {**options, "allocation_id": attempt.right}
+        seconds = (cast("datetime", reserved.deadline) - reserved.opened_at).total_seconds()  # a reservation has one
+        with provider_call("allocate", attempt.resource_type, attempt.right):
+            attempt.making = asked(attempt.provider.allocate(attempt.resource_type, metadata, **given))
+            done, _ = await asyncio.wait([attempt.making], timeout=MAKING_SHARE * seconds)
+            if not done:
+                raise ProviderHung(kind_of(attempt.provider), f"make a {attempt.resource_type!r}", seconds)
+            return self._taken(attempt, attempt.making)
+
+    def _taken(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]]) -> Resource[Any]:
+        """Look at what the provider gave, once; raises `ProviderFault` if it is no resource of an id of its own."""
+        attempt.making = None
+        resource: object = making.result()
+        kind = kind_of(attempt.provider)
+        if not isinstance(resource, Resource):
+            attempt.is_lost = True
+            raise ProviderFault(kind, f"allocate gave {resource!r:.200}; expected a Resource")
+        if not isinstance(resource.id, str) or not resource.id:
+            attempt.resource = resource
+            raise ProviderFault(kind, f"Resource id {resource.id!r:.200}; expected a text that is not empty")
+        other = self._holdings.claim(resource.id, attempt.provider)
+        if other is attempt.provider:
+            attempt.is_lost = True  # taking it back by that id would take the other's
+        else:
+            attempt.resource = resource
+        if other is not None:
+            fault = f"Resource id taken: {resource.id}; a provider gives each resource an id of its own"
+            raise ProviderFault(kind, fault)
+        attempt.claimed = resource.id
+        return resource
+
+    # Undoing
+
+    async def to_the_end(self, undoing: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine to its end; whoever is cancelled stops waiting, it goes on all the same."""
+        await asyncio.shield(self._begun(undoing))
+
+    def _begun(self, undoing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(undoing)
+        self.undoing.add(task)
+        task.add_done_callback(self.undoing.discard)
+        return task
+
+    async def _undo(self, attempt: _Attempt, cause: BaseException) -> None:
+        """Give back what an attempt that failed has got. What cannot be given back stays held, or lapses."""
+        try:
+            if attempt.making is not None and not await self._has_stopped(attempt, attempt.making, cause):
+                return
+            nothing_granted = await withdrawn(attempt.deciding) and attempt.resource is None
+            await self._take_back(attempt)
+            if not nothing_granted:
+                await self._rights.end(attempt.right, reason=described(cause), confirmed=False)
+            self._holdings.in_hand.discard(attempt.right)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the caller gets the cause
+            self._holdings.in_hand.discard(attempt.right)
+            if attempt.resource is not None:
+                held = Held(attempt.resource, attempt.provider, attempt.resource_type, attempt.right, confirmed=False)
+                held.resource.error = described(error)
+                self._holdings.put(held)
+            logger.error(  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
+                "Resource allocation not undone",
+                **{"allocation_id": attempt.right, **about_error(error)},
+                resource_type=attempt.resource_type,
+                error=described(error),
+            )
+        finally:
+            self._holdings.give_up(attempt.claimed)
+            attempt.claimed = None
+
+    async def _has_stopped(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]], cause: BaseException) -> bool:
+        """Have the provider stop, and look at what it gave all the same.
+
+        False if it goes on: then its right is left to lapse, and what it makes is taken back when it comes at last.
+        """
+        if not await stopped(making):
+            logger.error(
+                "Provider does not stop",
+                provider=kind_of(attempt.provider),
+                resource_type=attempt.resource_type,
+                allocation_id=attempt.right,
+            )
+            making.add_done_callback(lambda _: self._begun(self._undo(attempt, cause)))
+            return False
+        if not making.cancelled() and making.exception() is None:
+            try:
+                self._taken(attempt, making)
+            except ProviderFault as fault:
+                logger.error("Provider at fault", allocation_id=attempt.right, error=str(fault))  # noqa: TRY400 - as above
+        return True
+
+    async def _take_back(self, attempt: _Attempt) -> None:
+        provider = attempt.provider
+        if attempt.resource is not None:
+            with provider_call("release", attempt.resource_type, attempt.right):
+                await within(self._seconds, provider, "release a resource", provider.release(attempt.resource))
+        elif attempt.is_lost:
+            there = await within(self._seconds, provider, "tell what it has", provider.inventory())
+            if there is not None and attempt.right in there:
+                with provider_call("reclaim", attempt.resource_type, attempt.right):
+                    await within(self._seconds, provider, "reclaim a thing", provider.reclaim(attempt.right))
+
+
+def _metadata(
+    resource_type: str, reserved: Allocation, ttl: timedelta | None, options: Mapping[str, Any]
+) -> ResourceMetadata:
+    return ResourceMetadata(
+        resource_type=resource_type,
+        allocation_time=reserved.opened_at,
+        expiration_time=options.get("expiration_time") if ttl is None else reserved.opened_at + ttl,
+        limits=dict(options.get("limits") or {}),
+        tags=dict(reserved.tags),
+        token=reserved.token,
+    )
+
+
+def _time_left(expiration_time: datetime | None, moment: datetime) -> timedelta | None:
+    """Tell how long it is to the expiration time that was asked for; raises `Malformed` if that has passed."""
+    if expiration_time is None:
+        return None
+    if expiration_time <= moment:
+        raise Malformed("expiration_time", expiration_time, f"expected a time after {moment.isoformat()}")
+    return expiration_time - moment
+
+
+def _is_aware(value: object) -> bool:
+    return isinstance(value, datetime) and value.utcoffset() is not None

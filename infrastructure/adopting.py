@@ -1,0 +1,169 @@
+"""Coming from the old managers: what one of them holds becomes opening entries, in one transaction or not at all."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from bursar.domain.commands import OpenPool
+from bursar.domain.errors import CommandIdReused, PoolAlreadyOpen
+from bursar.domain.refusals import RefusalCode, explain
+from bursar.domain.values import instant_text
+from bursar.infrastructure.old_form import AdoptionStopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from bursar.domain.batch import Outcome
+    from bursar.domain.commands import Command
+    from bursar.domain.errors import Malformed, Refused
+    from bursar.domain.events import Event
+    from bursar.domain.ledger import Ledger
+    from bursar.infrastructure.old_form import Entry, HeldLine, LimitsLine, OldState
+
+_FIELDS: Final = {
+    RefusalCode.POOL_NOT_FOUND: "resource_type",
+    RefusalCode.LEDGER_CLOSED: "resource_type",
+    RefusalCode.POOL_CLOSED: "resource_type",
+    RefusalCode.ALLOCATION_ID_TAKEN: "id",
+    RefusalCode.TTL_REQUIRED: "expiration_time",
+    RefusalCode.TTL_TOO_LONG: "expiration_time",
+}
+"""What a refusal is about, in the old form; the others are about the size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What was taken over, or would be."""
+
+    pools: int
+    """Pools opened."""
+    adopted: int
+    """Allocations taken over."""
+    repeated: int
+    """Lines that had been taken over before, limits and allocations."""
+    last_position: int
+    """Position of the log's last event then."""
+
+
+class _Rehearsed(Exception):
+    # All would be taken over, and nothing is to be recorded. It never leaves this module.
+    pass
+
+
+def adopt(
+    ledger: Ledger,
+    state: OldState,
+    now: datetime,
+    *,
+    rehearse: bool = False,
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Adopted:
+    """Take over what an old manager holds, in one transaction: pools that are not there, then each allocation.
+
+    Each begins at its own ``allocation_time``, and ends at its own ``expiration_time``. Taking over again what was
+    taken over changes nothing. Only looks what would become of it if it is to ``rehearse``. ``progress`` is told lines
+    done and lines in all. Raises `AdoptionStopped` for the first line that the ledger cannot take over as it is, and
+    `LogUnavailable`; then nothing is recorded.
+    """
+    commands = list(state.commands())
+    acceptor = _Acceptor(state, now, len(commands), progress, until=commands[-1] if rehearse and commands else None)
+    try:
+        with suppress(_Rehearsed):
+            ledger.record(commands, accept=acceptor)
+    except PoolAlreadyOpen as error:
+        raise AdoptionStopped(state.name, state.limits[error.pool].number, error) from error
+    except CommandIdReused as error:
+        entry = next(one for one in state.held.values() if one.line.opening().id_from_content() == error.command_id)
+        raise state.stopped(entry, _known_otherwise(entry, error)) from error
+    with ledger.log.reading() as reader:
+        head = reader.head
+    pools, adopted = len(acceptor.opened), len(acceptor.taken)
+    return Adopted(pools=pools, adopted=adopted, repeated=len(commands) - pools - adopted, last_position=head)
+
+
+def _known_otherwise(entry: Entry[HeldLine], error: CommandIdReused) -> Malformed:
+    """Say in which field the ledger's allocation of that id is another."""
+    name, recorded = error.field, error.recorded
+    if name.startswith("quantities."):
+        name = "size" if recorded is not None and error.given is not None else "resource_type"
+    elif name == "ttl":
+        name = "expiration_time"
+    expected = f"expected what the ledger has under id {entry.line.id!r} already"
+    return entry.fault(name, f"{expected}: {error.field} is {recorded!r}")
+
+
+@dataclass(slots=True)
+class _Acceptor:
+    """Looks at each opening entry as it was decided, before any is recorded; raises `AdoptionStopped`."""
+
+    state: OldState
+    now: datetime
+    total: int
+    progress: Callable[[int, int], object]
+    until: Command | None
+    """The command after which nothing more is to be done."""
+    opened: set[str] = field(default_factory=set)
+    """Pools that were not there."""
+    taken: set[str] = field(default_factory=set)
+    """Allocations that were not there."""
+    done: int = 0
+
+    def __call__(self, command: Command, outcome: Outcome) -> None:
+        """Look at one; raises `_Rehearsed` after the last."""
+        if isinstance(command, OpenPool):
+            self._pool(self.state.limits[command.pool], outcome)
+        else:
+            self._held(self.state.held[vars(command)["allocation_id"]], outcome)
+        self.done += 1
+        self.progress(min(self.done, self.total), self.total)
+        if command is self.until:
+            raise _Rehearsed
+
+    def _pool(self, entry: Entry[LimitsLine], outcome: Outcome) -> None:
+        if outcome.refusal is not None:
+            raise self._refused(entry, outcome.refusal)
+        if not outcome.repeated:
+            self.opened.add(entry.line.resource_type)
+
+    def _held(self, entry: Entry[HeldLine], outcome: Outcome) -> None:
+        line = entry.line
+        if not outcome.repeated:
+            self._check_times(entry)
+        if outcome.refusal is not None:
+            raise self._refused(entry, outcome.refusal)
+        granted = outcome.records[-1]
+        if granted.occurred_at != line.allocation_time:
+            began = instant_text(granted.occurred_at)
+            if outcome.repeated:
+                expected = f"expected {began}, when the ledger has it that {line.id!r} began"
+            else:
+                expected = (
+                    f"expected a time from {began} on, which is how far pool {line.resource_type!r} has come: "
+                    "adopt before the pool is used"
+                )
+            raise self.state.stopped(entry, entry.fault("allocation_time", expected))
+        if not outcome.repeated:
+            self._check_deadline(entry, granted.event)
+            self.taken.add(line.id)
+
+    def _check_times(self, entry: Entry[HeldLine]) -> None:
+        line, now = entry.line, instant_text(self.now)
+        if line.allocation_time > self.now:
+            raise self.state.stopped(entry, entry.fault("allocation_time", f"expected a time up to now, {now}"))
+        if line.expiration_time is not None and line.expiration_time <= self.now:
+            expected = f"expected a time after now, {now}: what has expired is not held"
+            raise self.state.stopped(entry, entry.fault("expiration_time", expected))
+
+    def _check_deadline(self, entry: Entry[HeldLine], event: Event) -> None:
+        deadline = vars(event)["deadline"]
+        if deadline != entry.line.expiration_time:
+            expected = f"expected a time: pool {entry.line.resource_type!r} lets nothing be held for ever"
+            raise self.state.stopped(entry, entry.fault("expiration_time", expected))
+
+    def _refused(self, entry: Entry[Any], refusal: Refused) -> AdoptionStopped:
+        name = _FIELDS.get(refusal.code, "size")
+        expected = f"expected what the ledger grants ({refusal.code}: {explain(refusal.code, refusal.data)})"
+        return self.state.stopped(entry, entry.fault(name, expected))

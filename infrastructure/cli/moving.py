@@ -1,0 +1,97 @@
+"""Coming from the managers from before the ledger, and going back."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option, Typer
+
+from bursar.domain.errors import Malformed
+from bursar.infrastructure.adopting import Adopted, adopt
+from bursar.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
+from bursar.infrastructure.cli.issuing import catch_up
+from bursar.infrastructure.cli.options import Acting, ReasonOption, command
+from bursar.infrastructure.cli.output import emit, progress, say
+from bursar.infrastructure.clock import system_clock
+from bursar.infrastructure.ledger import Ledger, holds_ledger
+from bursar.infrastructure.old_form import read_old_form
+from bursar.infrastructure.rolling_back import RolledBack, roll_back
+
+top = Typer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopting(Acting):
+    """What an adoption takes."""
+
+    dry_run: Annotated[bool, Option("--dry-run", help="Say what would be taken over; record nothing.")] = False
+
+
+@command(top, "adopt", "bursar adopt held.jsonl --dry-run", "bursar adopt held.jsonl")
+def adopt_file(
+    file: Annotated[str, Argument(metavar="FILE", help="JSON Lines; - for the standard input.", show_default=False)],
+    *,
+    options: Adopting,
+) -> None:
+    """Take over what an old manager holds; makes the database if it is not there.
+
+    The file is in the old form: limits, then allocations. All of it is recorded in one transaction, or nothing: a line
+    that is malformed, that contradicts another, or that the ledger does not grant stops it. Adopting a file twice
+    changes nothing.
+    """
+    name = "<stdin>" if file == STANDARD_INPUT else file
+    with readable(file) as (source, _), progress("adopting", silent=options.json, unit="lines") as tell:
+        state = read_old_form(source, name)
+        there = holds_ledger(options.url)
+        if not there:  # so that no database is made for a file that it cannot take
+            with Ledger.in_memory(actor=options.who) as trial:
+                adopted = adopt(trial, state, system_clock(), progress=tell)
+        if there or not options.dry_run:
+            with options.open_as_actor(create=not there) as ledger:
+                adopted = adopt(ledger, state, system_clock(), rehearse=options.dry_run, progress=tell)
+                if not options.dry_run:
+                    catch_up(ledger, tell)
+    _tell_adopted(adopted, options)
+
+
+def _tell_adopted(adopted: Adopted, options: Adopting) -> None:
+    if options.json:
+        emit({**asdict(adopted), "dry_run": options.dry_run})
+        return
+    said = f"{adopted.adopted:,} allocations adopted, {adopted.pools:,} pools opened"
+    before = f"; {adopted.repeated:,} lines were taken over before" if adopted.repeated else ""
+    say(f"{'would be ' if options.dry_run else ''}{said}{before}")
+
+
+@command(top, "rollback", 'bursar rollback held.jsonl --reason "back to the old managers"')
+def rollback(
+    file: Annotated[Path, Argument(metavar="FILE", help="Where to write it.", show_default=False)],
+    reason: ReasonOption = None,
+    *,
+    force: Annotated[bool, Option("--force", help="Write over a file that is there.")] = False,
+    options: Acting,
+) -> None:
+    """Close the ledger to new grants, for ever, and write what is held in the old form.
+
+    The file is written whole or not at all. What the old form has no words for, reservations and allocations over
+    several pools, is listed, and stops it before the ledger is closed. Again, it writes what is held by then.
+    """
+    if not force and file.exists():
+        raise Malformed("FILE", str(file), "expected a file that is not there yet, or --force with it")
+    with options.open_as_actor() as ledger:
+        with (
+            progress("writing", silent=options.json, unit="lines") as tell,
+            whole_file("FILE", file) as written,
+        ):
+            done = roll_back(ledger, written, system_clock, reason=reason, progress=tell)
+        catch_up(ledger)
+    _tell_rolled_back(done, file, options)
+
+
+def _tell_rolled_back(done: RolledBack, file: Path, options: Acting) -> None:
+    if options.json:
+        emit({**asdict(done), "file": str(file)})
+        return
+    say(f"the ledger is closed to new grants; {done.allocations:,} allocations written to {file}")
+    if done.other_limits:
+        say(f"limits in the file that old managers do not enforce: {', '.join(done.other_limits)}")

@@ -1,0 +1,124 @@
+"""Metrics over HTTP: what a ledger's database holds, as Prometheus reads it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from socket import AF_INET6
+from socketserver import ThreadingMixIn
+from threading import Event, Thread
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from bursar.domain.errors import BursarError, Malformed
+from bursar.infrastructure.cli.options import Common
+from bursar.infrastructure.cli.output import emit, say, tell_failure
+from bursar.infrastructure.cli.signals import stopping
+from bursar.infrastructure.exposition import LedgersCollector
+from bursar.infrastructure.ledger import Ledger
+
+HOST = "127.0.0.1"
+"""Where it listens unless told: nobody else sees it."""
+
+PORT_MAX = 65_535
+
+READ_SECONDS_MAX = 5.0
+"""How long a scrape waits for a database that says nothing, and for a client that does not ask."""
+
+POLL_SECONDS = 0.1
+"""How long it takes, at most, to notice that the server is to stop."""
+
+PARAMETER = "--serve"
+
+
+class _Handler(WSGIRequestHandler):
+    """Answers one scrape, and says nothing of it."""
+
+    timeout = READ_SECONDS_MAX
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own name
+        """Say nothing: a line for each scrape tells nobody anything."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers scrapes, each in a thread, and waits for those under way when it is closed."""
+
+    daemon_threads = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Leave a client that went away, or never asked, alone."""
+
+
+class _ServerOf6(_Server):
+    """The same, at an address of IPv6."""
+
+    address_family = AF_INET6
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read ``[HOST:]PORT``; raises `Malformed`."""
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and int(port) <= PORT_MAX):
+        raise Malformed(
+            PARAMETER, text, f"expected [HOST:]PORT, such as 9464 or 0.0.0.0:9464; a port is 0 to {PORT_MAX}"
+        )
+    return host.removeprefix("[").removesuffix("]") or HOST, int(port)
+
+
+@contextmanager
+def serving(ledger: Ledger, text: str) -> Iterator[str]:
+    """Serve a ledger's metrics while the block runs; gives the address of the page.
+
+    Raises `Malformed` if nobody can listen there.
+    """
+    host, port = address(text)
+    registry = CollectorRegistry()
+    registry.register(LedgersCollector(lambda: [ledger]))
+    kind, shown = (_ServerOf6, f"[{host}]") if ":" in host else (_Server, host)
+    try:
+        server = kind((host, port), _Handler)
+    except (OSError, UnicodeError) as error:  # the second for a name that cannot be one
+        raise Malformed(PARAMETER, text, f"expected an address to listen at ({error})") from None
+    server.set_app(make_wsgi_app(registry))
+    thread = Thread(target=server.serve_forever, args=[POLL_SECONDS], name="bursar-metrics")
+    thread.start()
+    try:
+        yield f"http://{shown}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def following(ledger: Ledger, options: Common) -> Iterator[None]:
+    """Keep the views up to date while the block runs."""
+    stop = Event()
+
+    def heed(error: BursarError) -> None:
+        tell_failure(error, as_json=options.json)
+
+    thread = Thread(target=ledger.projector().follow, args=[stop, heed], name="bursar-views")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def serve(text: str, options: Common, *, follow: bool) -> None:
+    """Serve the metrics of a ledger's database until the process is told to stop."""
+    address(text)
+    with (
+        Ledger.open(options.url, create=False, patience=READ_SECONDS_MAX) as ledger,
+        stopping() as stop,
+        serving(ledger, text) as url,
+        following(ledger, options) if follow else nullcontext(),
+    ):
+        if options.json:
+            emit({"serving": url, "follow": follow})
+        else:
+            say(f"serving metrics at {url}; interrupt to stop")
+        sys.stdout.flush()
+        stop.wait()

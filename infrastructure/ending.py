@@ -1,0 +1,146 @@
+"""Ending what is held: a release, what has expired, and everything at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from bursar.infrastructure.about import about_error
+from bursar.infrastructure.logging import get_logger
+from bursar.infrastructure.providing import described, kind_of
+from bursar.infrastructure.tracing import provider_call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from bursar.domain.resources import ResourceProvider
+    from bursar.infrastructure.holdings import Held, Holdings
+    from bursar.infrastructure.rights import Rights
+
+logger = get_logger()
+
+
+class Ending:
+    """Has providers take things back, then ends the rights to them."""
+
+    def __init__(self, rights: Rights, holdings: Holdings) -> None:
+        self._rights = rights
+        self._holdings = holdings
+
+    async def release(self, held: Held) -> None:
+        """End one that was taken out; on failure it is put back, and that is raised."""
+        try:
+            if not held.returned:
+                with provider_call("release", held.resource_type, held.right):
+                    await held.provider.release(held.resource)
+                held.returned = True
+            await self._end(held)
+        except BaseException as error:
+            self._holdings.put(held)
+            held.resource.error = described(error)
+            raise
+
+    async def _end(self, held: Held) -> None:
+        """End the right to what was returned; one that ended before, at its deadline say, is none the worse."""
+        if not await self._rights.end(held.right, confirmed=held.confirmed):
+            about = {"resource_id": held.resource.id, "allocation_id": held.right}
+            logger.warning("Resource released after its right had ended", **about)
+        self._ended(held, "released")
+
+    def _ended(self, held: Held, state: str) -> None:
+        held.ended = True
+        held.resource.state = state
+        held.resource.error = None
+        self._holdings.forget(held)
+
+    # What has expired
+
+    async def take_back_expired(self, moment: datetime) -> None:
+        """Have the providers take back what is held beyond its deadline, as the ledger has it at a moment."""
+        for held in self._holdings.due(moment):
+            try:
+                await self._take_back_if_expired(held, moment)
+            except BaseException as error:
+                self._holdings.watch(held, moment)  # to be tried again
+                about = {"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)}
+                logger.error("Expired resource not released", **about, error=described(error))  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
+                if not isinstance(error, Exception):
+                    raise
+
+    async def _take_back_if_expired(self, held: Held, moment: datetime) -> None:
+        right = await self._rights.find(held.right)
+        if right is not None and right.is_open_at(moment):
+            self._holdings.watch(held, right.deadline)  # it was renewed
+        else:
+            await self.take_back(held)
+
+    async def take_back(self, held: Held) -> bool:
+        """Have the provider take back what has no right any more; False if somebody else is ending it."""
+        if self._holdings.get(held.resource.id) is not held:
+            return False
+        self._holdings.take(held.resource.id)
+        try:
+            if not held.returned:
+                with provider_call("release", held.resource_type, held.right):
+                    await held.provider.release(held.resource)
+        except BaseException:
+            self._holdings.put(held)
+            raise
+        self._ended(held, "expired")
+        return True
+
+    async def give_up(self, held: Held, reason: str) -> None:
+        """End the right to a thing that is not there, and let go of its resource."""
+        self._holdings.take(held.resource.id)
+        try:
+            await self._rights.end(held.right, reason=reason, confirmed=False)
+        except BaseException:
+            self._holdings.put(held)
+            raise
+        self._ended(held, "lost")
+        held.resource.error = reason
+
+    # Everything
+
+    async def clean(self, provider: ResourceProvider[Any]) -> int:
+        """Have a provider take everything back, and end the rights to it; log what failed, and count what is left."""
+        taken = self._holdings.take_all_of(provider)
+        try:
+            try:
+                with provider_call("cleanup"):
+                    await provider.cleanup()
+                gone = taken
+            except Exception as error:  # noqa: BLE001 - the other providers are to be cleaned up as well
+                gone = await self._gone(provider, taken)
+                _report(provider, error, [held for held in taken if held not in gone])
+            for held in gone:
+                held.returned = True
+            ends = await asyncio.gather(*map(self._end, gone), return_exceptions=True)
+            for held, failed in zip(gone, ends, strict=True):
+                if failed is not None:
+                    _report(provider, failed, [held])
+        finally:
+            left = [held for held in taken if not held.ended]
+            for held in left:
+                self._holdings.put(held)
+        return len(left)
+
+    async def _gone(self, provider: ResourceProvider[Any], taken: Iterable[Held]) -> list[Held]:
+        """Find what a provider took back before it failed, if it can tell what it has."""
+        try:
+            there = await provider.inventory()
+            return [] if there is None else [held for held in taken if held.right not in there]
+        except Exception:  # noqa: BLE001 - that it fails is known already
+            return []
+
+
+def _report(provider: ResourceProvider[Any], error: BaseException, left: Iterable[Held]) -> None:
+    """Log a failure, once for each resource that is left, and note it there; once if there is none."""
+    said = described(error)
+    about: list[dict[str, Any]] = []
+    for held in left:
+        held.resource.error = said
+        about.append({"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)})
+    for fields in about or [{}]:
+        logger.error("Provider cleanup failed", provider=kind_of(provider), error=said, **fields)

@@ -1,0 +1,303 @@
+"""What Prometheus is told: the process's counters, its ledgers' commits, and what the databases hold.
+
+Names follow the conventions of OpenMetrics and Prometheus: base units, written out, at the end of a name; ``_total``
+after a counter. Quantities of a pool are in its own unit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from bursar.domain.errors import BursarError
+from bursar.infrastructure.clock import system_clock
+from bursar.infrastructure.logging import get_logger
+from bursar.infrastructure.readings import read_ledger
+from bursar.infrastructure.sql_log import SQLEventLog
+from bursar.infrastructure.telemetry import COUNTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from prometheus_client.metrics_core import Metric as MetricFamily
+
+    from bursar.domain.ports import Clock
+    from bursar.infrastructure.ledger import Ledger
+    from bursar.infrastructure.readings import OperationReading, Reading
+    from bursar.infrastructure.telemetry import Counters, Distribution, Ledgers, Watched
+
+_FAMILIES: Final[dict[str, type[Any]]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+    "info": InfoMetricFamily,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: what it is called, what it tells, by which labels."""
+
+    name: str
+    """Without what its kind adds to it, such as ``_total``."""
+    kind: str
+    """``counter``, ``gauge``, ``histogram`` or ``info``."""
+    help: str
+    labels: tuple[str, ...] = ()
+
+    def family(self) -> Any:  # noqa: ANN401 - one of prometheus_client's own, by kind
+        """Make its family, without samples."""
+        unit = "seconds" if self.name.endswith("_seconds") else ""
+        more = {"unit": unit} if unit and self.kind != "info" else {}
+        return _FAMILIES[self.kind](self.name, self.help, labels=self.labels, **more)
+
+
+PROGRAM: Final = tuple(Metric(name, "counter", told) for name, told in COUNTED.items())
+"""What programs and managers count; the seed's names. Labels are those that were counted by."""
+
+_LEDGER: Final = ("ledger",)
+_POOL: Final = ("ledger", "pool")
+_VIEW: Final = ("ledger", "view")
+
+PROCESS: Final = (
+    Metric("bursar_commit_duration_seconds", "histogram", "How long transactions of this process took.", _LEDGER),
+    Metric("bursar_commit_commands", "histogram", "Commands decided in one transaction of this process.", _LEDGER),
+    Metric("bursar_commit_events", "counter", "Events that this process recorded.", _LEDGER),
+    Metric("bursar_commit_failures", "counter", "Batches of commands that this process could not commit.", _LEDGER),
+    Metric("bursar_commands_waiting", "gauge", "Commands that wait in this process for their commit.", _LEDGER),
+    Metric("bursar_commands_committing", "gauge", "Commands that this process is committing.", _LEDGER),
+)
+"""What the ledgers of a process do themselves."""
+
+DATABASE: Final = (
+    Metric("bursar_up", "gauge", "1 if the ledger's database could be read, else 0.", _LEDGER),
+    Metric("bursar_ledger", "info", "The ledger's database, and the version of Bursar that reads it."),
+    Metric("bursar_log_events", "counter", "Events in the log: the position of its last one.", _LEDGER),
+    Metric("bursar_pool", "info", "What a pool is a pool of."),
+    Metric("bursar_pool_capacity", "gauge", "What may be held of a pool, in its unit.", _POOL),
+    Metric("bursar_pool_used", "gauge", "What is held of a pool, in its unit, less what has lapsed.", _POOL),
+    Metric("bursar_pool_free", "gauge", "What can still be granted of a pool, in its unit.", _POOL),
+    Metric("bursar_pool_closed", "gauge", "1 if a pool is closed, else 0.", _POOL),
+    Metric("bursar_pool_allocations", "gauge", "Allocations that hold something of a pool.", _POOL),
+    Metric(
+        "bursar_pool_allocations_lapsed",
+        "gauge",
+        "Allocations past their deadline whose expiry is not recorded yet.",
+        _POOL,
+    ),
+    Metric(
+        "bursar_pool_oldest_allocation_age_seconds",
+        "gauge",
+        "How long ago the oldest allocation that holds something of a pool was granted.",
+        _POOL,
+    ),
+    Metric("bursar_pool_queue_commands", "gauge", "Commands in the queue that ask for something of a pool.", _POOL),
+    Metric(
+        "bursar_pool_queue_age_seconds", "gauge", "How long the first command in the queue of a pool has waited.", _POOL
+    ),
+    Metric("bursar_operations", "counter", "What was done in a pool, by operation.", (*_POOL, "operation")),
+    Metric(
+        "bursar_refusals",
+        "counter",
+        "What was refused by a pool, by operation and code.",
+        (*_POOL, "operation", "code"),
+    ),
+    Metric(
+        "bursar_hold_duration_seconds",
+        "histogram",
+        "How long holds had lasted when they were confirmed, released, voided or expired.",
+        (*_POOL, "operation"),
+    ),
+    Metric("bursar_view_lag_events", "gauge", "Events of the log that a view has not seen.", _VIEW),
+    Metric("bursar_view_lag_seconds", "gauge", "How long ago the first event that a view misses was recorded.", _VIEW),
+    Metric("bursar_view_stopped", "gauge", "1 if a view failed on an event and stands still, else 0.", _VIEW),
+    Metric("bursar_view_outdated", "gauge", "1 if other code built a view, so that it stands still, else 0.", _VIEW),
+)
+"""What a ledger's database holds."""
+
+logger = get_logger()
+
+
+class _Families:
+    """The families of one scrape."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._found = {metric.name: metric.family() for metric in metrics}
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - one of prometheus_client's own
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[MetricFamily]:
+        return iter(self._found.values())
+
+    def gauges(self, labels: Sequence[str], **values: float | None) -> None:
+        """Add one sample to each gauge or counter that is named and has a value."""
+        for name, value in values.items():
+            if value is not None:
+                self._found[f"bursar_{name}"].add_metric(labels, value)
+
+
+class CountersCollector(Collector):
+    """Exposes a process's counters."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    def describe(self) -> Iterable[MetricFamily]:
+        """Name what it exposes."""
+        return _Families(PROGRAM)
+
+    def collect(self) -> Iterable[MetricFamily]:
+        """Read the counters."""
+        families = _Families(PROGRAM)
+        totals: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+        for name, labels, value in self._counters.read():
+            if name in COUNTED:
+                totals[name, tuple((label_name(key), text) for key, text in labels.items())] += value
+        for (name, labelled), total in totals.items():
+            families[name].add_sample(f"{name}_total", dict(labelled), total)
+        return families
+
+
+def label_name(text: str) -> str:
+    """Make a label's name of any text, which a program is free in and Prometheus is not."""
+    name = re.sub(r"[^a-zA-Z0-9_]", "_", text)
+    return f"label_{name}" if re.match(r"[0-9]|__|$", name) else name
+
+
+class CommitsCollector(Collector):
+    """Exposes what the ledgers of a process do themselves."""
+
+    def __init__(self, ledgers: Ledgers) -> None:
+        self._ledgers = ledgers
+
+    def describe(self) -> Iterable[MetricFamily]:
+        """Name what it exposes."""
+        return _Families(PROCESS)
+
+    def collect(self) -> Iterable[MetricFamily]:
+        """Read each ledger; where a process has opened one more than once, it is added up."""
+        families = _Families(PROCESS)
+        found: dict[str, list[Watched]] = {}
+        for watched in self._ledgers.read():
+            found.setdefault(watched.ledger.log.ledger_id, []).append(watched)
+        for name, several in found.items():
+            _tell_process(families, name, several)
+        return families
+
+
+class LedgersCollector(Collector):
+    """Exposes what the databases of ledgers hold."""
+
+    def __init__(self, ledgers: Callable[[], Iterable[Ledger]], *, clock: Clock = system_clock) -> None:
+        self._ledgers = ledgers
+        self._clock = clock
+
+    def describe(self) -> Iterable[MetricFamily]:
+        """Name what it exposes."""
+        return _Families(DATABASE)
+
+    def collect(self) -> Iterable[MetricFamily]:
+        """Read each ledger once, however often it is open."""
+        families = _Families(DATABASE)
+        for name, ledger in {one.log.ledger_id: one for one in self._ledgers()}.items():
+            self._tell_database(families, name, ledger)
+        return families
+
+    def _tell_database(self, families: _Families, name: str, ledger: Ledger) -> None:
+        """Read a ledger; where its database cannot be read, say that and nothing else."""
+        log = ledger.log
+        address = log.database.name if isinstance(log, SQLEventLog) else "memory"
+        about = {"ledger": name, "database": address, "version": version("bursar")}
+        families["bursar_ledger"].add_metric((), about)
+        now = self._clock()
+        try:
+            reading = read_ledger(ledger, now)
+        except BursarError as error:
+            logger.warning("scrape_failed", ledger=name, error=str(error))
+            families.gauges([name], up=0)
+            return
+        families.gauges([name], up=1, log_events=reading.head)
+        _tell_pools(families, name, reading, now)
+        for one in reading.operations:
+            _tell_operation(families, name, one)
+        for view in reading.views:
+            families.gauges(
+                [name, view.name],
+                view_lag_events=view.behind,
+                view_lag_seconds=view.behind_seconds,
+                view_stopped=view.stopped,
+                view_outdated=view.outdated,
+            )
+
+
+def _tell_process(families: _Families, name: str, watched: Sequence[Watched]) -> None:
+    """Add up what a process's objects of one ledger have done."""
+    commits = [one.commits for one in watched]
+    _add_distribution(families["bursar_commit_duration_seconds"], [name], [one.seconds.read() for one in commits])
+    _add_distribution(families["bursar_commit_commands"], [name], [one.commands.read() for one in commits])
+    families.gauges(
+        [name],
+        commit_events=sum(one.events for one in commits),
+        commit_failures=sum(one.failures for one in commits),
+        commands_waiting=sum(one.committer.waiting for one in watched),
+        commands_committing=sum(one.committer.committing for one in watched),
+    )
+
+
+def _add_distribution(family: Any, labels: Sequence[str], found: Sequence[Distribution]) -> None:  # noqa: ANN401 - as above
+    first, *others = found
+    for other in others:
+        first = first.plus(other)
+    family.add_metric(labels, [(_bound(most), count) for most, count in first.buckets], first.sum)
+
+
+def _bound(most: float) -> str:
+    return "+Inf" if most == inf else repr(float(most))
+
+
+def _tell_pools(families: _Families, name: str, reading: Reading, now: datetime) -> None:
+    for one in reading.pools:
+        if one.closed and not one.allocations:
+            continue  # over: a pool's name is not used again
+        families["bursar_pool"].add_metric((), {"ledger": name, "pool": one.name, "resource_type": one.resource_type})
+        families.gauges(
+            [name, one.name],
+            pool_capacity=one.capacity,
+            pool_used=one.used,
+            pool_free=one.free,
+            pool_closed=one.closed,
+            pool_allocations=one.allocations,
+            pool_allocations_lapsed=one.lapsed,
+            pool_oldest_allocation_age_seconds=_age(one.oldest, now),
+            pool_queue_commands=one.waiting,
+            pool_queue_age_seconds=_age(one.waiting_since, now),
+        )
+
+
+def _age(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else max((now - since).total_seconds(), 0.0)
+
+
+def _tell_operation(families: _Families, name: str, one: OperationReading) -> None:
+    if one.code:
+        families["bursar_refusals"].add_metric([name, one.pool, one.operation, one.code], one.count)
+        return
+    labels = [name, one.pool, one.operation]
+    families["bursar_operations"].add_metric(labels, one.count)
+    if one.seconds is not None:
+        buckets = [(_bound(most), count) for most, count in (*one.lasted, (inf, one.count))]
+        families["bursar_hold_duration_seconds"].add_metric(labels, buckets, one.seconds)

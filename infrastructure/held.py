@@ -1,0 +1,72 @@
+"""What a ledger grants, with the ledger that it came from: it can be kept alive."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
+
+from bursar.domain.allocation import Allocation
+from bursar.domain.errors import LogUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from bursar.infrastructure.leases import Lease, OnLost
+    from bursar.infrastructure.ledger import Ledger
+
+P = ParamSpec("P")
+
+_FIELDS: Final = tuple(field.name for field in fields(Allocation))
+_COMPARED: Final = tuple(field.name for field in fields(Allocation) if field.compare)
+
+
+class Held(Allocation):
+    """An allocation as its holder was given it. It equals an `Allocation` of the same content.
+
+    Its copies, pickled ones too, are descriptions: they know no ledger.
+    """
+
+    __slots__ = ("_ledger", "_ttl")
+    _ledger: Ledger
+    _ttl: timedelta | None
+
+    @classmethod
+    def of(cls, allocation: Allocation, ledger: Ledger, ttl: timedelta | None) -> Held:
+        """Bind an allocation to the ledger that granted it, with the time to live that was asked for."""
+        held = cls(**{name: getattr(allocation, name) for name in _FIELDS})
+        object.__setattr__(held, "_ledger", ledger)  # an allocation's own way in is frozen
+        object.__setattr__(held, "_ttl", ttl)
+        return held
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Allocation):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
+
+    __hash__ = Allocation.__hash__
+
+    def keep_alive(
+        self, *, ttl: timedelta | None = None, grace: timedelta | None = None, on_lost: OnLost | None = None
+    ) -> Lease:
+        """Keep the allocation from lapsing; see `Ledger.keep_alive`. Unless given, the ttl is that of the grant.
+
+        Raises `LogUnavailable` for a copy, which knows no ledger.
+        """
+        ledger: Ledger | None = getattr(self, "_ledger", None)
+        if ledger is None:
+            message = f"this is a copy of allocation {self.id!r}, which knows no ledger: use the ledger's keep_alive"
+            raise LogUnavailable(message)
+        return ledger.keep_alive(self.id, token=self.token, ttl=ttl or self._ttl, grace=grace, on_lost=on_lost)
+
+
+def holding(method: Callable[Concatenate[Any, P], Allocation]) -> Callable[Concatenate[Any, P], Held]:
+    """Have a method of the ledger give what can be kept alive."""
+
+    @wraps(method)
+    def hold(self: Any, /, *positional: P.args, **named: P.kwargs) -> Held:  # noqa: ANN401 - a ledger
+        ttl: Any = named.get("ttl")
+        return Held.of(method(self, *positional, **named), self, ttl)
+
+    return hold

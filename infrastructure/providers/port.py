@@ -1,0 +1,127 @@
+"""TCP ports: kept bound, so that nobody else gets them, until their holder takes the socket."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
+
+from bursar.domain.errors import Malformed
+from bursar.domain.limits import Limits
+from bursar.infrastructure.providers.keeping import Keeping, just_one, make_or_undo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bursar.domain.resources import Resource, ResourceMetadata
+
+PORT_MAX: Final = 65_535
+"""The highest TCP port."""
+
+
+@dataclass(slots=True)
+class _Bound:
+    """A port of ours."""
+
+    port: int
+    socket: socket.socket
+    handed_over: bool = False
+
+
+class PortResourceProvider(Keeping[int, _Bound]):
+    """TCP ports on one address of this machine: a resource is the number of a port that is bound.
+
+    It is bound by a socket of the provider's, without SO_REUSEADDR and SO_REUSEPORT: the system gives a port to one
+    process only, whatever ledger that asks. `hand_over` gives the socket, to listen on.
+    """
+
+    def __init__(self, ports: Sequence[int], host: str = "127.0.0.1") -> None:
+        """Take ports by their numbers, from 1 to 65535, each once, and the IP address to bind; raises `Malformed`."""
+        super().__init__()
+        for port in ports:
+            if type(port) is not int or not 1 <= port <= PORT_MAX:
+                raise Malformed("ports", port, f"expected whole numbers from 1 to {PORT_MAX}")
+        if not ports or len(set(ports)) < len(ports):
+            raise Malformed("ports", ports, "expected at least one port, each once")
+        self._ports = tuple(ports)
+        self._host = host
+        self._family = _family(host)
+
+    def pool_limits(self) -> Limits:
+        """Tell what a pool enforces: as many as there are ports."""
+        return Limits(total=len(self._ports))
+
+    def quantity(self, options: Mapping[str, Any]) -> int:
+        """Tell how much of the pool a request takes: one port."""
+        return just_one(options, "port")
+
+    async def allocate(
+        self,
+        resource_type: str,  # noqa: ARG002 - the port's
+        metadata: ResourceMetadata,
+        **options: Any,  # noqa: ANN401 - the seed's signature
+    ) -> Resource[int]:
+        """Bind the first port that is free on this machine; raises OSError if none is, or if it may not be bound."""
+        bound = await make_or_undo(self._bind_first, _close)
+        return self._keep(metadata, options, bound, bound.port)
+
+    def hand_over(self, resource: Resource[int]) -> socket.socket:
+        """Give the socket that is bound to the port, to listen on; once only.
+
+        Releasing the resource closes it. Raises ValueError if the port is not allocated here, or handed over before.
+        """
+        bound = self._thing(resource)
+        if bound.handed_over:
+            message = f"Port handed over before: {bound.port}"
+            raise ValueError(message)
+        bound.handed_over = True
+        return bound.socket
+
+    async def validate(self, resource: Resource[int]) -> list[str]:
+        """List what is wrong with a port: not allocated; not bound, unless it was handed over."""
+        bound = self._kept.get(resource.id)
+        if bound is None:
+            return ["Port not allocated"]
+        if bound.handed_over or bound.socket.fileno() >= 0:
+            return []
+        return [f"Port not bound: {bound.port}"]
+
+    async def _take_back(self, right: str, thing: _Bound) -> None:  # noqa: ARG002 - the port says it all
+        _close(thing)
+
+    def _bind_first(self) -> _Bound:
+        ours = {bound.port for bound in list(self._kept.values()) if bound.socket.fileno() >= 0}
+        for port in self._ports:
+            if port not in ours and (found := self._bind(port)) is not None:
+                return _Bound(port, found)
+        message = (
+            f"no port is free on {self._host}: of {len(self._ports)} from {min(self._ports)} to {max(self._ports)}, "
+            f"{len(ours)} are held here, the others by other programs"
+        )
+        raise OSError(errno.EADDRINUSE, message)
+
+    def _bind(self, port: int) -> socket.socket | None:
+        """Bind a port; None if somebody else has it."""
+        found = socket.socket(self._family, socket.SOCK_STREAM)
+        try:
+            found.bind((self._host, port))
+        except OSError as error:
+            found.close()
+            if error.errno == errno.EADDRINUSE:
+                return None
+            message = f"port {port} of {self._host} cannot be bound: {error.strerror}"
+            raise OSError(error.errno, message) from error
+        return found
+
+
+def _close(bound: _Bound) -> None:
+    bound.socket.close()
+
+
+def _family(host: str) -> socket.AddressFamily:
+    try:
+        return socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
+    except ValueError:
+        raise Malformed("host", host, "expected an IP address of this machine, such as 127.0.0.1") from None

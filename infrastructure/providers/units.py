@@ -1,0 +1,116 @@
+"""Units that have names: which GPU, which licence seat."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from bursar.domain.limits import Limits
+from bursar.domain.units import Assignment
+from bursar.infrastructure.clock import new_id
+from bursar.infrastructure.providers.keeping import Keeping, check_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bursar.domain.ledger import Ledger
+    from bursar.domain.resources import Resource, ResourceMetadata
+
+_Units = tuple[str, ...]
+
+
+class UnitResourceProvider(Keeping[_Units, _Units]):
+    """Named units: a resource is a tuple of names, ``size`` of them, which no other holder has, in any process.
+
+    Which allocation has which units follows from the events of the pool; see `bursar.domain.units`. Every process has
+    to be given the same units in the same order. Without a ledger the provider assigns them itself.
+    """
+
+    def __init__(self, units: Sequence[str]) -> None:
+        """Take the units' names, each once, in the order in which they are taken; raises `Malformed`."""
+        super().__init__()
+        self._assignment = Assignment(units)
+        self._ledger: Ledger | None = None
+        self._pool = ""
+        self._reading = Lock()
+
+    def pool_limits(self) -> Limits:
+        """Tell what a pool enforces: as many as there are units."""
+        return Limits(total=len(self._assignment.units))
+
+    def quantity(self, options: Mapping[str, Any]) -> int:
+        """Tell how much of the pool a request takes: ``size`` units, or one."""
+        return check_size(options.get("size", 1))
+
+    def registered(self, ledger: Ledger, resource_type: str) -> None:
+        """Learn in which ledger and pool the rights are.
+
+        Raises ValueError if it had learned of others before, or if it has given units without a ledger.
+        """
+        place = (ledger.log.ledger_id, resource_type)
+        if self._ledger is None and self._kept:
+            message = "units are held that no ledger knows of; register the provider before it gives any"
+            raise ValueError(message)
+        if self._ledger is not None and (self._ledger.log.ledger_id, self._pool) != place:
+            message = f"these units are those of pool {self._pool!r} already; give each pool a provider of its own"
+            raise ValueError(message)
+        self._ledger, self._pool = ledger, resource_type
+
+    async def allocate(
+        self,
+        resource_type: str,  # noqa: ARG002 - the port's
+        metadata: ResourceMetadata,
+        **options: Any,  # noqa: ANN401 - the seed's signature
+    ) -> Resource[_Units]:
+        """Find out which units the right is to; raises ValueError if there are too few of them."""
+        size = self.quantity(options)
+        right = options.get("allocation_id") or new_id()
+        if self._ledger is None:
+            units = self._take(right, size)
+        else:
+            units = self._found(right, await asyncio.to_thread(self.assigned, right))
+        return self._keep(metadata, {"allocation_id": right}, units, units)
+
+    def assigned(self, right: str) -> _Units:
+        """List the units that a right is to, as the ledger has it now; none if it has ended, or never was.
+
+        Reads the log; raises `LogUnavailable`.
+        """
+        with self._reading:
+            if self._ledger is not None:
+                with self._ledger.log.reading() as reader:
+                    for recorded in reader.stream(f"pool:{self._pool}", after=self._assignment.version):
+                        self._assignment.evolve(recorded)
+            return self._assignment.of(right) or ()
+
+    async def validate(self, resource: Resource[_Units]) -> list[str]:
+        """List what is wrong with units: not allocated here; no more those that the ledger has for the right."""
+        units = self._kept.get(resource.id)
+        if units is None:
+            return ["Units not allocated"]
+        assigned = await asyncio.to_thread(self.assigned, resource.id)
+        if assigned == units:
+            return []
+        return [f"Units changed: {', '.join(units)} given, {', '.join(assigned) or 'none'} by the ledger"]
+
+    async def _take_back(self, right: str, thing: _Units) -> None:  # noqa: ARG002 - the right says it all
+        if self._ledger is None:
+            self._assignment.give_back(right)
+
+    def _take(self, right: str, size: int) -> _Units:
+        """Assign units without a ledger."""
+        if not self._assignment.hold(right, size):
+            message = f"Units: {size} asked, {self._assignment.free} of {len(self._assignment.units)} free"
+            self._assignment.give_back(right)
+            raise ValueError(message)
+        return self._assignment.of(right) or ()
+
+    def _found(self, right: str, units: _Units) -> _Units:
+        if not units:
+            message = (
+                f"no units for {right}: it has ended, or pool {self._pool!r} grants more than the "
+                f"{len(self._assignment.units)} units there are"
+            )
+            raise ValueError(message)
+        return units

@@ -1,0 +1,96 @@
+"""Asking providers, which may fail, hang and lie: how long a call may take, and what is said when it goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from bursar.domain.errors import PoolAlreadyOpen, ProviderHung
+from bursar.domain.values import REASON_CHARACTERS_MAX
+from bursar.infrastructure.masking import mask_text
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+
+    from bursar.domain.commands import OpenPool
+    from bursar.domain.resources import ResourceProvider
+
+T = TypeVar("T")
+
+GRACE_SECONDS: Final = 1.0
+"""How long a provider that was told to stop is waited for, before whoever asked goes on without it."""
+
+
+@dataclass(slots=True, eq=False)
+class Registered:
+    """A provider, and the command that opens its pool."""
+
+    provider: ResourceProvider[Any]
+    opening: OpenPool
+    has_limits: bool
+    """False if any pool of that name will do."""
+    opened: bool = False
+    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while what the provider has is reconciled; an allocation begins before that, or after it."""
+
+    @contextmanager
+    def being_opened(self) -> Iterator[None]:
+        """Take note that the pool is open; raises `PoolAlreadyOpen` if it is, and is not one that will do."""
+        try:
+            yield
+        except PoolAlreadyOpen:
+            if self.has_limits:
+                raise
+        self.opened = True
+
+
+def kind_of(provider: ResourceProvider[Any]) -> str:
+    """Name a provider, for a message."""
+    return type(provider).__name__
+
+
+def described(error: BaseException) -> str:
+    """Say an error in one line, as the log takes it for a reason, and without a password that stands in it."""
+    text = mask_text(str(error))
+    text = "".join(character if character.isprintable() else " " for character in text).strip()
+    return text[:REASON_CHARACTERS_MAX].rstrip() or type(error).__name__
+
+
+def asked(asking: Awaitable[T]) -> asyncio.Task[T]:
+    """Ask a provider in a task of its own, which whoever asks can leave behind."""
+
+    async def ask() -> T:
+        return await asking
+
+    task = asyncio.create_task(ask())
+    task.add_done_callback(_look_at)
+    return task
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """Look at how it ended, so that asyncio does not complain when nobody waits any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def stopped(task: asyncio.Task[Any]) -> bool:
+    """Tell a provider to stop, and wait a little; False if it goes on all the same."""
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=GRACE_SECONDS)
+    return bool(done)
+
+
+async def within(seconds: float, provider: ResourceProvider[Any], what: str, asking: Awaitable[T]) -> T:
+    """Ask a provider for something that may take so long at most; raises `ProviderHung`, and what it raises."""
+    task = asked(asking)
+    try:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        await stopped(task)
+        raise ProviderHung(kind_of(provider), what, seconds)
+    return task.result()

@@ -1,0 +1,166 @@
+"""Reconciling what providers really have with the rights that the ledger knows of, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bursar.domain.errors import ProviderFault
+from bursar.infrastructure.about import about_error
+from bursar.infrastructure.acquiring import MANAGER_TAG
+from bursar.infrastructure.logging import get_logger
+from bursar.infrastructure.providing import described, kind_of, within
+from bursar.infrastructure.tracing import provider_call
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bursar.domain.resources import ResourceProvider
+    from bursar.infrastructure.ending import Ending
+    from bursar.infrastructure.holdings import Held, Holdings
+    from bursar.infrastructure.providing import Registered
+    from bursar.infrastructure.rights import Rights
+
+logger = get_logger()
+
+
+class NotReconciled(NamedTuple):
+    """Something that could not be put right."""
+
+    resource_type: str
+    right: str | None
+    """The right whose thing it is; None if the provider could not tell what it has."""
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """What a manager found to differ between its providers and the ledger, and what it did about it."""
+
+    reclaimed: tuple[str, ...]
+    """The rights, ended or never granted, whose things were there and were taken back."""
+    ended: tuple[str, ...]
+    """The rights that were open without a thing, and were ended."""
+    failed: tuple[NotReconciled, ...]
+    """What could not be put right, and is as it was."""
+
+
+@dataclass(slots=True)
+class _Done:
+    reclaimed: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    failed: list[NotReconciled] = field(default_factory=list)
+
+    def fail(self, resource_type: str, right: str | None, error: Exception) -> None:
+        """Take note of a failure, and log it."""
+        said = described(error)
+        self.failed.append(NotReconciled(resource_type, right, said))
+        about = {"allocation_id": right, **about_error(error)}
+        logger.error("Resource not reconciled", resource_type=resource_type, **about, error=said)
+
+
+class Reconciler:
+    """Reconciles, one provider after another."""
+
+    def __init__(self, rights: Rights, holdings: Holdings, ending: Ending, *, name: str | None, seconds: float) -> None:
+        self._rights = rights
+        self._holdings = holdings
+        self._ending = ending
+        self._name = name
+        self._seconds = seconds
+        """How long a provider may take for an answer."""
+
+    async def reconcile(self, registered: Mapping[str, Registered]) -> Reconciliation:
+        """Put right what differs, and go on past what fails; allocations of a provider wait meanwhile."""
+        done = _Done()
+        by_provider: dict[int, list[str]] = {}
+        for resource_type, one in registered.items():
+            by_provider.setdefault(id(one.provider), []).append(resource_type)
+        for types in by_provider.values():
+            provider = registered[types[0]].provider
+            async with AsyncExitStack() as gates:
+                for resource_type in sorted(types):  # in one order, whoever takes them
+                    await gates.enter_async_context(registered[resource_type].gate)
+                try:
+                    await self._provider(provider, types, done)
+                except Exception as error:  # noqa: BLE001 - the other providers are to be reconciled as well
+                    done.fail(types[0], None, error)
+        found = Reconciliation(reclaimed=tuple(done.reclaimed), ended=tuple(done.ended), failed=tuple(done.failed))
+        logger.info("Reconciled", reclaimed=len(found.reclaimed), ended=len(found.ended), failed=len(found.failed))
+        return found
+
+    async def _provider(self, provider: ResourceProvider[Any], types: Collection[str], done: _Done) -> None:
+        # First what is in hand, then the rights, then the things. What begins or ends in between was in hand.
+        in_hand = set(self._holdings.in_hand)
+        held = {one.right: one for one in self._holdings.all_of(provider)}
+        rights = {right: resource_type for resource_type in types for right in await self._own(resource_type)}
+        there = await self._inventory(provider)
+        if there is None:
+            return
+        for right in sorted(there):
+            if right in held or right not in in_hand:
+                await self._thing(provider, types, right, held.get(right), done)
+        for right in sorted({*rights, *held}.difference(there)):
+            holder = held.get(right)
+            if holder is not None or right not in in_hand:
+                pool = holder.resource_type if holder else rights[right]
+                await self._right(provider, pool, right, holder, done)
+
+    async def _own(self, resource_type: str) -> list[str]:
+        """List the open rights to a pool that a manager of this name reserved."""
+        if self._name is None:
+            return []
+        return [one.id for one in await self._rights.open_with(resource_type, {MANAGER_TAG: self._name})]
+
+    async def _inventory(self, provider: ResourceProvider[Any]) -> set[str] | None:
+        found: object = await within(self._seconds, provider, "tell what it has", provider.inventory())
+        if found is None:
+            return None
+        if not isinstance(found, Collection) or isinstance(found, str) or not all(isinstance(r, str) for r in found):
+            fault = f"inventory gave {found!r:.200}; expected the ids of rights, or None"
+            raise ProviderFault(kind_of(provider), fault)
+        return set(found)
+
+    async def _thing(
+        self, provider: ResourceProvider[Any], types: Iterable[str], right: str, held: Held | None, done: _Done
+    ) -> None:
+        """Take back a thing unless its right is open, and record that."""
+        pool = next(iter(types))
+        try:
+            found = await self._rights.find(right)
+            if found is not None:
+                if found.state.is_open:
+                    return
+                pool = next((one for one in types if one in found.quantities), min(found.quantities))
+            if held is None:
+                with provider_call("reclaim", pool, right):
+                    await within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
+            elif not await self._ending.take_back(held):
+                return
+            await self._rights.reclaimed(pool, right, f"reconciled: {kind_of(provider)} still had it")
+        except Exception as error:  # noqa: BLE001 - the others are to be reconciled as well
+            done.fail(pool, right, error)
+        else:
+            done.reclaimed.append(right)
+            logger.warning("Resource reclaimed", resource_type=pool, allocation_id=right)
+
+    async def _right(
+        self, provider: ResourceProvider[Any], pool: str, right: str, held: Held | None, done: _Done
+    ) -> None:
+        """End a right that is open without a thing."""
+        reason = f"reconciled: {kind_of(provider)} does not have it"
+        try:
+            if held is None:
+                if not await self._rights.end(right, reason=reason, confirmed=False):
+                    return
+            elif self._holdings.get(held.resource.id) is held:
+                await self._ending.give_up(held, reason)
+            else:
+                return
+        except Exception as error:  # noqa: BLE001 - as above
+            done.fail(pool, right, error)
+        else:
+            done.ended.append(right)
+            logger.warning("Right ended without its resource", resource_type=pool, allocation_id=right)

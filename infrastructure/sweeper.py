@@ -1,0 +1,139 @@
+"""The sweeper: records expiries when they are due, in portions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from threading import TIMEOUT_MAX, Event, Thread
+from typing import TYPE_CHECKING, Final, Self, Unpack
+
+from bursar.domain.commands import Expire
+from bursar.domain.errors import BursarError, LogUnavailable, Malformed, Overloaded
+from bursar.infrastructure.logging import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from bursar.domain.batch import Outcome
+    from bursar.domain.ledger import Envelope
+    from bursar.infrastructure.ledger import Ledger
+
+SWEEP_SECONDS: Final = 1.0
+"""How long a sweeper sleeps at most, unless it is told."""
+
+SWEEP_ALLOCATIONS: Final = 500
+"""About how many allocations expire in one command, unless it is told."""
+
+_PAUSE_SECONDS_MAX: Final = 30.0
+"""How long it waits at most before it tries again, after failures."""
+
+logger = get_logger()
+
+
+class Sweeper:
+    """Records expiries soon after they are due. Limits hold without it: it is for views, and for those who watch.
+
+    It sleeps until the next deadline, ``interval`` seconds at most, as others write and clocks are set; then it expires
+    what is due, about ``batch`` allocations a command. Any number of sweepers may be at work. In a service: ``with
+    Sweeper(ledger):`` runs one in a thread until the block ends. ``tell`` is told of each command that expired
+    something. Raises `Malformed` for an interval that is not above 0, a batch that is no whole number from 1, and a
+    ``command_id``.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        interval: float = SWEEP_SECONDS,
+        batch: int = SWEEP_ALLOCATIONS,
+        tell: Callable[[Outcome], object] = id,
+        **envelope: Unpack[Envelope],
+    ) -> None:
+        if type(interval) not in {int, float} or not 0 < interval <= TIMEOUT_MAX:
+            raise Malformed("interval", interval, "expected a number of seconds above 0")
+        self._ledger = ledger
+        self._interval = interval
+        if type(batch) is not int or batch < 1:
+            raise Malformed("batch", batch, "expected a whole number from 1")
+        if envelope.get("command_id") is not None:
+            raise Malformed("command_id", envelope["command_id"], "expected none: a sweeper sends many commands")
+        self.command = Expire(limit=batch, **envelope)
+        """What it sends, again and again."""
+        self._tell = tell
+        self._stop = Event()
+        self._threads: list[Thread] = []
+
+    def sweep(self, stop: Event | None = None) -> int:
+        """Expire what is due now, in portions, and say how many allocations; a stop ends it between two of them.
+
+        Raises `LogUnavailable`.
+        """
+        found = 0
+        while stop is None or not stop.is_set():
+            outcome = self._ledger.execute(self.command)
+            if not outcome.expired:
+                break
+            found += len(outcome.expired)
+            self._tell(outcome)
+        return found
+
+    def run(self, stop: Event, heed: Callable[[BursarError], object] = id) -> None:
+        """Sweep whenever something is due, until told to stop; ``heed`` is told of failures that may pass.
+
+        A database that is away is tried again, after pauses that grow to half a minute. Raises the `LogUnavailable`
+        that does not pass by itself.
+        """
+        failures = 0
+        while not stop.is_set():
+            try:
+                pause = self._turn(stop)
+                failures = 0
+            except (LogUnavailable, Overloaded) as error:
+                if isinstance(error, LogUnavailable) and not error.transient:
+                    raise
+                heed(error)
+                failures += 1
+                pause = self._pause(failures)
+            stop.wait(pause)
+
+    def _turn(self, stop: Event) -> float:
+        """Sweep if something is due; tell how long to sleep."""
+        left = self._ledger.time_to_deadline()
+        if left is None:
+            return self._interval
+        if left > timedelta():
+            return min(left.total_seconds(), self._interval)
+        return 0.0 if self.sweep(stop) else self._interval
+
+    def _pause(self, failures: int) -> float:
+        return min(self._interval * 2.0 ** min(failures, 20), max(_PAUSE_SECONDS_MAX, self._interval))
+
+    # In a service
+
+    def __enter__(self) -> Self:
+        self._stop.clear()
+        thread = Thread(target=self._serve, name="bursar-sweeper", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        while self._threads:
+            self._threads.pop().join()
+
+    def _serve(self) -> None:
+        """Go on whatever fails: a clock that is off is set right some day, too."""
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                self.run(self._stop, self._heed)
+            except BursarError as error:
+                failures += 1
+                self._heed(error)
+                self._stop.wait(self._pause(failures))
+
+    def _heed(self, error: BursarError) -> None:
+        logger.warning("sweeper_waits", error=str(error))

@@ -1,0 +1,206 @@
+"""Spans of OpenTelemetry around commands, commits and calls of providers, if the program has set a tracer provider.
+
+OpenTelemetry is never imported here: a program that has set a provider has imported it. For one that has not, a span is
+one look-up in a dictionary. Spans carry ids, names of pools, codes and sizes; never tags, options, addresses, or the
+text of an error.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from bursar.infrastructure.about import about_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+    from types import TracebackType
+
+    from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
+
+    from bursar.domain.attempt import Attempt
+    from bursar.domain.batch import Asked, Outcome
+
+NAME: Final = "bursar"
+"""The name of the tracer."""
+
+_API: Final = "opentelemetry.trace"
+
+_asked: Final[dict[str, SpanContext]] = {}
+"""The spans of the commands that are not answered yet, by command id."""
+
+
+def _tracer() -> Tracer | None:
+    """Give a tracer; None if the program has set no provider of its own."""
+    api: Any = sys.modules.get(_API)
+    if api is None or not hasattr(api, "get_tracer_provider"):  # another thread may be about to import it
+        return None
+    provider = api.get_tracer_provider()
+    if isinstance(provider, api.ProxyTracerProvider | api.NoOpTracerProvider):
+        return None
+    return _tracer_of(provider)
+
+
+@lru_cache(maxsize=1)
+def _tracer_of(provider: TracerProvider) -> Tracer:
+    return provider.get_tracer(NAME)
+
+
+class Untraced:
+    """The span of a command that nobody traces."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def answered(self, outcome: Outcome) -> None:
+        """Note what became of the command."""
+
+    def goes_on(self, answering: Future[Outcome]) -> None:
+        """Last until a future is done, beyond the end of the block."""
+
+
+class CommandSpan(Untraced):
+    """The span of a command, from when it is asked until it is answered."""
+
+    def __init__(self, span: Span, asked: Asked) -> None:
+        self._span = span
+        self._command_id = asked.command_id
+        self._goes_on = False
+        _asked[asked.command_id] = span.get_span_context()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._goes_on:
+            self._end(error)
+
+    def answered(self, outcome: Outcome) -> None:
+        """Note what became of the command."""
+        self._span.set_attributes(_outcome_attributes(outcome))
+
+    def goes_on(self, answering: Future[Outcome]) -> None:
+        """Last until a future is done, beyond the end of the block."""
+        self._goes_on = True
+        answering.add_done_callback(self._done)
+
+    def _done(self, answering: Future[Outcome]) -> None:
+        if answering.cancelled():
+            self._span.set_attribute("bursar.cancelled", value=True)
+            self._end(None)
+            return
+        error = answering.exception()
+        if error is None:
+            self.answered(answering.result())
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        _asked.pop(self._command_id, None)
+        if error is not None:
+            _fail(self._span, error)
+        self._span.end()
+
+
+_UNTRACED: Final = Untraced()
+
+
+def command_span(asked: Asked) -> Untraced:
+    """Begin the span of a command, a child of the caller's: ``bursar`` and its verb; as a context manager, it ends it.
+
+    A refusal is a decision, and no error: its code is an attribute.
+    """
+    tracer = _tracer()
+    if tracer is None:
+        return _UNTRACED
+    about = about_command(asked.command)
+    attributes = {
+        "bursar.command.id": asked.command_id,
+        "bursar.command.verb": asked.command.verb,
+        "bursar.pools": about.get("pools"),
+        "bursar.allocation.id": about.get("allocation_id"),
+    }
+    return CommandSpan(tracer.start_span(f"bursar {asked.command.verb}", attributes=_given(attributes)), asked)
+
+
+def commit_span(attempt: Attempt) -> AbstractContextManager[None]:
+    """Give the span of a commit, linked to those of the commands that are decided in it."""
+    tracer = _tracer()
+    return nullcontext() if tracer is None else _commit_span(tracer, attempt)
+
+
+@contextmanager
+def _commit_span(tracer: Tracer, attempt: Attempt) -> Iterator[None]:
+    with _span(tracer, "bursar commit", {}) as span:
+        try:
+            yield
+        finally:  # more may have come meanwhile
+            for one in attempt.asked:
+                context = _asked.get(one.command_id)
+                if context is not None:
+                    span.add_link(context)
+            attributes = {
+                "bursar.commit.commands": len(attempt.asked),
+                "bursar.commit.events": attempt.events,
+                "bursar.position": attempt.end and attempt.end.position,
+            }
+            span.set_attributes(_given(attributes))
+
+
+def provider_call(
+    call: str, resource_type: str | None = None, allocation_id: str | None = None
+) -> AbstractContextManager[None]:
+    """Give the span of a call of a provider, a child of the caller's."""
+    tracer = _tracer()
+    return nullcontext() if tracer is None else _provider_call(tracer, call, resource_type, allocation_id)
+
+
+@contextmanager
+def _provider_call(tracer: Tracer, call: str, resource_type: str | None, allocation_id: str | None) -> Iterator[None]:
+    attributes = {"bursar.resource.type": resource_type, "bursar.allocation.id": allocation_id}
+    with _span(tracer, f"bursar provider {call}", attributes):
+        yield
+
+
+@contextmanager
+def _span(tracer: Tracer, name: str, attributes: dict[str, Any]) -> Iterator[Span]:
+    """Make a span the current one, and say by type alone what was raised in it."""
+    with tracer.start_as_current_span(
+        name, attributes=_given(attributes), record_exception=False, set_status_on_exception=False
+    ) as span:
+        try:
+            yield span
+        except BaseException as error:
+            _fail(span, error)
+            raise
+
+
+def _fail(span: Span, error: BaseException) -> None:
+    api: Any = sys.modules[_API]
+    kind = type(error).__name__
+    span.set_attribute("error.type", kind)
+    span.set_status(api.Status(api.StatusCode.ERROR, kind))
+
+
+def _outcome_attributes(outcome: Outcome) -> dict[str, Any]:
+    """Tell what became of a command: where, in which pools, on which allocation, and why not."""
+    events = [record.event for record in outcome.records]
+    attributes = {
+        "bursar.position": outcome.position,
+        "bursar.repeated": outcome.repeated or None,
+        "bursar.refusal.code": outcome.refusal and outcome.refusal.code.value,
+        "bursar.pools": sorted({event.pool for event in events if getattr(event, "pool", None)}),  # type: ignore[attr-defined]  # as tested
+        "bursar.allocation.id": getattr(events[-1], "allocation_id", None) if events else None,
+    }
+    return _given(attributes)
+
+
+def _given(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is not known."""
+    return {name: value for name, value in attributes.items() if value is not None and value != []}

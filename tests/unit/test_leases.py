@@ -1,0 +1,515 @@
+"""Leases over a ledger in memory, on a clock of elapsed seconds that goes only when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import pickle
+import threading
+import weakref
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bursar import (
+    Allocation,
+    AllocationState,
+    Held,
+    LeaseLost,
+    Ledger,
+    Limits,
+    LogUnavailable,
+    Malformed,
+    Overloaded,
+    RefusalCode,
+    Refused,
+    Renew,
+    Token,
+)
+from bursar.infrastructure import leases
+from support.deciding import Clock, after
+from support.leasing import SECONDS_MAX, Patient, Watch, go, renewals, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["watch"]
+"""A fixture."""
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The ledger's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def ledger(watch: Watch, clock: Clock) -> Iterator[Ledger]:
+    """A ledger with a pool that has no default, and one that has."""
+    assert watch.now == 1000.0
+    with Ledger.in_memory(clock=clock) as ledger:
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8, max_ttl=600))
+        ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=8, default_ttl=120))
+        yield ledger
+
+
+@pytest.fixture
+def held(ledger: Ledger) -> Held:
+    """An allocation for a minute."""
+    return ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="a")
+
+
+# What a ledger gives
+
+
+def test_what_is_held_equals_an_allocation(ledger: Ledger, held: Held) -> None:
+    """Both ways round, and whatever grants it; another content is another allocation."""
+    read = ledger.allocation("a")
+    assert type(read) is Allocation
+    assert held == read
+    assert read == held
+    assert held != ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE)
+    assert held != "a"
+    renewed = ledger.renew("a", ttl=2 * MINUTE)
+    reserved = ledger.reserve({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="b")
+    assert [type(one) for one in (renewed, reserved, ledger.confirm("b", ttl=MINUTE))] == [Held] * 3
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(held)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        copy.copy,
+        copy.deepcopy,
+        replace,
+        lambda one: pickle.loads(pickle.dumps(one)),  # noqa: S301 - its own
+    ],
+)
+def test_a_copy_is_a_description(held: Held, copied: Any) -> None:  # noqa: ANN401 - one of several functions
+    """It equals what it is a copy of, holds no ledger, and says so when it is to be kept alive."""
+    twin = copied(held)
+    assert twin == held
+    assert asdict(twin) == asdict(held)
+    with pytest.raises(LogUnavailable, match="this is a copy of allocation 'a', which knows no ledger"):
+        twin.keep_alive()
+
+
+# Renewing
+
+
+def test_a_lease_renews_at_once_and_at_each_third(ledger: Ledger, held: Held, watch: Watch, clock: Clock) -> None:
+    """With the ttl of the grant and its token; the end of the block ends that, and releases nothing."""
+    with held.keep_alive() as lease:
+        assert (renewals(ledger), lease.deadline, lease.token, lease.allocation_id) == (1, after(60), held.token, "a")
+        assert lease.seconds_left == 50.0
+        go(watch, 19.9, lease)
+        assert renewals(ledger) == 1
+        clock.set(20)
+        go(watch, 0.1, lease)
+        assert (renewals(ledger), lease.deadline, lease.seconds_left) == (2, after(80), 50.0)
+        lease.check()
+    assert lease.seconds_left == 0.0
+    go(watch, 20, lease)
+    assert renewals(ledger) == 2
+    assert ledger.allocation("a").state is AllocationState.ACTIVE
+    command = ledger.history("a")[-1].command or ""
+    assert f'"token":"{held.token}","ttl":60' in command
+
+
+def test_one_thread_renews_all_leases_when_they_are_due(ledger: Ledger, watch: Watch) -> None:
+    """Three of different ttl, by a daemon of one name; each was renewed as often as its third went by."""
+    before = set(threading.enumerate())
+    kept = [
+        ledger.allocate({"gpu": 1}, owner="ann", ttl=minutes * MINUTE, allocation_id=f"m{minutes}").keep_alive().start()
+        for minutes in (1, 2, 4)
+    ]
+    with ledger.log.watching() as news:
+        for _ in range(4):
+            watch.now += 20
+            wanted = [1 + int(watch.now - 1000) // (20 * minutes) for minutes in (1, 2, 4)]
+            ledger._leases.wake()  # noqa: SLF001 - the clock was moved
+            while [renewals(ledger, lease.allocation_id) for lease in kept] != wanted:
+                news(SECONDS_MAX)
+    (thread,) = {one for one in threading.enumerate() if one.name == "bursar-leases"} - before
+    assert thread.daemon
+
+
+def test_by_id_alone(ledger: Ledger, watch: Watch, clock: Clock) -> None:
+    """Without a ttl the pools' default holds, changed or not; the token is learned with the first renewal."""
+    held = ledger.allocate({"cpu": 1}, owner="ann", allocation_id="a")
+    lease = ledger.keep_alive("a")
+    assert (lease.token, lease.deadline, lease.lost) == (None, None, None)
+    with lease:
+        assert (lease.token, lease.deadline) == (held.token, after(120))
+        ledger.change_limits("cpu", Limits(total=8, default_ttl=60))
+        go(watch, 40, lease)
+        assert (lease.deadline, lease.seconds_left) == (after(60), 50.0)
+    clock.set(60)
+    with pytest.raises(Refused) as caught:
+        ledger.keep_alive("a").start()
+    assert caught.value.code is RefusalCode.ALLOCATION_ENDED
+
+
+@pytest.mark.parametrize(
+    ("allocation_id", "options", "code"),
+    [
+        ("a", {}, RefusalCode.TTL_REQUIRED),
+        ("a", {"ttl": timedelta(hours=1)}, RefusalCode.TTL_TOO_LONG),
+        ("a", {"token": Token(1, 1), "ttl": MINUTE}, RefusalCode.TOKEN_MISMATCH),
+        ("nobody", {"ttl": MINUTE}, RefusalCode.ALLOCATION_NOT_FOUND),
+    ],
+)
+@pytest.mark.usefixtures("held")
+def test_what_cannot_be_renewed_is_not_kept(
+    ledger: Ledger, allocation_id: str, options: dict[str, Any], code: RefusalCode
+) -> None:
+    """The block does not begin: the refusal is raised, and the log has it."""
+    lease = ledger.keep_alive(allocation_id, **options)
+    with pytest.raises(Refused) as caught, lease:
+        pytest.fail("the block began")
+    assert caught.value.code is code
+    assert lease.lost is None
+    with pytest.raises(LeaseLost, match="it has not begun"):
+        lease.check()
+
+
+@pytest.mark.parametrize("grace", [MINUTE, 60, -1, timedelta(seconds=-1), "5", True, float("nan")])
+def test_a_grace_is_less_than_the_ttl(ledger: Ledger, held: Held, grace: Any) -> None:  # noqa: ANN401 - what is none
+    """Another is malformed, and nothing is renewed."""
+    with pytest.raises(Malformed, match=r"^grace: expected a duration from 0, less than the time to live"):
+        held.keep_alive(grace=grace)
+    assert renewals(ledger) == 0
+
+
+def test_a_grace_is_less_than_the_default_too(ledger: Ledger) -> None:
+    """Which is known only once the first renewal was answered."""
+    ledger.allocate({"cpu": 1}, owner="ann", allocation_id="a")
+    with pytest.raises(Malformed, match=r"^grace: expected less than the time to live, 120 s"):
+        ledger.keep_alive("a", grace=2 * MINUTE).start()
+
+
+def test_a_long_grace_brings_renewals_forward(held: Held, watch: Watch, ledger: Ledger) -> None:
+    """There are two renewals before the lease would be lost, whatever the grace; none at all is a grace too."""
+    with held.keep_alive(grace=timedelta(seconds=40)) as lease:
+        assert lease.seconds_left == 20.0
+        go(watch, 10, lease)
+        assert (renewals(ledger), lease.seconds_left) == (2, 20.0)
+    with held.keep_alive(grace=timedelta()) as lease:
+        assert lease.seconds_left == 60.0
+
+
+def test_a_lease_begins_once(held: Held) -> None:
+    """Another one is another lease."""
+    lease = held.keep_alive().start()
+    with pytest.raises(RuntimeError, match="a lease begins once"):
+        lease.start()
+    lease.close()
+    lease.close()
+    with pytest.raises(LeaseLost, match="it was closed"):
+        lease.check()
+    with pytest.raises(RuntimeError, match="a lease begins once"), lease:
+        pytest.fail("the block began")
+    assert lease.wait_lost() is None
+
+
+# Losing
+
+
+def test_a_holder_finds_out_at_its_next_renewal(ledger: Ledger, held: Held, watch: Watch, clock: Clock) -> None:
+    """The error says which allocation, since when, why, and what to do; the callback is told once; the block raises."""
+    patient = Patient()
+
+    def work() -> None:
+        with held.keep_alive(on_lost=patient) as lease:
+            assert lease.wait_lost(0) is None
+            clock.set(61)  # as another machine's may be
+            ledger.expire()
+            lease.check()
+            go(watch, 20, lease)
+            assert patient.wait(SECONDS_MAX)
+            assert lease.wait_lost(SECONDS_MAX) is lease.lost is patient.told[0]
+            with pytest.raises(LeaseLost):
+                lease.check()
+            go(watch, 20, lease)
+
+    with pytest.raises(LeaseLost) as caught:
+        work()
+    (lost,) = patient.told
+    assert caught.value is lost
+    assert (lost.allocation_id, lost.since) == ("a", after(61))
+    assert isinstance(lost.__cause__, Refused)
+    assert str(lost) == (
+        "the lease of allocation 'a' is lost since 2026-01-01 00:01:01Z: its renewal was refused (allocation_ended), "
+        "as allocation 'a' has ended: expired; stop using the resource, as somebody else may hold it, and allocate anew"
+    )
+    assert renewals(ledger) == 1
+
+
+def test_a_lease_is_over_a_grace_before_its_deadline(held: Held, watch: Watch) -> None:
+    """By the holder's clock alone, whoever looks first, counted from before the renewal was sent."""
+    patient = Patient()
+    lease = held.keep_alive(on_lost=patient).start()
+    watch.now += 49.999
+    lease.check()
+    watch.now += 0.001
+    with pytest.raises(LeaseLost, match="no renewal was confirmed for 50 s; stop using"):
+        lease.check()
+    assert patient.wait(SECONDS_MAX)
+    assert (lease.seconds_left, lease.lost) == (0.0, patient.told[0])
+    other = held.keep_alive().start()
+    watch.now += 50
+    other.turn()
+    assert other.wait_lost() is not None
+
+
+def test_time_counts_from_before_a_renewal_was_sent(held: Held, watch: Watch, ledger: Ledger) -> None:
+    """However long the answer took: the ledger's deadline cannot be earlier than the holder's."""
+    with held.keep_alive() as lease:
+        watch.now += 20
+        with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
+            lease.turn()
+            watch.now += 25
+            assert lease.seconds_left == 5.0
+        ledger.expire()
+        assert (renewals(ledger), lease.seconds_left) == (2, 25.0)
+
+
+def test_another_error_is_not_covered_up(held: Held, watch: Watch) -> None:
+    """It is raised as it is, with a note that the lease was lost as well; the loss itself needs none."""
+
+    def work(seconds: float, error: Exception | None = None) -> None:
+        with held.keep_alive() as lease:
+            watch.now += seconds
+            if error is not None:
+                raise error
+            lease.check()
+
+    with pytest.raises(KeyError) as caught:
+        work(60, KeyError("k"))
+    (note,) = caught.value.__notes__
+    assert note.startswith("the lease of allocation 'a' is lost since ")
+    with pytest.raises(LeaseLost) as itself:
+        work(60)
+    assert not hasattr(itself.value, "__notes__")
+    with pytest.raises(ZeroDivisionError) as alone:
+        work(0, ZeroDivisionError())
+    assert not hasattr(alone.value, "__notes__")
+
+
+@pytest.mark.parametrize("way", ["release", "void"])
+def test_an_end_that_this_process_asked_for_is_no_loss(ledger: Ledger, watch: Watch, way: str) -> None:
+    """The lease ends with what it keeps, quietly; but who asks is told that it is over."""
+    held = ledger.reserve({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="a")
+    patient = Patient()
+    with held.keep_alive(on_lost=patient) as lease:
+        if way == "release":
+            ledger.confirm("a", ttl=MINUTE)
+        getattr(ledger, way)("a")
+        go(watch, 20, lease)
+        assert (lease.lost, lease.wait_lost(SECONDS_MAX), lease.seconds_left) == (None, None, 0.0)
+        with pytest.raises(LeaseLost, match="it was closed"):
+            lease.check()
+    assert patient.told == []
+
+
+def test_an_end_that_somebody_else_asked_for_is_a_loss(ledger: Ledger, held: Held, watch: Watch, clock: Clock) -> None:
+    """A release by force elsewhere is one; so is a pool that closes."""
+    other = Ledger(ledger.log, clock=clock)  # another process's, so to speak
+    lease = held.keep_alive().start()
+    other.release("a", force=True, reason="stuck")
+    go(watch, 20, lease)
+    with pytest.raises(LeaseLost, match=r"\(allocation_ended\), as allocation 'a' has ended: released"):
+        lease.check()
+    lease = ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE).keep_alive().start()
+    other.close_pool("gpu")
+    go(watch, 20, lease)
+    with pytest.raises(LeaseLost, match=r"\(pool_closed\), as pool 'gpu' is closed"):
+        lease.check()
+
+
+def test_a_release_that_is_refused_ends_no_lease(ledger: Ledger, held: Held, watch: Watch) -> None:
+    """It goes on being renewed."""
+    with held.keep_alive() as lease:
+        with pytest.raises(Refused):
+            ledger.release("a", token=Token(1, 1))
+        go(watch, 20, lease)
+        lease.check()
+    assert renewals(ledger) == 2
+
+
+def test_a_ledger_that_is_closed_keeps_nothing(ledger: Ledger, held: Held) -> None:
+    """Its leases are lost at once, but for those that were closed; none begins after that, and none is renewed."""
+    closed, dropped, lease = (held.keep_alive().start() for _ in range(3))
+    closed.close()
+    del dropped
+    ledger.close()
+    assert "its ledger was closed" in str(lease.lost)
+    assert closed.lost is None
+    with pytest.raises(LogUnavailable, match="the ledger was closed"):
+        held.keep_alive().start()
+
+
+# Failures
+
+
+class Troubled(Ledger):
+    """A ledger that fails when it is told to."""
+
+    trouble: Exception | None = None
+
+    def submit(self, command: Any) -> Any:  # noqa: ANN401 - as it is given
+        """Fail, or do as usual."""
+        if self.trouble is not None:
+            raise self.trouble
+        return super().submit(command)
+
+
+@pytest.mark.parametrize("trouble", [Overloaded(), LogUnavailable("away", transient=True)])
+def test_failures_that_pass_are_tried_again(watch: Watch, clock: Clock, trouble: Exception) -> None:
+    """Soon, and until the lease is over; the loss then says what went wrong last."""
+    with Troubled.in_memory(clock=clock) as ledger:
+        ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=8, default_ttl=10))
+        lease = ledger.allocate({"cpu": 1}, owner="ann", allocation_id="a").keep_alive(grace=timedelta()).start()
+        ledger.trouble = trouble
+        go(watch, 4, lease)
+        ledger.trouble = None
+        go(watch, 0.4, lease)
+        assert renewals(ledger) == 1
+        go(watch, 0.2, lease)
+        assert (renewals(ledger), lease.seconds_left) == (2, 10.0)
+        ledger.trouble = trouble
+        for _ in range(10):
+            go(watch, 1, lease)
+        assert f"no renewal was confirmed for 10 s: {trouble}" in str(lease.lost)
+        assert lease.lost is not None
+        assert lease.lost.__cause__ is trouble
+
+
+def test_failures_that_do_not_pass_end_the_lease(watch: Watch, clock: Clock) -> None:
+    """At once: the holder has the rest of its time to stop."""
+    with Troubled.in_memory(clock=clock) as ledger:
+        ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=8, default_ttl=60))
+        lease = ledger.allocate({"cpu": 1}, owner="ann").keep_alive().start()
+        ledger.trouble = LogUnavailable("set the clocks right")
+        go(watch, 20, lease)
+        with pytest.raises(LeaseLost, match="it cannot be renewed: set the clocks right"):
+            lease.check()
+
+
+def test_a_renewal_under_way_when_the_lease_ends(held: Held, watch: Watch, ledger: Ledger) -> None:
+    """It is taken back if it still waits; what comes of one that does not is no matter any more."""
+    lease = held.keep_alive().start()
+    with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
+        first = ledger.submit(Renew(allocation_id="a", ttl=MINUTE))
+        while not first.running():
+            pass
+        watch.now += 20
+        lease.turn()
+        lease.turn()
+        lease.close()
+    ledger.expire()
+    assert (renewals(ledger), lease.lost) == (2, None)
+
+
+def test_an_answer_that_fails_is_heard(held: Held, watch: Watch, ledger: Ledger, monkeypatch: Any) -> None:  # noqa: ANN401 - pytest's
+    """What the queue answers counts as what the ledger raises does."""
+    lease = held.keep_alive().start()
+
+    def away(*_: object) -> None:
+        raise LogUnavailable("gone for good")
+
+    monkeypatch.setattr(ledger.log, "writing", away)
+    monkeypatch.setattr(ledger, "_try_alone", lambda *_: False)
+    watch.now += 20
+    lease.turn()
+    lost = lease.wait_lost(SECONDS_MAX)
+    assert "it cannot be renewed: gone for good" in str(lost)
+
+
+# Who is gone
+
+
+def test_a_lease_that_nobody_has_is_renewed_no_more(ledger: Ledger, held: Held, watch: Watch) -> None:
+    """Not by its thread, which keeps none, nor by a renewal that is answered later."""
+    lease = held.keep_alive().start()
+    with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
+        watch.now += 20
+        lease.turn()
+        gone = weakref.ref(lease)
+        del lease
+        gc.collect()
+        assert gone() is None
+    ledger.expire()
+    assert renewals(ledger) == 2
+    with ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="b").keep_alive():
+        with ledger.log.watching() as news:
+            watch.now += 20
+            ledger._leases.wake()  # noqa: SLF001 - the clock was moved
+            while renewals(ledger, "b") < 2:
+                news(SECONDS_MAX)
+        assert renewals(ledger) == 2
+
+
+def test_a_ledger_that_nobody_has_takes_its_thread_along(watch: Watch, clock: Clock) -> None:
+    """Neither what sleeps nor what is held elsewhere keeps it."""
+    before = set(threading.enumerate())
+    ledger = Ledger.in_memory(clock=clock)
+    ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=8, default_ttl=60))
+    lease = ledger.allocate({"cpu": 1}, owner="ann").keep_alive().start()
+    watch.now += 1
+    (thread,) = {one for one in threading.enumerate() if one.name == "bursar-leases"} - before
+    gone = weakref.ref(ledger)
+    del ledger, lease
+    gc.collect()
+    assert gone() is None
+    thread.join(SECONDS_MAX)
+    assert not thread.is_alive()
+
+
+# asyncio
+
+
+async def test_in_tasks(ledger: Ledger, held: Held, watch: Watch) -> None:
+    """The same lease begins without blocking the loop, and raises at the block's end."""
+    async with held.keep_alive() as lease:
+        assert renewals(ledger) == 1
+        with pytest.raises(RuntimeError, match="a lease begins once"):
+            await lease.__aenter__()
+    with pytest.raises(LeaseLost, match="no renewal was confirmed"):
+        async with held.keep_alive():
+            watch.now += 60
+    ledger.release("a")
+    with pytest.raises(Refused):
+        async with held.keep_alive():
+            pytest.fail("the block began")
+
+
+async def test_a_loss_cancels_a_task(held: Held, watch: Watch) -> None:
+    """A callback that hands over to the loop ends a task that only works."""
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        async with held.keep_alive(on_lost=lambda _: loop.call_soon_threadsafe(task.cancel)) as lease:
+            started.set()
+            watch.now += 60
+            lease.turn()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert started.is_set()
+
+
+def test_the_clock_of_leases_goes_on() -> None:
+    """It never goes back, and does not show the time of day."""
+    first = leases.elapsed()
+    assert first <= leases.elapsed()
