@@ -75,9 +75,10 @@ class Waiter:
     def give(self, answer: Answer) -> None:
         """Take the committer's answer: the outcome, or that it has to wait."""
         if not isinstance(answer, Undecided):
-            if self._room.forget(self, leaves=isinstance(answer, BaseException)):
-                self._tell(answer)
-        elif not self._room.keep(self) and self._room.forget(self):
+            self._room.forget(self, leaves=isinstance(answer, BaseException))
+            self._tell(answer)
+        elif not self._room.keep(self):
+            self._room.forget(self)
             if self._withdrawn:
                 self._caller.drop()
             else:
@@ -90,7 +91,7 @@ class Waiter:
 
     def turn_away(self, error: BaseException) -> None:
         """Have it leave the queue undecided and tell the caller why, unless it is decided, or just being decided."""
-        if self._leave():
+        if self._leave():  # pragma: no branch - else there is nothing to do
             self._tell(error)
 
     def withdraw(self) -> bool:
@@ -259,7 +260,7 @@ class WaitingRoom:
             if left <= 0 or news(min(left, _SLICE_SECONDS)):
                 break
         self._nudge.clear()
-        for _ in range(_NEWS_MAX):  # what was heard of meanwhile is all looked at at once
+        for _ in range(_NEWS_MAX):  # pragma: no branch - what was heard of meanwhile is all looked at at once
             if not news(0):
                 break
 
@@ -318,7 +319,7 @@ class WaitingRoom:
     def _ask_again(self, waiter: Waiter) -> None:
         with self.lock:
             if waiter.state is not _State.WAITING:
-                return
+                return  # pragma: no cover - it was withdrawn just now
             waiter.state = _State.ASKED
         try:
             self.ask(waiter)
@@ -326,5 +327,5 @@ class WaitingRoom:
             with self.lock:
                 if waiter.state is _State.ASKED:  # pragma: no branch - else it was withdrawn just now
                     waiter.state = _State.WAITING  # and again, before long
-        except LogUnavailable as error:  # pragma: no cover - closed just now: it was told so, unless it was not
+        except LogUnavailable as error:  # pragma: no cover - closed just now, of which it was told
             waiter.turn_away(error)

@@ -15,6 +15,7 @@ from bursar.domain.errors import Overloaded
 from bursar.domain.queueing import STAY_SECONDS
 from bursar.domain.records import Place
 from bursar.infrastructure.committer import Committer
+from bursar.infrastructure.waiting import WaitingPromise
 from support.faults import FaultProxy
 from support.logs import execute, granted, query
 from support.outcomes import DEADLINE_SECONDS, answers, count
@@ -72,9 +73,20 @@ def held_in(log: MemoryEventLog, **options: Any) -> Ledger:  # noqa: ANN401 - as
 def being_decided(ledger: Ledger, name: str) -> Promise:
     """Send a command that may wait, to a ledger that cannot commit just now, until it is its turn."""
     promise = ledger.submit(ask(name))
+    until_committing(ledger)
+    return promise
+
+
+def until_committing(ledger: Ledger) -> None:
+    """Wait until all that was sent is being decided."""
     while ledger._committer.waiting or not ledger._committer.committing:  # noqa: SLF001 - nothing public tells
         pass
-    return promise
+
+
+def is_up(promise: Promise) -> None:
+    """Let the time be up that a command may wait."""
+    assert isinstance(promise, WaitingPromise)
+    promise.waiter.until = 0.0
 
 
 # Callers that go away
@@ -106,6 +118,18 @@ def test_cancelled_while_it_is_being_decided(ledger: Ledger, other: Ledger) -> N
     until_queued(other, 0)
     other.release("held")
     assert granted_in_order(other)[1:] == []
+
+
+def test_cancelled_before_its_turn(ledger: Ledger, other: Ledger) -> None:
+    """A command that was not looked at yet is never decided, and never has a place."""
+    with other.log.writing():
+        first = being_decided(ledger, "a")
+        second = ledger.submit(ask("b"))
+        assert second.cancel()
+    settle(ledger)
+    assert waiting_in(other) == ["a"]
+    other.release("held")
+    first.result(DEADLINE_SECONDS)
 
 
 def test_granted_while_it_is_cancelled(ledger: Ledger, other: Ledger) -> None:
@@ -237,6 +261,23 @@ def test_closed_while_it_is_being_decided(ledger: Ledger, other: Ledger) -> None
     assert waiting_in(other) == []
 
 
+def test_closed_while_its_time_is_up(ledger: Ledger, other: Ledger) -> None:
+    """A command that is being decided for good has its outcome."""
+    [promise] = line_up(ledger, ask("a"))
+    with ThreadPoolExecutor(1) as threads:
+        with other.log.writing():
+            is_up(promise)
+            until_committing(ledger)
+            closing = threads.submit(ledger.close)
+            while not ledger._room._closed:  # noqa: SLF001 - nothing public tells
+                pass
+        closing.result(DEADLINE_SECONDS)
+    refusal = promise.result(DEADLINE_SECONDS).refusal
+    assert refusal is not None
+    assert refusal.code is RefusalCode.POOL_EXHAUSTED
+    assert waiting_in(other) == []
+
+
 def test_a_child_that_closes(ledger: Ledger, other: Ledger) -> None:
     """A forked child has nobody who waits: its parent's go on."""
     [promise] = line_up(ledger, ask("a"))
@@ -314,7 +355,7 @@ def test_a_fault_of_our_own(in_memory: Ledger, monkeypatch: pytest.MonkeyPatch) 
     assert promise.result(DEADLINE_SECONDS).refusal is None
 
 
-def test_a_full_queue_of_the_committer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_of_the_committer(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is asked again and finds no room is asked again later: having waited, nobody is sent away."""
     overloaded, ask_committer = threading.Event(), Committer.ask
 
@@ -326,11 +367,13 @@ def test_a_full_queue_of_the_committer(monkeypatch: pytest.MonkeyPatch) -> None:
             raise
 
     monkeypatch.setattr(Committer, "ask", listen)
-    with held_in(MemoryEventLog(), waiting_max=2) as ledger:
+    with Ledger.open(sqlite_url) as other, Ledger.open(sqlite_url, waiting_max=2) as ledger:
+        open_pools(other, gpu=1)
+        other.allocate({"gpu": 1}, owner="bob", allocation_id="held")
         promises = [line_up(ledger, ask(name))[0] for name in ("a", "b", "c", "d")]
-        with ledger.log.writing():  # nobody commits meanwhile
+        with other.log.writing():  # nobody commits meanwhile
             for promise in promises:
-                promise.waiter.until = 0.0  # type: ignore[attr-defined]  # it is one that waits
+                is_up(promise)
             assert overloaded.wait(DEADLINE_SECONDS)
         codes = [getattr(outcome.refusal, "code", None) for outcome in answers(promises)]
     assert codes == [RefusalCode.POOL_EXHAUSTED] * 4
