@@ -41,9 +41,9 @@ class Resource(Generic[T]):
     data: T
     metadata: ResourceMetadata
     state: str
-    """``allocated`` as the provider gave it; ``released`` once the manager has ended it."""
+    """``allocated`` as the provider gave it; then ``released``, ``expired``, or ``lost``: it was not there any more."""
     error: str | None
-    """Why the last attempt to release it failed."""
+    """What was last found wrong with it: why a release failed, what its validation found, why it is lost."""
 
 
 class ResourceProvider(ABC, Generic[T]):

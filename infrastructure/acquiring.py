@@ -118,7 +118,7 @@ class Acquirer:
         asked_for = options.get("expiration_time")
         _time_left(asked_for, reserved.opened_at)
         await self._ending.take_back_expired(reserved.opened_at)
-        resource = await self._made(attempt, reserved, metadata, options)
+        resource = await self._made(attempt, reserved, metadata, options, clock() - since)
         ttl = confirm.ttl or _time_left(asked_for, reserved.opened_at + timedelta(seconds=clock() - since))
         attempt.deciding = self._rights.ask(Confirm(allocation_id=attempt.right, ttl=ttl))
         confirmed = await granted(attempt.deciding)
@@ -130,14 +130,22 @@ class Acquirer:
         return held
 
     async def _made(
-        self, attempt: _Attempt, reserved: Allocation, metadata: ResourceMetadata, options: Mapping[str, Any]
+        self,
+        attempt: _Attempt,
+        reserved: Allocation,
+        metadata: ResourceMetadata,
+        options: Mapping[str, Any],
+        passed: float,
     ) -> Resource[Any]:
-        """Have the provider make the resource; raises `ProviderHung`, `ProviderFault`, and what the provider raises."""
+        """Have the provider make the resource in what is left of the reservation's time.
+
+        Raises `ProviderHung`, `ProviderFault`, and what the provider raises.
+        """
         given = {**options, "allocation_id": attempt.right}
         seconds = (cast("datetime", reserved.deadline) - reserved.opened_at).total_seconds()  # a reservation has one
         with provider_call("allocate", attempt.resource_type, attempt.right):
             attempt.making = asked(attempt.provider.allocate(attempt.resource_type, metadata, **given))
-            done, _ = await asyncio.wait([attempt.making], timeout=MAKING_SHARE * seconds)
+            done, _ = await asyncio.wait([attempt.making], timeout=max(MAKING_SHARE * seconds - passed, 0))
             if not done:
                 raise ProviderHung(kind_of(attempt.provider), f"make a {attempt.resource_type!r}", seconds)
             return self._taken(attempt, attempt.making)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bursar.infrastructure.about import about_error
 from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.providing import described, kind_of
+from bursar.infrastructure.providing import described, kind_of, within
 from bursar.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ logger = get_logger()
 class Ending:
     """Has providers take things back, then ends the rights to them."""
 
-    def __init__(self, rights: Rights, holdings: Holdings) -> None:
+    def __init__(self, rights: Rights, holdings: Holdings, seconds: float) -> None:
         self._rights = rights
         self._holdings = holdings
+        self._seconds = seconds
+        """How long a provider may take for what nobody waits for."""
 
     async def release(self, held: Held) -> None:
         """End one that was taken out; on failure it is put back, and that is raised."""
@@ -57,26 +59,36 @@ class Ending:
     # What has expired
 
     async def take_back_expired(self, moment: datetime) -> None:
-        """Have the providers take back what is held beyond its deadline, as the ledger has it at a moment."""
-        for held in self._holdings.due(moment):
-            try:
-                await self._take_back_if_expired(held, moment)
-            except BaseException as error:
-                self._holdings.watch(held, moment)  # to be tried again
-                about = {"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)}
-                logger.error("Expired resource not released", **about, error=described(error))  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
-                if not isinstance(error, Exception):
-                    raise
+        """Have the providers take back what is held beyond its deadline, as the ledger has it at a moment, all at once.
+
+        What fails is logged, and tried again the next time.
+        """
+        due = self._holdings.due(moment)
+        if due:
+            await asyncio.gather(*(self._take_back_if_expired(held, moment) for held in due))
 
     async def _take_back_if_expired(self, held: Held, moment: datetime) -> None:
-        right = await self._rights.find(held.right)
-        if right is not None and right.is_open_at(moment):
-            self._holdings.watch(held, right.deadline)  # it was renewed
-        else:
-            await self.take_back(held)
+        try:
+            right = await self._rights.find(held.right)
+            if right is not None and right.is_open_at(moment):
+                self._holdings.watch(held, right.deadline)  # it was renewed
+            else:
+                await self.take_back(held)
+        except BaseException as error:
+            self._holdings.watch(held, moment)
+            about = {"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)}
+            logger.error("Expired resource not released", **about, error=described(error))  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
+            if not isinstance(error, Exception):
+                raise
 
     async def take_back(self, held: Held) -> bool:
-        """Have the provider take back what has no right any more; False if somebody else is ending it."""
+        """Have the provider take back what has no right any more; False if somebody else is ending it.
+
+        Raises `ProviderHung`, and what the provider raises; then it stays held.
+        """
+        return await within(self._seconds, held.provider, "release a resource", self._take_back(held))
+
+    async def _take_back(self, held: Held) -> bool:
         if self._holdings.get(held.resource.id) is not held:
             return False
         self._holdings.take(held.resource.id)

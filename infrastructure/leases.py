@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from bursar.domain.commands import Renew
 from bursar.domain.errors import BursarError, LogUnavailable, Malformed, Overloaded
 from bursar.domain.refusals import RefusalCode, explain
+from bursar.infrastructure.about import about_error
+from bursar.infrastructure.forks import Birthplace
 from bursar.infrastructure.logging import get_logger
 from bursar.infrastructure.rights import decided
 
@@ -142,7 +144,11 @@ class Lease:
 
     @property
     def lost(self) -> LeaseLost | None:
-        """Why the lease is lost; None while it is kept, and after it was closed in time."""
+        """Why the lease is lost; None while it is kept, and after it was closed in time.
+
+        Raises `LogUnavailable` in a process that was forked from the holder: that one holds nothing.
+        """
+        self._leases.birthplace.check()  # before the lock, which a fork may have left locked
         with self._lock:
             if self._begun and not self._over.is_set() and elapsed() >= self._until:
                 why = f"no renewal was confirmed for {self._until - self._sent:g} s"
@@ -279,7 +285,7 @@ class Lease:
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, Overloaded) or (isinstance(error, LogUnavailable) and error.transient):
-            logger.warning("lease_not_renewed", allocation_id=self.allocation_id, error=str(error))
+            self._warn("lease_not_renewed", error, error)
             self._trouble = error
             self._next = elapsed() + min(self._ttl / PAUSES_A_TTL, _PAUSE_SECONDS_MAX)
         else:
@@ -300,9 +306,13 @@ class Lease:
         self._lost = self._loss(why)
         self._lost.__cause__ = cause
         self.close()
-        logger.warning("lease_lost", allocation_id=self.allocation_id, error=str(self._lost))
+        self._warn("lease_lost", self._lost, cause)
         if self._on_lost is not None:
             Thread(target=self._on_lost, args=(self._lost,), name="bursar-lease-lost", daemon=True).start()
+
+    def _warn(self, event: str, error: BaseException, cause: BaseException | None) -> None:
+        about = {"allocation_id": self.allocation_id, **(about_error(cause) if cause else {})}
+        logger.warning(event, **about, error=str(error))
 
 
 def _answered(kept: weakref.ref[Lease], sent: float, promise: Promise) -> None:
@@ -328,12 +338,14 @@ class Leases:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         """Tells people when a lease was lost; nothing is measured by it."""
+        self.birthplace = Birthplace()
         self._subjects: weakref.WeakValueDictionary[str, _Subject] = weakref.WeakValueDictionary()
         self._changed = Condition()
         self._turns: list[tuple[float, int, weakref.ref[Lease]]] = []
         """Heap of what is due when."""
         self._numbers = count()
         self._stopped = False
+        self._closed = False
         self._thread: Thread | None = None
 
     def subject(self, allocation_id: str) -> _Subject:
@@ -347,13 +359,15 @@ class Leases:
             subject.ends_here = True
 
     def turn_at(self, moment: float, lease: Lease) -> None:
-        """Give a lease its turn at a moment, on the clock of `elapsed`."""
+        """Give a lease its turn at a moment, on the clock of `elapsed`; once the ledger was closed, none."""
         with self._changed:
             heappush(self._turns, (moment, next(self._numbers), weakref.ref(lease)))
-            if self._thread is None and not self._stopped:
+            if self._thread is None:
                 self._thread = Thread(target=self._run, name="bursar-leases", daemon=True)
                 self._thread.start()
             self._changed.notify()
+        if self._closed:
+            lease.closed_with_ledger()
 
     def wake(self) -> None:
         """Look at the clock again."""
@@ -370,6 +384,7 @@ class Leases:
         """End the thread; what was kept is lost."""
         self.stop()
         with self._changed:
+            self._closed = True
             turns, self._turns = self._turns, []
         for _, _, kept in turns:
             if (lease := kept()) is not None:

@@ -63,8 +63,8 @@ class UnifiedResourceManager:
         self._registered: dict[str, Registered] = {}
         self._rights = Rights(self.ledger)
         self._holdings = Holdings()
-        self._ending = Ending(self._rights, self._holdings)
-        self._seconds = reservation_ttl.total_seconds()
+        self._seconds = _check_ttl(reservation_ttl).total_seconds()
+        self._ending = Ending(self._rights, self._holdings, self._seconds / 2)  # what waits for it has a reservation
         self._acquirer = Acquirer(
             self._rights, self._holdings, self._ending, name=name, reservation_ttl=reservation_ttl
         )
@@ -265,6 +265,12 @@ def _check_name(name: str | None) -> str | None:
         return None if name is None else check_name(name)
     except ValueError as error:
         raise Malformed("name", name, str(error)) from None
+
+
+def _check_ttl(reservation_ttl: timedelta) -> timedelta:
+    if not isinstance(reservation_ttl, timedelta) or reservation_ttl <= timedelta():
+        raise Malformed("reservation_ttl", reservation_ttl, "expected a timedelta above 0")
+    return reservation_ttl
 
 
 def _is_in_event_loop() -> bool:

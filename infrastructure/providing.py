@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -12,7 +13,7 @@ from bursar.domain.values import REASON_CHARACTERS_MAX
 from bursar.infrastructure.masking import mask_text
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Coroutine, Iterator
 
     from bursar.domain.commands import OpenPool
     from bursar.domain.resources import ResourceProvider
@@ -59,14 +60,20 @@ def described(error: BaseException) -> str:
 
 
 def asked(asking: Awaitable[T]) -> asyncio.Task[T]:
-    """Ask a provider in a task of its own, which whoever asks can leave behind."""
+    """Ask a provider in a task of its own, which whoever asks can leave behind.
 
-    async def ask() -> T:
-        return await asking
-
-    task = asyncio.create_task(ask())
+    What it gives at once, as its method is not asynchronous, is its answer too: then there is nothing to wait for.
+    """
+    answering: Coroutine[Any, Any, T] = asking if asyncio.iscoroutine(asking) else _answered(asking)
+    task = asyncio.create_task(answering)  # a coroutine as it is: cancelled before it begins, it is closed
     task.add_done_callback(_look_at)
     return task
+
+
+async def _answered(asking: Awaitable[T]) -> T:
+    given: Any = asking
+    answer: T = await given if isinstance(given, Awaitable) else given
+    return answer
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:

@@ -15,8 +15,9 @@ from bursar.infrastructure.providing import described, kind_of, within
 from bursar.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
+    from bursar.domain.allocation import Allocation
     from bursar.domain.resources import ResourceProvider
     from bursar.infrastructure.ending import Ending
     from bursar.infrastructure.holdings import Held, Holdings
@@ -91,7 +92,7 @@ class Reconciler:
         logger.info("Reconciled", reclaimed=len(found.reclaimed), ended=len(found.ended), failed=len(found.failed))
         return found
 
-    async def _provider(self, provider: ResourceProvider[Any], types: Collection[str], done: _Done) -> None:
+    async def _provider(self, provider: ResourceProvider[Any], types: Sequence[str], done: _Done) -> None:
         # First what is in hand, then the rights, then the things. What begins or ends in between was in hand.
         in_hand = set(self._holdings.in_hand)
         held = {one.right: one for one in self._holdings.all_of(provider)}
@@ -124,16 +125,15 @@ class Reconciler:
         return set(found)
 
     async def _thing(
-        self, provider: ResourceProvider[Any], types: Iterable[str], right: str, held: Held | None, done: _Done
+        self, provider: ResourceProvider[Any], types: Sequence[str], right: str, held: Held | None, done: _Done
     ) -> None:
         """Take back a thing unless its right is open, and record that."""
-        pool = next(iter(types))
+        pool = types[0]
         try:
             found = await self._rights.find(right)
-            if found is not None:
-                if found.state.is_open:
-                    return
-                pool = next((one for one in types if one in found.quantities), min(found.quantities))
+            if found is not None and found.state.is_open:
+                return
+            pool = _pool_of(found, types)
             if held is None:
                 with provider_call("reclaim", pool, right):
                     await within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
@@ -164,3 +164,10 @@ class Reconciler:
         else:
             done.ended.append(right)
             logger.warning("Right ended without its resource", resource_type=pool, allocation_id=right)
+
+
+def _pool_of(right: Allocation | None, types: Sequence[str]) -> str:
+    """Tell which pool a provider's thing belongs to: the first of the provider's that its right was to."""
+    if right is None:
+        return types[0]
+    return next((one for one in types if one in right.quantities), min(right.quantities))

@@ -36,8 +36,8 @@ class Sweeper:
     It sleeps until the next deadline, ``interval`` seconds at most, as others write and clocks are set; then it expires
     what is due, about ``batch`` allocations a command. Any number of sweepers may be at work. In a service: ``with
     Sweeper(ledger):`` runs one in a thread until the block ends. ``tell`` is told of each command that expired
-    something. Raises `Malformed` for an interval that is not above 0, a batch that is no whole number from 1, and a
-    ``command_id``.
+    something; what it raises ends the sweeper. Raises `Malformed` for an interval that is not above 0, a batch that is
+    no whole number from 1, and a ``command_id``.
     """
 
     def __init__(

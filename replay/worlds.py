@@ -130,14 +130,14 @@ class World:
         allocation_id = vars(command).get("allocation_id")
         past = self.past.get(allocation_id) if allocation_id else None
         pools = self._find(sorted(self.pools) if type(command) is CloseLedger else named_pools(command, past))
-        if begun and len(self.peaks) < len(self.pools):
-            self.begin(pools)
         moment = time_of(command, now, pools.values())
         if type(command) is Expire and command.pool is None:
             pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
         limit = command.limit if type(command) is Expire else None
         while missing := reach(pools, moment, limit):
             pools |= self._find(missing)
+        if begun and len(self.peaks) < len(self.pools):
+            self.begin(pools)  # those too in which something only expires
         situation = Situation(pools, past, epoch, new_id, behind, self.closed)
         return Decided(decide(situation, command, moment), moment)
 

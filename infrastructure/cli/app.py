@@ -67,8 +67,8 @@ Exit codes: 0 done; 1 refused, not found, or a check failed; 2 wrong usage or ma
 reached or used.
 
 With --json, the standard output is one JSON document, or JSON Lines for listings (allocations, history, failures,
-replay, export, seal list, seal cosign, seal --watch, demo). A refusal is such a document, its outcome being "refused";
-an error is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
+replay, export, seal list, seal cosign, seal --watch, expire --watch, demo). A refusal is such a document, its outcome
+being "refused"; an error is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
 
 Environment: BURSAR_DATABASE_URL, BURSAR_ACTOR, BURSAR_LOG_LEVEL (debug, info, warning, error), BURSAR_LOG_FORMAT
 (console, json), BURSAR_SEAL_KEY.

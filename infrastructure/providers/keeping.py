@@ -12,11 +12,15 @@ from bursar.domain.errors import Malformed
 from bursar.domain.resources import Resource, ResourceProvider
 from bursar.domain.values import QUANTITY_MAX
 from bursar.infrastructure.clock import new_id
+from bursar.infrastructure.logging import get_logger
+from bursar.infrastructure.providing import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from bursar.domain.resources import ResourceMetadata
+
+logger = get_logger()
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -80,9 +84,16 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
     """Make something in a thread, or leave nothing: for providers whose things take time to make.
 
     Whoever is cancelled meanwhile waits until it is undone, or was not made; cancelled again, does not wait: the thread
-    undoes it all the same, also when the event loop has ended. Raises what ``make`` raises, which leaves nothing then.
+    undoes it all the same, also when the event loop has ended. If ``undo`` fails, that is logged. Raises what ``make``
+    raises, which leaves nothing then.
     """
     lock, wanted, things = Lock(), True, list[T]()
+
+    def leave(thing: T) -> None:
+        try:
+            undo(thing)
+        except Exception as error:  # noqa: BLE001 - nobody waits who could be told
+            logger.error("Resource not undone", error=described(error))  # noqa: TRY400 - told in one line, as others are
 
     def work() -> None:
         thing = make()
@@ -90,7 +101,7 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
             if wanted:
                 things.append(thing)
                 return
-        undo(thing)
+        leave(thing)
 
     loop = asyncio.get_running_loop()
     working = loop.run_in_executor(None, copy_context().run, work)
@@ -100,7 +111,7 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
     except asyncio.CancelledError:
         with lock:
             wanted = False
-        await asyncio.wait([working if not things else loop.run_in_executor(None, undo, things[0])])
+        await asyncio.wait([working if not things else loop.run_in_executor(None, leave, things[0])])
         raise
     return things[0]
 

@@ -102,6 +102,10 @@ class ProviderConformance:
         """Under a manager, each thing has its right, and at the end there is neither."""
         self._run(_is_managed)
 
+    def test_what_a_crash_leaves_is_reconciled(self) -> None:
+        """After a crash, a manager takes back the things whose rights have ended, and ends rights without a thing."""
+        self._run(_is_reconciled)
+
     def _run(self, check: Callable[[_Trial], Awaitable[None]], provider: ResourceProvider[Any] | None = None) -> None:
         async def tried() -> None:
             before = self.held()
@@ -269,7 +273,25 @@ async def _is_managed(trial: _Trial) -> None:
         _expect(not ledger.allocations(), f"no right left, not {ledger.allocations()}")
 
 
+async def _is_reconciled(trial: _Trial) -> None:
+    if await trial.provider.inventory() is None:
+        return
+    kind = trial.suite.resource_type
+    with Ledger.in_memory() as ledger:
+        crashed = _manager(trial, ledger)
+        for _ in range(2):
+            await crashed.allocate(kind, **trial.suite.options())
+        lost, gone = (one.id for one in ledger.allocations(pool=kind))
+        ledger.release(lost)
+        await trial.provider.reclaim(gone)
+        found = await _manager(trial, ledger).reconcile()
+        _expect(found.failed == (), f"no failures of reconciliation, not {found.failed}")
+        _expect(found.reclaimed == (lost,), f"{lost} reclaimed, whose right had ended, not {found.reclaimed}")
+        _expect(found.ended == (gone,), f"the right {gone} ended, whose thing was gone, not {found.ended}")
+        await trial.are_there(set(), "after reconciliation")
+
+
 def _manager(trial: _Trial, ledger: Ledger) -> UnifiedResourceManager:
-    manager = UnifiedResourceManager(ledger)
+    manager = UnifiedResourceManager(ledger, name="conformance")
     manager.register_provider(trial.suite.resource_type, trial.provider)
     return manager

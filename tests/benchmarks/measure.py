@@ -106,9 +106,11 @@ class _Log:
     ended: array[float] = field(default_factory=lambda: array("d"))
     took: array[float] = field(default_factory=lambda: array("d"))
 
-    def add(self, begun: float) -> None:
+    def add(self, begun: float, took: float | None = None) -> None:
         now = perf_counter()
-        self.took.append(now - begun)  # first, so that the clock that counts operations never runs ahead
+        self.took.append(
+            now - begun if took is None else took
+        )  # first, so that the clock that counts operations never runs ahead
         self.ended.append(now)
 
 
@@ -164,20 +166,22 @@ def in_threads(steps: Sequence[Callable[[], object]], span: Span) -> Window:
     return _window(logs, begun, ended)
 
 
-def in_tasks(steps: Sequence[Callable[[], Awaitable[object]]], span: Span) -> Window:
-    """Let each step be one client's operation, repeated in an asyncio task of its own, all in one event loop."""
+def in_tasks(steps: Sequence[Callable[[], Awaitable[float | None]]], span: Span) -> Window:
+    """Let each step be one client's operation, repeated in an asyncio task of its own, all in one event loop.
+
+    A step that measures only a part of what it does gives the seconds that took.
+    """
     return asyncio.run(_in_tasks(steps, span))
 
 
-async def _in_tasks(steps: Sequence[Callable[[], Awaitable[object]]], span: Span) -> Window:
+async def _in_tasks(steps: Sequence[Callable[[], Awaitable[float | None]]], span: Span) -> Window:
     logs = [_Log() for _ in steps]
     running = True
 
-    async def client(step: Callable[[], Awaitable[object]], log: _Log) -> None:
+    async def client(step: Callable[[], Awaitable[float | None]], log: _Log) -> None:
         while running:
             begun = perf_counter()
-            await step()
-            log.add(begun)
+            log.add(begun, await step())
 
     tasks = [asyncio.create_task(client(*pair)) for pair in zip(steps, logs, strict=True)]
 

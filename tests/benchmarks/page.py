@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import auditing, projecting, rebuild
+from benchmarks import auditing, managing, projecting, rebuild
 from benchmarks.case import key
 from benchmarks.report import CASE_HEADS, TARGET_HEADS, case_rows, number, target_rows
 
@@ -56,6 +56,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from table(("database", "open allocations", "bytes each", "mean ms", "p99 ms"), _memory(crowds))
     yield from _rebuilding(report)
     yield from _auditing(report)
+    yield from _managing(report)
     yield from ("", "## The machine and the run", "")
     yield from table(("what", "which"), _facts(report))
     for update in report.updates:
@@ -150,6 +151,34 @@ def _audits(cases: Iterable[Found]) -> Iterator[list[str]]:
             f"{rate / selected:.3f}" if reads_all and selected else NONE,
             f"{found.special('peak_mib') or 0:,.0f}",
         ]
+
+
+def _managing(report: Report) -> Iterator[str]:
+    managed = [row for _, cases in report.runs() for row in _managed(cases)]
+    if managed:
+        yield from ("", "## The manager", "")
+        heads = (
+            "system",
+            "database",
+            "operation",
+            "tasks",
+            "p50 ms",
+            "p99 ms",
+            f"p50 less that of {managing.SEMAPHORE}",
+        )
+        yield from table(heads, managed)
+
+
+def _managed(cases: Iterable[Found]) -> Iterator[list[str]]:
+    """Write what one run measured of managers and semaphores, each beside the semaphore of as many tasks."""
+    found = [one for one in cases if one.status == "measured" and one.special("managed") is not None]
+    bare = {(one.work, one.clients): one.median("p50_ms") for one in found if one.system == managing.SEMAPHORE}
+    for one in found:
+        p50, p99 = one.median("p50_ms"), one.median("p99_ms")
+        less = bare.get((managing.BASELINES.get(one.work, ""), one.clients))
+        operation = one.work.rpartition(": ")[2]
+        rest = NONE if less is None else number(p50 - less)
+        yield [one.system, one.database, operation, str(one.clients), number(p50), number(p99), rest]
 
 
 def _facts(facts: Facts) -> Iterator[list[str]]:

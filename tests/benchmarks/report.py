@@ -216,9 +216,11 @@ def _versions() -> dict[str, str]:
 
 
 def number(value: float) -> str:
-    """Write a number with three digits that count, or whole."""
+    """Write a number with three digits that count, or two, or whole."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

@@ -15,6 +15,7 @@ from benchmarks import (
     bursar_cases,
     crowded,
     library,
+    managing,
     meanwhile,
     processes,
     rebuild,
@@ -45,7 +46,7 @@ def all_cases(
 ) -> Iterator[Case]:
     """List every case but those of the crowded pool, which take long to prepare."""
     for place in found.values():
-        for module in (row_locked, library, bare, bulk, bursar_cases):
+        for module in (row_locked, library, bare, bulk, bursar_cases, managing):
             yield from module.cases(place, plan)
         if place.name == "postgresql":
             yield from processes.cases(place, plan, workers)
@@ -53,6 +54,7 @@ def all_cases(
             yield from module.cases(place, plan, histories)
         for suffix, logs in audited.items():
             yield from auditing.cases(place, logs, suffix)
+    yield from managing.cases_in_memory()
     yield from uma.cases(plan)
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from bursar import DirectoryResourceProvider, Ledger, Limits, Malformed, UnifiedResourceManager
+from bursar import DirectoryResourceProvider, Ledger, Limits, Malformed, UnifiedResourceManager, make_or_undo
 from support.asking import made_by
 from support.strategies import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from integration.conftest import Messages
 
 HARD_IDS = (
     ".",
@@ -133,6 +137,30 @@ async def test_what_cannot_be_removed_stays_listed() -> None:
         folder.chmod(0o700)
         await provider.cleanup()
         assert await provider.inventory() == set()
+
+
+async def test_what_cannot_be_undone_is_told(messages: Messages) -> None:
+    """If what a cancelled maker made cannot be undone, the log says why, and no password; nobody else hears of it."""
+    begun, may_end = Event(), Event()
+
+    def make() -> str:
+        begun.set()
+        may_end.wait()
+        return "thing"
+
+    def fail(thing: str) -> None:
+        message = f"the {thing} is stuck at postgresql://ann:hunter2@db"
+        raise OSError(message)
+
+    making = asyncio.create_task(make_or_undo(make, fail))
+    await asyncio.to_thread(begun.wait)
+    making.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    [message] = messages.of("Resource not undone")
+    assert message["error"].startswith("the thing is stuck at ")
+    assert "hunter2" not in message["error"]
 
 
 async def test_quotas(provider: DirectoryResourceProvider) -> None:

@@ -14,6 +14,7 @@ from bursar import (
     LeaseLost,
     Ledger,
     Limits,
+    LogUnavailable,
     Outcome,
     RefusalCode,
     Refused,
@@ -26,12 +27,13 @@ from bursar.infrastructure import transactions
 from bursar.infrastructure.clock import system_clock
 from bursar.infrastructure.verification import verify_ledger
 from support.leasing import SECONDS_MAX, Watch, renewals, watch
-from support.processes import allocate_ahead, keep_for_ever, running
+from support.processes import allocate_ahead, forked, keep_for_ever, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bursar import Lease
+    from integration.conftest import Messages
     from support.deciding import Clock
     from support.providers import Scripted
 
@@ -43,8 +45,8 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def ledger(database_url: str) -> Iterator[Ledger]:
-    """A ledger with one slot, which gives up on its database soon."""
-    with Ledger.open(database_url, patience=0.1) as ledger:
+    """A ledger with one slot."""
+    with Ledger.open(database_url) as ledger:
         ledger.open_pool("slot", resource_type="slot", limits=Limits(total=1))
         yield ledger
 
@@ -78,7 +80,9 @@ def test_a_holder_that_is_killed(ledger: Ledger, database_url: str) -> None:
     assert ledger.allocate({"slot": 1}, owner="next").state is AllocationState.ACTIVE
 
 
-def test_a_process_whose_clock_is_minutes_ahead(ledger: Ledger, database_url: str, watch: Watch) -> None:
+def test_a_process_whose_clock_is_minutes_ahead(
+    ledger: Ledger, database_url: str, watch: Watch, messages: Messages
+) -> None:
     """It has another's hold lapse early; the holder finds out at its next renewal, and its token is turned away.
 
     Nothing is granted twice: the first hold had ended, by the pool's time, when the second was granted.
@@ -96,6 +100,9 @@ def test_a_process_whose_clock_is_minutes_ahead(ledger: Ledger, database_url: st
     assert isinstance(lost, LeaseLost)
     assert isinstance(lost.__cause__, Refused)
     assert lost.__cause__.code is RefusalCode.ALLOCATION_ENDED
+    (message,) = messages.of("lease_lost")
+    about = {"allocation_id": "a", "pool": "slot", "code": "allocation_ended", "error": str(lost)}
+    assert message.items() >= {**about, "command_id": lost.__cause__.command_id}.items()
     with pytest.raises(StaleToken):
         fence.check(held.token, "the slot")
     kinds = [type(ledger.log.decode(row).event).__name__ for row in ledger.log.rows()]
@@ -135,7 +142,9 @@ def test_a_clock_that_goes_wrong_under_a_lease(
         assert "it cannot be renewed: the clock of this process is 180 s ahead of the database server's" in str(lost)
 
 
-def test_a_database_that_is_away_for_a_while(ledger: Ledger, database_url: str, watch: Watch) -> None:
+def test_a_database_that_is_away_for_a_while(
+    ledger: Ledger, database_url: str, watch: Watch, messages: Messages
+) -> None:
     """A renewal that fails is sent again, in time; else the lease is lost in time, too."""
     lease = ledger.allocate({"slot": 1}, owner="holder", ttl=MINUTE, allocation_id="a").keep_alive().start()
     with Ledger.open(database_url) as other, other.log.writing():
@@ -154,11 +163,15 @@ def test_a_database_that_is_away_for_a_while(ledger: Ledger, database_url: str, 
         watch.now += 1
         with pytest.raises(LeaseLost, match="no renewal was confirmed for 50 s: "):
             lease.check()
+    assert [one["allocation_id"] for one in messages.of("lease_not_renewed")] == ["a", "a"]
+    assert all(one["command_id"] for one in messages.of("lease_not_renewed"))
+    assert len(messages.of("lease_lost")) == 1
 
 
 def fail(lease: Lease, watch: Watch, seconds: float) -> None:
     """Let time go by, give a lease its turn, and wait until what it asked has failed."""
-    failed = Event()
+    failed, ledger = Event(), lease._ledger  # noqa: SLF001 - to be impatient only here
+    before, ledger._patience = ledger._patience, 0.1  # noqa: SLF001 - the same
     with lease._lock:  # noqa: SLF001 - its own thread may have the same idea
         watch.now += seconds
         lease.turn()
@@ -166,6 +179,22 @@ def fail(lease: Lease, watch: Watch, seconds: float) -> None:
         assert pending is not None
         pending.add_done_callback(lambda _: failed.set())  # called after the lease's own
     assert failed.wait(SECONDS_MAX)
+    ledger._patience = before  # noqa: SLF001 - the same
+
+
+def test_a_process_that_was_forked_holds_nothing(ledger: Ledger) -> None:
+    """Whoever asks there is told so; the holder itself goes on."""
+
+    def look() -> str:
+        try:
+            lease.check()
+        except LogUnavailable as error:
+            return str(error)
+        return "held"
+
+    with ledger.allocate({"slot": 1}, owner="holder", ttl=MINUTE).keep_alive() as lease:
+        assert forked(look) == "the ledger was opened before this process was forked: open one of its own here"
+        assert look() == "held"
 
 
 # With a manager
@@ -179,7 +208,7 @@ async def test_a_resource_is_kept(
     resource = await manager.allocate("slot", expiration_time=fixed_clock.now + MINUTE)
     async with manager.keep_alive(resource.id, ttl=2 * MINUTE) as lease:
         assert (lease.allocation_id, renewals(stored_ledger, resource.id)) == (resource.id, 1)
-        assert lease.token == stored_ledger.allocation(resource.id).token
+        assert lease.token == resource.metadata.token == stored_ledger.allocation(resource.id).token
     fixed_clock.set(300)
     with pytest.raises(Refused):
         async with manager.keep_alive(resource.id, ttl=MINUTE):

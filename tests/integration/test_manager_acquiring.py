@@ -151,6 +151,23 @@ async def test_a_block_that_releases_by_itself(manager: UnifiedResourceManager, 
     assert (provider.asked.count("release"), other.state) == (1, "allocated")
 
 
+def test_the_loop_ends_within_blocks(
+    manager: UnifiedResourceManager, provider: Scripted, stored_ledger: Ledger
+) -> None:
+    """When the loop ends, the blocks of tasks that nobody awaits release what they hold."""
+
+    async def hold() -> None:
+        async with manager.acquire("slot"):
+            await hang()
+
+    async def leave() -> None:
+        tasks = [asyncio.create_task(hold()) for _ in range(3)]
+        await until(lambda: kinds_of(stored_ledger).count("Confirmed") == len(tasks))
+
+    asyncio.run(leave())
+    assert nothing_is_held(stored_ledger, provider)
+
+
 # Time, and waiting
 
 
@@ -311,6 +328,14 @@ def test_a_name_that_is_none(name: str) -> None:
     with pytest.raises(Malformed) as malformed:
         UnifiedResourceManager(name=name)
     assert malformed.value.parameter == "name"
+
+
+@pytest.mark.parametrize("ttl", [60, timedelta(), -MINUTE])
+def test_a_time_for_providers_that_is_none(ttl: timedelta) -> None:
+    """What is no time to make anything in is an error at once."""
+    with pytest.raises(Malformed) as malformed:
+        UnifiedResourceManager(reservation_ttl=ttl)
+    assert malformed.value.parameter == "reservation_ttl"
 
 
 async def test_a_refused_allocation_of_a_block(manager: UnifiedResourceManager, provider: Scripted) -> None:

@@ -171,6 +171,26 @@ async def test_an_undoing_that_is_cancelled(
     assert stored_ledger.pool("slot").used == len(provider.live) == 1
 
 
+async def test_an_expired_resource_whose_release_hangs(
+    manager: UnifiedResourceManager,
+    provider: Scripted,
+    stored_ledger: Ledger,
+    fixed_clock: Clock,
+    messages: Messages,
+) -> None:
+    """An allocation waits for it for half of its reservation's time at most; the next one tries again."""
+    expired = [await manager.allocate("slot", ttl=SHORT) for _ in range(2)]
+    fixed_clock.set(1)
+    provider.steps["release"] = hang
+    resource = await manager.allocate("slot")
+    assert (len(messages.of("Expired resource not released")), len(provider.live)) == (2, 3)
+    del provider.steps["release"]
+    await manager.allocate("slot")
+    assert {one.state for one in expired} == {"expired"}
+    assert resource.id in provider.live
+    assert stored_ledger.pool("slot").used == len(provider.live) == 2
+
+
 # Lying
 
 
@@ -243,6 +263,28 @@ async def test_a_lie_that_comes_late(
     await until(lambda: stored_ledger.pool("slot").used == 0)
     assert provider.things == set()
     assert len(messages.of("Provider at fault")) == 1
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_a_provider_that_is_not_asynchronous(
+    manager: UnifiedResourceManager, stored_ledger: Ledger, *, is_awaited: bool
+) -> None:
+    """A resource that is given at once, or by a future, is taken as it is; so nothing that was made is lost."""
+    provider: Any = Scripted(Limits(total=10))
+    made: asyncio.Future[Resource[str]] = asyncio.get_running_loop().create_future()
+
+    def allocate(resource_type: str, metadata: ResourceMetadata, **options: Any) -> object:  # noqa: ANN401 - the port's
+        resource = Resource(options["allocation_id"], resource_type, metadata, "allocated", None)
+        provider.live.add(resource.id)
+        made.set_result(resource)
+        return made if is_awaited else resource
+
+    provider.allocate = allocate
+    manager.register_provider("slot", provider)
+    resource = await manager.allocate("slot")
+    assert stored_ledger.allocation(resource.id).state is AllocationState.ACTIVE
+    await manager.release(resource.id)
+    assert (provider.live, stored_ledger.pool("slot").used) == (set(), 0)
 
 
 # Secrets

@@ -16,6 +16,7 @@ from bursar import (
     NotReconciled,
     Reconciliation,
     Refused,
+    ResourceProvider,
     UnifiedResourceManager,
 )
 from bursar.domain.events import Reclaimed
@@ -160,6 +161,42 @@ async def test_an_expired_resource_that_is_still_held_here(
     assert reclaimed(stored_ledger) == [(resource.id, "expired", STILL)]
     with pytest.raises(ValueError, match="Resource not found"):
         await manager.release(resource.id)
+
+
+async def test_an_expired_resource_that_was_given_back(
+    manager: UnifiedResourceManager,
+    provider: Scripted,
+    stored_ledger: Ledger,
+    fixed_clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What its provider took back, when the ledger could not be told, is not released a second time."""
+    resource = await manager.allocate("slot", ttl=MINUTE)
+
+    def unreachable(*_: object) -> None:
+        raise LogUnavailable
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stored_ledger.log, "writing", unreachable)
+        with pytest.raises(LogUnavailable):
+            await manager.release(resource.id)
+    fixed_clock.set(60)
+    provider.things = {resource.id}
+    assert (await manager.reconcile()).reclaimed == (resource.id,)
+    assert provider.asked.count("release") == 1
+
+
+async def test_a_provider_that_lists_what_it_cannot_reclaim(stored_ledger: Ledger) -> None:
+    """That is an error which names the provider and the right."""
+
+    class Lister(Scripted):
+        reclaim = ResourceProvider.reclaim
+
+    manager, provider = UnifiedResourceManager(stored_ledger), Lister()
+    manager.register_provider("slot", provider)
+    provider.things = {"x"}
+    [failed] = (await manager.reconcile()).failed
+    assert failed == NotReconciled("slot", "x", "Lister lists things that it cannot reclaim: x")
 
 
 async def test_an_expired_resource_that_is_not_given_back(

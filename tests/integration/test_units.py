@@ -119,8 +119,8 @@ def test_processes_never_share_a_unit(database_url: str, tmp_path: Path) -> None
     start = barrier(2)
     with running(obey, [(start, database_url)] * 2) as peers:
         for number, peer in enumerate(peers):
-            peer.send(HoldUnits(tmp_path, UNITS, rounds=12, seed=100 * number))
-        assert all(peer.receive() > 0 for peer in peers)
+            peer.send(HoldUnits(tmp_path, tuple("abcdefgh"), rounds=6, seed=100 * number))
+        assert all(peer.receive() >= 18 for peer in peers), "one unit at least, each time"
     with Ledger.open(database_url) as ledger:
         assert list(ledger.allocations()) == []
 

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 
 
-def mappings() -> int:
-    """Count the anonymous shared mappings of this process, as Linux lists them; `mmap.mmap(-1, size)` makes such."""
-    return Path("/proc/self/maps").read_text().count("/dev/zero (deleted)")
+def mappings() -> int | None:
+    """Count the anonymous shared mappings of this process, which `mmap.mmap(-1, size)` makes; only Linux lists them."""
+    listed = Path("/proc/self/maps")
+    return listed.read_text().count("/dev/zero (deleted)") if listed.exists() else None
 
 
 def is_free(port: int) -> bool:
@@ -39,5 +40,5 @@ def bound(ports: Iterable[int]) -> int:
 
 def free_ports(number: int) -> list[int]:
     """Find ports that nobody has, below those that systems give away; each process looks in another place."""
-    first = 10_000 + os.getpid() % 400 * 50
+    first = 10_000 + os.getpid() % 200 * 50
     return list(islice(filter(is_free, count(first)), number))

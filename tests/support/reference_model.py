@@ -99,6 +99,7 @@ class Model:
 
     def apply(self, command: Json, now: int) -> Answer:
         """Decide a command at a moment, and change what it changes."""
+        command = {name: plain(value) if name in {"limits", "expected"} else value for name, value in command.items()}
         key = command.get("command_id") or derived(command)
         content = {name: value for name, value in command.items() if name not in {"command_id", "correlation_id"}}
         if key in self.decided:
@@ -404,6 +405,11 @@ DECISIONS: dict[str, Callable[[Model, Json, int], None]] = {
     "expire": Model.expire_all,
     "reclaim": Model.reclaim,
 }
+
+
+def plain(limits: Json) -> Json:
+    """Limits without what is so anyway: that nothing is reserved."""
+    return {name: value for name, value in limits.items() if (name, value) != ("reserved", 0)}
 
 
 def describe(command: Json) -> Json:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
-from bursar import Refused, UnifiedResourceManager, UnitResourceProvider
+from bursar import UnifiedResourceManager, UnitResourceProvider
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bursar import Ledger
+    from bursar import Ledger, Resource
+
+
+PATIENCE = timedelta(seconds=100)
+"""How long to wait for units."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +33,29 @@ class HoldUnits:
     tasks: int = 3
 
     def __call__(self, ledger: Ledger) -> int:
-        """Carry it out; tell how often there were units to be had."""
+        """Carry it out; tell how many units were had."""
         return asyncio.run(self._hold(ledger))
 
     async def _hold(self, ledger: Ledger) -> int:
         manager, provider = UnifiedResourceManager(ledger), UnitResourceProvider(self.units)
-        provider.registered(ledger, "gpu")
         manager.register_provider("gpu", provider)
-        return sum(await asyncio.gather(*(self._rounds(manager, self.seed + task) for task in range(self.tasks))))
+        async with self._held(manager, 1):  # all the time
+            return sum(await asyncio.gather(*(self._rounds(manager, self.seed + task) for task in range(self.tasks))))
 
     async def _rounds(self, manager: UnifiedResourceManager, seed: int) -> int:
         random, had = Random(seed), 0  # noqa: S311 - not for secrets
         for _ in range(self.rounds):
-            try:
-                resource = await manager.allocate("gpu", size=random.randint(1, 3))
-            except Refused:
-                continue
+            async with self._held(manager, random.randint(1, 2)) as resource:
+                assert await manager.validate(resource.id) == []  # takes a while, in which another might take them
+                had += len(resource.data)
+        return had
+
+    @asynccontextmanager
+    async def _held(self, manager: UnifiedResourceManager, size: int) -> AsyncIterator[Resource[tuple[str, ...]]]:
+        async with manager.acquire("gpu", size=size, wait=PATIENCE) as resource:
             marks = [self.folder / unit for unit in resource.data]
             for mark in marks:
                 mark.touch(exist_ok=False)  # fails if somebody has the unit
-            await asyncio.sleep(0)
+            yield resource
             for mark in marks:
                 mark.unlink()
-            await manager.release(resource.id)
-            had += 1
-        return had

@@ -271,19 +271,15 @@ def test_a_limit_holds_where_an_allocation_leads_to_other_pools() -> None:
 
 def test_a_limit_counts_no_deadline_that_was_moved() -> None:
     """What was renewed, back and forth even, counts once, at the deadline that it has."""
-    history = given(opened(), allocated("a", until=5, gpu=1), allocated("b", until=6, gpu=1))
-    for deadline, before in ((8, 5), (5, 8)):
-        event = Renewed(
-            pool="gpu",
-            allocation_id="a",
-            owner="ann",
-            quantity=1,
-            deadline=after(deadline),
-            previous_deadline=after(before),
-        )
-        history = history.given(event)
-    history.when(Expire(limit=2), at=9).then(expired("a", "gpu", 1, at=5), expired("b", "gpu", 1, at=6))
-    history.when(Expire(limit=2), at=4).then_nothing()
+    holds = [allocated(name, until=deadline, gpu=1) for name, deadline in (("z", 4), ("a", 5), ("b", 8), ("c", 9))]
+    history = given(opened(), *holds)
+    for deadline, before in ((7, 5), (5, 7)):
+        moved = {"deadline": after(deadline), "previous_deadline": after(before)}
+        history = history.given(Renewed(pool="gpu", allocation_id="a", owner="ann", quantity=1, **moved))
+    first = [expired("z", "gpu", 1, at=4), expired("a", "gpu", 1, at=5)]
+    history.when(Expire(limit=2), at=9).then(*first)
+    history.when(Expire(limit=3), at=9).then(*first, expired("b", "gpu", 1, at=8))
+    history.when(Expire(limit=4), at=6).then(*first)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "2"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bursar import AllocationState, Ledger, Limits, Reclaim, Wanted
 from bursar.domain.events import Reclaimed
+from bursar.infrastructure.workload import read_lines, run_workload
 from bursar.replay.as_of import allocations_as_of, state_at
 from bursar.replay.incident import Incident, Level
 from bursar.replay.stored import RowsInMemory
@@ -49,6 +51,17 @@ def test_a_repeat_is_recorded_once(ledger: Ledger) -> None:
     assert (first.repeated, second.repeated) == (False, True)
     assert first.position == second.position == 10
     assert first.allocation is second.allocation is None
+
+
+def test_a_workload_with_reclaims(ledger: Ledger) -> None:
+    """An import takes the verb; the same line, imported again, is a repeat, and a right that is open a refusal."""
+    lines = (
+        b'{"at":"2026-01-01T00:01:00Z","command":"reclaim","pool":"gpu","allocation_id":"gone"}\n'
+        b'{"at":"2026-01-01T00:01:00Z","command":"reclaim","pool":"gpu","allocation_id":"open","reason":"dead"}\n'
+    )
+    first, again = (run_workload(ledger, read_lines(BytesIO(lines), "day"), "day") for _ in range(2))
+    assert (first.events, first.refused, first.repeated) == (2, 1, 0)
+    assert (again.events, again.repeated) == (0, 2)
 
 
 def test_the_pool_is_as_it_was(ledger: Ledger) -> None:

@@ -10,12 +10,14 @@ from bursar.domain.events import (
     Confirmed,
     LimitsChanged,
     PoolClosed,
+    Reclaimed,
     Released,
     Reserved,
     Resized,
     ValidationFailed,
 )
 from bursar.domain.refusals import RefusalCode
+from bursar.projections.allocation_history import ALLOCATION_HISTORY
 from bursar.projections.metrics import METRICS, OPERATIONS
 from bursar.projections.pool_usage import POOL_USAGE
 from bursar.projections.validation_failures import VALIDATION_FAILURES
@@ -53,6 +55,9 @@ def refused(pool: str | None = "gpu", *, known: bool = True, **asked: object) ->
         asked={"command": "allocate", "owner": "ann", **asked},
         data={"free": 1, "asked": 4},
     )
+
+
+RECLAIMED = Reclaimed(pool="gpu", allocation_id="a", state="expired", reason="still there")
 
 
 def usage(history: History) -> list[tuple[object, ...]]:
@@ -177,6 +182,11 @@ class TestMetrics:
             ("", "gpu", "allocate", "done", "", 1),
         ]
 
+    def test_reclaimed(self) -> None:
+        """What was reclaimed counts as an operation of its own, which is not timed; no hold begins or ends with it."""
+        history = History().given(opened(), RECLAIMED)
+        assert self.counted(history)[-1] == ("accelerator", "gpu", "reclaim", "done", "", 1)
+
     def test_every_event_has_its_operation(self) -> None:
         """No type of event is left out."""
         assert {*OPERATIONS, "ValidationFailed"} == set(EVENTS) == set(METRICS.handlers)
@@ -223,3 +233,13 @@ def test_a_reservation_is_used_like_an_allocation() -> None:
     assert usage(grants[0]) == usage(grants[1])
     assert isinstance(grants[1].records[1].event, Reserved)
     assert rows_of(METRICS, grants[0]) != rows_of(METRICS, grants[1])
+
+
+class TestAllocationHistory:
+    """Everything that happened to allocations."""
+
+    def test_reclaimed(self) -> None:
+        """What an allocation left behind is a row of it, without owner and quantity: nothing is held."""
+        [row] = rows_of(ALLOCATION_HISTORY, History().given(opened(), RECLAIMED))
+        assert (row["allocation_id"], row["event"], row["reason"]) == ("a", "Reclaimed", "still there")
+        assert (row["pool"], row["owner"], row["quantity"], row["deadline"]) == ("gpu", None, None, None)

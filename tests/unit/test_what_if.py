@@ -100,6 +100,17 @@ class TestTheRecordedLimits:
 class TestOtherLimits:
     """Decided as it might have been."""
 
+    def test_who_was_behind_others_is_so_whatever_the_limits(self, ledger: Ledger) -> None:
+        """Who waits is not in the log; that somebody did is in the refusal, and other limits do not change it."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
+        ledger.allocate({"gpu": 2}, owner="ann", allocation_id="a")
+        promise = ledger.submit(Allocate(quantities={"gpu": 4}, owner="bob", wait=seconds(600)))
+        refused(ledger, quantities={"gpu": 1}, owner="cleo", allocation_id="behind")
+        assert promise.cancel()
+        refused(ledger, quantities={"gpu": 3}, owner="cleo", allocation_id="alone")
+        assert what_if(ledger.log, {}).ok
+        assert ends(ledger.what_if({"gpu": {"total": 9}})) == [(4, "alone", "pool_exhausted", "done")]
+
     def test_done_that_was_refused_and_the_other_way_round(self, ledger: Ledger) -> None:
         """Each command that ends otherwise is named with how it ended and how it would have ended; in words too."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4, max_size=3))
@@ -187,6 +198,16 @@ class TestOtherLimits:
         ledger.allocate({"gpu": 1}, owner="ann")
         (found,) = ledger.what_if({}, since=at(40)).pools
         assert found.recorded == (1, 9, at(50))
+
+    def test_what_expires_with_another_pool_s_command(self, ledger: Ledger, clock: Clock) -> None:
+        """What was held at the beginning is a peak, though it ends with a command about another of its pools."""
+        for pool in ("cpu", "gpu"):
+            ledger.open_pool(pool, resource_type="r", limits=Limits(total=9))
+        ledger.allocate({"cpu": 1, "gpu": 3}, owner="ann", ttl=seconds(50))
+        clock.set(60)
+        ledger.allocate({"cpu": 1}, owner="ann")
+        found = ledger.what_if({"gpu": {"total": 8}}, since=at(40))
+        assert [(one.recorded.used, one.what_if.used) for one in found.pools] == [(1, 1), (3, 3)]
 
     def test_nobody_notices(self, ledger: Ledger) -> None:
         """What is over in the beginning counts as nothing, though its end is nowhere recorded."""
