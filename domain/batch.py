@@ -190,7 +190,7 @@ class Batch:
         """
         decided = self._decided.get(one.command_id)
         if decided and self._is_repeat(one, decided):
-            if one.waits:
+            if type(one.command) in _GRANTS:
                 self.queue.leave(one.command_id)
             return self._repeat(one, decided)
         situation, moment = self._situation(one)
@@ -199,7 +199,7 @@ class Batch:
         if decided:  # the id derived from a pool's name stands for its opening: what else comes of it has its own
             one = Asked(one.command, self._new_id(), fresh=True)
         records = self._number(one, decide(situation, one.command, moment), moment)
-        if one.waits:
+        if type(one.command) in _GRANTS:
             self._move_in_queue(one, records)
         if not dry:
             self.take(one, records)
@@ -211,6 +211,8 @@ class Batch:
             self.run(one, dry=True)
         except Undecided:
             return False
+        except LogUnavailable:
+            raise
         except BursarError:
             pass  # it is decided, if by an error
         return True

@@ -126,6 +126,19 @@ class Pool:
                 yield self.deadlines[index]
                 waiting += (2 * index + 1, 2 * index + 2)
 
+    def next_deadline(self, moment: datetime) -> datetime | None:
+        """Find the earliest deadline after a moment, of a hold that may have been renewed or ended since."""
+        waiting, found = [0], []
+        while waiting:
+            index = waiting.pop()
+            if index < len(self.deadlines):
+                deadline = self.deadlines[index][0]
+                if deadline > moment:
+                    found.append(deadline)
+                else:
+                    waiting += (2 * index + 1, 2 * index + 2)
+        return min(found, default=None)
+
     def first_due(self, moment: datetime, limit: int) -> list[tuple[datetime, str]]:
         """List up to so many deadlines that are not after a moment, in order, with their allocations."""
         found: list[tuple[datetime, str]] = []

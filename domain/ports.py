@@ -161,14 +161,14 @@ class EventLog(Protocol):
         ...
 
     def leave_queue(self, command_ids: Collection[str]) -> None:
-        """Let commands leave the queue undecided. Raises `LogUnavailable`."""
+        """Let commands that wait here leave the queue undecided. Raises `LogUnavailable`."""
         ...
 
     def stay_queued(self) -> Collection[str]:
         """Say that those who wait here are alive; give the ids of their commands that still have their place.
 
         To be said every `STAY_SECONDS` by whoever waits; the commands of those that said nothing for `GONE_SECONDS`
-        leave the queue. Raises `LogUnavailable`.
+        are passed over, and leave the queue with what is decided next. Raises `LogUnavailable`.
         """
         ...
 

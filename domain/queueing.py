@@ -11,12 +11,19 @@ STAY_SECONDS: Final = 3.0
 GONE_SECONDS: Final = 10.0
 """How long whoever waits may say nothing before its commands lose their places."""
 
+AHEAD_SECONDS_MAX: Final = 60.0
+"""How far ahead whoever waits can have said that it is alive: what is further is of a clock that was set back since."""
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from bursar.domain.batch import Asked
     from bursar.domain.ports import LogReader
+
+
+SERVED_MAX: Final = 32
+"""How many of a pool's queue are looked at to find whose turn it is."""
 
 
 class Undecided(Exception):
@@ -46,9 +53,9 @@ class Queue:
     all of them.
     """
 
-    def __init__(self, reader: LogReader, asked: Iterable[Asked]) -> None:
+    def __init__(self, reader: LogReader, asked: Sequence[Asked]) -> None:
         self._reader = reader
-        self._waiting = sum(one.waits for one in asked)
+        self._leaving_max = len(asked)
         self._first: dict[str, list[str]] = {}
         self.entered: dict[str, Waiting] = {}
         """Those that enter with this batch, by command id."""
@@ -61,8 +68,8 @@ class Queue:
 
     def _is_behind(self, command_id: str, pool: str) -> bool:
         if pool not in self._first:
-            # Of those that are read no more can leave with this batch than wait in it: one more is enough.
-            self._first[pool] = self._reader.queued(pool, self._waiting + 1)
+            # No more can leave with this batch than are in it: one more is enough.
+            self._first[pool] = self._reader.queued(pool, self._leaving_max + 1)
         before = next((other for other in self._first[pool] if other not in self.left), None)
         if before is None:
             before = next((key for key, one in self.entered.items() if pool in one.quantities), None)
@@ -73,5 +80,26 @@ class Queue:
         self.entered[command_id] = waiting
 
     def leave(self, command_id: str) -> None:
-        """Let a command go that is decided; whether it ever waited or not."""
+        """Let a command go that is decided; whether it ever waited or not, here or in another process."""
         self.left.add(command_id)
+        self.entered.pop(command_id, None)
+
+
+class Room:
+    """What is free in pools, less what those whose turn it is will take of it."""
+
+    def __init__(self, free: Mapping[str, int]) -> None:
+        self._free = free
+        self._taken = dict.fromkeys(free, 0)
+
+    def has(self, quantities: Mapping[str, int]) -> bool:
+        """Tell whether quantities fit in beside what will be taken; where that is nothing, the pools know best."""
+        return all(
+            not self._taken[pool] or self._taken[pool] + quantity <= self._free[pool]
+            for pool, quantity in quantities.items()
+        )
+
+    def take(self, quantities: Mapping[str, int]) -> None:
+        """Note that quantities will be taken."""
+        for pool, quantity in quantities.items():
+            self._taken[pool] += quantity

@@ -91,6 +91,13 @@ class Promise(Future["Outcome"]):
         self.waiters: list[asyncio.Future[None]] = []
         """What the tasks that await it wait for."""
 
+    def cancel(self) -> bool:
+        """Withdraw the command, and wake the tasks that await it; False if its turn has come."""
+        cancelled = super().cancel()
+        if cancelled:
+            wake(self.waiters)
+        return cancelled
+
     def __await__(self) -> Generator[object, None, Outcome]:
         waiter = asyncio.get_running_loop().create_future()
         self.waiters.append(waiter)

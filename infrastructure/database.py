@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
@@ -179,14 +179,17 @@ class Database:
                 kept.close()
 
     @contextmanager
-    def changing(self) -> Iterator[Connection]:
-        """Open a transaction that changes other tables than the log; in SQLite there is but one lock for all."""
+    def changing(self, *, takes_long: bool = True) -> Iterator[Connection]:
+        """Open a transaction that changes other tables than the log; in SQLite there is but one lock for all.
+
+        One that takes long is waited for as long as it takes.
+        """
         self._birthplace.check()
         with self.translated(), self.engine.connect() as connection:
             connection.execution_options(bursar_writes=True)
             if not self.is_sqlite:  # the log's end is read after the lock is had, whatever the server's default is
                 connection.execution_options(isolation_level="READ COMMITTED")
-            with self._without_limit(connection), connection.begin():
+            with self._without_limit(connection) if takes_long else nullcontext(), connection.begin():
                 yield connection
 
     @contextmanager

@@ -92,6 +92,11 @@ class Holdings:
         if deadline is not None:
             heappush(self._deadlines, (deadline, held.resource.id))
 
+    @property
+    def next_deadline(self) -> datetime | None:
+        """The earliest deadline that was remembered, of something that may have ended since; None if there is none."""
+        return self._deadlines[0][0] if self._deadlines else None
+
     def due(self, moment: datetime) -> list[Held]:
         """List those whose deadline, as last heard of, is not after a moment, and forget that deadline."""
         found = []

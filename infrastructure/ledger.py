@@ -6,6 +6,7 @@ import logging
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import chain
 from threading import TIMEOUT_MAX
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self
@@ -14,9 +15,10 @@ import structlog
 
 from bursar.domain import ledger as domain
 from bursar.domain.answers import Answer
+from bursar.domain.batch import PoolStatus
 from bursar.domain.commands import Allocate, Release, Void
 from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed
-from bursar.domain.queueing import Undecided
+from bursar.domain.queueing import SERVED_MAX, Room, Undecided
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
 from bursar.infrastructure.about import about_batch, about_command, about_error
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from bursar.domain.batch import Asked, Outcome
     from bursar.domain.cache import PoolCache
     from bursar.domain.commands import Command
+    from bursar.domain.limits import Limits
     from bursar.domain.pool import Pool
     from bursar.domain.ports import Clock, EventLog
     from bursar.domain.queueing import Waiting
@@ -108,6 +111,8 @@ class Ledger(domain.Ledger):
             raise Malformed("waiting_max", waiting_max, "expected a whole number from 1")
         self._committer = Committer(waiting_max)
         self._room = WaitingRoom(log, self._committer)
+        self._rules: Mapping[str, tuple[Limits, bool]] = {}
+        """Limits, and whether it is closed, of each pool that is waited for, as those who wait were last held to."""
         self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
         self._leases = Leases(clock)
         weakref.finalize(self, self._leases.stop)
@@ -204,6 +209,10 @@ class Ledger(domain.Ledger):
         """
         return Lease(self, self._leases, allocation_id, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
 
+    def now(self) -> datetime:
+        """Tell the present instant by the ledger's clock (UTC)."""
+        return self._clock()
+
     def time_to_deadline(self) -> timedelta | None:
         """Tell how long it is to the next deadline, in all pools, of what no event has ended; None if there is none.
 
@@ -268,25 +277,32 @@ class Ledger(domain.Ledger):
             found = reader.queue()
             return Answer([one for one in found if pool is None or pool in one.quantities], reader.head)
 
-    def servable(self, asked: Sequence[Asked]) -> tuple[list[Asked], float | None]:
-        """Choose of commands that wait those that would be decided now, going by what can be seen without the lock.
+    def servable(self, waiting: Mapping[str, Asked]) -> tuple[set[str], float | None]:
+        """Choose of commands that wait, by id, those that would be decided now, going by a look without the lock.
 
-        Tells too in how many seconds the next hold in their pools lapses; None if none will.
+        Those are the first in the queue of all their pools that can be granted together, and, as soon as rules have
+        changed, whoever is refused for good by them, at whatever place. Tells too in how many seconds the next hold in
+        the pools lapses; None if none will.
         """
-        found = []
-        stuck: set[str] = set()
+        names = sorted({name for one in waiting.values() for name in vars(one.command)["quantities"]})
         with self._look() as reader:
-            batch = self._batch(asked, reader)
-            for one in asked:
-                pools = vars(one.command)["quantities"].keys()
-                if stuck.isdisjoint(pools) and batch.would_decide(one):
-                    found.append(one)
-                else:
-                    stuck |= pools
-            deadlines = [self._cache.pool(name, reader) for name in {*stuck}]
+            pools = {name: pool for name in names if (pool := self._cache.pool(name, reader))}
+            rules = {name: (pool.limits, pool.closed) for name, pool in pools.items()}
+            changed = rules != self._rules
+            first = dict.fromkeys(chain.from_iterable(reader.queued(name, SERVED_MAX) for name in names))
+            chosen = [waiting[key] for key in (waiting if changed else first) if key in waiting]
+            batch = self._batch(chosen, reader)
             now = self._clock()
-            ends = [pool.deadlines[0][0] for pool in deadlines if pool and pool.deadlines]
-        return found, max((min(ends) - now).total_seconds(), 0.0) if ends else None
+            room = Room({name: PoolStatus.of(pool, now).free for name, pool in pools.items()})
+            found = set()
+            for one in chosen:
+                quantities = vars(one.command)["quantities"]
+                if (changed or room.has(quantities)) and batch.would_decide(one):
+                    found.add(one.command_id)
+                    room.take(quantities)
+            self._rules = rules
+            ends = [end for pool in pools.values() if (end := pool.next_deadline(now))]
+        return found, (min(ends) - now).total_seconds() if ends else None
 
     @contextmanager
     def _own_cache(self) -> Iterator[PoolCache]:

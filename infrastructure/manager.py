@@ -14,6 +14,7 @@ from bursar.domain.values import QUANTITY_MAX, check_name
 from bursar.infrastructure.about import about_error
 from bursar.infrastructure.acquiring import Acquirer
 from bursar.infrastructure.clock import new_id
+from bursar.infrastructure.deadline_watch import DeadlineWatch
 from bursar.infrastructure.ending import Ending
 from bursar.infrastructure.holdings import Held, Holdings
 from bursar.infrastructure.ledger import Ledger
@@ -68,6 +69,7 @@ class UnifiedResourceManager:
         self._acquirer = Acquirer(
             self._rights, self._holdings, self._ending, name=name, reservation_ttl=reservation_ttl
         )
+        self._watch = DeadlineWatch(self._ending, self._holdings, self.ledger.now)
         self._reconciler = Reconciler(self._rights, self._holdings, self._ending, name=name, seconds=self._seconds)
 
     def register_provider(self, resource_type: str, provider: ResourceProvider[Any]) -> None:
@@ -112,6 +114,7 @@ class UnifiedResourceManager:
             logger.error("Resource allocation failed", **about, error=described(error))  # noqa: TRY400 - raised on, with its traceback
             raise
         self._count("resource_allocations", resource_type, success=True)
+        self._watch.arm()
         return held
 
     @asynccontextmanager

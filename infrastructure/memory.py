@@ -110,12 +110,12 @@ class MemoryEventLog(BaseEventLog):
 
     def _move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
         for one in entered:
-            if one.command_id not in self._queue:
+            known = self._queue.get(one.command_id)
+            if known is None:
                 self._tickets += 1
-                self._queue[one.command_id] = replace(one, ticket=self._tickets)
-        for command_id in left:
-            self._queue.pop(command_id, None)
-        if entered or left:
+                known = replace(one, ticket=self._tickets)
+            self._queue[one.command_id] = replace(known, until=one.until)
+        if [self._queue.pop(command_id) for command_id in left if command_id in self._queue]:
             self._moves += 1
             self._changed.notify_all()
 

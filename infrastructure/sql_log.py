@@ -16,7 +16,7 @@ from bursar.infrastructure.finding import ROWS_TESTED, chosen, clauses, is_exact
 from bursar.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
 from bursar.infrastructure.sql_queue import SQLQueue
 from bursar.infrastructure.tables import events, ledger_meta, of_stream
-from bursar.infrastructure.transactions import CHANNEL
+from bursar.infrastructure.transactions import CHANNEL, LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -192,11 +192,10 @@ class SQLWriter(SQLReader):
 
     def move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
         """Let commands enter the queue, those that are in it keeping their place, and others leave it, by id."""
-        queue = SQLQueue(self._connection)
+        if left and self._appending.has_queue:
+            SQLQueue(self._connection).leave(left)
         if entered:
-            queue.enter(self._waiter, entered)
-        if left and (entered or self._appending.has_queue):
-            queue.leave(left)
+            SQLQueue(self._connection).enter(self._waiter, entered)
 
 
 class SQLEventLog(BaseEventLog):
@@ -268,17 +267,16 @@ class SQLEventLog(BaseEventLog):
         return found[:limit]
 
     def leave_queue(self, command_ids: Collection[str]) -> None:
-        """Let commands leave the queue undecided, and wake those who follow the log: somebody else's turn may be."""
-        with self.database.changing() as connection:
-            SQLQueue(connection).leave(command_ids)
-            if not self.database.is_sqlite:
-                connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+        """Let commands that wait here leave undecided, and wake those who follow the log: it may be their turn."""
+        with self.database.changing(takes_long=False) as connection:
+            if not self.database.is_sqlite:  # after whatever of ours may still be on its way into the queue
+                connection.exec_driver_sql(f"{LOCK}; NOTIFY {CHANNEL}")
+            SQLQueue(connection).leave(command_ids, self.waiter)
 
     def stay_queued(self) -> set[str]:
         """Say that those who wait here are alive; give the ids of their commands that still have their place."""
-        with self.database.changing() as connection:
+        with self.database.changing(takes_long=False) as connection:
             queue = SQLQueue(connection)
-            queue.forget_the_gone()
             queue.say_alive(self.waiter)
             return queue.of(self.waiter)
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Double, cast, delete, func, select
+from sqlalchemy import Double, cast, delete, func, not_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bursar.domain.queueing import GONE_SECONDS, Waiting
+from bursar.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
 from bursar.domain.values import instant, instant_text
 from bursar.infrastructure.tables import queue, waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row, Select
 
 _UNIX_EPOCH_JULIAN_DAY: Final = 2440587.5
 _DAY_SECONDS: Final = 86400.0
+
+_IDS_PER_STATEMENT: Final = 1000
+"""The most ids named in one statement; both databases bound the number of parameters."""
 
 
 class SQLQueue:
@@ -64,10 +67,13 @@ class SQLQueue:
         again = {name: statement.excluded[name] for name in ("waiter", "until")}
         self._connection.execute(statement.on_conflict_do_update(index_elements=key, set_=again), rows)
 
-    def leave(self, command_ids: Collection[str]) -> None:
-        """Take commands out."""
-        leaving = delete(queue).where(queue.c.command_id.in_(command_ids))
-        self._connection.execute(leaving)
+    def leave(self, command_ids: Iterable[str], waiter: str | None = None) -> None:
+        """Take commands out; if a waiter is named, only those that wait there."""
+        leaving = delete(queue) if waiter is None else delete(queue).where(queue.c.waiter == waiter)
+        ids = sorted(command_ids)
+        for start in range(0, len(ids), _IDS_PER_STATEMENT):
+            some = ids[start : start + _IDS_PER_STATEMENT]
+            self._connection.execute(leaving.where(queue.c.command_id.in_(some)))
 
     def say_alive(self, waiter: str) -> None:
         """Say that whoever waits under this name is alive."""
@@ -81,11 +87,15 @@ class SQLQueue:
 
     def forget_the_gone(self) -> None:
         """Take out whoever said nothing for too long."""
-        self._connection.execute(delete(queue).where(queue.c.waiter.not_in(self._alive())))
-        self._connection.execute(delete(waiters).where(waiters.c.alive_until <= self._now()))
+        self._connection.execute(delete(waiters).where(not_(self._is_alive())))
+        # Only who is not even listed: whoever is gone from just now on is the next one's to take out.
+        self._connection.execute(delete(queue).where(queue.c.waiter.not_in(select(waiters.c.waiter))))
 
-    def _alive(self) -> Any:  # noqa: ANN401 - a subquery's type is the library's own
-        return select(waiters.c.waiter).where(waiters.c.alive_until > self._now()).scalar_subquery()
+    def _alive(self) -> Select[tuple[str]]:
+        return select(waiters.c.waiter).where(self._is_alive())
+
+    def _is_alive(self) -> ColumnElement[bool]:
+        return waiters.c.alive_until.between(self._now(), self._now() + AHEAD_SECONDS_MAX)
 
     def _now(self) -> ColumnElement[float]:
         """Tell the database's time, in seconds since 1970: the one clock that all who wait share."""

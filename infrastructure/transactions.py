@@ -12,6 +12,7 @@ from psycopg import waiting
 from psycopg.pq import Escaping
 
 from bursar.domain.errors import LogUnavailable
+from bursar.domain.queueing import AHEAD_SECONDS_MAX
 from bursar.domain.records import StoredRow
 from bursar.infrastructure.clock import system_clock
 
@@ -72,7 +73,9 @@ _INSERT_ALL: Final = f"INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM un
 _HAS_QUEUE: Final = "EXISTS (SELECT 1 FROM queue)"
 """Whether anybody waits, or did before it was gone."""
 
-_HAS_GONE: Final = "EXISTS (SELECT 1 FROM waiters WHERE alive_until <= {now})"
+_HAS_GONE: Final = (
+    f"EXISTS (SELECT 1 FROM waiters WHERE alive_until NOT BETWEEN {{now}} AND {{now}} + {AHEAD_SECONDS_MAX})"  # noqa: S608 - own text
+)
 """Whether anybody that waited says nothing any more."""
 
 _CLOCK: Final = "extract(epoch FROM clock_timestamp())::float8"

@@ -18,22 +18,24 @@ from bursar.infrastructure.committer import Promise, wake
 from bursar.infrastructure.logging import get_logger
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from bursar.domain.batch import Asked
     from bursar.domain.ports import EventLog
     from bursar.infrastructure.committer import Answer, Committer, Sleeper
     from bursar.infrastructure.ledger import Ledger
 
-ASKED_AGAIN_MAX: Final = 32
-"""The most commands that are asked again at a time, for each pool."""
-
 _LOOK_SECONDS: Final = 1.0
-"""How often to look again though nothing was heard of: a clock may have moved."""
+"""How often to look again though nothing was heard of: a clock may have moved, or somebody may be gone."""
+
+_LOOK_SECONDS_MIN: Final = 0.01
+"""How often at most, unless something was heard of."""
 
 _SLICE_SECONDS: Final = 0.1
 """How often a wait for news looks for what happened in this process."""
+
+_NEWS_MAX: Final = 32
+"""The most news that are taken in before looking again."""
 
 logger = get_logger()
 
@@ -48,6 +50,9 @@ class _State(Enum):
 class Waiter:
     """A command that may wait, for the caller who is told its outcome."""
 
+    waiters: Final = ()
+    """Whom the committer has to wake: nobody. The tasks that await the outcome are woken when it is there."""
+
     def __init__(self, asked: Asked, caller: Sleeper | WaitingPromise, ledger: Ledger, room: WaitingRoom) -> None:
         command: Any = asked.command
         self.asked = asked._replace(may_wait=True)
@@ -59,11 +64,6 @@ class Waiter:
         self._room = room
         self._withdrawn = False
 
-    @property
-    def waiters(self) -> Sequence[asyncio.Future[None]]:
-        """What the tasks wait for that await the outcome, once it is there."""
-        return self._caller.waiters if self.state is _State.DONE else ()
-
     def begin(self) -> bool:
         """Tell whether the command is still wanted; until it is answered it cannot be withdrawn."""
         with self._room.lock:
@@ -74,37 +74,45 @@ class Waiter:
 
     def give(self, answer: Answer) -> None:
         """Take the committer's answer: the outcome, or that it has to wait."""
-        with self._room.lock:
-            is_undecided = isinstance(answer, Undecided)
-            if is_undecided and not self._withdrawn and not self._room.closed:
-                self.state = _State.WAITING
-                self._room.keep(self)
-                return
-        if not is_undecided:
-            self.end(answer)
-        elif self._withdrawn:
+        if not isinstance(answer, Undecided):
+            self._room.forget(self, leaves=isinstance(answer, BaseException))
+            self._tell(answer)
+        elif not self._room.keep(self):
             self._room.forget(self)
-            self._caller.drop()
-        else:
-            self.end(closed())
+            if self._withdrawn:
+                self._caller.drop()
+            else:
+                self._tell(closed())
 
-    def end(self, answer: Answer) -> None:
-        """Tell the caller."""
-        self._room.forget(self, leaves=isinstance(answer, BaseException))
-        if self._caller.begin():
-            self._caller.give(answer)
+    def _tell(self, answer: Answer) -> None:
+        self._caller.begin()
+        self._caller.give(answer)
+        wake(self._caller.waiters)
+
+    def turn_away(self, error: BaseException) -> None:
+        """Have it leave the queue undecided and tell the caller why, unless it is decided, or just being decided."""
+        if self._leave():  # pragma: no branch - else there is nothing to do
+            self._tell(error)
 
     def withdraw(self) -> bool:
         """Have it leave the queue undecided; False if it is decided, or just being decided.
 
         What is being decided just then leaves as soon as it turns out that it has to wait on.
         """
+        self._withdrawn = True
+        return self._leave()
+
+    def _leave(self) -> bool:
         with self._room.lock:
-            self._withdrawn = True
-            if self.state in {_State.BEGUN, _State.DONE}:
-                return False
-            self._room.forget(self)
-            return True
+            return self.state is not _State.BEGUN and self._room.forget(self)
+
+    def wait(self) -> bool:
+        """Begin to wait, unless it was withdrawn; called with the room's lock."""
+        if self._withdrawn:
+            return False
+        self.state = _State.WAITING
+        self.asked = self.asked._replace(fresh=False)  # others have seen its id by now
+        return True
 
 
 class WaitingPromise(Promise):
@@ -114,12 +122,11 @@ class WaitingPromise(Promise):
 
     def cancel(self) -> bool:
         """Withdraw the command; False if it is decided, or just being decided."""
-        return self.waiter.withdraw() and super().cancel()
+        return (self.cancelled() or self.waiter.withdraw()) and super().cancel()
 
     def drop(self) -> None:
         """Note that it was withdrawn while it was being decided, and had to wait."""
         super().cancel()
-        wake(self.waiters)
 
 
 def closed() -> LogUnavailable:
@@ -132,48 +139,61 @@ class WaitingRoom:
 
     def __init__(self, log: EventLog, committer: Committer) -> None:
         self.lock = RLock()
-        """Held while anything here is changed."""
-        self.closed = False
+        """Held while anything here is changed; nobody is told anything, and nothing is asked of the log, with it."""
+        self._closed = False
         self._log = log
         self._committer = committer
-        self._waiters: dict[str, Waiter] = {}
-        """By command id, in the order of their places."""
-        self._leaving: list[str] = []
+        self._waiters: dict[str, list[Waiter]] = {}
+        """By command id: the same command may have been sent more than once."""
+        self._leaving: set[str] = set()
         """Ids of commands that are to leave the queue undecided."""
         self._nudge = Event()
         self._thread: Thread | None = None
         self._stays_until = 0.0
         """When those who wait have to say that they are alive."""
-        self._pause = 0.0
-        """How long nothing has to be done unless something happens."""
 
     def ask(self, waiter: Waiter) -> None:
         """Have a command decided, or wait. Raises as `Committer.ask`."""
         self._committer.ask(waiter.asked, waiter, waiter.ledger._answers)  # noqa: SLF001 - what the ledger has its commands decided by
 
-    def keep(self, waiter: Waiter) -> None:
-        """Take in whoever has to wait; called with the lock."""
-        self._waiters.setdefault(waiter.asked.command_id, waiter)
-        self._start()
-
-    def forget(self, waiter: Waiter, *, leaves: bool = True) -> None:
-        """Let go whoever does not wait any more, and have it leave the queue if it may be there still."""
+    def keep(self, waiter: Waiter) -> bool:
+        """Take in whoever has to wait; False if it was withdrawn, or the ledger closed."""
         with self.lock:
-            has_place = self._waiters.get(waiter.asked.command_id) is waiter or waiter.state is _State.BEGUN
-            waiter.state = _State.DONE
-            if self._waiters.get(waiter.asked.command_id) is waiter:
-                del self._waiters[waiter.asked.command_id]
-            if leaves and has_place:
-                self._leaving.append(waiter.asked.command_id)
-                self._start()
+            if self._closed or not waiter.wait():
+                return False
+            same = self._waiters.setdefault(waiter.asked.command_id, [])
+            if waiter not in same:
+                same.append(waiter)
+            self._start()
+            return True
+
+    def forget(self, waiter: Waiter, *, leaves: bool = True) -> bool:
+        """Let go whoever does not wait any more, and have it leave the queue if it may be there still.
+
+        False if that was done before.
+        """
+        command_id = waiter.asked.command_id
+        with self.lock:
+            before, waiter.state = waiter.state, _State.DONE
+            same = self._waiters.get(command_id, [])
+            may_have_place = before is _State.BEGUN or waiter in same
+            if waiter in same:
+                same.remove(waiter)
+            if not same:
+                self._waiters.pop(command_id, None)
+                if leaves and may_have_place:
+                    self._leaving.add(command_id)
+                    self._start()
+            return before is not _State.DONE
 
     def close(self) -> None:
         """Tell whoever waits that the ledger was closed, and let nobody in any more."""
+        if not self._committer.birthplace.is_here():  # pragma: no cover - in a forked child
+            return
         with self.lock:
-            self.closed = True
-            waiting = [one for one in self._waiters.values() if one.state is _State.WAITING]
-        for one in waiting:
-            one.end(closed())
+            self._closed = True
+        for one in self._all():
+            one.turn_away(closed())
 
     def join(self) -> None:
         """Wait until everybody has left."""
@@ -182,6 +202,13 @@ class WaitingRoom:
             self._nudge.set()
             thread.join()
 
+    def _all(self) -> list[Waiter]:
+        with self.lock:
+            return [one for same in self._waiters.values() for one in same]
+
+    def _waiting(self) -> list[Waiter]:
+        return [one for one in self._all() if one.state is _State.WAITING]
+
     def _start(self) -> None:
         self._nudge.set()
         if self._thread is None:
@@ -189,105 +216,116 @@ class WaitingRoom:
             self._thread = Thread(target=self._run, name="bursar-waiting-room", daemon=True)
             self._thread.start()
 
+    def _has_any(self) -> bool:
+        return bool(self._waiters or self._leaving)
+
     def _goes_on(self) -> bool:
         with self.lock:
-            if self._waiters or self._leaving:
-                return True
-            self._thread = None
-            return False
+            if not self._has_any():
+                self._thread = None
+            return self._thread is not None
 
     def _run(self) -> None:
         while self._goes_on():
             try:
                 with self._log.watching() as news:
-                    while self._goes_on():
-                        self._serve()
-                        self._rest(news)
+                    while self._has_any():
+                        self._rest(news, self._serve())
             except LogUnavailable as error:
-                logger.warning("queue_not_watched", error=str(error))
-                if self.closed:
-                    self._leaving.clear()  # they are gone before long
-                for one in self._late():
-                    self._ask_again(one)
-                self._nudge.wait(_LOOK_SECONDS)
-                self._nudge.clear()
+                self._do_without(error)
+            except BaseException as error:  # noqa: BLE001 - every caller that waits is told, whatever it was
+                self._fail(error)
 
-    def _rest(self, news: Callable[[float], bool]) -> None:
-        until = monotonic() + self._pause
-        while not self._nudge.is_set():
+    def _do_without(self, error: LogUnavailable) -> None:
+        """Let time pass while the log cannot be used; whose time is up meanwhile is told what the committer finds."""
+        logger.warning("queue_not_watched", error=str(error))
+        if self._closed:
+            self._leaving.clear()  # they are gone before long
+        for one in self._late():
+            self._ask_again(one)
+        self._nudge.wait(_LOOK_SECONDS)
+        self._nudge.clear()
+
+    def _fail(self, error: BaseException) -> None:
+        """Tell everybody of an error that is none of the log's own: they would wait for ever."""
+        logger.error("queue_not_served", error=str(error))
+        self._leaving.clear()  # they are gone before long
+        for one in self._all():
+            one.turn_away(error)
+
+    def _rest(self, news: Callable[[float], bool], seconds: float) -> None:
+        until = monotonic() + seconds
+        while self._has_any() and not self._nudge.is_set():
             left = until - monotonic()
             if left <= 0 or news(min(left, _SLICE_SECONDS)):
                 break
         self._nudge.clear()
-        for _ in range(ASKED_AGAIN_MAX):  # what was heard of meanwhile is all looked at at once
+        for _ in range(_NEWS_MAX):  # pragma: no branch - what was heard of meanwhile is all looked at at once
             if not news(0):
                 break
 
-    def _serve(self) -> None:
-        """Do what there is to do, and find out how long there will be nothing."""
-        self._let_leave()
-        lost = self._say_alive()
+    def _serve(self) -> float:
+        """Do what there is to do; tell for how many seconds there will be nothing unless something is heard of."""
         late = self._late()
-        first = self._first()
-        able, deadline = first[0].ledger.servable([one.asked for one in first]) if first else ((), None)
-        again = {one.command_id for one in [*able, *(one.asked for one in [*late, *lost])]}
-        with self.lock:
-            waiting = [one for one in self._waiters.values() if one.state is _State.WAITING]
+        lost = self._find_lost()
+        self._let_leave()
+        waiting = self._waiting()
+        able, deadline = self._look([one for one in waiting if one not in late])
         for one in waiting:
-            if one.asked.command_id in again:
+            if one.asked.command_id in able or one in late or one in lost:
                 self._ask_again(one)
         next_late = min((one.until - monotonic() for one in waiting), default=_LOOK_SECONDS)
         next_word = self._stays_until - monotonic()
-        self._pause = min(_LOOK_SECONDS, next_late, next_word, _LOOK_SECONDS if deadline is None else deadline)
+        next_lapse = _LOOK_SECONDS if deadline is None else deadline
+        return max(min(_LOOK_SECONDS, next_late, next_word, next_lapse), _LOOK_SECONDS_MIN)
+
+    def _look(self, waiting: list[Waiter]) -> tuple[set[str], float | None]:
+        if not waiting:
+            return set(), None
+        return waiting[0].ledger.servable({one.asked.command_id: one.asked for one in waiting})
 
     def _let_leave(self) -> None:
         with self.lock:
-            leaving = self._leaving[:]
-        if leaving:
+            leaving = self._leaving - self._waiters.keys()  # the others were sent again
+            self._leaving = set()
+        if not leaving:
+            return
+        try:
             self._log.leave_queue(leaving)
+        except BaseException:
             with self.lock:
-                del self._leaving[: len(leaving)]
+                self._leaving |= leaving
+            raise
+        if not leaving.isdisjoint(self._waiters):
+            self._stays_until = 0.0  # sent again just now: it is to be found out whether they lost their places
 
-    def _say_alive(self) -> list[Waiter]:
-        """Say now and then that those here are alive; give those who lost their place all the same."""
+    def _find_lost(self) -> set[Waiter]:
+        """Say now and then that those here are alive; find those who lost their place all the same."""
         if monotonic() < self._stays_until:
-            return []
-        with self.lock:
-            waiting = [one for one in self._waiters.values() if one.state is _State.WAITING]
+            return set()
+        waiting = self._waiting()
         places = self._log.stay_queued()
         self._stays_until = monotonic() + STAY_SECONDS
-        return [one for one in waiting if one.asked.command_id not in places]
+        return {one for one in waiting if one.asked.command_id not in places}
 
-    def _late(self) -> list[Waiter]:
-        """List those whose time is up; they do not wait any longer."""
+    def _late(self) -> set[Waiter]:
+        """Find those whose time is up; they do not wait any longer."""
         now = monotonic()
-        with self.lock:
-            late = [one for one in self._waiters.values() if one.state is _State.WAITING and one.until <= now]
-            for one in late:
-                one.asked = one.asked._replace(may_wait=False)
+        late = {one for one in self._waiting() if one.until <= now}
+        for one in late:
+            one.asked = one.asked._replace(may_wait=False)
         return late
-
-    def _first(self) -> list[Waiter]:
-        """List those who may be the next, in order: a few of each pool."""
-        found: list[Waiter] = []
-        counts: dict[str, int] = {}
-        with self.lock:
-            for one in self._waiters.values():
-                pools = vars(one.asked.command)["quantities"]
-                if max(counts.get(pool, 0) for pool in pools) < ASKED_AGAIN_MAX and one.state is _State.WAITING:
-                    found.append(one)
-                for pool in pools:
-                    counts[pool] = counts.get(pool, 0) + 1
-        return found
 
     def _ask_again(self, waiter: Waiter) -> None:
         with self.lock:
             if waiter.state is not _State.WAITING:
-                return
+                return  # pragma: no cover - it was withdrawn just now
             waiter.state = _State.ASKED
         try:
             self.ask(waiter)
         except Overloaded:
-            waiter.state = _State.WAITING  # and again, before long
-        except LogUnavailable as error:
-            waiter.end(error)
+            with self.lock:
+                if waiter.state is _State.ASKED:  # pragma: no branch - else it was withdrawn just now
+                    waiter.state = _State.WAITING  # and again, before long
+        except LogUnavailable as error:  # pragma: no cover - closed just now, of which it was told
+            waiter.turn_away(error)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent import futures
+from math import ceil
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
@@ -9,7 +12,7 @@ from typer import Exit
 
 from bursar.domain.commands import Allocate, Command, Expire, Reserve
 from bursar.domain.errors import BursarError, Refused
-from bursar.infrastructure.cli.output import emit, holds, say, when
+from bursar.infrastructure.cli.output import emit, holds, progress, say, when
 from bursar.infrastructure.cli.shapes import outcome_shape, refusal_shape
 from bursar.infrastructure.logging import get_logger
 from bursar.projections.engine import no_progress
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from bursar.infrastructure.cli.options import Issuing
     from bursar.infrastructure.ledger import Ledger
     from bursar.projections.engine import Progress
+
+_TELL_SECONDS: Final = 0.5
+"""How often to tell how long a command has been waiting."""
 
 logger = get_logger()
 
@@ -49,7 +55,7 @@ def issue(options: Issuing, command: Command, *, create: bool = False) -> None:
 
 def decide(ledger: Ledger, options: Issuing, command: Command) -> None:
     """Decide a command, or look what would become of it, and say so. Raises `Refused`, and `Exit` for a dry run."""
-    outcome = ledger.check(command) if options.dry_run else execute(ledger, command)
+    outcome = ledger.check(command) if options.dry_run else execute(ledger, command, silent=options.json)
     if outcome.refusal is not None:
         tell_refusal(outcome.refusal, as_json=options.json, dry_run=True)
         raise Exit(1)
@@ -59,14 +65,32 @@ def decide(ledger: Ledger, options: Issuing, command: Command) -> None:
         say(sentence(command, outcome, dry_run=options.dry_run))
 
 
-def execute(ledger: Ledger, command: Command) -> Outcome:
+def execute(ledger: Ledger, command: Command, *, silent: bool) -> Outcome:
     """Decide a command and bring the views up to date, refused or not."""
     try:
-        outcome = ledger.execute(command)
+        outcome = ledger.execute(command) if vars(command).get("wait") is None else wait(ledger, command, silent=silent)
     except Refused:
         catch_up(ledger)
         raise
     catch_up(ledger)
+    return outcome
+
+
+def wait(ledger: Ledger, command: Command, *, silent: bool) -> Outcome:
+    """Decide a command that may wait, and show people how much of its time is over. Raises `Refused`."""
+    seconds, since = vars(command)["wait"].total_seconds(), monotonic()
+    promise = ledger.submit(command)
+    with progress("waiting", silent=silent) as tell:
+        try:
+            while not promise.done():
+                tell(int(monotonic() - since), ceil(seconds))
+                futures.wait([promise], timeout=_TELL_SECONDS)
+        except BaseException:  # an interrupt: it leaves the queue
+            promise.cancel()
+            raise
+    outcome = promise.result()
+    if outcome.refusal is not None:
+        raise outcome.refusal
     return outcome
 
 

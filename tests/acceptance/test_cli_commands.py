@@ -2,6 +2,8 @@
 
 import os
 import pwd
+import signal
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +12,8 @@ from sqlalchemy import text
 from bursar import Ledger, Limits, LogUnavailable
 from bursar.infrastructure.database import Database
 from bursar.projections.projector import Projector
-from support.cli import Bursar, call
+from support.cli import PROCESS_SECONDS_MAX, Bursar, call, environment, program
+from support.queueing import until_queued
 
 
 @pytest.fixture
@@ -157,6 +160,51 @@ def test_an_operator_ends_what_is_stuck(bursar: Bursar) -> None:
     assert said == {"forced": True, "reserved": True, "reason": "its service is gone"}
     assert "1 for a, by force, its service is gone" in bursar("history", "stuck").out
     assert bursar.json("verify")["ok"]
+
+
+def test_waiting(bursar: Bursar) -> None:
+    """`--wait` goes on until there is room, or Ctrl-C, or the time is up; `bursar queue` shows who waits."""
+    assert bursar("queue").out == "nobody waits\n"
+    for name in ("first", "second"):
+        bursar("allocate", "gpu=4", "--owner", "a", "--id", name)
+    words = ("allocate", "gpu=2", "--owner", "b", "--wait", "5m", "--database", bursar.url)
+    with (
+        Ledger.open(bursar.url, create=False) as ledger,
+        start(*words, "--id", "late") as late,
+    ):
+        until_queued(ledger, 1)
+        with start(*words, "--id", "never") as never:
+            until_queued(ledger, 2)
+            refused = bursar("allocate", "gpu=2", "--owner", "c", "--id", "pushy", "--wait", "0.6", code=1)
+            assert "refused (pool_exhausted)" in refused.err
+            place, asks, owner, *_, command_id = bursar("queue").out.splitlines()[2].split()
+            assert (place, asks, owner, command_id[0]) == ("1", "gpu=2", "b", "~")
+            found = bursar.json("queue", "--pool", "gpu")
+            assert found["position"] == 4
+            assert [(one["owner"], one["quantities"]) for one in found["queue"]] == [("b", {"gpu": 2})] * 2
+            never.send_signal(signal.SIGINT)
+            assert never.wait(PROCESS_SECONDS_MAX) == 130
+        until_queued(ledger, 1)
+        bursar("release", "first")
+        assert late.communicate(timeout=PROCESS_SECONDS_MAX)[0].startswith("granted: late: gpu=2 for b")
+    assert bursar.json("queue") == {"position": 6, "queue": []}
+    assert bursar.error("queue", "--pool", "tpu", code=1)["type"] == "NotFound"
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    """Start the command line in a process of its own, which hears interrupts."""
+    return subprocess.Popen(
+        program(*words),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - it does nothing that another thread's lock could hold up
+    )
+
+
+def hear_interrupts() -> None:
+    """Undo what a shell does to what it runs in the background: it has the interrupt ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_expire_records_what_is_due(bursar: Bursar) -> None:

@@ -172,7 +172,7 @@ def test_the_commands_are_those_of_the_design() -> None:
         "pool open", "pool limits", "pool close", "pools", "allocate", "reserve", "confirm", "void", "renew", "resize",
         "transfer", "release", "expire", "import", "export", "adopt", "rollback",
         "allocations", "history", "show", "explain", "metrics",
-        "failures", "usage", "usage-over-time", "replay", "what-if", "verify",
+        "failures", "usage", "usage-over-time", "queue", "replay", "what-if", "verify",
         "seal list", "seal key", "seal cosign", "prove", "verify-bundle",
         "projections status", "projections rebuild", "projections rollback", "projections prune", "projections retry",
         "projections skip", "projections follow", "events check", "db upgrade", "db current", "db check", "demo",

@@ -14,6 +14,7 @@ from bursar.domain.events import Allocated, Ending, Event, LedgerClosed, Opening
 from bursar.domain.ledger import Ledger
 from bursar.domain.limits import Limits
 from bursar.domain.pool import Pool, evolve
+from bursar.domain.queueing import Waiting
 from bursar.domain.records import Recorded
 from bursar.domain.situation import Past, Situation, named_pools, reach, time_of
 from bursar.infrastructure.memory import MemoryEventLog
@@ -116,6 +117,7 @@ class History:
 
     records: tuple[Recorded, ...] = ()
     epoch: int = 1
+    behind: tuple[str, ...] = ()
 
     def given(self, *happened: Event | Sequence[Event], at: float = 0) -> History:
         """Add what one command each recorded, so many seconds after the beginning."""
@@ -143,6 +145,10 @@ class History:
         """Say how often the log was restored."""
         return replace(self, epoch=epoch)
 
+    def waited_for(self, *pools: str) -> History:
+        """Say that somebody waits for pools."""
+        return replace(self, behind=pools)
+
     def pools(self) -> dict[str, Pool]:
         """Fold every pool."""
         pools: dict[str, Pool] = {}
@@ -169,6 +175,8 @@ class History:
         log.epoch = self.epoch
         with log.writing() as writer:
             writer.append(self.records)
+            if self.behind:
+                writer.move_queue([waiting("somebody", **dict.fromkeys(self.behind, 1))], ())
         return log
 
     def ledger(self, at: float = 0) -> Ledger:
@@ -187,7 +195,7 @@ class History:
         while missing := reach(touched, moment, getattr(command, "limit", None)):
             touched |= {name: every[name] for name in missing}
         closed = any(isinstance(recorded.event, LedgerClosed) for recorded in self.records)
-        situation = Situation(touched, past, self.epoch, "new", closed=closed)
+        situation = Situation(touched, past, self.epoch, "new", self.behind, closed=closed)
         return Decision(self, command, at, moment, decide(situation, command, moment))
 
 
@@ -238,6 +246,13 @@ class Decision:
         event = self.events[-1]
         assert isinstance(event, ValidationFailed), event
         return event
+
+
+def waiting(command_id: str, **quantities: int) -> Waiting:
+    """A command that wants to wait, for a minute at most."""
+    return Waiting(
+        ticket=0, command_id=command_id, owner="ann", quantities=quantities, since=T0, until=T0 + timedelta(minutes=1)
+    )
 
 
 def given(*happened: Event | Sequence[Event], at: float = 0) -> History:

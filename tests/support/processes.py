@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bursar import Allocate, Ledger, Limits, Refused, Release, UnifiedResourceManager
+from bursar import Allocate, Expire, Ledger, Limits, Refused, Release, UnifiedResourceManager
 from bursar.domain.commands import command_from
 from bursar.infrastructure import sealing
 from bursar.infrastructure.adopting import adopt
@@ -284,6 +284,32 @@ def acquire_forever(connection: Connection, url: str) -> None:
         provider.steps["allocate"] = acquire
         manager.register_provider("slot", provider)
         asyncio.run(manager.allocate("slot"))
+
+
+def wait_in_line(connection: Connection, url: str, names: Sequence[str]) -> None:
+    """Wait for a unit under each name at once, and give each back as soon as it is had; answer what each outcome was.
+
+    Says first when all of them wait.
+    """
+
+    async def take(ledger: Ledger, name: str) -> tuple[str, bool, int | None]:
+        command = Allocate(
+            quantities={"gpu": 1}, owner="ann", allocation_id=name, command_id=name, wait=timedelta(minutes=5)
+        )
+        outcome = await ledger.submit(command)
+        if outcome.refusal is None:
+            await ledger.submit(Release(allocation_id=name))
+        return name, outcome.refusal is None, outcome.position
+
+    async def take_all(ledger: Ledger) -> list[tuple[str, bool, int | None]]:
+        tasks = [asyncio.create_task(take(ledger, name)) for name in names]
+        await asyncio.sleep(0)  # each has sent its command
+        await ledger.submit(Expire())
+        connection.send("all wait")
+        return list(await asyncio.gather(*tasks))
+
+    with Ledger.open(url, create=False) as ledger:
+        connection.send(asyncio.run(take_all(ledger)))
 
 
 def keep_for_ever(connection: Connection, url: str, allocation_id: str, seconds: float) -> None:

@@ -218,3 +218,10 @@ def test_an_owner_s_sum_is_of_what_is_left() -> None:
     """One of two holds of one owner ends."""
     pool = gpu(allocated("b", gpu=3), Released(**HOLD, reserved=False, reason=None, forced=False))
     assert (pool.used, pool.by_owner) == (3, {"ann": 3})
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0, 5), (5, 7), (6, 7), (9, 12), (12, None)])
+def test_the_next_deadline_is_the_first_that_is_not_due(seconds: int, expected: int | None) -> None:
+    """What is due already, recorded or not, is not to come any more."""
+    pool = gpu(*(allocated(f"a{until}", until=until, gpu=1) for until in (9, 5, 12, 7)), allocated("for good", gpu=1))
+    assert pool.next_deadline(after(seconds)) == (None if expected is None else after(expected))

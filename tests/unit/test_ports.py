@@ -25,6 +25,6 @@ def test_the_log_in_memory_has_everything_that_a_port_asks_for(port: type) -> No
 
 
 def test_a_writer_is_a_reader_that_may_append() -> None:
-    """What the log's lock adds is to append, and to find out whether an earlier writer's commit was done."""
-    assert methods(LogWriter) - methods(LogReader) == {"append", "holds"}
+    """What the log's lock adds: to append, to move the queue, to find out whether an earlier commit was done."""
+    assert methods(LogWriter) - methods(LogReader) == {"append", "holds", "move_queue"}
     assert ports.__doc__

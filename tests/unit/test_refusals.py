@@ -165,6 +165,11 @@ CASES = (
         {"pool": "gpu", "limit": 8, "asked": 2, "used": 7, "free": 1},
         "pool 'gpu' has 1 of 8 device free, 2 asked",
     ),
+    Case(
+        C.QUEUED_BEHIND, TRANSIENT, given(opened(), allocated("a", gpu=2)).waited_for("gpu"), ask(2),
+        {"pool": "gpu", "asked": 2, "capacity": 8, "used": 2, "free": 6},
+        "others wait for pool 'gpu', 6 of 8 device free, 2 asked",
+    ),
 )  # fmt: skip
 """One way to each refusal, in the documented order of precedence."""
 
@@ -242,6 +247,8 @@ PAIRS: tuple[tuple[RefusalCode, RefusalCode, History, Command], ...] = (
     ),
     (C.POOL_CLOSED, C.TTL_REQUIRED, TWO.given(CLOSED), Reserve(quantities={"gpu": 1}, owner="ann")),
     (C.POOL_CLOSED, C.ABOVE_CAPACITY, TWO.given(CLOSED), ask(quantities={"cpu": 9, "gpu": 1})),
+    (C.ABOVE_CAPACITY, C.QUEUED_BEHIND, TWO.waited_for("cpu"), ask(quantities={"cpu": 1, "gpu": 9})),
+    (C.POOL_EXHAUSTED, C.QUEUED_BEHIND, HELD.waited_for("cpu", "gpu"), ask(quantities={"cpu": 1, "gpu": 7})),
     (
         C.POOL_NOT_IN_ALLOCATION, C.ABOVE_CAPACITY,
         TWO.given(allocated("a", cpu=2)), Resize(allocation_id="a", quantities={"cpu": 9, "gpu": 1}),

@@ -100,6 +100,17 @@ class TestTheRecordedLimits:
 class TestOtherLimits:
     """Decided as it might have been."""
 
+    def test_who_was_behind_others_is_so_whatever_the_limits(self, ledger: Ledger) -> None:
+        """Who waits is not in the log; that somebody did is in the refusal, and other limits do not change it."""
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
+        ledger.allocate({"gpu": 2}, owner="ann", allocation_id="a")
+        promise = ledger.submit(Allocate(quantities={"gpu": 4}, owner="bob", wait=seconds(600)))
+        refused(ledger, quantities={"gpu": 1}, owner="cleo", allocation_id="behind")
+        assert promise.cancel()
+        refused(ledger, quantities={"gpu": 3}, owner="cleo", allocation_id="alone")
+        assert what_if(ledger.log, {}).ok
+        assert ends(ledger.what_if({"gpu": {"total": 9}})) == [(4, "alone", "pool_exhausted", "done")]
+
     def test_done_that_was_refused_and_the_other_way_round(self, ledger: Ledger) -> None:
         """Each command that ends otherwise is named with how it ended and how it would have ended; in words too."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4, max_size=3))

@@ -1,0 +1,61 @@
+"""A watch on deadlines: what has expired is taken back when that is due, not when somebody asks for something."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from bursar.infrastructure.ending import Ending
+    from bursar.infrastructure.holdings import Holdings
+
+LOOK_SECONDS: Final = 60.0
+"""How long the watch sleeps at most: the ledger's clock may be set."""
+
+AGAIN_SECONDS: Final = 1.0
+"""How long it waits with what was due before: its provider failed."""
+
+
+class DeadlineWatch:
+    """A timer in the manager's event loop, for the earliest deadline that it has heard of. It keeps nobody alive."""
+
+    def __init__(self, ending: Ending, holdings: Holdings, now: Callable[[], datetime]) -> None:
+        self._ending = ending
+        self._holdings = holdings
+        self._now = now
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._look: asyncio.Task[None] | None = None
+
+    def arm(self) -> None:
+        """See that the watch wakes at the earliest deadline; called within the manager's event loop."""
+        deadline = self._holdings.next_deadline
+        if deadline is None:
+            return
+        loop = asyncio.get_running_loop()
+        seconds = (deadline - self._now()).total_seconds()
+        at = loop.time() + min(seconds if seconds > 0 else AGAIN_SECONDS, LOOK_SECONDS)
+        if self._timer is not None:
+            if self._loop is loop and self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._loop, self._timer = loop, loop.call_at(at, _wake, weakref.ref(self))
+
+    def wake(self) -> None:
+        """Take back what has expired, and go on watching."""
+        self._timer = None
+        self._look = asyncio.create_task(self._take_back())
+
+    async def _take_back(self) -> None:
+        await self._ending.take_back_expired(self._now())
+        self.arm()
+
+
+def _wake(watch: weakref.ref[DeadlineWatch]) -> None:
+    found = watch()
+    if found is not None:
+        found.wake()
