@@ -119,9 +119,9 @@ class ManagerWorld(RuleBasedStateMachine):
                 if process.has_crashed():
                     self.killed(number)
                     moving = True
-                elif not process.ledger.is_settled():
+                elif not process.ledger.is_settled(self.observer):
                     moving = True
-            moving = moving or not all(process.ledger.is_settled() for process in self.processes)
+            moving = moving or not all(process.ledger.is_settled(self.observer) for process in self.processes)
         for process in self.processes:
             self.collect(process)
 

@@ -129,15 +129,21 @@ class SteppedLedger(Ledger):
         self.is_dead = True
         self.close()
 
-    def is_settled(self) -> bool:
-        """Tell whether none of the commands that wait is about to be decided; if not, wait a little for it."""
+    def is_settled(self, observer: Ledger) -> bool:
+        """Tell whether none of the commands that wait is about to be decided; if not, wait a little for it.
+
+        The observer is another ledger of the same log: looking at what can be decided takes note of the rules seen.
+        """
         self._waiting = [one for one in self._waiting if not _has_answered(one)]
         room = self._room
         if not self._waiting and not room._leaving:  # noqa: SLF001 - nothing public tells
             return True
         room._nudge.set()  # noqa: SLF001 - its clock moved without anything happening
-        if self._all_wait() and not self.servable([one.asked for one in room._first()])[0] and self._all_wait():  # noqa: SLF001 - as above
-            return True
+        if self._all_wait():
+            observer._rules = {}  # noqa: SLF001 - the rules may have changed since the room's last look
+            waiting = {one.asked.command_id: one.asked for one in room._waiting()}  # noqa: SLF001 - as above
+            if (not waiting or not observer.servable(waiting)[0]) and self._all_wait():
+                return True
         wait(self._waiting, timeout=0.001)
         return False
 
