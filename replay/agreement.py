@@ -181,8 +181,7 @@ def _of_pool(command: OpenPool | ChangeLimits | ClosePool | Reclaim) -> tuple[ty
             return LimitsChanged, {"limits": command.limits}
         case ClosePool():
             return PoolClosed, {"reason": command.reason}
-        case Reclaim():
-            return Reclaimed, {"allocation_id": command.allocation_id, "reason": command.reason}
+    return Reclaimed, {"allocation_id": command.allocation_id, "reason": command.reason}
 
 
 def _granted(command: Allocate | Reserve, books: Books, moment: datetime) -> Iterator[tuple[type[Event], str, Fields]]:

@@ -173,7 +173,7 @@ class TestStatus:
         assert {building for building, _ in told} == {2}
         assert [position for _, position in told if position] == sorted(position for _, position in told if position)
         status = ledger.projector().status()[NAMES.index("metrics")]
-        assert (status.generation, status.version, status.building, status.kept) == (2, 2, None, (1,))
+        assert (status.generation, status.version, status.building, status.kept) == (2, METRICS.version, None, (1,))
         assert contents(database_url, ["metrics"])["metrics"]
 
 

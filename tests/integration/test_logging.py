@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,15 +72,18 @@ def test_json(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_kind_of_outcome(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
-    """A grant is a message for who debugs, a refusal and a reused id information; all name the actor."""
+    """Grants and waits are messages for who debugs, refusals and reused ids information; all name the actor."""
     configure_logging(Settings(log_format="json", log_level="debug"))
     ledger.allocate({"gpu": 1}, owner="a", command_id="c-2")
+    waiting = ledger.submit(Allocate(quantities={"gpu": 8}, owner="a", command_id="c-3", wait=timedelta(minutes=1)))
     refuse(ledger)
+    assert waiting.cancel()
     with pytest.raises(Exception, match="c-2"):
         ledger.execute(Allocate(quantities={"gpu": 2}, owner="a", command_id="c-2"))
     found = [(line["level"], line["event"], line["command_id"], line["actor"]) for line in lines(capsys)]
     assert found == [
         ("debug", "decided", "c-2", "ops"),
+        ("debug", "waits", "c-3", "ops"),
         ("info", "refused", "c-1", "é"),
         ("info", "not_decided", "c-2", "ops"),
     ]

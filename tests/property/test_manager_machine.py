@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from support.manager_world import ManagerWorld
 
 from bursar import Ledger, MemoryEventLog, Resource, UnifiedResourceManager, UnitResourceProvider
 from bursar.domain.commands import Command, Confirm
@@ -22,6 +21,7 @@ from bursar.infrastructure.holdings import Held, Holdings
 from bursar.infrastructure.reconciling import Reconciler
 from bursar.infrastructure.rights import Rights, granted
 from support.manager_machine import ManagerMachine
+from support.manager_world import ManagerWorld
 from support.postgres import Databases
 from support.profiles import PROFILE, run
 

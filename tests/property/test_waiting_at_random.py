@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bursar import Allocate, Ledger
 from support.outcomes import DEADLINE_SECONDS
-from support.queueing import LONG, granted_in_order, line_up, open_pools, waiting_in
+from support.queueing import LONG, granted_in_order, line_up, open_pools, until_left, waiting_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,6 +82,7 @@ def test_first_come_first_served(steps: list[tuple[str, Mapping[str, int] | int]
             elif verb == "cancel" and plain.waiting:
                 name = list(plain.waiting)[what % len(plain.waiting)]
                 assert promises[name].cancel()
+                until_left(ledger, name)
                 del plain.waiting[name]
             for name in plain.serve():
                 assert promises[name].result(DEADLINE_SECONDS).refusal is None

@@ -56,6 +56,13 @@ def until_queued(ledger: Ledger, count: int) -> None:
             news(0.02)
 
 
+def until_left(ledger: Ledger, command_id: str) -> None:
+    """Wait until a command has left the queue."""
+    with ledger.log.watching() as news:
+        while command_id in waiting_in(ledger):
+            news(0.02)
+
+
 def granted_in_order(ledger: Ledger) -> list[str]:
     """List the commands that were granted something, in the order of the log."""
     rows: list[StoredRow] = ledger.log.rows(limit=10**6)

@@ -26,6 +26,14 @@ def test_the_port_s_defaults() -> None:
     assert (plain.quantity({}), plain.quantity({"size": 7})) == (1, 7)
 
 
+async def test_the_port_s_defaults_for_what_is_really_there() -> None:
+    """A provider cannot tell what is really there, unless it says otherwise; to reclaim something then is an error."""
+    plain = Scripted()
+    assert await ResourceProvider.inventory(plain) is None
+    with pytest.raises(TypeError, match="Scripted lists things that it cannot reclaim: job-1"):
+        await ResourceProvider.reclaim(plain, "job-1")
+
+
 async def test_a_scripted_provider_finds_what_is_not_live() -> None:
     """The tests' own provider validates too."""
     provider = Scripted()
