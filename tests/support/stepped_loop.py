@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 
 _ROUNDING_SECONDS: Final = 1e-6
 """A timer that is nearer than this is due: what is left is an error of rounding."""
+
+_LOOK_SECONDS: Final = 0.005
+"""How long to let the threads of a queue go on before looking again whether they have come to rest."""
 
 
 @dataclass
@@ -144,7 +146,8 @@ class SteppedLedger(Ledger):
             waiting = {one.asked.command_id: one.asked for one in room._waiting()}  # noqa: SLF001 - as above
             if (not waiting or not observer.servable(waiting)[0]) and self._all_wait():
                 return True
-        wait(self._waiting, timeout=0.001)
+        if (thread := room._thread) is not None:  # noqa: SLF001 - as above
+            thread.join(_LOOK_SECONDS)  # it ends when nobody waits any more
         return False
 
     def _all_wait(self) -> bool:
