@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -146,7 +147,10 @@ class SteppedLedger(Ledger):
             waiting = {one.asked.command_id: one.asked for one in room._waiting()}  # noqa: SLF001 - as above
             if (not waiting or not observer.servable(waiting)[0]) and self._all_wait():
                 return True
-        if (thread := room._thread) is not None:  # noqa: SLF001 - as above
+        thread = room._thread  # noqa: SLF001 - as above
+        if asked := [one for one in self._waiting if not one.done()]:
+            wait(asked, _LOOK_SECONDS, FIRST_COMPLETED)
+        elif thread is not None:
             thread.join(_LOOK_SECONDS)  # it ends when nobody waits any more
         return False
 
