@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from bursar import Ledger, Limits
 from bursar.infrastructure import leases
+from support.deciding import Clock
 
 if TYPE_CHECKING:
-    from bursar import Lease, LeaseLost, Ledger
+    from collections.abc import Iterator
+
+    from bursar import Held, Lease, LeaseLost
+
+MINUTE: Final = timedelta(minutes=1)
 
 SECONDS_MAX: Final = 60.0
 """How long a test waits for what has to come."""
@@ -33,6 +40,28 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     watch = Watch()
     monkeypatch.setattr(leases, "elapsed", watch)
     return watch
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The ledger's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def ledger(watch: Watch, clock: Clock) -> Iterator[Ledger]:
+    """A ledger with a pool that has no default, and one that has."""
+    assert watch.now == 1000.0
+    with Ledger.in_memory(clock=clock) as ledger:
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8, max_ttl=600))
+        ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=8, default_ttl=120))
+        yield ledger
+
+
+@pytest.fixture
+def held(ledger: Ledger) -> Held:
+    """An allocation for a minute."""
+    return ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="a")
 
 
 class Patient(threading.Event):
