@@ -159,7 +159,7 @@ class SQLWriter(SQLReader):
         self._waiter = log.waiter
         self._appending = appending
         self._since = since
-        if appending.has_gone:
+        if appending.has_queue:
             SQLQueue(appending.connection).forget_the_gone()
 
     def queued(self, pool: str, limit: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Double, cast, delete, func, not_, select
+from sqlalchemy import Double, cast, delete, exists, func, not_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bursar.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
@@ -87,6 +87,8 @@ class SQLQueue:
 
     def forget_the_gone(self) -> None:
         """Take out whoever said nothing for too long."""
+        if not self._connection.execute(select(exists().where(not_(self._is_alive())))).scalar():
+            return
         self._connection.execute(delete(waiters).where(not_(self._is_alive())))
         # Only who is not even listed: whoever is gone from just now on is the next one's to take out.
         self._connection.execute(delete(queue).where(queue.c.waiter.not_in(select(waiters.c.waiter))))

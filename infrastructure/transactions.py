@@ -12,7 +12,6 @@ from psycopg import waiting
 from psycopg.pq import Escaping
 
 from bursar.domain.errors import LogUnavailable
-from bursar.domain.queueing import AHEAD_SECONDS_MAX
 from bursar.domain.records import StoredRow
 from bursar.infrastructure.clock import system_clock
 
@@ -73,15 +72,8 @@ _INSERT_ALL: Final = f"INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM un
 _HAS_QUEUE: Final = "EXISTS (SELECT 1 FROM queue)"
 """Whether anybody waits, or did before it was gone."""
 
-_HAS_GONE: Final = (
-    f"EXISTS (SELECT 1 FROM waiters WHERE alive_until NOT BETWEEN {{now}} AND {{now}} + {AHEAD_SECONDS_MAX})"  # noqa: S608 - own text
-)
-"""Whether anybody that waited says nothing any more."""
-
-_CLOCK: Final = "extract(epoch FROM clock_timestamp())::float8"
-
 _PREPARE: Final = (
-    f"PREPARE bursar_end AS SELECT {_CLOCK}, {_HAS_QUEUE}, {_HAS_GONE.format(now=_CLOCK)}, l.* FROM (SELECT) o "  # noqa: S608 - own text
+    f"PREPARE bursar_end AS SELECT extract(epoch FROM clock_timestamp())::float8, {_HAS_QUEUE}, l.* FROM (SELECT) o "  # noqa: S608 - own text
     f"LEFT JOIN ({_LAST}) l ON true; "
     f"PREPARE bursar_news AS SELECT {_COLUMNS} FROM events WHERE position > $1::bigint "
     f"ORDER BY position LIMIT {NEWS_ROWS_MAX + 1}; "
@@ -98,10 +90,8 @@ _BEGIN_AND_APPEND: Final = (
 )
 """Appends rows if the log ends at a position and nobody waits, and commits."""
 
-_JULIAN_CLOCK: Final = "(julianday('now') - 2440587.5) * 86400.0"
-
-_LOOK_AT_QUEUE: Final = f"SELECT {_HAS_QUEUE}, {_HAS_GONE.format(now=_JULIAN_CLOCK)}"
-"""The same questions for SQLite."""
+_END_AND_QUEUE: Final = f"SELECT position, hash, {_HAS_QUEUE} FROM (SELECT 1) LEFT JOIN ({_LAST}) ON true"  # noqa: S608 - own text
+"""Where the log ends, and whether anybody waits, for SQLite."""
 
 _BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE bursar_news ({{position}})"
 
@@ -137,8 +127,6 @@ class Appending:
     """Hash of its last row; None if it is empty."""
     has_queue: bool
     """Whether anybody waits for anything."""
-    has_gone: bool
-    """Whether anybody that waited is gone."""
     news: Sequence[StoredRow] | None
     """The rows after the position that was asked for, if they are few enough to be read with the lock."""
     has_rows: bool = False
@@ -237,13 +225,13 @@ class PostgresTransactions:
         cursor.execute(_BEGIN if since is None else _BEGIN_AND_READ.format(position=since))
         cursor.nextset()
         cursor.nextset()
-        clock, has_queue, has_gone, position, head_hash = cursor.fetchone() or (0.0, False, False, None, None)
+        clock, has_queue, position, head_hash = cursor.fetchone() or (0.0, False, None, None)
         self._check_clock(clock)
         self._look_again = monotonic() + _CLOCK_CHECK_SECONDS
         news = [StoredRow(*row) for row in cursor] if cursor.nextset() else None
         if news is not None and len(news) > NEWS_ROWS_MAX:
             news = None
-        return Appending(self, connection, driver, position or 0, head_hash, has_queue, has_gone, news)
+        return Appending(self, connection, driver, position or 0, head_hash, has_queue, news)
 
     def _driver(self, connection: Connection) -> PatientConnection:
         driver: Any = connection.connection.dbapi_connection
@@ -342,9 +330,8 @@ class SQLiteTransactions:
         wait = BUSY_SECONDS if self.deadline is None else max(self.deadline - monotonic(), 0)
         driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
-        position, head_hash = driver.execute(_LAST).fetchone() or (0, None)
-        has_queue, has_gone = driver.execute(_LOOK_AT_QUEUE).fetchone()
-        return Appending(self, connection, driver, position, head_hash, bool(has_queue), bool(has_gone), None)
+        position, head_hash, has_queue = driver.execute(_END_AND_QUEUE).fetchone()
+        return Appending(self, connection, driver, position or 0, head_hash, bool(has_queue), None)
 
     def commit(self, appending: Appending) -> None:
         """Commit; durable when this returns."""
