@@ -31,10 +31,10 @@ from bursar.domain.commands import (
     Void,
 )
 from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
+from bursar.domain.given import given_name
 from bursar.domain.known import KnownEnd, NotKnown
 from bursar.domain.queueing import Undecided
 from bursar.domain.records import Place
-from bursar.domain.values import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ class Ledger:
         """The log, for those who read it: projections, replay, auditors."""
         self._clock = clock
         self._new_id = new_id
-        self._actor = None if actor is None else _check_name("actor", actor)
+        self._actor = None if actor is None else given_name("actor", actor)
         self._cache = PoolCache()
         self._lock = RLock()
 
@@ -381,7 +381,7 @@ class Ledger:
 
     def pool(self, name: str) -> PoolStatus:
         """Describe one pool as of now; raises `NotFound`."""
-        _check_name("pool", name)
+        given_name("pool", name)
         with self._look() as reader:
             pool = self._cache.pool(name, reader)
             if pool is None:
@@ -429,7 +429,7 @@ class Ledger:
         return records
 
     def _history(self, allocation_id: str) -> Answer[Recorded]:
-        _check_name("allocation_id", allocation_id)
+        given_name("allocation_id", allocation_id)
         with self.log.reading() as reader:
             return Answer(reader.histories({allocation_id}).get(allocation_id, []), reader.head)
 
@@ -451,13 +451,6 @@ def select(
             and all(one.tags.get(key) == value for key, value in (tags or {}).items())
         ):
             yield one
-
-
-def _check_name(parameter: str, value: str) -> str:
-    try:
-        return check_name(value)
-    except ValueError as error:
-        raise Malformed(parameter, value, str(error)) from None
 
 
 def check_command(command: Command) -> None:

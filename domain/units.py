@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bursar.domain.errors import LogCorrupt, Malformed
 from bursar.domain.events import Resized, is_ending, is_opening
-from bursar.domain.values import check_name
+from bursar.domain.given import given_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +31,7 @@ class Assignment:
         if isinstance(units, str) or not units:
             raise Malformed("units", units, "expected a list of at least one name")
         for unit in units:
-            try:
-                check_name(unit)
-            except ValueError as error:
-                raise Malformed("units", unit, str(error)) from None
+            given_name("units", unit)
         if len(set(units)) < len(units):
             raise Malformed("units", list(units), "expected each name once")
         self.units = tuple(units)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bursar.domain.errors import Malformed
+from bursar.domain.given import given_name
 from bursar.domain.refusals import RefusalCode
-from bursar.domain.values import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,17 +51,10 @@ class Wanted:
         pairs += [("tags", key) for key in self.tags]
         pairs += [(f"tags.{key}", value) for key, value in self.tags.items()]
         for parameter, name in pairs:
-            _check_name(parameter, name)
+            if name is not None:
+                given_name(parameter, name)
         for parameter, moment in (("since", self.since), ("until", self.until)):
             if moment is not None and moment.utcoffset() is None:
                 raise Malformed(parameter, moment, "expected a time with its offset from UTC")
         if self.code is not None and self.code not in set(RefusalCode):
             raise Malformed("code", self.code, f"expected one of {', '.join(RefusalCode)}")
-
-
-def _check_name(parameter: str, name: str | None) -> None:
-    try:
-        if name is not None:
-            check_name(name)
-    except ValueError as error:
-        raise Malformed(parameter, name, str(error)) from None

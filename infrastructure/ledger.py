@@ -7,7 +7,6 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import chain
-from threading import TIMEOUT_MAX
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self
 
@@ -18,6 +17,7 @@ from bursar.domain.answers import Answer
 from bursar.domain.batch import PoolStatus
 from bursar.domain.commands import Allocate, Release, Void
 from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed
+from bursar.domain.given import given_seconds
 from bursar.domain.queueing import SERVED_MAX, Room, Undecided
 from bursar.domain.records import LOG_FORMAT
 from bursar.infrastructure import schema
@@ -106,7 +106,7 @@ class Ledger(domain.Ledger):
         waiting_max: int = WAITING_MAX,
     ) -> None:
         super().__init__(log, clock=clock, new_id=new_id, actor=actor)
-        self._patience = _check_seconds("patience", patience)
+        self._patience = given_seconds("patience", patience)
         if type(waiting_max) is not int or waiting_max < 1:
             raise Malformed("waiting_max", waiting_max, "expected a whole number from 1")
         self._committer = Committer(waiting_max)
@@ -182,7 +182,7 @@ class Ledger(domain.Ledger):
         """
         if type(position) is not int or position < 0:
             raise Malformed("position", position, "expected a whole number from 0")
-        return self.projector().wait_for(view, position, _check_seconds("timeout", timeout))
+        return self.projector().wait_for(view, position, given_seconds("timeout", timeout))
 
     allocate = holding(domain.Ledger.allocate)
     reserve = holding(domain.Ledger.reserve)
@@ -319,7 +319,7 @@ class Ledger(domain.Ledger):
 
     def _answer(self, asked: Asked, timeout: float | None) -> Outcome:
         if timeout is not None:
-            _check_seconds("timeout", timeout)
+            given_seconds("timeout", timeout)
         with command_span(asked) as span:
             outcome = self._awaited(asked, timeout)
             span.answered(outcome)
@@ -421,12 +421,6 @@ class Ledger(domain.Ledger):
             self.log.snapshot_if_due(pool, copy)
         except BursarError as error:
             logger.warning("snapshot_failed", pool=pool, error=str(error))
-
-
-def _check_seconds(parameter: str, value: float) -> float:
-    if type(value) not in {int, float} or not 0 < value <= TIMEOUT_MAX:
-        raise Malformed(parameter, value, "expected a number of seconds above 0")
-    return value
 
 
 def _open_log(database: Database, *, create: bool) -> SQLEventLog:

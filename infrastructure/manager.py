@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bursar.domain.commands import OpenPool
 from bursar.domain.errors import Malformed, ProviderFault
+from bursar.domain.given import given_name
 from bursar.domain.limits import Limits
-from bursar.domain.values import QUANTITY_MAX, check_name
+from bursar.domain.values import QUANTITY_MAX
 from bursar.infrastructure.about import about_error
 from bursar.infrastructure.acquiring import Acquirer
 from bursar.infrastructure.clock import new_id
@@ -58,7 +59,7 @@ class UnifiedResourceManager:
     ) -> None:
         self.ledger = Ledger.in_memory() if ledger is None else ledger
         """The ledger of the rights, for those who ask it."""
-        self.name = _check_name(name)
+        self.name = None if name is None else given_name("name", name)
         """The name that its rights carry, if it has one."""
         self._counters = counters
         self._registered: dict[str, Registered] = {}
@@ -154,10 +155,7 @@ class UnifiedResourceManager:
         Raises ValueError for an id that is not held here. If the provider fails, that is raised and the resource stays
         held, in the ledger too; try again.
         """
-        held = self._holdings.take(resource_id)
-        if held is None:
-            message = f"Resource not found: {resource_id}"
-            raise ValueError(message)
+        held = _found(self._holdings.take(resource_id), resource_id)
         try:
             await self._ending.release(held)
         except BaseException as error:
@@ -179,10 +177,7 @@ class UnifiedResourceManager:
 
         Raises ValueError for an id that is not held here.
         """
-        held = self._holdings.get(resource_id)
-        if held is None:
-            message = f"Resource not found: {resource_id}"
-            raise ValueError(message)
+        held = _found(self._holdings.get(resource_id), resource_id)
         token = held.resource.metadata.token
         return self.ledger.keep_alive(held.right, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
 
@@ -192,10 +187,7 @@ class UnifiedResourceManager:
         What was found is in the resource's ``error`` too, and in the log; nothing found, and ``error`` is None. Raises
         ValueError for an id that is not held here, `ProviderFault`, and what the provider raises.
         """
-        held = self._holdings.get(resource_id)
-        if held is None:
-            message = f"Resource not found: {resource_id}"
-            raise ValueError(message)
+        held = _found(self._holdings.get(resource_id), resource_id)
         with provider_call("validate", held.resource_type, held.right):
             found: object = await held.provider.validate(held.resource)
         if not isinstance(found, list):
@@ -263,11 +255,11 @@ async def _ended(task: asyncio.Task[None], seconds: float) -> None:
         task.cancel()
 
 
-def _check_name(name: str | None) -> str | None:
-    try:
-        return None if name is None else check_name(name)
-    except ValueError as error:
-        raise Malformed("name", name, str(error)) from None
+def _found(held: Held | None, resource_id: str) -> Held:
+    if held is None:
+        message = f"Resource not found: {resource_id}"
+        raise ValueError(message)
+    return held
 
 
 def _check_ttl(reservation_ttl: timedelta) -> timedelta:

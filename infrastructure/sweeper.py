@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import TIMEOUT_MAX, Event, Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from bursar.domain.commands import Expire
 from bursar.domain.errors import BursarError, LogUnavailable, Malformed, Overloaded
+from bursar.domain.given import given_seconds
 from bursar.infrastructure.logging import get_logger
 
 if TYPE_CHECKING:
@@ -49,10 +50,8 @@ class Sweeper:
         tell: Callable[[Outcome], object] = id,
         **envelope: Unpack[Envelope],
     ) -> None:
-        if type(interval) not in {int, float} or not 0 < interval <= TIMEOUT_MAX:
-            raise Malformed("interval", interval, "expected a number of seconds above 0")
+        self._interval = given_seconds("interval", interval)
         self._ledger = ledger
-        self._interval = interval
         if type(batch) is not int or batch < 1:
             raise Malformed("batch", batch, "expected a whole number from 1")
         if envelope.get("command_id") is not None:

@@ -19,23 +19,18 @@ from bursar import (
     UnifiedResourceManager,
 )
 from support.deciding import after, kinds_of
+from support.in_memory import stored_ledger
 from support.providers import Scripted, failing, hang, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bursar.infrastructure.telemetry import Counters
     from integration.conftest import Messages
     from support.deciding import Clock
 
+__all__ = ["stored_ledger"]
+"""A fixture."""
+
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def stored_ledger(fixed_clock: Clock) -> Iterator[Ledger]:
-    """A ledger in memory: what is claimed here does not depend on the store."""
-    with Ledger.in_memory(clock=fixed_clock) as ledger:
-        yield ledger
 
 
 def nothing_is_held(ledger: Ledger, provider: Scripted) -> bool:

@@ -21,23 +21,20 @@ from bursar import (
 )
 from bursar.domain.events import Reclaimed
 from support.deciding import events_of, kinds_of
+from support.in_memory import stored_ledger
 from support.providers import Scripted, failing, hang, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from integration.conftest import Messages
     from support.deciding import Clock
 
+__all__ = ["stored_ledger"]
+"""A fixture."""
+
 MINUTE = timedelta(minutes=1)
 NOTHING = Reconciliation(reclaimed=(), ended=(), failed=())
-
-
-@pytest.fixture
-def stored_ledger(fixed_clock: Clock) -> Iterator[Ledger]:
-    """A ledger in memory: what is claimed here does not depend on the store."""
-    with Ledger.in_memory(clock=fixed_clock) as ledger:
-        yield ledger
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,22 +10,21 @@ import pytest
 from bursar import Ledger, SchemaMismatch
 from bursar.infrastructure import migrating, schema
 from bursar.infrastructure.database import Database
-from support.logs import query, raw_rows
+from support.logs import raw_rows
+from support.old_schemas import restored, tables_in
 from support.queueing import ask, line_up, open_pools, waiting_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-SAMPLE = Path(__file__).parents[1] / "samples" / "ledger_0003.sql"
 TABLES = {"queue", "waiters"}
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """A database as the version before left it."""
-    with closing(sqlite3.connect(tmp_path / "bursar.db")) as connection:
-        connection.executescript(SAMPLE.read_text())
-    return f"sqlite:///{tmp_path / 'bursar.db'}"
+    return restored(tmp_path, "0003")
 
 
 @pytest.fixture
@@ -35,12 +32,6 @@ def database(url: str) -> Iterator[Database]:
     """The same."""
     with closing(Database(url)) as database:
         yield database
-
-
-def tables_in(url: str) -> set[str]:
-    """List the tables for waiting that there are."""
-    found = {name for (name,) in query(url, "SELECT name FROM sqlite_master WHERE type = 'table'")}
-    return found & TABLES
 
 
 def test_up_and_down(url: str, database: Database) -> None:
@@ -51,7 +42,7 @@ def test_up_and_down(url: str, database: Database) -> None:
     for number in range(2):
         migrating.upgrade(database)
         assert migrating.differences(database) == []
-        assert tables_in(url) == TABLES
+        assert tables_in(url, TABLES) == TABLES
         assert raw_rows(url) == log
         with Ledger.open(url, create=False) as ledger:
             assert waiting_in(ledger) == []
@@ -60,4 +51,4 @@ def test_up_and_down(url: str, database: Database) -> None:
             assert waiting_in(ledger)[-1] == f"late {number}"
         log = raw_rows(url)
         migrating.downgrade(database, "0003")
-        assert (tables_in(url), raw_rows(url), schema.current_revision(database)) == (set(), log, "0003")
+        assert (tables_in(url, TABLES), raw_rows(url), schema.current_revision(database)) == (set(), log, "0003")
