@@ -26,7 +26,7 @@ define try_resolution
 	build/$(1)/bin/uv --quiet pip compile --resolution $(2) --output-file build/$(1)/run.txt pyproject.toml
 	build/$(1)/bin/uv --quiet pip install --python build/$(1)/bin/python \
 		--requirement build/$(1)/run.txt --requirement requirements/run.in --requirement requirements/dev.in --editable .
-	build/$(1)/bin/bursar demo
+	build/$(1)/bin/holdbook demo
 	build/$(1)/bin/python -P -m pytest -n $(WORKERS) $(FAST)
 endef
 
@@ -36,7 +36,7 @@ help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.project ## show what the ledger does, in a temporary database
-	@$(BIN)/bursar demo
+	@$(BIN)/holdbook demo
 
 test: export PYTHONDONTWRITEBYTECODE = # whatever it is outside: some hundred processes start, each would compile anew
 test: lint ## lint, then every test, with every line and branch covered
@@ -56,11 +56,11 @@ fast: $(VENV)/.dev ## unit and contract tests only
 	$(PYTEST) -n $(WORKERS) $(FAST)
 
 soak: $(VENV)/.dev ## hunt, SOAK_SECONDS a machine (900); kill KILLS times (20); measure storms, and a REBUILD_WORKLOAD
-	BURSAR_MACHINES=nightly BURSAR_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n $(WORKERS) -rP -o timeout=0 \
+	HOLDBOOK_MACHINES=nightly HOLDBOOK_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n $(WORKERS) -rP -o timeout=0 \
 		-k "not canary" tests/property/test_state_machine.py tests/property/test_manager_machine.py
-	BURSAR_KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) -o timeout=0 tests/integration/test_kill.py
-	BURSAR_STORM_SECONDS=$(STORM_SECONDS) $(PYTEST) -rP -o timeout=0 tests/integration/test_storms.py
-	$(if $(REBUILD_WORKLOAD),BURSAR_REBUILD_WORKLOAD=$(REBUILD_WORKLOAD) $(PYTEST) -rP -o timeout=0 \
+	HOLDBOOK_KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) -o timeout=0 tests/integration/test_kill.py
+	HOLDBOOK_STORM_SECONDS=$(STORM_SECONDS) $(PYTEST) -rP -o timeout=0 tests/integration/test_storms.py
+	$(if $(REBUILD_WORKLOAD),HOLDBOOK_REBUILD_WORKLOAD=$(REBUILD_WORKLOAD) $(PYTEST) -rP -o timeout=0 \
 		tests/integration/test_rebuilding_under_load.py)
 
 bench: $(VENV)/.dev ## measure beside other ways, about 40 minutes; BENCH="--quick" for a taste
@@ -102,7 +102,7 @@ clean: ## remove what the targets made
 
 # What runs comes first, what tests comes on top of it: run.txt is a part of dev.txt, with the same pins.
 $(VENV)/.run: requirements/run.txt
-	@[ -n "$(PYTHON)" ] || { echo "Bursar needs Python 3.11 or later with venv; name it: make PYTHON=…" >&2; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo "Holdbook needs Python 3.11 or later with venv; name it: make PYTHON=…" >&2; exit 1; }
 	@echo "making $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install --require-hashes --requirement $<

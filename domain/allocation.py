@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import (
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.events import (
     Allocated,
     Confirmed,
     Ending,
@@ -20,14 +20,14 @@ from bursar.domain.events import (
     is_apart,
     is_opening,
 )
-from bursar.domain.values import Token
+from holdbook.domain.values import Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from bursar.domain.events import Opening
-    from bursar.domain.records import Recorded
+    from holdbook.domain.events import Opening
+    from holdbook.domain.records import Recorded
 
 
 class AllocationState(StrEnum):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from bursar.domain.batch import Asked, Batch, Outcome
-    from bursar.domain.commands import Command
-    from bursar.domain.records import Place
+    from holdbook.domain.batch import Asked, Batch, Outcome
+    from holdbook.domain.commands import Command
+    from holdbook.domain.records import Place
 
     Accept = Callable[[Command, Outcome], object]
 

@@ -8,25 +8,25 @@ from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bursar.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
-from bursar.domain.commands import Allocate, CloseLedger, Command, Expire, OpenPool, Reclaim, Reserve, content
-from bursar.domain.decide import decide
-from bursar.domain.errors import BursarError, CommandIdReused, LogCorrupt, LogUnavailable, Refused
-from bursar.domain.events import LEDGER_STREAM, Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
-from bursar.domain.queueing import Queue, Undecided, Waiting
-from bursar.domain.records import Recorded
-from bursar.domain.refusals import is_transient
-from bursar.domain.situation import ASKING_IF_CLOSED, Past, Situation, named_pools, reach, time_of
-from bursar.domain.values import first_difference
+from holdbook.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
+from holdbook.domain.commands import Allocate, CloseLedger, Command, Expire, OpenPool, Reclaim, Reserve, content
+from holdbook.domain.decide import decide
+from holdbook.domain.errors import CommandIdReused, HoldbookError, LogCorrupt, LogUnavailable, Refused
+from holdbook.domain.events import LEDGER_STREAM, Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
+from holdbook.domain.queueing import Queue, Undecided, Waiting
+from holdbook.domain.records import Recorded
+from holdbook.domain.refusals import is_transient
+from holdbook.domain.situation import ASKING_IF_CLOSED, Past, Situation, named_pools, reach, time_of
+from holdbook.domain.values import first_difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from bursar.domain.cache import PoolCache
-    from bursar.domain.limits import Limits
-    from bursar.domain.pool import Hold, Pool
-    from bursar.domain.ports import LogReader
+    from holdbook.domain.cache import PoolCache
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.pool import Hold, Pool
+    from holdbook.domain.ports import LogReader
 
 
 _GRANTS = frozenset({Allocate, Reserve})
@@ -213,7 +213,7 @@ class Batch:
             return False
         except LogUnavailable:
             raise
-        except BursarError:
+        except HoldbookError:
             pass  # it is decided, if by an error
         return True
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import is_ending, is_opening
-from bursar.domain.pool import Pool, evolve
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.events import is_ending, is_opening
+from holdbook.domain.pool import Pool, evolve
 
 if TYPE_CHECKING:
-    from bursar.domain.ports import LogReader
-    from bursar.domain.records import Place, Recorded, StoredRow
+    from holdbook.domain.ports import LogReader
+    from holdbook.domain.records import Place, Recorded, StoredRow
 
 FOLLOWED_EVENTS_MAX: Final = 1000
 """The most events of others that are read as a whole; of more, only those of the pools that are asked for are."""

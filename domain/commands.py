@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import to_json
 
-from bursar.domain.errors import Malformed
-from bursar.domain.limits import Limits
-from bursar.domain.values import (
+from holdbook.domain.errors import Malformed
+from holdbook.domain.limits import Limits
+from holdbook.domain.values import (
     At,
     Duration,
     FencingToken,

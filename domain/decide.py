@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bursar.domain.allocation import AllocationState
-from bursar.domain.commands import (
+from holdbook.domain.allocation import AllocationState
+from holdbook.domain.commands import (
     Allocate,
     AllocationCommand,
     ChangeLimits,
@@ -25,8 +25,8 @@ from bursar.domain.commands import (
     Transfer,
     Void,
 )
-from bursar.domain.errors import PoolAlreadyOpen
-from bursar.domain.events import (
+from holdbook.domain.errors import PoolAlreadyOpen
+from holdbook.domain.events import (
     Allocated,
     AllocationEvent,
     Confirmed,
@@ -45,17 +45,17 @@ from bursar.domain.events import (
     ValidationFailed,
     Voided,
 )
-from bursar.domain.refusals import PRECEDENCE, RefusalCode
-from bursar.domain.situation import horizon
-from bursar.domain.values import first_difference, seconds
+from holdbook.domain.refusals import PRECEDENCE, RefusalCode
+from holdbook.domain.situation import horizon
+from holdbook.domain.values import first_difference, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from bursar.domain.limits import Limits
-    from bursar.domain.pool import Hold, Pool
-    from bursar.domain.situation import Situation
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.pool import Hold, Pool
+    from holdbook.domain.situation import Situation
 
 
 def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:

@@ -1,10 +1,10 @@
-"""Every error of Bursar's own, under one base class; data as attributes, the way out in the message."""
+"""Every error of Holdbook's own, under one base class; data as attributes, the way out in the message."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from bursar.domain.refusals import RefusalCode, explain, is_transient
+from holdbook.domain.refusals import RefusalCode, explain, is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-class BursarError(Exception):
-    """Base class of every error that Bursar raises on purpose."""
+class HoldbookError(Exception):
+    """Base class of every error that Holdbook raises on purpose."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or type(self).__name__).strip().splitlines()[0])
 
 
-class Malformed(BursarError, ValueError):
+class Malformed(HoldbookError, ValueError):
     """Something given is not well formed; nothing was decided and nothing was recorded."""
 
     def __init__(self, parameter: str, value: object, expected: str) -> None:
@@ -45,7 +45,7 @@ class Malformed(BursarError, ValueError):
         return cls(".".join(path), first["input"], expected)
 
 
-class Refused(BursarError, ValueError):
+class Refused(HoldbookError, ValueError):
     """A well-formed command was decided against the state and refused; the refusal is in the log.
 
     Repeating the command with the same id gives the same refusal; to try again, send a new command.
@@ -68,7 +68,7 @@ class Refused(BursarError, ValueError):
         return "It may succeed later" if self.transient else "It will not succeed as it is"
 
 
-class CommandIdReused(BursarError):
+class CommandIdReused(HoldbookError):
     """A command id that was decided before came again with other content; nothing was recorded."""
 
     def __init__(self, command_id: str, field: str, recorded: object, given: object) -> None:
@@ -83,7 +83,7 @@ class CommandIdReused(BursarError):
         )
 
 
-class PoolAlreadyOpen(BursarError):
+class PoolAlreadyOpen(HoldbookError):
     """A pool of that name was opened before with other content; nothing was recorded."""
 
     def __init__(self, pool: str, field: str, present: object, given: object) -> None:
@@ -97,7 +97,7 @@ class PoolAlreadyOpen(BursarError):
         )
 
 
-class NotFound(BursarError, LookupError):
+class NotFound(HoldbookError, LookupError):
     """The ledger holds nothing of that name."""
 
     def __init__(self, kind: str, name: str) -> None:
@@ -106,7 +106,7 @@ class NotFound(BursarError, LookupError):
         super().__init__(f"no {kind} {name!r} in this ledger")
 
 
-class LogUnavailable(BursarError):
+class LogUnavailable(HoldbookError):
     """The database cannot be reached or used."""
 
     command_id: str | None = None
@@ -128,11 +128,11 @@ class LogUnavailable(BursarError):
         return told
 
 
-class Overloaded(BursarError):
+class Overloaded(HoldbookError):
     """More commands wait than may; nothing of this one was recorded. Send it again later."""
 
 
-class ProviderFault(BursarError, ValueError):
+class ProviderFault(HoldbookError, ValueError):
     """A provider of resources did what its port does not allow; what it may have made was taken back."""
 
     def __init__(self, provider: str, fault: str) -> None:
@@ -143,7 +143,7 @@ class ProviderFault(BursarError, ValueError):
         super().__init__(f"provider {provider}: {fault}")
 
 
-class ProviderHung(BursarError, TimeoutError):
+class ProviderHung(HoldbookError, TimeoutError):
     """A provider of resources did not answer in time; it was told to stop."""
 
     def __init__(self, provider: str, what: str, seconds: float) -> None:
@@ -159,12 +159,12 @@ class ProviderHung(BursarError, TimeoutError):
         )
 
 
-class LogCorrupt(BursarError):
-    """What the log holds cannot be right; run `bursar verify`."""
+class LogCorrupt(HoldbookError):
+    """What the log holds cannot be right; run `holdbook verify`."""
 
 
 class UnknownEvent(LogCorrupt):
-    """The log holds an event type or schema version that this version of Bursar does not know."""
+    """The log holds an event type or schema version that this version of Holdbook does not know."""
 
     def __init__(self, event_type: str, schema_version: int, position: int) -> None:
         self.event_type = event_type
@@ -172,7 +172,7 @@ class UnknownEvent(LogCorrupt):
         self.position = position
         super().__init__(
             f"event {event_type!r} of schema version {schema_version} at position {position} is not known "
-            "to this version of Bursar; upgrade Bursar"
+            "to this version of Holdbook; upgrade Holdbook"
         )
 
 

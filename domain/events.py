@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Final, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
-from bursar.domain.limits import Limits
-from bursar.domain.refusals import RefusalCode
-from bursar.domain.values import Instant, Name, PoolName, Quantity, Reason, Tags
+from holdbook.domain.limits import Limits
+from holdbook.domain.refusals import RefusalCode
+from holdbook.domain.values import Instant, Name, PoolName, Quantity, Reason, Tags
 
 __all__ = [
     "EVENTS",

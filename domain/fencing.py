@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from threading import Lock
 
-from bursar.domain.errors import BursarError, Malformed
-from bursar.domain.values import Token
+from holdbook.domain.errors import HoldbookError, Malformed
+from holdbook.domain.values import Token
 
 
-class StaleToken(BursarError):
+class StaleToken(HoldbookError):
     """The resource has seen a greater fencing token: its holder is another one by now."""
 
     def __init__(self, given: Token, greatest: Token, thing: str = "") -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from threading import TIMEOUT_MAX
 
-from bursar.domain.errors import Malformed
-from bursar.domain.values import check_name
+from holdbook.domain.errors import Malformed
+from holdbook.domain.values import check_name
 
 
 def given_name(parameter: str, value: str) -> str:

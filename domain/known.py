@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from bursar.domain.records import Place, Recorded
+    from holdbook.domain.records import Place, Recorded
 
 
 class NotKnown(Exception):

@@ -8,12 +8,12 @@ from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from bursar.domain.allocation import Allocation, AllocationState, fold
-from bursar.domain.answers import Answer
-from bursar.domain.attempt import Attempt
-from bursar.domain.batch import Asked, Batch, Outcome, PoolStatus, describe
-from bursar.domain.cache import PoolCache
-from bursar.domain.commands import (
+from holdbook.domain.allocation import Allocation, AllocationState, fold
+from holdbook.domain.answers import Answer
+from holdbook.domain.attempt import Attempt
+from holdbook.domain.batch import Asked, Batch, Outcome, PoolStatus, describe
+from holdbook.domain.cache import PoolCache
+from holdbook.domain.commands import (
     Allocate,
     ChangeLimits,
     CloseLedger,
@@ -30,22 +30,22 @@ from bursar.domain.commands import (
     Transfer,
     Void,
 )
-from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
-from bursar.domain.given import given_name
-from bursar.domain.known import KnownEnd, NotKnown
-from bursar.domain.queueing import Undecided
-from bursar.domain.records import Place
+from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
+from holdbook.domain.given import given_name
+from holdbook.domain.known import KnownEnd, NotKnown
+from holdbook.domain.queueing import Undecided
+from holdbook.domain.records import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
 
-    from bursar.domain.attempt import Accept
-    from bursar.domain.limits import Limits
-    from bursar.domain.ports import Clock, EventLog, LogReader, NewId
-    from bursar.domain.records import Recorded
-    from bursar.domain.values import Token
+    from holdbook.domain.attempt import Accept
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.ports import Clock, EventLog, LogReader, NewId
+    from holdbook.domain.records import Recorded
+    from holdbook.domain.values import Token
 
 
 class Envelope(TypedDict, total=False):
@@ -456,7 +456,7 @@ def select(
 def check_command(command: Command) -> None:
     """Raise `Malformed` unless this is a command."""
     if not isinstance(command, Command):
-        raise Malformed("command", command, "expected one of Bursar's command objects")
+        raise Malformed("command", command, "expected one of Holdbook's command objects")
 
 
 def check_live(command: Command) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, model_validator
 
-from bursar.domain.errors import Malformed
-from bursar.domain.values import QUANTITY_MAX, Amount, Duration, Quantity
+from holdbook.domain.errors import Malformed
+from holdbook.domain.values import QUANTITY_MAX, Amount, Duration, Quantity
 
 _OVERCOMMIT_DIGITS = 9
 """Digits of an overcommit factor before the point, and after it."""

@@ -6,9 +6,9 @@ from copy import copy
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from bursar.domain.allocation import token_of
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import (
+from holdbook.domain.allocation import token_of
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.events import (
     Confirmed,
     LimitsChanged,
     PoolClosed,
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from bursar.domain.events import Opening
-    from bursar.domain.limits import Limits
-    from bursar.domain.records import Recorded
-    from bursar.domain.values import Token
+    from holdbook.domain.events import Opening
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.records import Recorded
+    from holdbook.domain.values import Token
 
 _STALE_DEADLINES_MIN: Final = 64
 """Below this many entries the heap of deadlines is never rebuilt."""

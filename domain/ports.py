@@ -1,4 +1,4 @@
-"""What the ledger needs of the world: a log, a clock, ids. Adapters are in `bursar.infrastructure`."""
+"""What the ledger needs of the world: a log, a clock, ids. Adapters are in `holdbook.infrastructure`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from bursar.domain.pool import Pool
-    from bursar.domain.queueing import Waiting
-    from bursar.domain.records import Place, Recorded, StoredRow
-    from bursar.domain.wanted import Wanted
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.queueing import Waiting
+    from holdbook.domain.records import Place, Recorded, StoredRow
+    from holdbook.domain.wanted import Wanted
 
     Clock = Callable[[], datetime]
     """Tells the present instant, in UTC."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from bursar.domain.batch import Asked
-    from bursar.domain.ports import LogReader
+    from holdbook.domain.batch import Asked
+    from holdbook.domain.ports import LogReader
 
 
 SERVED_MAX: Final = 32

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bursar.domain.events import Event
+    from holdbook.domain.events import Event
 
 LOG_FORMAT: Final = 1
 """Version of the row format that `canonical_bytes` and `genesis` define."""
@@ -72,8 +72,8 @@ def canonical_bytes(row: StoredRow) -> bytes:
 
 
 def genesis(ledger_id: str) -> bytes:
-    """Compute the hash before the first row: SHA-256 of ``bursar-log-1`` NUL and the ledger's id."""
-    return hashlib.sha256(f"bursar-log-{LOG_FORMAT}\0{ledger_id}".encode()).digest()
+    """Compute the hash before the first row: SHA-256 of ``holdbook-log-1`` NUL and the ledger's id."""
+    return hashlib.sha256(f"holdbook-log-{LOG_FORMAT}\0{ledger_id}".encode()).digest()
 
 
 def chain_hash(previous: bytes, row: StoredRow) -> bytes:

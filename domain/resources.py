@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from bursar.domain.ledger import Ledger
-    from bursar.domain.limits import Limits
-    from bursar.domain.values import Token
+    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.values import Token
 
 T = TypeVar("T")
 

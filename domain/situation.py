@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bursar.domain.commands import Allocate, CloseLedger, OpenPool, Reserve, Resize
+from holdbook.domain.commands import Allocate, CloseLedger, OpenPool, Reserve, Resize
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from bursar.domain.allocation import AllocationState
-    from bursar.domain.commands import Command
-    from bursar.domain.pool import Pool
+    from holdbook.domain.allocation import AllocationState
+    from holdbook.domain.commands import Command
+    from holdbook.domain.pool import Pool
 
 ASKING_IF_CLOSED: Final = frozenset({OpenPool, CloseLedger})
 """The commands that depend on whether the ledger is closed; to all others its pools tell it."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from bursar.domain.errors import LogCorrupt, Malformed
-from bursar.domain.events import Resized, is_ending, is_opening
-from bursar.domain.given import given_name
+from holdbook.domain.errors import LogCorrupt, Malformed
+from holdbook.domain.events import Resized, is_ending, is_opening
+from holdbook.domain.given import given_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bursar.domain.records import Recorded
+    from holdbook.domain.records import Recorded
 
 
 class Assignment:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bursar.domain.errors import Malformed
-from bursar.domain.given import given_name
-from bursar.domain.refusals import RefusalCode
+from holdbook.domain.errors import Malformed
+from holdbook.domain.given import given_name
+from holdbook.domain.refusals import RefusalCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.errors import CommandIdReused, LogUnavailable, Malformed, PoolAlreadyOpen, Refused
+from holdbook.domain.errors import CommandIdReused, LogUnavailable, Malformed, PoolAlreadyOpen, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bursar.domain.batch import Asked
-    from bursar.domain.commands import Command
+    from holdbook.domain.batch import Asked
+    from holdbook.domain.commands import Command
 
 CALLERS_FAULTS: Final = (Malformed, CommandIdReused, PoolAlreadyOpen)
 """What is wrong with one command, and says nothing of the log."""

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from bursar.domain.commands import Confirm, Reserve
-from bursar.domain.errors import Malformed, ProviderFault, ProviderHung
-from bursar.domain.resources import Resource, ResourceMetadata
-from bursar.infrastructure.about import about_error
-from bursar.infrastructure.holdings import Held, Holdings
-from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.providing import asked, described, kind_of, stopped, within
-from bursar.infrastructure.rights import Rights, decided, granted, withdrawn
-from bursar.infrastructure.tracing import provider_call
+from holdbook.domain.commands import Confirm, Reserve
+from holdbook.domain.errors import Malformed, ProviderFault, ProviderHung
+from holdbook.domain.resources import Resource, ResourceMetadata
+from holdbook.infrastructure.about import about_error
+from holdbook.infrastructure.holdings import Held, Holdings
+from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.providing import asked, described, kind_of, stopped, within
+from holdbook.infrastructure.rights import Rights, decided, granted, withdrawn
+from holdbook.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.resources import ResourceProvider
-    from bursar.infrastructure.committer import Promise
-    from bursar.infrastructure.ending import Ending
-    from bursar.infrastructure.providing import Registered
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.resources import ResourceProvider
+    from holdbook.infrastructure.committer import Promise
+    from holdbook.infrastructure.ending import Ending
+    from holdbook.infrastructure.providing import Registered
 
 MANAGER_TAG: Final = "manager"
 """The tag of a right that names the manager it was reserved by."""

@@ -6,22 +6,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.commands import OpenPool
-from bursar.domain.errors import CommandIdReused, PoolAlreadyOpen
-from bursar.domain.refusals import RefusalCode, explain
-from bursar.domain.values import instant_text
-from bursar.infrastructure.old_form import AdoptionStopped
+from holdbook.domain.commands import OpenPool
+from holdbook.domain.errors import CommandIdReused, PoolAlreadyOpen
+from holdbook.domain.refusals import RefusalCode, explain
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.old_form import AdoptionStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from bursar.domain.batch import Outcome
-    from bursar.domain.commands import Command
-    from bursar.domain.errors import Malformed, Refused
-    from bursar.domain.events import Event
-    from bursar.domain.ledger import Ledger
-    from bursar.infrastructure.old_form import Entry, HeldLine, LimitsLine, OldState
+    from holdbook.domain.batch import Outcome
+    from holdbook.domain.commands import Command
+    from holdbook.domain.errors import Malformed, Refused
+    from holdbook.domain.events import Event
+    from holdbook.domain.ledger import Ledger
+    from holdbook.infrastructure.old_form import Entry, HeldLine, LimitsLine, OldState
 
 _FIELDS: Final = {
     RefusalCode.POOL_NOT_FOUND: "resource_type",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bursar.domain.values import instant_text
+from holdbook.domain.values import instant_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar.replay.window import Window
+    from holdbook.replay.window import Window
 
 TIME_TICKS_MAX: Final = 9
 """The most ticks on an axis of time, give or take one."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import psycopg
 
-from bursar.projections.generations import RowsRefused
+from holdbook.projections.generations import RowsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from bursar.projections.fold import Net
-    from bursar.projections.view import Key, Row, Table
+    from holdbook.projections.fold import Net
+    from holdbook.projections.view import Key, Row, Table
 
 _REFUSALS: Final = (
     *(psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException),

@@ -9,13 +9,13 @@ from queue import SimpleQueue
 from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from bursar.domain.errors import LogUnavailable, Overloaded
-from bursar.infrastructure.forks import Birthplace
+from holdbook.domain.errors import LogUnavailable, Overloaded
+from holdbook.infrastructure.forks import Birthplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from bursar.domain.batch import Asked, Outcome
+    from holdbook.domain.batch import Asked, Outcome
 
     Answer = Outcome | BaseException
     Commit = Callable[[list[Asked], Callable[[], Iterable[Asked]]], Sequence[Answer]]
@@ -176,7 +176,7 @@ class Committer:
                 message = f"{self._waiting_max} commands wait already; nothing was recorded, send it again later"
                 raise Overloaded(message)
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="bursar-committer", daemon=True)
+                self._thread = Thread(target=self._run, name="holdbook-committer", daemon=True)
                 self._thread.start()
             self._queue.put(_Request(asked, caller, commit))
 

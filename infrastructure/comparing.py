@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, column, func, inspect, or_, select
 from sqlalchemy import table as table_clause
 
-from bursar.infrastructure.tables import generations
-from bursar.projections.generations import Compared
+from holdbook.infrastructure.tables import generations
+from holdbook.projections.generations import Compared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, FromClause, Select
 
-    from bursar.infrastructure.database import Database
-    from bursar.projections.generations import Generation
-    from bursar.projections.view import Table, View
+    from holdbook.infrastructure.database import Database
+    from holdbook.projections.generations import Generation
+    from holdbook.projections.view import Table, View
 
 DIFFERENCES_MAX: Final = 10
 """The most differing rows that are told."""

@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL: connections, the log's lock, and errors in Bursar's words."""
+"""One database, SQLite or PostgreSQL: connections, the log's lock, and errors in Holdbook's words."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from bursar.domain.errors import LogCorrupt, LogUnavailable, Malformed
-from bursar.infrastructure.forks import Birthplace
-from bursar.infrastructure.transactions import (
+from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed
+from holdbook.infrastructure.forks import Birthplace
+from holdbook.infrastructure.transactions import (
     BUSY_SECONDS,
     CHANNEL,
     CONNECT_SECONDS,
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
-    from bursar.domain.records import Place, StoredRow
-    from bursar.infrastructure.transactions import Appending
+    from holdbook.domain.records import Place, StoredRow
+    from holdbook.infrastructure.transactions import Appending
 
-_CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "bursar"}
+_CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "holdbook"}
 
 _PASSES: Final = frozenset(
     {
@@ -186,7 +186,7 @@ class Database:
         """
         self._birthplace.check()
         with self.translated(), self.engine.connect() as connection:
-            connection.execution_options(bursar_writes=True)
+            connection.execution_options(holdbook_writes=True)
             if not self.is_sqlite:  # the log's end is read after the lock is had, whatever the server's default is
                 connection.execution_options(isolation_level="READ COMMITTED")
             with self._without_limit(connection) if takes_long else nullcontext(), connection.begin():
@@ -250,7 +250,7 @@ def _passes(cause: BaseException) -> bool:
 
 def _checked(url: str) -> URL:
     parameter = "database"
-    expected = "expected a database URL, such as sqlite:///bursar.db or postgresql+psycopg://user@host/name"
+    expected = "expected a database URL, such as sqlite:///holdbook.db or postgresql+psycopg://user@host/name"
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the second for a port that is no number
@@ -288,7 +288,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("bursar_writes")
+    writes = connection.get_execution_options().get("holdbook_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from bursar.infrastructure.ending import Ending
-    from bursar.infrastructure.holdings import Holdings
+    from holdbook.infrastructure.ending import Ending
+    from holdbook.infrastructure.holdings import Holdings
 
 LOOK_SECONDS: Final = 60.0
 """How long the watch sleeps at most: the ledger's clock may be set."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bursar.infrastructure.axes import scale_begins, short, time_ticks, value_ticks
-from bursar.infrastructure.wording import codes_text, time_text
+from holdbook.infrastructure.axes import scale_begins, short, time_ticks, value_ticks
+from holdbook.infrastructure.wording import codes_text, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from bursar.replay.incident import Timeline
-    from bursar.replay.window import Mark, Point, Window
+    from holdbook.replay.incident import Timeline
+    from holdbook.replay.window import Mark, Point, Window
 
 WIDTH: Final = 1000
 """Width of a plot; all lengths are in the plot's own units, about pixels."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from bursar.infrastructure.about import about_error
-from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.providing import described, kind_of, within
-from bursar.infrastructure.tracing import provider_call
+from holdbook.infrastructure.about import about_error
+from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.providing import described, kind_of, within
+from holdbook.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from bursar.domain.resources import ResourceProvider
-    from bursar.infrastructure.holdings import Held, Holdings
-    from bursar.infrastructure.rights import Rights
+    from holdbook.domain.resources import ResourceProvider
+    from holdbook.infrastructure.holdings import Held, Holdings
+    from holdbook.infrastructure.rights import Rights
 
 logger = get_logger()
 

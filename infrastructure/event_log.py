@@ -14,12 +14,12 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.records import StoredRow, chain_hash
-from bursar.domain.values import instant_text
-from bursar.infrastructure.clock import new_id, system_clock
-from bursar.infrastructure.mapper import NO_HASH, EventMapper, topic_of
-from bursar.infrastructure.snapshots import is_due, save_pool
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.records import StoredRow, chain_hash
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.clock import new_id, system_clock
+from holdbook.infrastructure.mapper import NO_HASH, EventMapper, topic_of
+from holdbook.infrastructure.snapshots import is_due, save_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from eventsourcing.persistence import AggregateRecorder
 
-    from bursar.domain.pool import Pool
-    from bursar.domain.ports import LogReader
-    from bursar.domain.records import Place, Recorded
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.ports import LogReader
+    from holdbook.domain.records import Place, Recorded
 
 _WATCH_SECONDS: Final = 0.1
 """How long a subscription's watcher waits before it looks whether it was stopped."""
@@ -151,7 +151,7 @@ class LogSubscription(ListenNotifySubscription[BaseEventLog]):
 
     def __init__(self, recorder: BaseEventLog, gt: int | None = None, topics: Sequence[str] = ()) -> None:
         super().__init__(recorder=recorder, gt=gt, topics=topics)
-        self._watcher = Thread(target=self._watch, name="bursar-subscription")
+        self._watcher = Thread(target=self._watch, name="holdbook-subscription")
         self._watcher.start()
 
     def __exit__(self, *args: object, **kwargs: object) -> None:

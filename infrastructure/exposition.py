@@ -21,12 +21,12 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from bursar.domain.errors import BursarError
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.readings import read_ledger
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.telemetry import COUNTED
+from holdbook.domain.errors import HoldbookError
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.readings import read_ledger
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.telemetry import COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric as MetricFamily
 
-    from bursar.domain.ports import Clock
-    from bursar.infrastructure.ledger import Ledger
-    from bursar.infrastructure.readings import OperationReading, Reading
-    from bursar.infrastructure.telemetry import Counters, Distribution, Ledgers, Watched
+    from holdbook.domain.ports import Clock
+    from holdbook.infrastructure.ledger import Ledger
+    from holdbook.infrastructure.readings import OperationReading, Reading
+    from holdbook.infrastructure.telemetry import Counters, Distribution, Ledgers, Watched
 
 _FAMILIES: Final[dict[str, type[Any]]] = {
     "counter": CounterMetricFamily,
@@ -73,58 +73,63 @@ _POOL: Final = ("ledger", "pool")
 _VIEW: Final = ("ledger", "view")
 
 PROCESS: Final = (
-    Metric("bursar_commit_duration_seconds", "histogram", "How long transactions of this process took.", _LEDGER),
-    Metric("bursar_commit_commands", "histogram", "Commands decided in one transaction of this process.", _LEDGER),
-    Metric("bursar_commit_events", "counter", "Events that this process recorded.", _LEDGER),
-    Metric("bursar_commit_failures", "counter", "Batches of commands that this process could not commit.", _LEDGER),
-    Metric("bursar_commands_waiting", "gauge", "Commands that wait in this process for their commit.", _LEDGER),
-    Metric("bursar_commands_committing", "gauge", "Commands that this process is committing.", _LEDGER),
+    Metric("holdbook_commit_duration_seconds", "histogram", "How long transactions of this process took.", _LEDGER),
+    Metric("holdbook_commit_commands", "histogram", "Commands decided in one transaction of this process.", _LEDGER),
+    Metric("holdbook_commit_events", "counter", "Events that this process recorded.", _LEDGER),
+    Metric("holdbook_commit_failures", "counter", "Batches of commands that this process could not commit.", _LEDGER),
+    Metric("holdbook_commands_waiting", "gauge", "Commands that wait in this process for their commit.", _LEDGER),
+    Metric("holdbook_commands_committing", "gauge", "Commands that this process is committing.", _LEDGER),
 )
 """What the ledgers of a process do themselves."""
 
 DATABASE: Final = (
-    Metric("bursar_up", "gauge", "1 if the ledger's database could be read, else 0.", _LEDGER),
-    Metric("bursar_ledger", "info", "The ledger's database, and the version of Bursar that reads it."),
-    Metric("bursar_log_events", "counter", "Events in the log: the position of its last one.", _LEDGER),
-    Metric("bursar_pool", "info", "What a pool is a pool of."),
-    Metric("bursar_pool_capacity", "gauge", "What may be held of a pool, in its unit.", _POOL),
-    Metric("bursar_pool_used", "gauge", "What is held of a pool, in its unit, less what has lapsed.", _POOL),
-    Metric("bursar_pool_free", "gauge", "What can still be granted of a pool, in its unit.", _POOL),
-    Metric("bursar_pool_closed", "gauge", "1 if a pool is closed, else 0.", _POOL),
-    Metric("bursar_pool_allocations", "gauge", "Allocations that hold something of a pool.", _POOL),
+    Metric("holdbook_up", "gauge", "1 if the ledger's database could be read, else 0.", _LEDGER),
+    Metric("holdbook_ledger", "info", "The ledger's database, and the version of Holdbook that reads it."),
+    Metric("holdbook_log_events", "counter", "Events in the log: the position of its last one.", _LEDGER),
+    Metric("holdbook_pool", "info", "What a pool is a pool of."),
+    Metric("holdbook_pool_capacity", "gauge", "What may be held of a pool, in its unit.", _POOL),
+    Metric("holdbook_pool_used", "gauge", "What is held of a pool, in its unit, less what has lapsed.", _POOL),
+    Metric("holdbook_pool_free", "gauge", "What can still be granted of a pool, in its unit.", _POOL),
+    Metric("holdbook_pool_closed", "gauge", "1 if a pool is closed, else 0.", _POOL),
+    Metric("holdbook_pool_allocations", "gauge", "Allocations that hold something of a pool.", _POOL),
     Metric(
-        "bursar_pool_allocations_lapsed",
+        "holdbook_pool_allocations_lapsed",
         "gauge",
         "Allocations past their deadline whose expiry is not recorded yet.",
         _POOL,
     ),
     Metric(
-        "bursar_pool_oldest_allocation_age_seconds",
+        "holdbook_pool_oldest_allocation_age_seconds",
         "gauge",
         "How long ago the oldest allocation that holds something of a pool was granted.",
         _POOL,
     ),
-    Metric("bursar_pool_queue_commands", "gauge", "Commands in the queue that ask for something of a pool.", _POOL),
+    Metric("holdbook_pool_queue_commands", "gauge", "Commands in the queue that ask for something of a pool.", _POOL),
     Metric(
-        "bursar_pool_queue_age_seconds", "gauge", "How long the first command in the queue of a pool has waited.", _POOL
+        "holdbook_pool_queue_age_seconds",
+        "gauge",
+        "How long the first command in the queue of a pool has waited.",
+        _POOL,
     ),
-    Metric("bursar_operations", "counter", "What was done in a pool, by operation.", (*_POOL, "operation")),
+    Metric("holdbook_operations", "counter", "What was done in a pool, by operation.", (*_POOL, "operation")),
     Metric(
-        "bursar_refusals",
+        "holdbook_refusals",
         "counter",
         "What was refused by a pool, by operation and code.",
         (*_POOL, "operation", "code"),
     ),
     Metric(
-        "bursar_hold_duration_seconds",
+        "holdbook_hold_duration_seconds",
         "histogram",
         "How long holds had lasted when they were confirmed, released, voided or expired.",
         (*_POOL, "operation"),
     ),
-    Metric("bursar_view_lag_events", "gauge", "Events of the log that a view has not seen.", _VIEW),
-    Metric("bursar_view_lag_seconds", "gauge", "How long ago the first event that a view misses was recorded.", _VIEW),
-    Metric("bursar_view_stopped", "gauge", "1 if a view failed on an event and stands still, else 0.", _VIEW),
-    Metric("bursar_view_outdated", "gauge", "1 if other code built a view, so that it stands still, else 0.", _VIEW),
+    Metric("holdbook_view_lag_events", "gauge", "Events of the log that a view has not seen.", _VIEW),
+    Metric(
+        "holdbook_view_lag_seconds", "gauge", "How long ago the first event that a view misses was recorded.", _VIEW
+    ),
+    Metric("holdbook_view_stopped", "gauge", "1 if a view failed on an event and stands still, else 0.", _VIEW),
+    Metric("holdbook_view_outdated", "gauge", "1 if other code built a view, so that it stands still, else 0.", _VIEW),
 )
 """What a ledger's database holds."""
 
@@ -147,7 +152,7 @@ class _Families:
         """Add one sample to each gauge or counter that is named and has a value."""
         for name, value in values.items():
             if value is not None:
-                self._found[f"bursar_{name}"].add_metric(labels, value)
+                self._found[f"holdbook_{name}"].add_metric(labels, value)
 
 
 class CountersCollector(Collector):
@@ -221,12 +226,12 @@ class LedgersCollector(Collector):
         """Read a ledger; where its database cannot be read, say that and nothing else."""
         log = ledger.log
         address = log.database.name if isinstance(log, SQLEventLog) else "memory"
-        about = {"ledger": name, "database": address, "version": version("bursar")}
-        families["bursar_ledger"].add_metric((), about)
+        about = {"ledger": name, "database": address, "version": version("holdbook")}
+        families["holdbook_ledger"].add_metric((), about)
         now = self._clock()
         try:
             reading = read_ledger(ledger, now)
-        except BursarError as error:
+        except HoldbookError as error:
             logger.warning("scrape_failed", ledger=name, error=str(error))
             families.gauges([name], up=0)
             return
@@ -247,8 +252,8 @@ class LedgersCollector(Collector):
 def _tell_process(families: _Families, name: str, watched: Sequence[Watched]) -> None:
     """Add up what a process's objects of one ledger have done."""
     commits = [one.commits for one in watched]
-    _add_distribution(families["bursar_commit_duration_seconds"], [name], [one.seconds.read() for one in commits])
-    _add_distribution(families["bursar_commit_commands"], [name], [one.commands.read() for one in commits])
+    _add_distribution(families["holdbook_commit_duration_seconds"], [name], [one.seconds.read() for one in commits])
+    _add_distribution(families["holdbook_commit_commands"], [name], [one.commands.read() for one in commits])
     families.gauges(
         [name],
         commit_events=sum(one.events for one in commits),
@@ -273,7 +278,7 @@ def _tell_pools(families: _Families, name: str, reading: Reading, now: datetime)
     for one in reading.pools:
         if one.closed and not one.allocations:
             continue  # over: a pool's name is not used again
-        families["bursar_pool"].add_metric((), {"ledger": name, "pool": one.name, "resource_type": one.resource_type})
+        families["holdbook_pool"].add_metric((), {"ledger": name, "pool": one.name, "resource_type": one.resource_type})
         families.gauges(
             [name, one.name],
             pool_capacity=one.capacity,
@@ -294,10 +299,10 @@ def _age(since: datetime | None, now: datetime) -> float | None:
 
 def _tell_operation(families: _Families, name: str, one: OperationReading) -> None:
     if one.code:
-        families["bursar_refusals"].add_metric([name, one.pool, one.operation, one.code], one.count)
+        families["holdbook_refusals"].add_metric([name, one.pool, one.operation, one.code], one.count)
         return
     labels = [name, one.pool, one.operation]
-    families["bursar_operations"].add_metric(labels, one.count)
+    families["holdbook_operations"].add_metric(labels, one.count)
     if one.seconds is not None:
         buckets = [(_bound(most), count) for most, count in (*one.lasted, (inf, one.count))]
-        families["bursar_hold_duration_seconds"].add_metric(labels, buckets, one.seconds)
+        families["holdbook_hold_duration_seconds"].add_metric(labels, buckets, one.seconds)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import from_json
 from sqlalchemy import func, select
 
-from bursar.domain.values import instant
-from bursar.infrastructure.tables import events
-from bursar.projections.view import Fact
+from holdbook.domain.values import instant
+from holdbook.infrastructure.tables import events
+from holdbook.projections.view import Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from bursar.domain.records import StoredRow
-    from bursar.infrastructure.mapper import EventMapper
-    from bursar.infrastructure.sql_log import SQLEventLog
+    from holdbook.domain.records import StoredRow
+    from holdbook.infrastructure.mapper import EventMapper
+    from holdbook.infrastructure.sql_log import SQLEventLog
 
 _COLUMNS: Final = (
     "position, type, command_id, ordinal, ordinals, occurred_at, recorded_at, actor, correlation_id, causation_id, "

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import to_json
 from sqlalchemy import and_, exists, or_
 
-from bursar.domain.values import instant_text
-from bursar.infrastructure.tables import events
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.tables import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement
 
-    from bursar.domain.records import StoredRow
-    from bursar.domain.wanted import Wanted
+    from holdbook.domain.records import StoredRow
+    from holdbook.domain.wanted import Wanted
 
     Fields = Mapping[str, Any]
     Read = Callable[[StoredRow], Fields]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bursar.infrastructure.facts import SQLFacts
-from bursar.infrastructure.views_here import SQLView
-from bursar.projections.fold import no_collections
-from bursar.replay.views import ViewCheck
+from holdbook.infrastructure.facts import SQLFacts
+from holdbook.infrastructure.views_here import SQLView
+from holdbook.projections.fold import no_collections
+from holdbook.replay.views import ViewCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from bursar.infrastructure.sql_log import SQLEventLog
-    from bursar.projections.generations import Generation
-    from bursar.projections.view import Fact, Table, View
+    from holdbook.infrastructure.sql_log import SQLEventLog
+    from holdbook.projections.generations import Generation
+    from holdbook.projections.view import Fact, Table, View
 
 PAGE_EVENTS: Final = 5000
 """How many events are read at a time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bursar.domain.errors import LogUnavailable
+from holdbook.domain.errors import LogUnavailable
 
 
 class Birthplace:

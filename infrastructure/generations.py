@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bursar.domain.errors import NotFound
-from bursar.domain.values import instant, instant_text
-from bursar.infrastructure import physical, publishing
-from bursar.infrastructure.bulk import PostgresBulk, SQLiteBulk
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.comparing import compare
-from bursar.infrastructure.tables import generations as table
-from bursar.infrastructure.tables import skipped_events
-from bursar.projections.generations import Compared, Generation, Moved, State
+from holdbook.domain.errors import NotFound
+from holdbook.domain.values import instant, instant_text
+from holdbook.infrastructure import physical, publishing
+from holdbook.infrastructure.bulk import PostgresBulk, SQLiteBulk
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.comparing import compare
+from holdbook.infrastructure.tables import generations as table
+from holdbook.infrastructure.tables import skipped_events
+from holdbook.projections.generations import Compared, Generation, Moved, State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
-    from bursar.infrastructure.bulk import Bulk
-    from bursar.infrastructure.database import Database
-    from bursar.projections.fold import Net
-    from bursar.projections.view import Key, Row, Table, View
+    from holdbook.infrastructure.bulk import Bulk
+    from holdbook.infrastructure.database import Database
+    from holdbook.projections.fold import Net
+    from holdbook.projections.view import Key, Row, Table, View
 
 _PIECE_ROWS: Final = 2000
 """How many rows are removed in one transaction where writers of the log wait for it."""

@@ -6,15 +6,15 @@ from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
 
-from bursar.domain.allocation import Allocation
-from bursar.domain.errors import LogUnavailable
+from holdbook.domain.allocation import Allocation
+from holdbook.domain.errors import LogUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from bursar.infrastructure.leases import Lease, OnLost
-    from bursar.infrastructure.ledger import Ledger
+    from holdbook.infrastructure.leases import Lease, OnLost
+    from holdbook.infrastructure.ledger import Ledger
 
 P = ParamSpec("P")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bursar.domain.resources import Resource, ResourceProvider
+    from holdbook.domain.resources import Resource, ResourceProvider
 
 
 @dataclass(slots=True, eq=False)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.errors import BursarError, Malformed
-from bursar.replay.checkpoints import ORIGIN, Signed, Trust
-from bursar.replay.merkle import is_consistent
-from bursar.replay.notes import Kind, NoteSignature, SignerKey, VerifierKey, decode_hash, encode_hash
+from holdbook.domain.errors import HoldbookError, Malformed
+from holdbook.replay.checkpoints import ORIGIN, Signed, Trust
+from holdbook.replay.merkle import is_consistent
+from holdbook.replay.notes import Kind, NoteSignature, SignerKey, VerifierKey, decode_hash, encode_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ _KEY_BYTES_MAX: Final = 4096
 _NOTE_BYTES_MAX: Final = 2**20
 
 
-class NotCosigned(BursarError):
+class NotCosigned(HoldbookError):
     """A witness does not sign what it cannot vouch for."""
 
 
@@ -48,7 +48,7 @@ def read_key(parameter: str, path: Path, kind: Kind) -> SignerKey:
     """Read a private key of a kind from its file; raises `Malformed`, which never shows what the file holds."""
     words = "a log's private key" if kind is Kind.NOTE else "a witness's private key"
     option = "" if kind is Kind.NOTE else " --witness"
-    expected = f"expected a file with {words}, as `bursar seal key{option}` makes one"
+    expected = f"expected a file with {words}, as `holdbook seal key{option}` makes one"
     try:
         key = SignerKey.parse(_read(path).removesuffix("\n"))
     except (OSError, ValueError) as error:

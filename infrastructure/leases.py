@@ -12,25 +12,25 @@ from itertools import count
 from threading import Condition, Event, RLock, Thread
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from bursar.domain.commands import Renew
-from bursar.domain.errors import BursarError, LogUnavailable, Malformed, Overloaded
-from bursar.domain.refusals import RefusalCode, explain
-from bursar.infrastructure.about import about_error
-from bursar.infrastructure.forks import Birthplace
-from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.rights import decided
+from holdbook.domain.commands import Renew
+from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
+from holdbook.domain.refusals import RefusalCode, explain
+from holdbook.infrastructure.about import about_error
+from holdbook.infrastructure.forks import Birthplace
+from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.rights import decided
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
     from types import TracebackType
 
-    from bursar.domain.batch import Outcome
-    from bursar.domain.errors import Refused
-    from bursar.domain.ports import Clock
-    from bursar.domain.values import Token
-    from bursar.infrastructure.committer import Promise
-    from bursar.infrastructure.ledger import Ledger
+    from holdbook.domain.batch import Outcome
+    from holdbook.domain.errors import Refused
+    from holdbook.domain.ports import Clock
+    from holdbook.domain.values import Token
+    from holdbook.infrastructure.committer import Promise
+    from holdbook.infrastructure.ledger import Ledger
 
     OnLost = Callable[["LeaseLost"], object]
 
@@ -57,7 +57,7 @@ def elapsed() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-class LeaseLost(BursarError):
+class LeaseLost(HoldbookError):
     """The lease is over: somebody else may hold the resource by now."""
 
     def __init__(self, allocation_id: str, since: datetime, why: str) -> None:
@@ -243,7 +243,7 @@ class Lease:
     def _send(self, sent: float) -> None:
         try:
             self._pending = promise = self._ledger.submit(self._command)
-        except BursarError as error:
+        except HoldbookError as error:
             self._failed(error)
         else:
             # The promise is the committer's: it must not keep a lease that nobody else has.
@@ -308,7 +308,7 @@ class Lease:
         self.close()
         self._warn("lease_lost", self._lost, cause)
         if self._on_lost is not None:
-            Thread(target=self._on_lost, args=(self._lost,), name="bursar-lease-lost", daemon=True).start()
+            Thread(target=self._on_lost, args=(self._lost,), name="holdbook-lease-lost", daemon=True).start()
 
     def _warn(self, event: str, error: BaseException, cause: BaseException | None) -> None:
         about = {"allocation_id": self.allocation_id, **(about_error(cause) if cause else {})}
@@ -363,7 +363,7 @@ class Leases:
         with self._changed:
             heappush(self._turns, (moment, next(self._numbers), weakref.ref(lease)))
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="bursar-leases", daemon=True)
+                self._thread = Thread(target=self._run, name="holdbook-leases", daemon=True)
                 self._thread.start()
             self._changed.notify()
         if self._closed:

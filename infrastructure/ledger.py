@@ -12,67 +12,67 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from bursar.domain import ledger as domain
-from bursar.domain.answers import Answer
-from bursar.domain.batch import PoolStatus
-from bursar.domain.commands import Allocate, Release, Void
-from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed
-from bursar.domain.given import given_seconds
-from bursar.domain.queueing import SERVED_MAX, Room, Undecided
-from bursar.domain.records import LOG_FORMAT
-from bursar.infrastructure import schema
-from bursar.infrastructure.about import about_batch, about_command, about_error
-from bursar.infrastructure.clock import new_id, system_clock
-from bursar.infrastructure.committer import (
+from holdbook.domain import ledger as domain
+from holdbook.domain.answers import Answer
+from holdbook.domain.batch import PoolStatus
+from holdbook.domain.commands import Allocate, Release, Void
+from holdbook.domain.errors import HoldbookError, LogCorrupt, LogUnavailable, Malformed
+from holdbook.domain.given import given_seconds
+from holdbook.domain.queueing import SERVED_MAX, Room, Undecided
+from holdbook.domain.records import LOG_FORMAT
+from holdbook.infrastructure import schema
+from holdbook.infrastructure.about import about_batch, about_command, about_error
+from holdbook.infrastructure.clock import new_id, system_clock
+from holdbook.infrastructure.committer import (
     BATCH_COMMANDS_MAX,
     SHARED_BATCH_COMMANDS_MAX,
     Committer,
     Promise,
     Sleeper,
 )
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.facts import SQLFacts
-from bursar.infrastructure.fold_check import FoldCheck
-from bursar.infrastructure.generations import SQLStore
-from bursar.infrastructure.held import holding
-from bursar.infrastructure.leases import Lease, Leases
-from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.mapper import EventMapper
-from bursar.infrastructure.memory import MemoryEventLog
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.telemetry import LEDGERS, Commits
-from bursar.infrastructure.tracing import command_span, commit_span
-from bursar.infrastructure.waiting import Waiter, WaitingPromise, WaitingRoom
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.fold import no_collections
-from bursar.projections.generations import State
-from bursar.projections.projector import Projector
-from bursar.replay import stories
-from bursar.replay.as_of import state_at
-from bursar.replay.obstacles import explained
-from bursar.replay.stories import EVERYTHING, STEPS_MAX
-from bursar.replay.what_if import FLIPS, what_if
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.facts import SQLFacts
+from holdbook.infrastructure.fold_check import FoldCheck
+from holdbook.infrastructure.generations import SQLStore
+from holdbook.infrastructure.held import holding
+from holdbook.infrastructure.leases import Lease, Leases
+from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.memory import MemoryEventLog
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.telemetry import LEDGERS, Commits
+from holdbook.infrastructure.tracing import command_span, commit_span
+from holdbook.infrastructure.waiting import Waiter, WaitingPromise, WaitingRoom
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.fold import no_collections
+from holdbook.projections.generations import State
+from holdbook.projections.projector import Projector
+from holdbook.replay import stories
+from holdbook.replay.as_of import state_at
+from holdbook.replay.obstacles import explained
+from holdbook.replay.stories import EVERYTHING, STEPS_MAX
+from holdbook.replay.what_if import FLIPS, what_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from bursar.domain.attempt import Attempt
-    from bursar.domain.batch import Asked, Outcome
-    from bursar.domain.cache import PoolCache
-    from bursar.domain.commands import Command
-    from bursar.domain.limits import Limits
-    from bursar.domain.pool import Pool
-    from bursar.domain.ports import Clock, EventLog
-    from bursar.domain.queueing import Waiting
-    from bursar.domain.values import Token
-    from bursar.domain.wanted import Wanted
-    from bursar.infrastructure.leases import OnLost
-    from bursar.projections.generations import Generation
-    from bursar.projections.projector import ViewStatus
-    from bursar.replay.obstacles import Explanation
-    from bursar.replay.stories import Page
-    from bursar.replay.what_if import Changes, WhatIf
+    from holdbook.domain.attempt import Attempt
+    from holdbook.domain.batch import Asked, Outcome
+    from holdbook.domain.cache import PoolCache
+    from holdbook.domain.commands import Command
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.ports import Clock, EventLog
+    from holdbook.domain.queueing import Waiting
+    from holdbook.domain.values import Token
+    from holdbook.domain.wanted import Wanted
+    from holdbook.infrastructure.leases import OnLost
+    from holdbook.projections.generations import Generation
+    from holdbook.projections.projector import ViewStatus
+    from holdbook.replay.obstacles import Explanation
+    from holdbook.replay.stories import Page
+    from holdbook.replay.what_if import Changes, WhatIf
 
 PATIENCE_SECONDS: Final = 30.0
 """How long a commit may take, with reconnecting and looking up what became of it, before its callers are told."""
@@ -113,7 +113,7 @@ class Ledger(domain.Ledger):
         self._room = WaitingRoom(log, self._committer)
         self._rules: Mapping[str, tuple[Limits, bool]] = {}
         """Limits, and whether it is closed, of each pool that is waited for, as those who wait were last held to."""
-        self._snapshots = ThreadPoolExecutor(1, "bursar-snapshots")
+        self._snapshots = ThreadPoolExecutor(1, "holdbook-snapshots")
         self._leases = Leases(clock)
         weakref.finalize(self, self._leases.stop)
         self._commits = Commits()
@@ -131,7 +131,7 @@ class Ledger(domain.Ledger):
         patience: float = PATIENCE_SECONDS,
         waiting_max: int = WAITING_MAX,
     ) -> Self:
-        """Open the ledger in a database, such as ``sqlite:///bursar.db`` or ``postgresql+psycopg://user@host/name``.
+        """Open the ledger in a database, such as ``sqlite:///holdbook.db`` or ``postgresql+psycopg://user@host/name``.
 
         With ``create``, a database that holds no ledger is made ready; any number of processes may do so at once.
         ``patience`` is how long, in seconds, a commit may take, finding out after a broken connection what became of
@@ -419,7 +419,7 @@ class Ledger(domain.Ledger):
 
         try:
             self.log.snapshot_if_due(pool, copy)
-        except BursarError as error:
+        except HoldbookError as error:
             logger.warning("snapshot_failed", pool=pool, error=str(error))
 
 
@@ -430,13 +430,13 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
             raise LogUnavailable(message)
         database.make_file()
     if create and schema.current_revision(database) is None:
-        from bursar.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+        from holdbook.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
         migrating.upgrade(database)
     schema.require_current(database)
     log = SQLEventLog(database, EventMapper())
     if log.format != LOG_FORMAT:
-        message = f"the log in {database.name} has format {log.format}; this version of Bursar reads {LOG_FORMAT}"
+        message = f"the log in {database.name} has format {log.format}; this version of Holdbook reads {LOG_FORMAT}"
         raise LogUnavailable(message)
     _warn_of_views(database)
     return log
@@ -456,7 +456,7 @@ def _warn_of_views(database: Database) -> None:
     found = SQLStore(database).generations()
     outdated = outdated_views(found)
     if outdated:
-        logger.warning("views_outdated", views=outdated, way_out="run `bursar projections rebuild --all`")
+        logger.warning("views_outdated", views=outdated, way_out="run `holdbook projections rebuild --all`")
     for one in found:
         if one.state is State.LIVE and one.stopped_at is not None:
             logger.warning("view_stopped", view=one.view, position=one.stopped_at, error=one.error)

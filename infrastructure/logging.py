@@ -1,6 +1,6 @@
-"""The set-up of structlog, on the standard library's logger ``bursar``.
+"""The set-up of structlog, on the standard library's logger ``holdbook``.
 
-A program that embeds Bursar decides by itself what becomes of the messages; the command line calls
+A program that embeds Holdbook decides by itself what becomes of the messages; the command line calls
 `configure_logging`. Every message carries the command id, the correlation id and the actor of its context, and every
 error what it is about; none holds a secret (see `masking`).
 """
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 
-from bursar.infrastructure.masking import mask_message
+from holdbook.infrastructure.masking import mask_message
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from structlog.typing import Processor
 
-    from bursar.infrastructure.settings import Settings
+    from holdbook.infrastructure.settings import Settings
 
-NAME: Final = "bursar"
+NAME: Final = "holdbook"
 """The name of the standard library's logger."""
 
 _SHARED: Final[list[Processor]] = [

@@ -7,32 +7,32 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.commands import OpenPool
-from bursar.domain.errors import Malformed, ProviderFault
-from bursar.domain.given import given_name
-from bursar.domain.limits import Limits
-from bursar.domain.values import QUANTITY_MAX
-from bursar.infrastructure.about import about_error
-from bursar.infrastructure.acquiring import Acquirer
-from bursar.infrastructure.clock import new_id
-from bursar.infrastructure.deadline_watch import DeadlineWatch
-from bursar.infrastructure.ending import Ending
-from bursar.infrastructure.holdings import Held, Holdings
-from bursar.infrastructure.ledger import Ledger
-from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.providing import Registered, asked, described, kind_of
-from bursar.infrastructure.reconciling import Reconciler
-from bursar.infrastructure.rights import Rights
-from bursar.infrastructure.telemetry import COUNTERS
-from bursar.infrastructure.tracing import provider_call
+from holdbook.domain.commands import OpenPool
+from holdbook.domain.errors import Malformed, ProviderFault
+from holdbook.domain.given import given_name
+from holdbook.domain.limits import Limits
+from holdbook.domain.values import QUANTITY_MAX
+from holdbook.infrastructure.about import about_error
+from holdbook.infrastructure.acquiring import Acquirer
+from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.deadline_watch import DeadlineWatch
+from holdbook.infrastructure.ending import Ending
+from holdbook.infrastructure.holdings import Held, Holdings
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.providing import Registered, asked, described, kind_of
+from holdbook.infrastructure.reconciling import Reconciler
+from holdbook.infrastructure.rights import Rights
+from holdbook.infrastructure.telemetry import COUNTERS
+from holdbook.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bursar.domain.resources import Resource, ResourceProvider
-    from bursar.infrastructure.leases import Lease, OnLost
-    from bursar.infrastructure.reconciling import Reconciliation
-    from bursar.infrastructure.telemetry import Counters
+    from holdbook.domain.resources import Resource, ResourceProvider
+    from holdbook.infrastructure.leases import Lease, OnLost
+    from holdbook.infrastructure.reconciling import Reconciliation
+    from holdbook.infrastructure.telemetry import Counters
 
 RESERVATION_TTL: Final = timedelta(minutes=1)
 """How long a provider may take to make a resource before the right to it lapses, unless the manager is told."""

@@ -9,11 +9,11 @@ from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from bursar.domain.errors import LogCorrupt, Malformed, UnknownEvent
-from bursar.domain.events import EVENTS, Event
-from bursar.domain.records import Recorded, StoredRow
-from bursar.domain.values import instant, instant_text
-from bursar.infrastructure.upcasting import UPCASTERS, Upcasters
+from holdbook.domain.errors import LogCorrupt, Malformed, UnknownEvent
+from holdbook.domain.events import EVENTS, Event
+from holdbook.domain.records import Recorded, StoredRow
+from holdbook.domain.values import instant, instant_text
+from holdbook.infrastructure.upcasting import UPCASTERS, Upcasters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.values import Token
+from holdbook.domain.values import Token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping

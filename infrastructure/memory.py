@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from eventsourcing.persistence import IntegrityError
 from eventsourcing.popo import POPOAggregateRecorder
 
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Opening
-from bursar.domain.records import Place, StoredRow, genesis
-from bursar.infrastructure.clock import new_id
-from bursar.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
-from bursar.infrastructure.finding import chosen
-from bursar.infrastructure.mapper import EventMapper
-from bursar.infrastructure.snapshots import load_pool, load_pool_version, snapshot_versions
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.events import Opening
+from holdbook.domain.records import Place, StoredRow, genesis
+from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
+from holdbook.infrastructure.finding import chosen
+from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.snapshots import load_pool, load_pool_version, snapshot_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from eventsourcing.persistence import Notification, StoredEvent
 
-    from bursar.domain.pool import Pool
-    from bursar.domain.queueing import Waiting
-    from bursar.domain.records import Recorded
-    from bursar.domain.wanted import Wanted
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.queueing import Waiting
+    from holdbook.domain.records import Recorded
+    from holdbook.domain.wanted import Wanted
 
 
 class MemoryEventLog(BaseEventLog):

@@ -14,18 +14,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from bursar.domain.errors import LogUnavailable
-from bursar.infrastructure.generations import prepare
-from bursar.infrastructure.schema import HEAD, VERSION_TABLE, revision_of
-from bursar.infrastructure.tables import metadata
-from bursar.projections.catalogue import VIEWS
+from holdbook.domain.errors import LogUnavailable
+from holdbook.infrastructure.generations import prepare
+from holdbook.infrastructure.schema import HEAD, VERSION_TABLE, revision_of
+from holdbook.infrastructure.tables import metadata
+from holdbook.projections.catalogue import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
-    from bursar.infrastructure.database import Database
+    from holdbook.infrastructure.database import Database
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
@@ -43,7 +43,7 @@ def downgrade(database: Database, revision: str) -> None:
 
 
 def differences(database: Database) -> list[object]:
-    """List how the database's schema differs from what this version of Bursar expects; empty if it does not."""
+    """List how the database's schema differs from what this version of Holdbook expects; empty if it does not."""
     with database.reading() as connection:
         options = {"version_table": VERSION_TABLE, "include_name": _is_ours, "compare_type": True}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
@@ -67,6 +67,6 @@ def _migrating(database: Database) -> Iterator[tuple[Connection, Config]]:
 def alembic_config() -> Config:
     """Tell Alembic where the migrations are."""
     config = Config()
-    config.set_main_option("script_location", str(files("bursar.migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(files("holdbook.migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

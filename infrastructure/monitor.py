@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bursar.infrastructure.telemetry import COUNTERS
+from holdbook.infrastructure.telemetry import COUNTERS
 
 if TYPE_CHECKING:
-    from bursar.infrastructure.telemetry import Count, Counters
+    from holdbook.infrastructure.telemetry import Count, Counters
 
 
 class ResourceMonitor:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bursar.domain.commands import Allocate, OpenPool
-from bursar.domain.errors import Malformed
-from bursar.domain.limits import Limits
-from bursar.domain.values import TTL_SECONDS_MAX, At, Instant, Name, PoolName, Quantity, Tags, canonical_json
-from bursar.infrastructure.workload import ImportStopped, json_object, numbered_lines
+from holdbook.domain.commands import Allocate, OpenPool
+from holdbook.domain.errors import Malformed
+from holdbook.domain.limits import Limits
+from holdbook.domain.values import TTL_SECONDS_MAX, At, Instant, Name, PoolName, Quantity, Tags, canonical_json
+from holdbook.infrastructure.workload import ImportStopped, json_object, numbered_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,13 +8,13 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from bursar.domain.errors import Malformed
-from bursar.domain.resources import Resource
-from bursar.infrastructure.manager import UnifiedResourceManager
-from bursar.infrastructure.providers import MemoryResourceProvider
+from holdbook.domain.errors import Malformed
+from holdbook.domain.resources import Resource
+from holdbook.infrastructure.manager import UnifiedResourceManager
+from holdbook.infrastructure.providers import MemoryResourceProvider
 
 if TYPE_CHECKING:
-    from bursar.infrastructure.ledger import Ledger
+    from holdbook.infrastructure.ledger import Ledger
 
 if TYPE_CHECKING:
     MemoryResource: TypeAlias = Resource[int]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from bursar.domain.events import EVENTS, Ending
-from bursar.domain.values import instant_text
-from bursar.infrastructure import drawing
-from bursar.infrastructure.wording import change, codes_text, number, time_text, words
-from bursar.replay.incident import LAPSED, REFUSED
+from holdbook.domain.events import EVENTS, Ending
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure import drawing
+from holdbook.infrastructure.wording import change, codes_text, number, time_text, words
+from holdbook.replay.incident import LAPSED, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from jinja2 import Environment
 
-    from bursar.replay.incident import Incident, Step
+    from holdbook.replay.incident import Incident, Step
 
 ENDINGS: Final = (*(kind for kind, event in EVENTS.items() if issubclass(event, Ending)), LAPSED)
 """The kinds of steps in which holds end."""
@@ -61,7 +61,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - nothing else has to wait for it
 
     found = Environment(
-        loader=PackageLoader("bursar.infrastructure", "pages"),
+        loader=PackageLoader("holdbook.infrastructure", "pages"),
         autoescape=True,  # what comes from the log is text, whatever it looks like
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from bursar.infrastructure.tables import PlainText
+from holdbook.infrastructure.tables import PlainText
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from bursar.projections.view import Table, View
+    from holdbook.projections.view import Table, View
 
 
 def physical(table: Table, generation: int, *, with_key: bool = True, with_indexes: bool = True) -> sa.Table:

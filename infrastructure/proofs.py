@@ -1,4 +1,4 @@
-"""Proofs from the stored tree, each verified before it is given; bundles; and what `bursar verify` reads of seals."""
+"""Proofs from the stored tree, each verified before it is given; bundles; and what `holdbook verify` reads of seals."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.errors import Malformed, NotFound
-from bursar.domain.records import StoredRow, canonical_bytes
-from bursar.infrastructure.sealing import NotSealed, SealStore
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.stored_rows import SQLRows
-from bursar.infrastructure.tiles import StoredTree, TreeDamaged, read_leaves
-from bursar.replay.bundle import Earlier, Head, Sealed, row_line
-from bursar.replay.merkle import (
+from holdbook.domain.errors import Malformed, NotFound
+from holdbook.domain.records import StoredRow, canonical_bytes
+from holdbook.infrastructure.sealing import NotSealed, SealStore
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.stored_rows import SQLRows
+from holdbook.infrastructure.tiles import StoredTree, TreeDamaged, read_leaves
+from holdbook.replay.bundle import Earlier, Head, Sealed, row_line
+from holdbook.replay.merkle import (
     CompactRange,
     append_subtrees,
     compact_range,
@@ -24,15 +24,15 @@ from bursar.replay.merkle import (
     leaf_hash,
     range_proof,
 )
-from bursar.replay.notes import encode_hash
-from bursar.replay.seals import Sealing
+from holdbook.replay.notes import encode_hash
+from holdbook.replay.seals import Sealing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from bursar.domain.ledger import Ledger
-    from bursar.replay.checkpoints import Signed
-    from bursar.replay.notes import VerifierKey
+    from holdbook.domain.ledger import Ledger
+    from holdbook.replay.checkpoints import Signed
+    from holdbook.replay.notes import VerifierKey
 
 PAGE_ROWS = 5000
 """How many rows are read at a time."""
@@ -110,7 +110,7 @@ class Prover(SealStore):
         try:
             return Sealed.of(signed, known)
         except ValueError as error:
-            raise NotSealed(f"checkpoint {signed.checkpoint.number}: {error}: run `bursar verify`") from None
+            raise NotSealed(f"checkpoint {signed.checkpoint.number}: {error}: run `holdbook verify`") from None
 
     def inclusion(self, position: int, number: int | None = None) -> Inclusion:
         """Prove that an event is in the log; raises `NotSealed` if no checkpoint covers it."""
@@ -124,7 +124,7 @@ class Prover(SealStore):
             path = inclusion_proof(position - 1, checkpoint.size, StoredTree(connection))
         if not is_included(leaf_hash(canonical_bytes(row)), position - 1, checkpoint.size, path, checkpoint.root):
             message = f"the event at position {position} is not the one that checkpoint {checkpoint.number} was signed"
-            raise NotSealed(f"{message} over, or the stored tree was altered: run `bursar verify`")
+            raise NotSealed(f"{message} over, or the stored tree was altered: run `holdbook verify`")
         return Inclusion(sealed, row, tuple(path))
 
     def consistency(self, first: int, second: int) -> Consistency:
@@ -139,7 +139,7 @@ class Prover(SealStore):
         path = self.path(one.size, other.size)
         if not is_consistent(one.size, other.size, one.root, other.root, path):
             message = f"checkpoint {other.number} does not go on from checkpoint {one.number}"
-            raise NotSealed(f"{message}, or the stored tree was altered: run `bursar verify`")
+            raise NotSealed(f"{message}, or the stored tree was altered: run `holdbook verify`")
         return path
 
     def path(self, first: int, second: int) -> tuple[bytes, ...]:
@@ -151,7 +151,7 @@ class Prover(SealStore):
         checkpoint = sealed.signed.checkpoint
         if position > checkpoint.size:
             message = f"position {position} is not sealed: checkpoint {checkpoint.number} covers the positions up to"
-            raise NotSealed(f"{message} {checkpoint.size}; `bursar seal` signs one of the log's present end")
+            raise NotSealed(f"{message} {checkpoint.size}; `holdbook seal` signs one of the log's present end")
 
     def _rows(self, first: int, last: int) -> Iterator[StoredRow]:
         source = SQLRows(self.database)
@@ -188,7 +188,7 @@ class Prover(SealStore):
             append_subtrees(tree, checkpoint.size, right)
         if tree.root() != checkpoint.root:
             message = f"the events from position {first} to {last} are not those that checkpoint {checkpoint.number}"
-            raise NotSealed(f"{message} was signed over, or the stored tree was altered: run `bursar verify`")
+            raise NotSealed(f"{message} was signed over, or the stored tree was altered: run `holdbook verify`")
 
     def _handovers(self, sealed: Sealed) -> Iterator[Earlier]:
         """Read the earlier checkpoints at which one key handed over to the next, each with its proof."""
@@ -199,7 +199,7 @@ class Prover(SealStore):
 
 
 class SQLSeals:
-    """The seals as `bursar verify` reads them: nothing in them is trusted, and none that comes later is read."""
+    """The seals as `holdbook verify` reads them: nothing in them is trusted, and none that comes later is read."""
 
     def __init__(self, store: SealStore) -> None:
         self._store = store
@@ -237,6 +237,6 @@ class SQLSeals:
 
 
 def sealing_of(ledger: Ledger, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()) -> Sealing:
-    """Give what `bursar verify` compares a ledger's log with; a ledger in memory has no checkpoints of its own."""
+    """Give what `holdbook verify` compares a ledger's log with; a ledger in memory has no checkpoints of its own."""
     seals = SQLSeals(SealStore(ledger)) if isinstance(ledger.log, SQLEventLog) else None
     return Sealing(seals, trusted, kept)

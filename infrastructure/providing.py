@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from bursar.domain.errors import PoolAlreadyOpen, ProviderHung
-from bursar.domain.values import REASON_CHARACTERS_MAX
-from bursar.infrastructure.masking import mask_text
+from holdbook.domain.errors import PoolAlreadyOpen, ProviderHung
+from holdbook.domain.values import REASON_CHARACTERS_MAX
+from holdbook.infrastructure.masking import mask_text
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from bursar.domain.commands import OpenPool
-    from bursar.domain.resources import ResourceProvider
+    from holdbook.domain.commands import OpenPool
+    from holdbook.domain.resources import ResourceProvider
 
 T = TypeVar("T")
 

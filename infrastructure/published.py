@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import column, func, inspect, literal_column, select
 from sqlalchemy import table as table_clause
 
-from bursar.domain.errors import LogUnavailable
-from bursar.domain.values import instant_text
-from bursar.infrastructure.generations import list_generations
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.projections.generations import State
-from bursar.projections.metrics import LASTED, METRICS
-from bursar.projections.pool_usage import BUCKET_CHARACTERS, POOL_USAGE, bucket_named
-from bursar.projections.validation_failures import VALIDATION_FAILURES
+from holdbook.domain.errors import LogUnavailable
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.generations import list_generations
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.projections.generations import State
+from holdbook.projections.metrics import LASTED, METRICS
+from holdbook.projections.pool_usage import BUCKET_CHARACTERS, POOL_USAGE, bucket_named
+from holdbook.projections.validation_failures import VALIDATION_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, FromClause, Select
 
-    from bursar.domain.ledger import Ledger
-    from bursar.projections.generations import Generation
-    from bursar.projections.view import View
+    from holdbook.domain.ledger import Ledger
+    from holdbook.projections.generations import Generation
+    from holdbook.projections.view import View
 
     Row = dict[str, Any]
 
@@ -63,7 +63,7 @@ class Published:
             found = {one.view: one for one in list_generations(connection) if one.state is State.LIVE}
             for view in views:
                 if view.name not in found:
-                    way_out = "run `bursar db upgrade` as an account that may make tables"
+                    way_out = "run `holdbook db upgrade` as an account that may make tables"
                     message = f"the database {self._database.name} does not have the view {view.name}: {way_out}"
                     raise LogUnavailable(message)
             yield connection, [_live(connection, view, found[view.name]) for view in views]

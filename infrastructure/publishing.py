@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import psycopg
 from sqlalchemy import inspect, text
 
-from bursar.domain.errors import LogUnavailable
+from holdbook.domain.errors import LogUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection
 
-    from bursar.infrastructure.database import Database
+    from holdbook.infrastructure.database import Database
 
 _Result = TypeVar("_Result")
 

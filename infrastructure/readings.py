@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import case, column, func, literal, select
 from sqlalchemy import table as table_clause
 
-from bursar.domain.values import instant, instant_text
-from bursar.infrastructure.generations import list_generations
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.sql_queue import SQLQueue
-from bursar.infrastructure.tables import events
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.generations import State
-from bursar.projections.metrics import DONE, LASTED, METRICS, TIMED
-from bursar.projections.pool_usage import POOL_USAGE
+from holdbook.domain.values import instant, instant_text
+from holdbook.infrastructure.generations import list_generations
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.sql_queue import SQLQueue
+from holdbook.infrastructure.tables import events
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.generations import State
+from holdbook.projections.metrics import DONE, LASTED, METRICS, TIMED
+from holdbook.projections.pool_usage import POOL_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, FromClause
 
-    from bursar.domain.ledger import Ledger
-    from bursar.domain.queueing import Waiting
-    from bursar.projections.generations import Generation
-    from bursar.projections.view import View
+    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.queueing import Waiting
+    from holdbook.projections.generations import Generation
+    from holdbook.projections.view import View
 
 _POOL_STREAM: Final = "pool:"
 

@@ -7,22 +7,22 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bursar.domain.errors import ProviderFault
-from bursar.infrastructure.about import about_error
-from bursar.infrastructure.acquiring import MANAGER_TAG
-from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.providing import described, kind_of, within
-from bursar.infrastructure.tracing import provider_call
+from holdbook.domain.errors import ProviderFault
+from holdbook.infrastructure.about import about_error
+from holdbook.infrastructure.acquiring import MANAGER_TAG
+from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.providing import described, kind_of, within
+from holdbook.infrastructure.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.resources import ResourceProvider
-    from bursar.infrastructure.ending import Ending
-    from bursar.infrastructure.holdings import Held, Holdings
-    from bursar.infrastructure.providing import Registered
-    from bursar.infrastructure.rights import Rights
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.resources import ResourceProvider
+    from holdbook.infrastructure.ending import Ending
+    from holdbook.infrastructure.holdings import Held, Holdings
+    from holdbook.infrastructure.providing import Registered
+    from holdbook.infrastructure.rights import Rights
 
 logger = get_logger()
 

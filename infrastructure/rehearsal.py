@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bursar.domain.errors import LogCorrupt
-from bursar.infrastructure.facts import fact_of
-from bursar.projections.fold import WholeFold
+from holdbook.domain.errors import LogCorrupt
+from holdbook.infrastructure.facts import fact_of
+from holdbook.projections.fold import WholeFold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from bursar.domain.records import StoredRow
-    from bursar.infrastructure.event_log import BaseEventLog
-    from bursar.projections.view import View
+    from holdbook.domain.records import StoredRow
+    from holdbook.infrastructure.event_log import BaseEventLog
+    from holdbook.projections.view import View
 
 PAGE_EVENTS: Final = 5000
 """How many events are read at a time."""
@@ -22,7 +22,7 @@ PAGE_EVENTS: Final = 5000
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An event that this version of Bursar cannot read, or that a view's handler fails on."""
+    """An event that this version of Holdbook cannot read, or that a view's handler fails on."""
 
     position: int
     type: str

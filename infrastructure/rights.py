@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from bursar.domain.allocation import AllocationState
-from bursar.domain.commands import Reclaim, Release, Void
-from bursar.domain.errors import LogCorrupt, NotFound, Refused
-from bursar.domain.refusals import RefusalCode
-from bursar.domain.values import derived_id
+from holdbook.domain.allocation import AllocationState
+from holdbook.domain.commands import Reclaim, Release, Void
+from holdbook.domain.errors import LogCorrupt, NotFound, Refused
+from holdbook.domain.refusals import RefusalCode
+from holdbook.domain.values import derived_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.batch import Outcome
-    from bursar.domain.commands import Command
-    from bursar.infrastructure.committer import Promise
-    from bursar.infrastructure.ledger import Ledger
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.batch import Outcome
+    from holdbook.domain.commands import Command
+    from holdbook.infrastructure.committer import Promise
+    from holdbook.infrastructure.ledger import Ledger
 
 ENDED_BY_ITSELF = frozenset({RefusalCode.ALLOCATION_ENDED, RefusalCode.ALLOCATION_NOT_FOUND})
 """Refusals of an end that leave nothing to end."""

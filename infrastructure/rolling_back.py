@@ -5,26 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bursar.domain.allocation import AllocationState
-from bursar.domain.errors import BursarError
-from bursar.domain.events import LEDGER_STREAM, PoolClosed
-from bursar.infrastructure.old_form import OLD_LIMITS, HeldLine, LimitsLine, old_form
-from bursar.replay.as_of import state_at
+from holdbook.domain.allocation import AllocationState
+from holdbook.domain.errors import HoldbookError
+from holdbook.domain.events import LEDGER_STREAM, PoolClosed
+from holdbook.infrastructure.old_form import OLD_LIMITS, HeldLine, LimitsLine, old_form
+from holdbook.replay.as_of import state_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import TextIO
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.ledger import Ledger
-    from bursar.domain.ports import Clock, EventLog
-    from bursar.replay.as_of import State
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.ports import Clock, EventLog
+    from holdbook.replay.as_of import State
 
 SHARE: Final = 500
 """How many lines are written before progress is told."""
 
 
-class NotRolledBack(BursarError):
+class NotRolledBack(HoldbookError):
     """Something is held that the old form cannot say; no file was written."""
 
     def __init__(self, reserved: Sequence[str], several: Sequence[str], *, closed: bool) -> None:

@@ -6,34 +6,34 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import column, inspect, select, table
 
-from bursar.domain.errors import BursarError
+from holdbook.domain.errors import HoldbookError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
-    from bursar.infrastructure.database import Database
+    from holdbook.infrastructure.database import Database
 
-VERSION_TABLE: Final = "bursar_schema"
+VERSION_TABLE: Final = "holdbook_schema"
 """Where Alembic keeps the schema's revision; a name of our own, as other programs may use the database too."""
 
 REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """Every revision there has been, in order."""
 
 HEAD: Final = REVISIONS[-1]
-"""The revision that this version of Bursar works with."""
+"""The revision that this version of Holdbook works with."""
 
 _RECORDED: Final[Select[Any]] = select(column("version_num")).select_from(table(VERSION_TABLE))
 
 
-class SchemaMismatch(BursarError):
-    """The database's schema is not the one that this version of Bursar works with."""
+class SchemaMismatch(HoldbookError):
+    """The database's schema is not the one that this version of Holdbook works with."""
 
     def __init__(self, database: str, found: str | None, wanted: str, way_out: str) -> None:
         self.found = found
         """The database's revision; None if it holds no ledger."""
         self.wanted = wanted
         state = f"is at schema {found}" if found else "holds no ledger"
-        super().__init__(f"the database {database} {state}; this version of Bursar wants {wanted}: {way_out}")
+        super().__init__(f"the database {database} {state}; this version of Holdbook wants {wanted}: {way_out}")
 
 
 def current_revision(database: Database) -> str | None:
@@ -47,10 +47,12 @@ def require_current(database: Database) -> None:
     found, wanted = current_revision(database), HEAD
     if found is None:
         raise SchemaMismatch(
-            database.name, found, wanted, "check the address, or make a ledger with `bursar pool open`"
+            database.name, found, wanted, "check the address, or make a ledger with `holdbook pool open`"
         )
     if found != wanted:
-        way_out = "run `bursar db upgrade`" if found in REVISIONS else "it was made by a newer Bursar; upgrade Bursar"
+        way_out = (
+            "run `holdbook db upgrade`" if found in REVISIONS else "it was made by a newer Holdbook; upgrade Holdbook"
+        )
         raise SchemaMismatch(database.name, found, wanted, way_out)
 
 

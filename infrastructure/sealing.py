@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bursar.domain.errors import BursarError, LogUnavailable, Malformed, NotFound
-from bursar.domain.records import StoredRow, canonical_bytes, genesis
-from bursar.domain.values import instant_text
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.stored_rows import SQLRows
-from bursar.infrastructure.tables import checkpoints, cosignatures, events, seal_keys
-from bursar.infrastructure.tiles import Edge, StoredTree
-from bursar.replay.checkpoints import Checkpoint, Signed
-from bursar.replay.merkle import leaf_hash, root
-from bursar.replay.notes import Kind, Note, VerifierKey
+from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, NotFound
+from holdbook.domain.records import StoredRow, canonical_bytes, genesis
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.stored_rows import SQLRows
+from holdbook.infrastructure.tables import checkpoints, cosignatures, events, seal_keys
+from holdbook.infrastructure.tiles import Edge, StoredTree
+from holdbook.replay.checkpoints import Checkpoint, Signed
+from holdbook.replay.merkle import leaf_hash, root
+from holdbook.replay.notes import Kind, Note, VerifierKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
-    from bursar.domain.ledger import Ledger
-    from bursar.infrastructure.database import Database
-    from bursar.replay.notes import NoteSignature, SignerKey
+    from holdbook.domain.ledger import Ledger
+    from holdbook.infrastructure.database import Database
+    from holdbook.replay.notes import NoteSignature, SignerKey
 
 BATCH_ROWS: Final = 5000
 """How many rows are hashed and written at a time."""
@@ -42,7 +42,7 @@ _PAGE_CHECKPOINTS: Final = 1000
 _NUMBER_MAX: Final = 2**63 - 1
 
 
-class NotSealed(BursarError):
+class NotSealed(HoldbookError):
     """It cannot be sealed, or is not sealed yet."""
 
 
@@ -65,7 +65,7 @@ class StoredNote(NamedTuple):
 def _kept(stored: StoredNote) -> Kept:
     signed = Signed.parse("".join([stored.note, *(f"{line}\n" for line in stored.cosignatures)]))
     if signed.checkpoint.number != stored.number:
-        raise NotSealed(f"the checkpoint kept as number {stored.number} is another: run `bursar verify`")
+        raise NotSealed(f"the checkpoint kept as number {stored.number} is another: run `holdbook verify`")
     return Kept(signed, stored.sealed_at)
 
 
@@ -105,7 +105,7 @@ class SealStore:
         if number is None:
             number = self.last_number()
             if number == 0:
-                raise NotSealed("nothing is sealed yet: run `bursar seal`")
+                raise NotSealed("nothing is sealed yet: run `holdbook seal`")
         found = self._page(number - 1, 1) if 0 < number <= _NUMBER_MAX else []
         if not found or found[0].number != number:
             raise NotFound("checkpoint", str(number))
@@ -160,7 +160,7 @@ class Sealer(SealStore):
             chain = self._chain_at(connection, edge.size)
         if edge.size and edge.chain != chain:
             expected = f"the event at position {edge.size} is not the one that the tree was built over"
-            raise NotSealed(f"{expected}: the log was changed; run `bursar verify`")
+            raise NotSealed(f"{expected}: the log was changed; run `holdbook verify`")
         while page := source.page(edge.size, BATCH_ROWS, head):
             for row in map(StoredRow._make, page):
                 chain = _grow(edge, row, chain)
@@ -174,7 +174,7 @@ class Sealer(SealStore):
             return genesis(self.ledger_id)
         found = connection.execute(select(events.c.hash).where(events.c.position == position)).scalar()
         if found is None:
-            raise NotSealed(f"there is no event at position {position}, and there was one: run `bursar verify`")
+            raise NotSealed(f"there is no event at position {position}, and there was one: run `holdbook verify`")
         return bytes(found)
 
     def seal(
@@ -232,14 +232,14 @@ class Sealer(SealStore):
         """Check that the tree that was built begins with the one that was signed last."""
         if root(last.size, StoredTree(connection)) != last.root or self._chain_at(connection, last.size) != last.chain:
             expected = f"the log does not go on from what checkpoint {last.number} was signed over"
-            raise NotSealed(f"{expected}; nothing is signed: run `bursar verify`")
+            raise NotSealed(f"{expected}; nothing is signed: run `holdbook verify`")
 
     def _end_of_command(self, connection: Connection, size: int) -> bytes:
         """Give the hash of the last event, which must be the last of its command."""
         found = select(events.c.hash, events.c.ordinal, events.c.ordinals).where(events.c.position == size)
         chain, ordinal, ordinals = connection.execute(found).one()
         if ordinal != ordinals - 1:
-            raise NotSealed(f"the log ends within a command, at position {size}: run `bursar verify`")
+            raise NotSealed(f"the log ends within a command, at position {size}: run `holdbook verify`")
         return bytes(chain)
 
     def _keep(self, signed: Signed, by: Sequence[VerifierKey], at: datetime) -> bool:
@@ -269,7 +269,7 @@ def _check_key(signer: SignerKey, old: SignerKey | None, present: Sequence[Verif
     given = signer if old is None else old
     if given.verifier not in present:
         names = " or ".join(key.short for key in present)
-        way_out = "to go on with another key, `bursar seal key NAME --out NEW --rotate OLD`"
+        way_out = "to go on with another key, `holdbook seal key NAME --out NEW --rotate OLD`"
         raise NotSealed(f"this ledger is sealed with the key {names}, not {given.verifier.short}: {way_out}")
 
 
@@ -277,14 +277,14 @@ def _grow(edge: Edge, row: StoredRow, before: bytes) -> bytes:
     """Append one row to the tree; give its hash in the chain."""
     position = edge.size + 1
     if row.position != position:
-        raise NotSealed(f"the event at position {position} is missing from the log: run `bursar verify`")
+        raise NotSealed(f"the event at position {position} is missing from the log: run `holdbook verify`")
     try:
         canonical = canonical_bytes(row)
     except (TypeError, ValueError) as error:
-        raise NotSealed(f"position {position} holds what no log has written, {error}: run `bursar verify`") from None
+        raise NotSealed(f"position {position} holds what no log has written, {error}: run `holdbook verify`") from None
     chain = hashlib.sha256(before + canonical).digest()
     if row.hash != chain:
-        raise NotSealed(f"the hash of position {position} does not follow from the one before: run `bursar verify`")
+        raise NotSealed(f"the hash of position {position} does not follow from the one before: run `holdbook verify`")
     edge.append(leaf_hash(canonical), chain)
     return chain
 

@@ -8,11 +8,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """What a user may have an opinion on; each from the environment as ``BURSAR_<NAME>``."""
+    """What a user may have an opinion on; each from the environment as ``HOLDBOOK_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix="BURSAR_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="HOLDBOOK_", frozen=True)
 
-    database_url: str = "sqlite:///bursar.db"
+    database_url: str = "sqlite:///holdbook.db"
     """Address of the database."""
     actor: str | None = None
     """Who issues commands; for the command line the user of the operating system if not given."""
@@ -21,4 +21,4 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     """How messages are written, to standard error."""
     seal_key: str | None = None
-    """File with the private key that `bursar seal` signs checkpoints with."""
+    """File with the private key that `holdbook seal` signs checkpoints with."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bursar.domain.errors import LogCorrupt, Malformed, NotFound
-from bursar.infrastructure.keys import read_checkpoint
-from bursar.infrastructure.sealing import NotSealed
-from bursar.replay.as_of import state_at
-from bursar.replay.checkpoints import Signed, Trust
-from bursar.replay.notes import Kind
-from bursar.replay.verify import Start
+from holdbook.domain.errors import LogCorrupt, Malformed, NotFound
+from holdbook.infrastructure.keys import read_checkpoint
+from holdbook.infrastructure.sealing import NotSealed
+from holdbook.replay.as_of import state_at
+from holdbook.replay.checkpoints import Signed, Trust
+from holdbook.replay.notes import Kind
+from holdbook.replay.verify import Start
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from bursar.domain.ledger import Ledger
-    from bursar.replay.notes import VerifierKey
-    from bursar.replay.seals import Sealing
+    from holdbook.domain.ledger import Ledger
+    from holdbook.replay.notes import VerifierKey
+    from holdbook.replay.seals import Sealing
 
 
 def start_at(ledger: Ledger, sealing: Sealing, given: str) -> Start:

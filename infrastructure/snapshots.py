@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from eventsourcing.persistence import AggregateRecorder, IntegrityError, StoredEvent
 from sqlalchemy import insert, select
 
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import PoolOpened
-from bursar.domain.limits import Limits
-from bursar.domain.pool import Hold, Pool
-from bursar.domain.values import Token, instant, instant_text
-from bursar.infrastructure.tables import of_stream, snapshots
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.events import PoolOpened
+from holdbook.domain.limits import Limits
+from holdbook.domain.pool import Hold, Pool
+from holdbook.domain.values import Token, instant, instant_text
+from holdbook.infrastructure.tables import of_stream, snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from bursar.domain.ports import LogReader
+    from holdbook.domain.ports import LogReader
 
     Connecting = Callable[[], AbstractContextManager[Connection]]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from eventsourcing.persistence import IntegrityError
 from sqlalchemy import Text, case, cast, func, select
 
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.records import Place, StoredRow, genesis
-from bursar.infrastructure.clock import new_id
-from bursar.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
-from bursar.infrastructure.finding import ROWS_TESTED, chosen, clauses, is_exact
-from bursar.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
-from bursar.infrastructure.sql_queue import SQLQueue
-from bursar.infrastructure.tables import events, ledger_meta, of_stream
-from bursar.infrastructure.transactions import CHANNEL, LOCK
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.records import Place, StoredRow, genesis
+from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
+from holdbook.infrastructure.finding import ROWS_TESTED, chosen, clauses, is_exact
+from holdbook.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
+from holdbook.infrastructure.sql_queue import SQLQueue
+from holdbook.infrastructure.tables import events, ledger_meta, of_stream
+from holdbook.infrastructure.transactions import CHANNEL, LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import Notification, StoredEvent
     from sqlalchemy import Column, Connection, Select
 
-    from bursar.domain.pool import Pool
-    from bursar.domain.queueing import Waiting
-    from bursar.domain.records import Recorded
-    from bursar.domain.wanted import Wanted
-    from bursar.infrastructure.database import Database
-    from bursar.infrastructure.mapper import EventMapper
-    from bursar.infrastructure.transactions import Appending
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.queueing import Waiting
+    from holdbook.domain.records import Recorded
+    from holdbook.domain.wanted import Wanted
+    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.mapper import EventMapper
+    from holdbook.infrastructure.transactions import Appending
 
 _IDS_PER_STATEMENT: Final = 1000
 """The most ids looked up in one statement; both databases bound the number of parameters."""

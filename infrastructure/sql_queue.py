@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Double, cast, delete, exists, func, not_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bursar.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
-from bursar.domain.values import instant, instant_text
-from bursar.infrastructure.tables import queue, waiters
+from holdbook.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
+from holdbook.domain.values import instant, instant_text
+from holdbook.infrastructure.tables import queue, waiters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

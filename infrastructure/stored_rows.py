@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
-from bursar.domain.records import StoredRow
-from bursar.infrastructure.tables import events, ledger_meta
-from bursar.replay.stored import OPENINGS
+from holdbook.domain.records import StoredRow
+from holdbook.infrastructure.tables import events, ledger_meta
+from holdbook.replay.stored import OPENINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
-    from bursar.infrastructure.database import Database
+    from holdbook.infrastructure.database import Database
 
 _FIRST: Final = "{0}ordinal = 0"
 """The first rows of commands."""

@@ -6,18 +6,18 @@ from datetime import timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
-from bursar.domain.commands import Expire
-from bursar.domain.errors import BursarError, LogUnavailable, Malformed, Overloaded
-from bursar.domain.given import given_seconds
-from bursar.infrastructure.logging import get_logger
+from holdbook.domain.commands import Expire
+from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
+from holdbook.domain.given import given_seconds
+from holdbook.infrastructure.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from bursar.domain.batch import Outcome
-    from bursar.domain.ledger import Envelope
-    from bursar.infrastructure.ledger import Ledger
+    from holdbook.domain.batch import Outcome
+    from holdbook.domain.ledger import Envelope
+    from holdbook.infrastructure.ledger import Ledger
 
 SWEEP_SECONDS: Final = 1.0
 """How long a sweeper sleeps at most, unless it is told."""
@@ -76,7 +76,7 @@ class Sweeper:
             self._tell(outcome)
         return found
 
-    def run(self, stop: Event, heed: Callable[[BursarError], object] = id) -> None:
+    def run(self, stop: Event, heed: Callable[[HoldbookError], object] = id) -> None:
         """Sweep whenever something is due, until told to stop; ``heed`` is told of failures that may pass.
 
         A database that is away is tried again, after pauses that grow to half a minute. Raises the `LogUnavailable`
@@ -111,7 +111,7 @@ class Sweeper:
 
     def __enter__(self) -> Self:
         self._stop.clear()
-        thread = Thread(target=self._serve, name="bursar-sweeper", daemon=True)
+        thread = Thread(target=self._serve, name="holdbook-sweeper", daemon=True)
         thread.start()
         self._threads.append(thread)
         return self
@@ -129,10 +129,10 @@ class Sweeper:
         while not self._stop.is_set():
             try:
                 self.run(self._stop, self._heed)
-            except BursarError as error:
+            except HoldbookError as error:
                 failures += 1
                 self._heed(error)
                 self._stop.wait(self._pause(failures))
 
-    def _heed(self, error: BursarError) -> None:
+    def _heed(self, error: HoldbookError) -> None:
         logger.warning("sweeper_waits", error=str(error))

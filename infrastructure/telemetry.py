@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bursar.infrastructure.committer import Committer
-    from bursar.infrastructure.ledger import Ledger
+    from holdbook.infrastructure.committer import Committer
+    from holdbook.infrastructure.ledger import Ledger
 
 
 COUNTED: Final = {

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bursar.domain.errors import BursarError
-from bursar.infrastructure.tables import seal_tiles
-from bursar.replay.merkle import HASH_BYTES, fold
+from holdbook.domain.errors import HoldbookError
+from holdbook.infrastructure.tables import seal_tiles
+from holdbook.replay.merkle import HASH_BYTES, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -118,7 +118,7 @@ def _last_tile(connection: Connection, level: int) -> Tile | None:
     return Tile(*found) if found else None
 
 
-class TreeDamaged(BursarError):
+class TreeDamaged(HoldbookError):
     """The stored tree lacks a hash that it should have."""
 
 
@@ -136,7 +136,7 @@ class StoredTree:
         hashes = self._tile(tile_level, number)[first * HASH_BYTES : (first + (1 << above)) * HASH_BYTES]
         if len(hashes) != HASH_BYTES << above:
             message = f"the stored tree lacks the hash {index} of level {level}"
-            raise TreeDamaged(f"{message}: delete the rows of seal_tiles, and `bursar seal` makes them again")
+            raise TreeDamaged(f"{message}: delete the rows of seal_tiles, and `holdbook seal` makes them again")
         return root_of(hashes)
 
     def _tile(self, level: int, number: int) -> bytes:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from bursar.infrastructure.about import about_command
+from holdbook.infrastructure.about import about_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
 
-    from bursar.domain.attempt import Attempt
-    from bursar.domain.batch import Asked, Outcome
+    from holdbook.domain.attempt import Attempt
+    from holdbook.domain.batch import Asked, Outcome
 
-NAME: Final = "bursar"
+NAME: Final = "holdbook"
 """The name of the tracer."""
 
 _API: Final = "opentelemetry.trace"
@@ -93,7 +93,7 @@ class CommandSpan(Untraced):
 
     def _done(self, answering: Future[Outcome]) -> None:
         if answering.cancelled():
-            self._span.set_attribute("bursar.cancelled", value=True)
+            self._span.set_attribute("holdbook.cancelled", value=True)
             self._end(None)
             return
         error = answering.exception()
@@ -112,21 +112,21 @@ _UNTRACED: Final = Untraced()
 
 
 def command_span(asked: Asked) -> Untraced:
-    """Begin the span of a command, a child of the caller's: ``bursar`` and its verb; as a context manager, it ends it.
+    """Begin the span of a command, a child of the caller's, named ``holdbook`` and the command's verb.
 
-    A refusal is a decision, and no error: its code is an attribute.
+    Used as a context manager, it ends the span. A refusal is a decision, not an error: its code is an attribute.
     """
     tracer = _tracer()
     if tracer is None:
         return _UNTRACED
     about = about_command(asked.command)
     attributes = {
-        "bursar.command.id": asked.command_id,
-        "bursar.command.verb": asked.command.verb,
-        "bursar.pools": about.get("pools"),
-        "bursar.allocation.id": about.get("allocation_id"),
+        "holdbook.command.id": asked.command_id,
+        "holdbook.command.verb": asked.command.verb,
+        "holdbook.pools": about.get("pools"),
+        "holdbook.allocation.id": about.get("allocation_id"),
     }
-    return CommandSpan(tracer.start_span(f"bursar {asked.command.verb}", attributes=_given(attributes)), asked)
+    return CommandSpan(tracer.start_span(f"holdbook {asked.command.verb}", attributes=_given(attributes)), asked)
 
 
 def commit_span(attempt: Attempt) -> AbstractContextManager[None]:
@@ -137,7 +137,7 @@ def commit_span(attempt: Attempt) -> AbstractContextManager[None]:
 
 @contextmanager
 def _commit_span(tracer: Tracer, attempt: Attempt) -> Iterator[None]:
-    with _span(tracer, "bursar commit", {}) as span:
+    with _span(tracer, "holdbook commit", {}) as span:
         try:
             yield
         finally:  # more may have come meanwhile
@@ -146,9 +146,9 @@ def _commit_span(tracer: Tracer, attempt: Attempt) -> Iterator[None]:
                 if context is not None:
                     span.add_link(context)
             attributes = {
-                "bursar.commit.commands": len(attempt.asked),
-                "bursar.commit.events": attempt.events,
-                "bursar.position": attempt.end and attempt.end.position,
+                "holdbook.commit.commands": len(attempt.asked),
+                "holdbook.commit.events": attempt.events,
+                "holdbook.position": attempt.end and attempt.end.position,
             }
             span.set_attributes(_given(attributes))
 
@@ -163,8 +163,8 @@ def provider_call(
 
 @contextmanager
 def _provider_call(tracer: Tracer, call: str, resource_type: str | None, allocation_id: str | None) -> Iterator[None]:
-    attributes = {"bursar.resource.type": resource_type, "bursar.allocation.id": allocation_id}
-    with _span(tracer, f"bursar provider {call}", attributes):
+    attributes = {"holdbook.resource.type": resource_type, "holdbook.allocation.id": allocation_id}
+    with _span(tracer, f"holdbook provider {call}", attributes):
         yield
 
 
@@ -192,11 +192,11 @@ def _outcome_attributes(outcome: Outcome) -> dict[str, Any]:
     """Tell what became of a command: where, in which pools, on which allocation, and why not."""
     events = [record.event for record in outcome.records]
     attributes = {
-        "bursar.position": outcome.position,
-        "bursar.repeated": outcome.repeated or None,
-        "bursar.refusal.code": outcome.refusal and outcome.refusal.code.value,
-        "bursar.pools": sorted({event.pool for event in events if getattr(event, "pool", None)}),  # type: ignore[attr-defined]  # as tested
-        "bursar.allocation.id": getattr(events[-1], "allocation_id", None) if events else None,
+        "holdbook.position": outcome.position,
+        "holdbook.repeated": outcome.repeated or None,
+        "holdbook.refusal.code": outcome.refusal and outcome.refusal.code.value,
+        "holdbook.pools": sorted({event.pool for event in events if getattr(event, "pool", None)}),  # type: ignore[attr-defined]  # as tested
+        "holdbook.allocation.id": getattr(events[-1], "allocation_id", None) if events else None,
     }
     return _given(attributes)
 

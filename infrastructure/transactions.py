@@ -11,9 +11,9 @@ import psycopg
 from psycopg import waiting
 from psycopg.pq import Escaping
 
-from bursar.domain.errors import LogUnavailable
-from bursar.domain.records import StoredRow
-from bursar.infrastructure.clock import system_clock
+from holdbook.domain.errors import LogUnavailable
+from holdbook.domain.records import StoredRow
+from holdbook.infrastructure.clock import system_clock
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from sqlalchemy import Connection
 
-    from bursar.domain.records import Place
+    from holdbook.domain.records import Place
 
 _Result = TypeVar("_Result")
 
 CONNECT_SECONDS: Final = 10
 """How long to wait for a PostgreSQL server to answer."""
 
-CHANNEL: Final = "bursar_events"
+CHANNEL: Final = "holdbook_events"
 """PostgreSQL's notification channel that wakes subscribers."""
 
 BUSY_SECONDS: Final = 60
@@ -58,13 +58,13 @@ _INSERT: Final = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * len(
 _LAST: Final = "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1"
 """Where the log ends."""
 
-_LOCK_KEY: Final = 0x6275727361720001
-"""Key of the advisory lock that orders writers: "bursar" in ASCII, then 1."""
+_LOCK_KEY: Final = 0x686F6C64626F6F6B
+"""Key of the advisory lock that orders writers: "holdbook" in ASCII."""
 
 LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"
 """Takes the log's lock, until the transaction ends."""
 
-_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE bursar_end"
+_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE holdbook_end"
 """Begins in one trip; each statement of such a string sees what was committed before it began."""
 
 _INSERT_ALL: Final = f"INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM unnest($1::events[])"  # noqa: S608 - own names
@@ -73,27 +73,28 @@ _HAS_QUEUE: Final = "EXISTS (SELECT 1 FROM queue)"
 """Whether anybody waits, or did before it was gone."""
 
 _PREPARE: Final = (
-    f"PREPARE bursar_end AS SELECT extract(epoch FROM clock_timestamp())::float8, {_HAS_QUEUE}, l.* FROM (SELECT) o "  # noqa: S608 - own text
+    f"PREPARE holdbook_end AS SELECT extract(epoch FROM clock_timestamp())::float8, {_HAS_QUEUE}, l.* FROM (SELECT) o "  # noqa: S608 - own text
     f"LEFT JOIN ({_LAST}) l ON true; "
-    f"PREPARE bursar_news AS SELECT {_COLUMNS} FROM events WHERE position > $1::bigint "
+    f"PREPARE holdbook_news AS SELECT {_COLUMNS} FROM events WHERE position > $1::bigint "
     f"ORDER BY position LIMIT {NEWS_ROWS_MAX + 1}; "
-    f"PREPARE bursar_insert AS {_INSERT_ALL}; PREPARE bursar_append AS {_INSERT_ALL} WHERE $2::bigint = ({_END}) "
+    f"PREPARE holdbook_insert AS {_INSERT_ALL}; PREPARE holdbook_append AS {_INSERT_ALL} WHERE $2::bigint = ({_END}) "
     f"AND NOT {_HAS_QUEUE}"
 )
 """Spares the planner's work in each transaction."""
 
-_INSERT_PENDING: Final = f"EXECUTE bursar_insert ({{rows}}); NOTIFY {CHANNEL}; COMMIT"
+_INSERT_PENDING: Final = f"EXECUTE holdbook_insert ({{rows}}); NOTIFY {CHANNEL}; COMMIT"
 """Inserts rows and commits."""
 
 _BEGIN_AND_APPEND: Final = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE bursar_append ({{rows}}, {{end}}); NOTIFY {CHANNEL}; COMMIT"
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE holdbook_append ({{rows}}, {{end}}); "
+    f"NOTIFY {CHANNEL}; COMMIT"
 )
 """Appends rows if the log ends at a position and nobody waits, and commits."""
 
 _END_AND_QUEUE: Final = f"SELECT position, hash, {_HAS_QUEUE} FROM (SELECT 1) LEFT JOIN ({_LAST}) ON true"  # noqa: S608 - own text
 """Where the log ends, and whether anybody waits, for SQLite."""
 
-_BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE bursar_news ({{position}})"
+_BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE holdbook_news ({{position}})"
 
 _CLOCK_CHECK_SECONDS: Final = 1.0
 """How long a comparison of the clocks is good for."""
@@ -102,7 +103,7 @@ _BY_INDEX: Final = "SET enable_seqscan = off"
 """All that is asked while the lock is held goes by an index. A plan that was made when the log was short, and reads all
 of it, would be kept while the log grows, until the server analyses the table."""
 
-_VOUCH: Final = "SELECT pg_logical_emit_message(true, 'bursar', '')"
+_VOUCH: Final = "SELECT pg_logical_emit_message(true, 'holdbook', '')"
 """Writes to the write-ahead log without writing a row: a commit that has nothing in that log waits for no standby."""
 
 _GREETING: Final = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_walfile_name(pg_current_wal_lsn()) END"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.errors import Malformed
-from bursar.domain.values import instant, instant_text
-from bursar.projections.pool_usage import BUCKET, bucket_of
+from holdbook.domain.errors import Malformed
+from holdbook.domain.values import instant, instant_text
+from holdbook.projections.pool_usage import BUCKET, bucket_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,27 +1,27 @@
-"""Verification of a ledger: the checks of `bursar.replay.verify`, given the database's rows, views and snapshots."""
+"""Verification of a ledger: the checks of `holdbook.replay.verify`, given the database's rows, views and snapshots."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bursar.infrastructure import views_apart
-from bursar.infrastructure.proofs import sealing_of
-from bursar.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.stored_rows import SQLRows
-from bursar.infrastructure.views_here import views_of
-from bursar.projections.fold import no_collections
-from bursar.replay.verify import Report, Start, verify
+from holdbook.infrastructure import views_apart
+from holdbook.infrastructure.proofs import sealing_of
+from holdbook.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.stored_rows import SQLRows
+from holdbook.infrastructure.views_here import views_of
+from holdbook.projections.fold import no_collections
+from holdbook.replay.verify import Report, Start, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bursar.domain.ledger import Ledger
-    from bursar.domain.pool import Pool
-    from bursar.infrastructure.database import Database
-    from bursar.replay.seals import Sealing
-    from bursar.replay.views import Comparison
+    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.pool import Pool
+    from holdbook.infrastructure.database import Database
+    from holdbook.replay.seals import Sealing
+    from holdbook.replay.views import Comparison
 
 
 def verify_ledger(

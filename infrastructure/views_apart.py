@@ -10,13 +10,13 @@ from contextlib import suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Final, Self, cast
 
-from bursar.domain.errors import BursarError, LogUnavailable
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.mapper import EventMapper
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.views_here import views_of
-from bursar.projections.fold import no_collections
-from bursar.replay.views import Compared
+from holdbook.domain.errors import HoldbookError, LogUnavailable
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.views_here import views_of
+from holdbook.projections.fold import no_collections
+from holdbook.replay.views import Compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ _LOOK_SECONDS: Final = 0.1
 
 _CODE: Final = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from bursar.infrastructure.views_apart import work; work(sys.stdin.buffer, sys.stdout.buffer)"
+    "from holdbook.infrastructure.views_apart import work; work(sys.stdin.buffer, sys.stdout.buffer)"
 )
 
 
@@ -66,7 +66,7 @@ class ViewsApart:
             [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
         )
         answers = cast("IO[bytes]", self._process.stdout)
-        self._reader = Thread(target=self._read, args=(answers,), name="bursar-views-apart", daemon=True)
+        self._reader = Thread(target=self._read, args=(answers,), name="holdbook-views-apart", daemon=True)
         self._reader.start()
         pipe = cast("IO[bytes]", self._process.stdin)
         with suppress(BrokenPipeError):  # it ended, which the result tells
@@ -113,7 +113,7 @@ def work(asked: IO[bytes], answer: IO[bytes]) -> None:
         views.begin(head)
         with no_collections():
             say(views.result(say))
-    except BursarError as error:
+    except HoldbookError as error:
         say(str(error))
     except BrokenPipeError:  # whoever asked is gone
         pass

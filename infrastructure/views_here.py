@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import from_json
 from sqlalchemy import select
 
-from bursar.domain.errors import LogCorrupt
-from bursar.infrastructure.generations import SQLStore, list_generations
-from bursar.infrastructure.physical import physical
-from bursar.infrastructure.stored_rows import page_statement, read_page
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.fold import WholeFold
-from bursar.projections.generations import State
-from bursar.projections.view import Fact
-from bursar.replay.views import CheckedViews
+from holdbook.domain.errors import LogCorrupt
+from holdbook.infrastructure.generations import SQLStore, list_generations
+from holdbook.infrastructure.physical import physical
+from holdbook.infrastructure.stored_rows import page_statement, read_page
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.fold import WholeFold
+from holdbook.projections.generations import State
+from holdbook.projections.view import Fact
+from holdbook.replay.views import CheckedViews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
-    from bursar.infrastructure.database import Database
-    from bursar.infrastructure.sql_log import SQLEventLog
-    from bursar.projections.generations import Generation
-    from bursar.projections.view import Key, Row, Table, View
+    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.sql_log import SQLEventLog
+    from holdbook.projections.generations import Generation
+    from holdbook.projections.view import Key, Row, Table, View
 
 PAGE_EVENTS: Final = 10_000
 """How many events are read at a time."""

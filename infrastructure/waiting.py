@@ -12,18 +12,18 @@ from threading import Event, RLock, Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.errors import LogUnavailable, Overloaded
-from bursar.domain.queueing import STAY_SECONDS, Undecided
-from bursar.infrastructure.committer import Promise, wake
-from bursar.infrastructure.logging import get_logger
+from holdbook.domain.errors import LogUnavailable, Overloaded
+from holdbook.domain.queueing import STAY_SECONDS, Undecided
+from holdbook.infrastructure.committer import Promise, wake
+from holdbook.infrastructure.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bursar.domain.batch import Asked
-    from bursar.domain.ports import EventLog
-    from bursar.infrastructure.committer import Answer, Committer, Sleeper
-    from bursar.infrastructure.ledger import Ledger
+    from holdbook.domain.batch import Asked
+    from holdbook.domain.ports import EventLog
+    from holdbook.infrastructure.committer import Answer, Committer, Sleeper
+    from holdbook.infrastructure.ledger import Ledger
 
 _LOOK_SECONDS: Final = 1.0
 """How often to look again though nothing was heard of: a clock may have moved, or somebody may be gone."""
@@ -213,7 +213,7 @@ class WaitingRoom:
         self._nudge.set()
         if self._thread is None:
             self._stays_until = monotonic() + STAY_SECONDS
-            self._thread = Thread(target=self._run, name="bursar-waiting-room", daemon=True)
+            self._thread = Thread(target=self._run, name="holdbook-waiting-room", daemon=True)
             self._thread.start()
 
     def _has_any(self) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bursar.domain.values import instant_text
+from holdbook.domain.values import instant_text
 
 if TYPE_CHECKING:
     from collections import Counter
     from datetime import datetime
 
-    from bursar.domain.refusals import RefusalCode
-    from bursar.replay.incident import Level, Step
+    from holdbook.domain.refusals import RefusalCode
+    from holdbook.replay.incident import Level, Step
 
 
 def codes_text(codes: Counter[RefusalCode]) -> str:

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.commands import Command, OpenPool, command_from
-from bursar.domain.errors import BursarError, CommandIdReused, LogCorrupt, Malformed, PoolAlreadyOpen
-from bursar.domain.events import Allocated, Released
-from bursar.domain.values import derived_id
+from holdbook.domain.commands import Command, OpenPool, command_from
+from holdbook.domain.errors import CommandIdReused, HoldbookError, LogCorrupt, Malformed, PoolAlreadyOpen
+from holdbook.domain.events import Allocated, Released
+from holdbook.domain.values import derived_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-    from bursar.domain.batch import Outcome
-    from bursar.domain.ledger import Ledger
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import StoredRow
+    from holdbook.domain.batch import Outcome
+    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import StoredRow
 
 LINE_BYTES_MAX: Final = 4 * 2**20
 """The longest line of a workload: more than the largest command takes, all of it escaped."""
@@ -32,7 +32,7 @@ PAGE_EVENTS: Final = 2000
 """About how many events an export reads at a time."""
 
 
-class ImportStopped(BursarError):
+class ImportStopped(HoldbookError):
     """A line of a workload cannot be run; nothing of its batch was recorded, what was before it stays."""
 
     def __init__(self, file: str, line: int, error: Malformed | CommandIdReused | PoolAlreadyOpen) -> None:

@@ -1,1 +1,1 @@
-"""Alembic's migrations, packaged so that `bursar db upgrade` works from the installed wheel."""
+"""Alembic's migrations, packaged so that `holdbook db upgrade` works from the installed wheel."""

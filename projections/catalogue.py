@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bursar.projections.allocation_history import ALLOCATION_HISTORY
-from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.metrics import METRICS
-from bursar.projections.pool_usage import POOL_USAGE
-from bursar.projections.validation_failures import VALIDATION_FAILURES
+from holdbook.projections.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.metrics import METRICS
+from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.projections.validation_failures import VALIDATION_FAILURES
 
 if TYPE_CHECKING:
-    from bursar.projections.view import View
+    from holdbook.projections.view import View
 
 VIEWS: Final[tuple[View, ...]] = (
     CURRENT_ALLOCATIONS,

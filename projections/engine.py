@@ -9,15 +9,15 @@ from itertools import groupby
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self
 
-from bursar.domain.errors import LogCorrupt
-from bursar.projections.fold import HandlerFailed, Known, fold, no_collections
-from bursar.projections.generations import Moved, RowsRefused, State
+from holdbook.domain.errors import LogCorrupt
+from holdbook.projections.fold import HandlerFailed, Known, fold, no_collections
+from holdbook.projections.generations import Moved, RowsRefused, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bursar.projections.generations import Generation, Source, Store
-    from bursar.projections.view import Fact, View
+    from holdbook.projections.generations import Generation, Source, Store
+    from holdbook.projections.view import Fact, View
 
     Progress = Callable[[int, int], None]
     """Is told events done and events in all, on an average over the views at work."""
@@ -76,7 +76,7 @@ class _Reader:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._thread = ThreadPoolExecutor(1, "bursar-views")
+        self._thread = ThreadPoolExecutor(1, "holdbook-views")
         self._next: tuple[int, int, Future[Sequence[Fact]]] | None = None
         """After which position, and up to which, the next events are read."""
 

@@ -6,13 +6,13 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.errors import BursarError
-from bursar.projections.view import Add, Drop, Set
+from holdbook.domain.errors import HoldbookError
+from holdbook.projections.view import Add, Drop, Set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from bursar.projections.view import Fact, Find, Key, Row, Table, View
+    from holdbook.projections.view import Fact, Find, Key, Row, Table, View
 
     Load = Callable[[Table, Collection[Key]], Mapping[Key, Row]]
     """Reads the last rows of a table whose keys begin so; those that there are, by what they were found by."""
@@ -33,7 +33,7 @@ def no_collections() -> Iterator[None]:
             gc.enable()
 
 
-class HandlerFailed(BursarError):
+class HandlerFailed(HoldbookError):
     """A view's handler failed on an event."""
 
     def __init__(self, view: str, fact: Fact, error: BaseException) -> None:

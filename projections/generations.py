@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bursar.domain.errors import BursarError
+from holdbook.domain.errors import HoldbookError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from bursar.projections.fold import Net
-    from bursar.projections.view import Fact, Key, Row, Table, View
+    from holdbook.projections.fold import Net
+    from holdbook.projections.view import Fact, Key, Row, Table, View
 
 
 class State(StrEnum):
@@ -79,7 +79,7 @@ class Moved(Exception):
     """A generation is not where it was: another worker has moved it."""
 
 
-class RowsRefused(BursarError):
+class RowsRefused(HoldbookError):
     """The database refused rows that a view's handlers made."""
 
 

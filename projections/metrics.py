@@ -6,14 +6,14 @@ from bisect import bisect_left
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.projections.current_allocations import hold_of
-from bursar.projections.validation_failures import asked
-from bursar.projections.view import Add, Drop, Set, Table, View
+from holdbook.projections.current_allocations import hold_of
+from holdbook.projections.validation_failures import asked
+from holdbook.projections.view import Add, Drop, Set, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bursar.projections.view import Fact, Find, Key, Row
+    from holdbook.projections.view import Fact, Find, Key, Row
 
 DONE: Final = "done"
 REFUSED: Final = "refused"

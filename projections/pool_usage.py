@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.limits import Limits
-from bursar.domain.values import instant_text
-from bursar.projections.view import Add, Set, Table, View
+from holdbook.domain.limits import Limits
+from holdbook.domain.values import instant_text
+from holdbook.projections.view import Add, Set, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from bursar.projections.view import Fact, Find, Key, Row
+    from holdbook.projections.view import Fact, Find, Key, Row
 
 BUCKET: Final = timedelta(hours=1)
 """How long a bucket is; buckets begin on the hour, UTC."""

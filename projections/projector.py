@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.errors import BursarError, LogUnavailable, Malformed, NotFound
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.engine import BATCH_EVENTS, Build, Engine, no_progress
-from bursar.projections.generations import State
-from bursar.projections.rebuild import Rebuild
+from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, NotFound
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.engine import BATCH_EVENTS, Build, Engine, no_progress
+from holdbook.projections.generations import State
+from holdbook.projections.rebuild import Rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from threading import Event
 
-    from bursar.domain.ports import Clock
-    from bursar.projections.engine import Progress
-    from bursar.projections.generations import Generation, Source, Store
-    from bursar.projections.rebuild import Checker, Rebuilt, Tell
-    from bursar.projections.view import View
+    from holdbook.domain.ports import Clock
+    from holdbook.projections.engine import Progress
+    from holdbook.projections.generations import Generation, Source, Store
+    from holdbook.projections.rebuild import Checker, Rebuilt, Tell
+    from holdbook.projections.view import View
 
 WATCH_SECONDS: Final = 1.0
 """How long a follower waits for news before it looks whether it is to stop."""
@@ -34,7 +34,7 @@ RETRY_SECONDS: Final = 1.0
 """How long a follower waits before it tries a database again."""
 
 
-class ViewStopped(BursarError):
+class ViewStopped(HoldbookError):
     """A view's handler failed on an event, and the view stands still before it."""
 
     def __init__(self, generation: Generation) -> None:
@@ -44,12 +44,12 @@ class ViewStopped(BursarError):
         self.event_type = generation.stopped_type
         super().__init__(
             f"the view {generation.view} stopped at position {generation.stopped_at}, on {generation.stopped_type}: "
-            f"{generation.error}; mend it and run `bursar projections retry {generation.view}`, or leave the event out "
-            f"with `bursar projections skip {generation.view} {generation.stopped_at} --reason …`"
+            f"{generation.error}; mend it and run `holdbook projections retry {generation.view}`, or leave the "
+            f"event out with `holdbook projections skip {generation.view} {generation.stopped_at} --reason …`"
         )
 
 
-class ViewBehind(BursarError):
+class ViewBehind(HoldbookError):
     """A view did not come to a position in time."""
 
     def __init__(self, status: ViewStatus, wanted: int, seconds: float) -> None:
@@ -58,9 +58,9 @@ class ViewBehind(BursarError):
         """Where it stands."""
         self.wanted = wanted
         way_out = (
-            f"it was built by other code and stays where it is: run `bursar projections rebuild {status.name}`"
+            f"it was built by other code and stays where it is: run `holdbook projections rebuild {status.name}`"
             if status.outdated
-            else "a worker moves it: `bursar projections follow`, or `ledger.projector().follow(…)` in a service"
+            else "a worker moves it: `holdbook projections follow`, or `ledger.projector().follow(…)` in a service"
         )
         super().__init__(
             f"the view {status.name} is at position {status.position}, and did not come to {wanted} in {seconds:g} s; "
@@ -223,7 +223,7 @@ class Projector:
                 build.meet(live)
         return list(self._builds.values())
 
-    def follow(self, stop: Event, heed: Callable[[BursarError], object] = str) -> None:
+    def follow(self, stop: Event, heed: Callable[[HoldbookError], object] = str) -> None:
         """Keep every view up to date until told to stop, woken by commits of this process and of others.
 
         Returns within about `WATCH_SECONDS` of ``stop`` being set. While the database cannot be used, it is tried

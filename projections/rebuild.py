@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from bursar.projections.engine import Build, no_progress
-from bursar.projections.generations import Moved, State
+from holdbook.projections.engine import Build, no_progress
+from holdbook.projections.generations import Moved, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bursar.projections.engine import Engine, Progress
-    from bursar.projections.generations import Compared, Generation
-    from bursar.projections.view import View
+    from holdbook.projections.engine import Engine, Progress
+    from holdbook.projections.generations import Compared, Generation
+    from holdbook.projections.view import View
 
     Tell = Callable[[str], object]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.values import canonical_json
-from bursar.projections.view import Add, Table, View
+from holdbook.domain.values import canonical_json
+from holdbook.projections.view import Add, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bursar.projections.view import Fact, Find
+    from holdbook.projections.view import Fact, Find
 
 _TABLE: Final = Table(
     name="validation_failures",

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bursar.domain.commands import (
+from holdbook.domain.commands import (
     Allocate,
     AllocationCommand,
     ChangeLimits,
@@ -25,8 +25,8 @@ from bursar.domain.commands import (
     Void,
     command_from,
 )
-from bursar.domain.errors import Malformed
-from bursar.domain.events import (
+from holdbook.domain.errors import Malformed
+from holdbook.domain.events import (
     Allocated,
     Confirmed,
     Event,
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import timedelta
 
-    from bursar.domain.records import Recorded
-    from bursar.replay.books import Books
-    from bursar.replay.pool_book import Grant
+    from holdbook.domain.records import Recorded
+    from holdbook.replay.books import Books
+    from holdbook.replay.pool_book import Grant
 
 Fields = dict[str, Any]
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from bursar.domain.allocation import fold
-from bursar.domain.answers import Answer
-from bursar.domain.batch import PoolStatus, describe
-from bursar.domain.errors import Malformed
-from bursar.domain.events import APART
-from bursar.domain.pool import evolve
-from bursar.domain.values import instant_text
+from holdbook.domain.allocation import fold
+from holdbook.domain.answers import Answer
+from holdbook.domain.batch import PoolStatus, describe
+from holdbook.domain.errors import Malformed
+from holdbook.domain.events import APART
+from holdbook.domain.pool import evolve
+from holdbook.domain.values import instant_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.pool import Pool
-    from bursar.domain.ports import EventLog, LogReader
-    from bursar.domain.records import Recorded, StoredRow
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.ports import EventLog, LogReader
+    from holdbook.domain.records import Recorded, StoredRow
 
 PAGE_ROWS: Final = 5000
 """About how many rows are read at a time."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.events import (
+from holdbook.domain.events import (
     Allocated,
     AllocationEvent,
     Confirmed,
@@ -29,17 +29,17 @@ from bursar.domain.events import (
     Voided,
     is_apart,
 )
-from bursar.domain.values import Token, instant_text
-from bursar.replay.contradictions import Contradictions
-from bursar.replay.findings import Check
-from bursar.replay.pool_book import Grant, Part, PoolBook
+from holdbook.domain.values import Token, instant_text
+from holdbook.replay.contradictions import Contradictions
+from holdbook.replay.findings import Check
+from holdbook.replay.pool_book import Grant, Part, PoolBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from bursar.domain.pool import Pool
-    from bursar.domain.records import Recorded
-    from bursar.replay.findings import Findings
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.records import Recorded
+    from holdbook.replay.findings import Findings
 
 
 class Books:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from pydantic_core import from_json, to_json
 
-from bursar.domain.errors import BursarError, Malformed
-from bursar.domain.records import StoredRow, canonical_bytes
-from bursar.replay.checkpoints import Checkpoint, Signed, Trust
-from bursar.replay.merkle import CompactRange, append_subtrees, is_consistent, leaf_hash
-from bursar.replay.notes import Kind, VerifierKey, decode_hash, encode_hash
+from holdbook.domain.errors import HoldbookError, Malformed
+from holdbook.domain.records import StoredRow, canonical_bytes
+from holdbook.replay.checkpoints import Checkpoint, Signed, Trust
+from holdbook.replay.merkle import CompactRange, append_subtrees, is_consistent, leaf_hash
+from holdbook.replay.notes import Kind, VerifierKey, decode_hash, encode_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-FORMAT: Final = "bursar-bundle-1"
+FORMAT: Final = "holdbook-bundle-1"
 """Name of the format and its version."""
 
 LINE_BYTES_MAX: Final = 64 * 2**20
@@ -31,7 +31,7 @@ _HEAD: Final = ("format", "note", "keys", "first", "last", "left", "right", "ear
 _EARLIER: Final = ("note", "keys", "proof")
 
 
-class BundleRefused(BursarError):
+class BundleRefused(HoldbookError):
     """A bundle does not prove what it says."""
 
     def __init__(self, line: int, message: str, position: int | None = None) -> None:

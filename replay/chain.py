@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import to_json
 
-from bursar.domain.records import canonical_bytes
-from bursar.replay.breaks import WAITING_MAX, Break, Breaks
-from bursar.replay.findings import Check, Harm
+from holdbook.domain.records import canonical_bytes
+from holdbook.replay.breaks import WAITING_MAX, Break, Breaks
+from holdbook.replay.findings import Check, Harm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bursar.domain.records import StoredRow
-    from bursar.replay.findings import Findings
+    from holdbook.domain.records import StoredRow
+    from holdbook.replay.findings import Findings
 
 _REACH: Final = 2000
 """By how many places rows are tried elsewhere, to tell how many were taken out before them, or put in."""

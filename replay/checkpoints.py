@@ -2,7 +2,7 @@
 
 ::
 
-    bursar/<ledger id>
+    holdbook/<ledger id>
     <size: how many events there are>
     <root of the Merkle tree over them, base64>
     number <which checkpoint this is: 1, 2, 3 …>
@@ -16,17 +16,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from bursar.domain.errors import Malformed
-from bursar.replay.notes import Kind, Note, VerifierKey, decode_hash, encode_hash
+from holdbook.domain.errors import Malformed
+from holdbook.replay.notes import Kind, Note, VerifierKey, decode_hash, encode_hash
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-ORIGIN: Final = "bursar/"
+ORIGIN: Final = "holdbook/"
 """What the origin of every ledger begins with; its id follows."""
 
 _LINES: Final = re.compile(
-    r"bursar/(?P<ledger>[^\n]+)\n(?P<size>[1-9][0-9]{0,18})\n(?P<root>\S{44})\n"
+    r"holdbook/(?P<ledger>[^\n]+)\n(?P<size>[1-9][0-9]{0,18})\n(?P<root>\S{44})\n"
     r"number (?P<number>[1-9][0-9]{0,18})\nchain (?P<chain>\S{44})\n(?:key (?P<key>\S+)\n)?",
     re.ASCII,
 )

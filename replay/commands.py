@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from bursar.domain.events import Expired
-from bursar.replay.findings import Check, Harm
+from holdbook.domain.events import Expired
+from holdbook.replay.findings import Check, Harm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bursar.domain.records import Recorded, StoredRow
-    from bursar.replay.findings import Findings
+    from holdbook.domain.records import Recorded, StoredRow
+    from holdbook.replay.findings import Findings
 
 
 @dataclass(slots=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.values import instant_text
-from bursar.replay.findings import Check, Harm
+from holdbook.domain.values import instant_text
+from holdbook.replay.findings import Check, Harm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bursar.domain.records import Recorded
-    from bursar.replay.findings import Findings
-    from bursar.replay.pool_book import Part, PoolBook
+    from holdbook.domain.records import Recorded
+    from holdbook.replay.findings import Findings
+    from holdbook.replay.pool_book import Part, PoolBook
 
 
 class Contradictions:

@@ -12,23 +12,23 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from bursar.domain.errors import Malformed, NotFound
-from bursar.domain.events import LedgerClosed, LimitsChanged, Reclaimed, ValidationFailed, is_ending, is_opening
-from bursar.domain.pool import evolve
-from bursar.domain.refusals import explain
-from bursar.domain.values import instant_text
-from bursar.domain.wanted import Wanted
-from bursar.replay.as_of import state_at
-from bursar.replay.window import Line, Marks, Window
+from holdbook.domain.errors import Malformed, NotFound
+from holdbook.domain.events import LedgerClosed, LimitsChanged, Reclaimed, ValidationFailed, is_ending, is_opening
+from holdbook.domain.pool import evolve
+from holdbook.domain.refusals import explain
+from holdbook.domain.values import instant_text
+from holdbook.domain.wanted import Wanted
+from holdbook.replay.as_of import state_at
+from holdbook.replay.window import Line, Marks, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from bursar.domain.events import Event
-    from bursar.domain.pool import Pool
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded, StoredRow
-    from bursar.domain.refusals import RefusalCode
+    from holdbook.domain.events import Event
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import Recorded, StoredRow
+    from holdbook.domain.refusals import RefusalCode
 
 PAGE_ROWS: Final = 5000
 """How many rows are read at a time."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from bursar.domain.errors import Malformed
+from holdbook.domain.errors import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bursar.domain.decide import decide
-from bursar.domain.events import Expired, ValidationFailed
-from bursar.domain.refusals import RefusalCode, explain, is_transient
-from bursar.domain.situation import Situation, time_of
-from bursar.domain.values import AT_YEAR_MAX
+from holdbook.domain.decide import decide
+from holdbook.domain.events import Expired, ValidationFailed
+from holdbook.domain.refusals import RefusalCode, explain, is_transient
+from holdbook.domain.situation import Situation, time_of
+from holdbook.domain.values import AT_YEAR_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bursar.domain.commands import Allocate
-    from bursar.domain.events import Event
-    from bursar.domain.pool import Pool
-    from bursar.replay.as_of import State
+    from holdbook.domain.commands import Allocate
+    from holdbook.domain.events import Event
+    from holdbook.domain.pool import Pool
+    from holdbook.replay.as_of import State
 
 
 class Holder(NamedTuple):

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pydantic_core import to_json
 
-from bursar.domain.events import PoolOpened
+from holdbook.domain.events import PoolOpened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from bursar.domain.limits import Limits
-    from bursar.domain.pool import Pool
-    from bursar.domain.values import Token
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.values import Token
 
 _STALE_MIN: Final = 64
 """Below this many entries deadlines are never swept."""

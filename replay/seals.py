@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bursar.domain.errors import Malformed
-from bursar.replay.checkpoints import Signed, Trust
-from bursar.replay.findings import Check, Harm, SealsChecked
-from bursar.replay.merkle import CompactRange, leaf_hash
-from bursar.replay.notes import Kind
+from holdbook.domain.errors import Malformed
+from holdbook.replay.checkpoints import Signed, Trust
+from holdbook.replay.findings import Check, Harm, SealsChecked
+from holdbook.replay.merkle import CompactRange, leaf_hash
+from holdbook.replay.notes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bursar.replay.findings import Findings
-    from bursar.replay.notes import VerifierKey
+    from holdbook.replay.findings import Findings
+    from holdbook.replay.notes import VerifierKey
 
 UNKNOWN: Final = bytes(32)
 """Stands for the hash of a row that is not there, or that no log has written."""
@@ -96,7 +96,9 @@ class SealCheck:
         tree = self._seals.tree(size)
         if tree is None:
             self._broken = True
-            self._add(None, f"the stored tree over the first {size} events is not there: run `bursar seal`", Harm.TREE)
+            self._add(
+                None, f"the stored tree over the first {size} events is not there: run `holdbook seal`", Harm.TREE
+            )
             return
         self._tree, self._good = tree, size
         self._stored = self._seals.leaves(size)
@@ -261,5 +263,5 @@ class SealCheck:
 
 _TREE_WRONG: Final = (
     "the stored tree has another hash here than the event, which is as it was signed: the tree was altered; "
-    "delete the rows of seal_tiles, and `bursar seal` makes them again"
+    "delete the rows of seal_tiles, and `holdbook seal` makes them again"
 )

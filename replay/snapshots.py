@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bursar.domain.errors import LogCorrupt
-from bursar.replay.findings import Check
+from holdbook.domain.errors import LogCorrupt
+from holdbook.replay.findings import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bursar.domain.pool import Hold, Pool
-    from bursar.replay.findings import Findings
-    from bursar.replay.pool_book import Part, PoolBook
+    from holdbook.domain.pool import Hold, Pool
+    from holdbook.replay.findings import Findings
+    from holdbook.replay.pool_book import Part, PoolBook
 
 
 class Snapshots(Protocol):

@@ -7,12 +7,12 @@ from operator import lt
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from bursar.domain.records import StoredRow
+from holdbook.domain.records import StoredRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bursar.domain.ports import EventLog
+    from holdbook.domain.ports import EventLog
 
     Page = Sequence[tuple[Any, ...]]
     """Rows, the values of each in the order of `StoredRow`'s fields, of whatever types they are."""

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from bursar.domain.allocation import fold
-from bursar.domain.answers import Answer
-from bursar.domain.errors import Malformed
-from bursar.domain.events import LedgerClosed, LimitsChanged, PoolClosed, PoolOpened
-from bursar.domain.values import instant_text
-from bursar.domain.wanted import Wanted
-from bursar.replay.as_of import end_of_command
+from holdbook.domain.allocation import fold
+from holdbook.domain.answers import Answer
+from holdbook.domain.errors import Malformed
+from holdbook.domain.events import LedgerClosed, LimitsChanged, PoolClosed, PoolOpened
+from holdbook.domain.values import instant_text
+from holdbook.domain.wanted import Wanted
+from holdbook.replay.as_of import end_of_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.events import Event
-    from bursar.domain.limits import Limits
-    from bursar.domain.ports import EventLog, LogReader
-    from bursar.domain.records import Recorded, StoredRow
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.events import Event
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.ports import EventLog, LogReader
+    from holdbook.domain.records import Recorded, StoredRow
 
 STEPS_MAX: Final = 100
 """How many steps a page has, unless told."""

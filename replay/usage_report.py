@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from bursar.domain.allocation import fold
-from bursar.domain.errors import Malformed
-from bursar.domain.events import (
+from holdbook.domain.allocation import fold
+from holdbook.domain.errors import Malformed
+from holdbook.domain.events import (
     AllocationEvent,
     Confirmed,
     PoolOpened,
@@ -23,17 +23,17 @@ from bursar.domain.events import (
     is_ending,
     is_opening,
 )
-from bursar.domain.values import check_name, instant_text
-from bursar.domain.wanted import Wanted
-from bursar.replay.as_of import state_at
+from holdbook.domain.values import check_name, instant_text
+from holdbook.domain.wanted import Wanted
+from holdbook.replay.as_of import state_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded
-    from bursar.replay.as_of import State
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import Recorded
+    from holdbook.replay.as_of import State
 
 PAGE_ROWS: Final = 5000
 """About how many rows are read at a time."""

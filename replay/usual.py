@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter
 from pydantic_core import SchemaValidator, from_json, to_json
 
-from bursar.domain.values import (
+from holdbook.domain.values import (
     AT_YEAR_MAX,
     ENTRIES_MAX,
     QUANTITY_MAX,
@@ -25,16 +25,16 @@ from bursar.domain.values import (
     Token,
     instant_text,
 )
-from bursar.replay.pool_book import Grant, Part
-from bursar.replay.stored import is_time
+from holdbook.replay.pool_book import Grant, Part
+from holdbook.replay.stored import is_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bursar.replay.books import Books
-    from bursar.replay.pool_book import PoolBook
-    from bursar.replay.snapshots import SnapshotCheck
-    from bursar.replay.stored import Page
+    from holdbook.replay.books import Books
+    from holdbook.replay.pool_book import PoolBook
+    from holdbook.replay.snapshots import SnapshotCheck
+    from holdbook.replay.stored import Page
 
     Fields = dict[str, Any]
     Row = tuple[Any, ...]

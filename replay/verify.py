@@ -11,31 +11,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import LEDGER_STREAM, Expired
-from bursar.domain.records import StoredRow, genesis
-from bursar.replay.agreement import disagreements
-from bursar.replay.books import Books
-from bursar.replay.chain import Chain, Versions, canonical_texts
-from bursar.replay.commands import Commands, carrier
-from bursar.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, Report, ViewChecked
-from bursar.replay.seals import NOT_SEALED, SealCheck
-from bursar.replay.snapshots import SnapshotCheck
-from bursar.replay.stored import AFTER_ALL, BEFORE_ALL, are_sound, fault_of, pages, rows_of
-from bursar.replay.usual import Usual
-from bursar.replay.views import NO_VIEWS
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.events import LEDGER_STREAM, Expired
+from holdbook.domain.records import StoredRow, genesis
+from holdbook.replay.agreement import disagreements
+from holdbook.replay.books import Books
+from holdbook.replay.chain import Chain, Versions, canonical_texts
+from holdbook.replay.commands import Commands, carrier
+from holdbook.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, Report, ViewChecked
+from holdbook.replay.seals import NOT_SEALED, SealCheck
+from holdbook.replay.snapshots import SnapshotCheck
+from holdbook.replay.stored import AFTER_ALL, BEFORE_ALL, are_sound, fault_of, pages, rows_of
+from holdbook.replay.usual import Usual
+from holdbook.replay.views import NO_VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from bursar.domain.pool import Pool
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded
-    from bursar.replay.commands import Group
-    from bursar.replay.seals import Sealing
-    from bursar.replay.snapshots import Snapshots
-    from bursar.replay.stored import Page, StoredLog
-    from bursar.replay.views import Comparison
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import Recorded
+    from holdbook.replay.commands import Group
+    from holdbook.replay.seals import Sealing
+    from holdbook.replay.snapshots import Snapshots
+    from holdbook.replay.stored import Page, StoredLog
+    from holdbook.replay.views import Comparison
 
 __all__ = ["Check", "Finding", "Harm", "Report", "Start", "ViewChecked", "verify"]
 

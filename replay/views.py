@@ -7,16 +7,16 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.records import StoredRow
-from bursar.replay.findings import Check, Finding, Findings, Harm, ViewChecked
-from bursar.replay.stored import BEFORE_ALL, pages
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.records import StoredRow
+from holdbook.replay.findings import Check, Finding, Findings, Harm, ViewChecked
+from holdbook.replay.stored import BEFORE_ALL, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from bursar.replay.stored import Page, StoredLog
+    from holdbook.replay.stored import Page, StoredLog
 
     Key = tuple[Any, ...]
     Read = Callable[[int, int], Iterable[tuple[Sequence[Any], int]]]

@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
-from bursar.domain.allocation import STATE_AFTER
-from bursar.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
-from bursar.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
-from bursar.domain.events import LEDGER_STREAM, ValidationFailed, is_ending, is_opening
-from bursar.domain.limits import Limits
-from bursar.domain.refusals import RefusalCode, explain
-from bursar.domain.situation import Past
-from bursar.domain.values import QUANTITY_MAX, derived_id, instant_text
-from bursar.domain.wanted import Wanted
-from bursar.replay.as_of import State, state_at
-from bursar.replay.worlds import Decided, Peak, World
+from holdbook.domain.allocation import STATE_AFTER
+from holdbook.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
+from holdbook.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
+from holdbook.domain.events import LEDGER_STREAM, ValidationFailed, is_ending, is_opening
+from holdbook.domain.limits import Limits
+from holdbook.domain.refusals import RefusalCode, explain
+from holdbook.domain.situation import Past
+from holdbook.domain.values import QUANTITY_MAX, derived_id, instant_text
+from holdbook.domain.wanted import Wanted
+from holdbook.replay.as_of import State, state_at
+from holdbook.replay.worlds import Decided, Peak, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from bursar.domain.events import Event
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded
+    from holdbook.domain.events import Event
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import Recorded
 
     Changes = Mapping[str, Mapping[str, object]]
     """Values of limits by name, by pool."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from bursar.domain.refusals import RefusalCode
+    from holdbook.domain.refusals import RefusalCode
 
 INTERVALS: Final = 300
 """How many parts a window has for a line that is reduced, and for refusals that are marked together."""

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bursar.domain.allocation import STATE_AFTER
-from bursar.domain.batch import PoolStatus
-from bursar.domain.commands import CloseLedger, Expire
-from bursar.domain.decide import decide
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Event, Expired, LedgerClosed, ValidationFailed, is_apart, is_ending, is_opening
-from bursar.domain.pool import evolve
-from bursar.domain.situation import Past, Situation, named_pools, reach, time_of
+from holdbook.domain.allocation import STATE_AFTER
+from holdbook.domain.batch import PoolStatus
+from holdbook.domain.commands import CloseLedger, Expire
+from holdbook.domain.decide import decide
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.events import Event, Expired, LedgerClosed, ValidationFailed, is_apart, is_ending, is_opening
+from holdbook.domain.pool import evolve
+from holdbook.domain.situation import Past, Situation, named_pools, reach, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from bursar.domain.commands import Command
-    from bursar.domain.limits import Limits
-    from bursar.domain.pool import Pool
-    from bursar.domain.records import Recorded
+    from holdbook.domain.commands import Command
+    from holdbook.domain.limits import Limits
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.records import Recorded
 
     Change = Callable[[str, Limits], Limits]
     """Gives the other limits that a pool has, for its recorded ones."""

@@ -14,8 +14,8 @@ from support.tracing import untraced
 
 BACKENDS = ("sqlite", "postgresql")
 
-settings.register_profile("bursar", deadline=None)  # a database's pauses are no failures
-settings.load_profile("bursar")
+settings.register_profile("holdbook", deadline=None)  # a database's pauses are no failures
+settings.load_profile("holdbook")
 
 
 ASYNC_SECONDS_MAX = 120
@@ -43,7 +43,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def prepare(url: str) -> None:
     """Give an empty database the ledger's schema."""
-    from bursar import Ledger  # noqa: PLC0415 - tests that need no ledger run without it
+    from holdbook import Ledger  # noqa: PLC0415 - tests that need no ledger run without it
 
     Ledger.open(url, create=True).close()
 
@@ -87,7 +87,7 @@ def durable_postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file that has the ledger's schema, to copy from."""
-    path = tmp_path_factory.mktemp("template") / "bursar.db"
+    path = tmp_path_factory.mktemp("template") / "holdbook.db"
     prepare(f"sqlite:///{path}")
     assert [file.name for file in path.parent.iterdir()] == [path.name], "a closed ledger leaves one file"
     return path
@@ -96,7 +96,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """A fresh SQLite file with the ledger's schema."""
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'bursar.db')}"
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'holdbook.db')}"
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""The command line, ``bursar``."""
+"""The command line, ``holdbook``."""
 
 from typer.main import get_command
 
-from bursar.infrastructure.cli.app import app as _app
+from holdbook.infrastructure.cli.app import app as _app
 
 __all__ = ["main"]
 

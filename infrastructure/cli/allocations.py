@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final
 
 from typer import Option, Typer
 
-from bursar.domain.batch import Outcome
-from bursar.domain.commands import Allocate, Confirm, Expire, Release, Renew, Reserve, Resize, Transfer, Void
-from bursar.domain.errors import BursarError, Malformed
-from bursar.infrastructure.cli.issuing import catch_up, issue, sentence
-from bursar.infrastructure.cli.options import (
+from holdbook.domain.batch import Outcome
+from holdbook.domain.commands import Allocate, Confirm, Expire, Release, Renew, Reserve, Resize, Transfer, Void
+from holdbook.domain.errors import HoldbookError, Malformed
+from holdbook.infrastructure.cli.issuing import catch_up, issue, sentence
+from holdbook.infrastructure.cli.options import (
     AllocationId,
     Issuing,
     Quantities,
@@ -20,12 +20,12 @@ from bursar.infrastructure.cli.options import (
     TtlOption,
     command,
 )
-from bursar.infrastructure.cli.output import emit, say, tell_failure
-from bursar.infrastructure.cli.parsing import duration, pairs, quantities
-from bursar.infrastructure.cli.shapes import outcome_shape
-from bursar.infrastructure.cli.signals import stopping
-from bursar.infrastructure.ledger import Ledger
-from bursar.infrastructure.sweeper import SWEEP_ALLOCATIONS, Sweeper
+from holdbook.infrastructure.cli.output import emit, say, tell_failure
+from holdbook.infrastructure.cli.parsing import duration, pairs, quantities
+from holdbook.infrastructure.cli.shapes import outcome_shape
+from holdbook.infrastructure.cli.signals import stopping
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.sweeper import SWEEP_ALLOCATIONS, Sweeper
 
 top = Typer()
 
@@ -67,47 +67,47 @@ class Grant:
 @command(
     top,
     "allocate",
-    "bursar allocate gpu=2 cpu=8000 --owner trainer-17 --ttl 30m --tag job=42",
-    "bursar allocate gpu=1 --owner trainer-17 --id job-42 --dry-run",
-    "bursar allocate gpu=8 --owner trainer-18 --wait 10m",
+    "holdbook allocate gpu=2 cpu=8000 --owner trainer-17 --ttl 30m --tag job=42",
+    "holdbook allocate gpu=1 --owner trainer-17 --id job-42 --dry-run",
+    "holdbook allocate gpu=8 --owner trainer-18 --wait 10m",
 )
 def allocate(asked: Quantities, owner: OwnerOption, grant: Grant, *, options: Issuing) -> None:
     """Hold quantities of one or more pools, all or nothing."""
     issue(options, Allocate(**grant.fields(asked, owner), **options.envelope))
 
 
-@command(top, "reserve", "bursar reserve gpu=2 --owner trainer-17 --ttl 60s --id job-42")
+@command(top, "reserve", "holdbook reserve gpu=2 --owner trainer-17 --ttl 60s --id job-42")
 def reserve(asked: Quantities, owner: OwnerOption, grant: Grant, *, options: Issuing) -> None:
     """Hold quantities until a deadline, to be confirmed or voided."""
     issue(options, Reserve(**grant.fields(asked, owner), **options.envelope))
 
 
-@command(top, "confirm", "bursar confirm job-42 --ttl 30m")
+@command(top, "confirm", "holdbook confirm job-42 --ttl 30m")
 def confirm(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: Issuing) -> None:
     """Make a reservation an allocation; its time to live starts anew."""
     issue(options, Confirm(allocation_id=name, ttl=duration("ttl", ttl), token=token, **options.envelope))
 
 
-@command(top, "void", "bursar void job-42 --reason 'the provider failed'")
+@command(top, "void", "holdbook void job-42 --reason 'the provider failed'")
 def void(name: AllocationId, reason: ReasonOption = None, token: TokenOption = None, *, options: Issuing) -> None:
     """Give a reservation up."""
     issue(options, Void(allocation_id=name, reason=reason, token=token, **options.envelope))
 
 
-@command(top, "renew", "bursar renew job-42 --ttl 30m --token 1:42")
+@command(top, "renew", "holdbook renew job-42 --ttl 30m --token 1:42")
 def renew(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: Issuing) -> None:
     """Move an allocation's deadline to now plus the time to live."""
     issue(options, Renew(allocation_id=name, ttl=duration("ttl", ttl), token=token, **options.envelope))
 
 
-@command(top, "resize", "bursar resize job-42 gpu=4")
+@command(top, "resize", "holdbook resize job-42 gpu=4")
 def resize(name: AllocationId, asked: Quantities, token: TokenOption = None, *, options: Issuing) -> None:
     """Give an allocation other quantities of pools that it has; pools not named keep theirs."""
     fields: dict[str, Any] = {"allocation_id": name, "quantities": quantities(asked), "token": token}
     issue(options, Resize(**fields, **options.envelope))
 
 
-@command(top, "transfer", "bursar transfer job-42 --to trainer-18")
+@command(top, "transfer", "holdbook transfer job-42 --to trainer-18")
 def transfer(
     name: AllocationId,
     to: Annotated[str, Option(metavar="NAME", help="The new owner.", show_default=False)],
@@ -122,8 +122,8 @@ def transfer(
 @command(
     top,
     "release",
-    "bursar release job-42 --reason done",
-    "bursar release job-42 --force --reason 'its service is gone, ticket 311'",
+    "holdbook release job-42 --reason done",
+    "holdbook release job-42 --force --reason 'its service is gone, ticket 311'",
 )
 def release(
     name: AllocationId,
@@ -163,9 +163,9 @@ class Expiring(Issuing):
 @command(
     top,
     "expire",
-    "bursar expire",
-    "bursar expire --pool gpu --limit 100",
-    "bursar expire --watch --interval 5s",
+    "holdbook expire",
+    "holdbook expire --pool gpu --limit 100",
+    "holdbook expire --watch --interval 5s",
 )
 def expire(options: Expiring) -> None:
     """Record the expiry of what is due; with --watch, again and again, soon after each deadline.
@@ -194,7 +194,7 @@ def sweep(options: Expiring) -> None:
             sys.stdout.flush()
             catch_up(ledger)
 
-        def heed(error: BursarError) -> None:
+        def heed(error: HoldbookError) -> None:
             tell_failure(error, as_json=options.json)
 
         sweeper = Sweeper(ledger, interval=seconds or 0, batch=options.batch, tell=tell, **options.envelope)

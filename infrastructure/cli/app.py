@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from typer import BadParameter, Context, Exit, Option, Typer
 from typer.core import TyperGroup
 
-from bursar.domain.errors import BursarError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
-from bursar.infrastructure.cli import (
+from holdbook.domain.errors import HoldbookError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
+from holdbook.infrastructure.cli import (
     allocations,
     data,
     demo,
@@ -30,19 +30,19 @@ from bursar.infrastructure.cli import (
     usage,
     what_if,
 )
-from bursar.infrastructure.cli.issuing import tell_refusal
-from bursar.infrastructure.cli.options import ReaderGone
-from bursar.infrastructure.cli.output import emit, say
-from bursar.infrastructure.cli.shapes import error_shape
-from bursar.infrastructure.keys import NotCosigned
-from bursar.infrastructure.logging import configure_logging
-from bursar.infrastructure.rolling_back import NotRolledBack
-from bursar.infrastructure.schema import SchemaMismatch
-from bursar.infrastructure.sealing import NotSealed
-from bursar.infrastructure.settings import Settings
-from bursar.infrastructure.tiles import TreeDamaged
-from bursar.projections.projector import ViewStopped
-from bursar.replay.bundle import BundleRefused
+from holdbook.infrastructure.cli.issuing import tell_refusal
+from holdbook.infrastructure.cli.options import ReaderGone
+from holdbook.infrastructure.cli.output import emit, say
+from holdbook.infrastructure.cli.shapes import error_shape
+from holdbook.infrastructure.keys import NotCosigned
+from holdbook.infrastructure.logging import configure_logging
+from holdbook.infrastructure.rolling_back import NotRolledBack
+from holdbook.infrastructure.schema import SchemaMismatch
+from holdbook.infrastructure.sealing import NotSealed
+from holdbook.infrastructure.settings import Settings
+from holdbook.infrastructure.tiles import TreeDamaged
+from holdbook.projections.projector import ViewStopped
+from holdbook.replay.bundle import BundleRefused
 
 REFUSED = 1
 """Refused, not found, or a check that failed."""
@@ -70,8 +70,8 @@ With --json, the standard output is one JSON document, or JSON Lines for listing
 replay, export, seal list, seal cosign, seal --watch, expire --watch, demo). A refusal is such a document, its outcome
 being "refused"; an error is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
 
-Environment: BURSAR_DATABASE_URL, BURSAR_ACTOR, BURSAR_LOG_LEVEL (debug, info, warning, error), BURSAR_LOG_FORMAT
-(console, json), BURSAR_SEAL_KEY.
+Environment: HOLDBOOK_DATABASE_URL, HOLDBOOK_ACTOR, HOLDBOOK_LOG_LEVEL (debug, info, warning, error),
+HOLDBOOK_LOG_FORMAT (console, json), HOLDBOOK_SEAL_KEY.
 """
 
 
@@ -88,12 +88,12 @@ class Root(TyperGroup):
         try:
             settings = _settings()
             configure_logging(settings, silent={"commit_failed"})  # whoever issued the command is told by its error
-            code = super().main(words, prog_name or "bursar", standalone_mode=False, obj=settings) or 0
+            code = super().main(words, prog_name or "holdbook", standalone_mode=False, obj=settings) or 0
             sys.stdout.flush()
         except (ReaderGone, BrokenPipeError):
             code = READER_GONE
             _discard_output()
-        except (BursarError, _USAGE_ERROR, OSError) as error:
+        except (HoldbookError, _USAGE_ERROR, OSError) as error:
             code = tell_error(error, as_json=as_json)
             if isinstance(error, OSError):
                 _discard_output()
@@ -115,7 +115,7 @@ def _settings() -> Settings:
         return Settings()
     except ValidationError as error:
         fault = Malformed.from_validation(error)
-        raise Malformed(f"BURSAR_{fault.parameter.upper()}", fault.value, fault.expected) from None
+        raise Malformed(f"HOLDBOOK_{fault.parameter.upper()}", fault.value, fault.expected) from None
 
 
 def _discard_output() -> None:
@@ -143,7 +143,7 @@ def _tell_usage(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - as said
     if as_json:
         emit({"error": {"type": "Usage", "message": message, "exit_code": MISUSED}}, errors=True)
     else:
-        path = error.ctx.command_path if error.ctx else "bursar"
+        path = error.ctx.command_path if error.ctx else "holdbook"
         say(f"error: {message}\nTry '{path} --help'.", errors=True)
 
 
@@ -159,7 +159,7 @@ app = Typer(cls=Root, help=HELP, add_completion=False, pretty_exceptions_enable=
 
 def _print_version(*, wanted: bool) -> None:
     if wanted:
-        say(f"bursar {version('bursar')}")
+        say(f"holdbook {version('holdbook')}")
         raise Exit
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, TextIO
 
 from typer import Argument, Option, Typer
 
-from bursar.domain.errors import Malformed
-from bursar.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
-from bursar.infrastructure.cli.issuing import catch_up
-from bursar.infrastructure.cli.options import Acting, Common, command
-from bursar.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
-from bursar.infrastructure.proofs import Prover
-from bursar.infrastructure.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
+from holdbook.domain.errors import Malformed
+from holdbook.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
+from holdbook.infrastructure.cli.issuing import catch_up
+from holdbook.infrastructure.cli.options import Acting, Common, command
+from holdbook.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
+from holdbook.infrastructure.proofs import Prover
+from holdbook.infrastructure.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 
 top = Typer()
 
@@ -30,7 +30,7 @@ class Exporting(Common):
     ] = None
 
 
-@command(top, "import", "bursar import workload.jsonl", "generate | bursar import - --json")
+@command(top, "import", "holdbook import workload.jsonl", "generate | holdbook import - --json")
 def import_workload(
     file: Annotated[str, Argument(metavar="FILE", help="JSON Lines; - for the standard input.", show_default=False)],
     batch: Annotated[int, Option(min=1, max=10_000, help="Commands in one transaction.")] = BATCH_COMMANDS,
@@ -68,9 +68,9 @@ def _tell_summary(summary: Summary, *, as_json: bool) -> None:
 @command(
     top,
     "export",
-    "bursar export --from 1 --to 1000",
-    "bursar export --output events.jsonl",
-    "bursar export --proofs --from 1 --to 1000 --output events.bundle",
+    "holdbook export --from 1 --to 1000",
+    "holdbook export --output events.jsonl",
+    "holdbook export --proofs --from 1 --to 1000 --output events.bundle",
 )
 def export(
     first: Annotated[int, Option("--from", metavar="POSITION", min=1, help="Position of the first event.")] = 1,

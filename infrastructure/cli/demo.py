@@ -7,15 +7,15 @@ from typing import Annotated
 from rich.text import Text
 from typer import Option, Typer
 
-from bursar.infrastructure.cli.options import command
-from bursar.infrastructure.cli.output import emit, say, show
-from bursar.infrastructure.cli.tour import Clock, Step, tour
-from bursar.infrastructure.ledger import Ledger
+from holdbook.infrastructure.cli.options import command
+from holdbook.infrastructure.cli.output import emit, say, show
+from holdbook.infrastructure.cli.tour import Clock, Step, tour
+from holdbook.infrastructure.ledger import Ledger
 
 top = Typer()
 
 
-@command(top, "demo", "bursar demo")
+@command(top, "demo", "holdbook demo")
 def demo(*, as_json: Annotated[bool, Option("--json", help="Print JSON Lines, one a step.")] = False) -> None:
     """Take the tour in a temporary ledger: contention, refusals, an expiry, a history, a verification.
 
@@ -24,7 +24,7 @@ def demo(*, as_json: Annotated[bool, Option("--json", help="Print JSON Lines, on
     tell = _for_programs if as_json else _for_people
     clock = Clock()
     with (
-        TemporaryDirectory(prefix="bursar-demo-") as folder,
+        TemporaryDirectory(prefix="holdbook-demo-") as folder,
         Ledger.open(f"sqlite:///{Path(folder, 'tour.db')}", actor="tour-guide", clock=clock) as ledger,
     ):
         for number, step in enumerate(tour(ledger, clock), 1):

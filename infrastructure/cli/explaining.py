@@ -7,15 +7,15 @@ from typing import Annotated, Final
 
 from typer import Argument, Exit, Option, Typer
 
-from bursar.domain.errors import Malformed
-from bursar.domain.refusals import RefusalCode
-from bursar.domain.values import instant_text
-from bursar.infrastructure.cli.options import Common, TtlOption, command
-from bursar.infrastructure.cli.output import emit, holds_tags, say, show, table
-from bursar.infrastructure.cli.parsing import duration, moment, quantities
-from bursar.infrastructure.cli.shapes import explanation_shape
-from bursar.infrastructure.clock import new_id
-from bursar.replay.obstacles import Explanation, Holder, Obstacle
+from holdbook.domain.errors import Malformed
+from holdbook.domain.refusals import RefusalCode
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.cli.options import Common, TtlOption, command
+from holdbook.infrastructure.cli.output import emit, holds_tags, say, show, table
+from holdbook.infrastructure.cli.parsing import duration, moment, quantities
+from holdbook.infrastructure.cli.shapes import explanation_shape
+from holdbook.infrastructure.clock import new_id
+from holdbook.replay.obstacles import Explanation, Holder, Obstacle
 
 top = Typer()
 
@@ -46,8 +46,8 @@ class Request:
 @command(
     top,
     "explain",
-    "bursar explain --pool gpu --quantity 4",
-    "bursar explain gpu=4 cpu=16 --owner trainer-17 --ttl 30m --at 2026-01-31T14:03:00Z --json",
+    "holdbook explain --pool gpu --quantity 4",
+    "holdbook explain gpu=4 cpu=16 --owner trainer-17 --ttl 30m --at 2026-01-31T14:03:00Z --json",
 )
 def explain(
     asked: Annotated[

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
-from bursar.domain.errors import Malformed
+from holdbook.domain.errors import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,15 +5,15 @@ from typing import Annotated
 
 from typer import Option, Typer
 
-from bursar.domain.allocation import Allocation, AllocationState
-from bursar.domain.answers import Answer
-from bursar.domain.ledger import select
-from bursar.infrastructure.cli.options import AllocationId, Common, Past, TagOption, command
-from bursar.infrastructure.cli.output import allocation_sheet, allocation_table, emit, say, show
-from bursar.infrastructure.cli.parsing import name, pairs
-from bursar.infrastructure.cli.shapes import allocation_shape
-from bursar.infrastructure.clock import system_clock
-from bursar.replay.as_of import allocations_as_of, state_at
+from holdbook.domain.allocation import Allocation, AllocationState
+from holdbook.domain.answers import Answer
+from holdbook.domain.ledger import select
+from holdbook.infrastructure.cli.options import AllocationId, Common, Past, TagOption, command
+from holdbook.infrastructure.cli.output import allocation_sheet, allocation_table, emit, say, show
+from holdbook.infrastructure.cli.parsing import name, pairs
+from holdbook.infrastructure.cli.shapes import allocation_shape
+from holdbook.infrastructure.clock import system_clock
+from holdbook.replay.as_of import allocations_as_of, state_at
 
 top = Typer()
 
@@ -43,8 +43,8 @@ class Wanted(StrEnum):
 @command(
     top,
     "allocations",
-    "bursar allocations --owner trainer-17",
-    "bursar allocations --pool gpu --state all --as-of 2026-01-31T14:03:00Z --json",
+    "holdbook allocations --owner trainer-17",
+    "holdbook allocations --pool gpu --state all --as-of 2026-01-31T14:03:00Z --json",
 )
 def allocations(  # noqa: PLR0913 - a filter each
     owner: Annotated[str | None, Option(metavar="NAME", help="Only this owner's.")] = None,
@@ -81,7 +81,7 @@ def _list(found: Answer[Allocation], *, as_json: bool) -> None:
         say("no such allocations")
 
 
-@command(top, "show", "bursar show job-42 --json")
+@command(top, "show", "holdbook show job-42 --json")
 def show_allocation(allocation: AllocationId, options: Common) -> None:
     """Print one allocation, open or ended; as JSON, one document."""
     allocation = name("ID", allocation)

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 from typer import Exit
 
-from bursar.domain.commands import Allocate, Command, Expire, Reserve
-from bursar.domain.errors import BursarError, Refused
-from bursar.infrastructure.cli.output import emit, holds, progress, say, when
-from bursar.infrastructure.cli.shapes import outcome_shape, refusal_shape
-from bursar.infrastructure.logging import get_logger
-from bursar.projections.engine import no_progress
+from holdbook.domain.commands import Allocate, Command, Expire, Reserve
+from holdbook.domain.errors import HoldbookError, Refused
+from holdbook.infrastructure.cli.output import emit, holds, progress, say, when
+from holdbook.infrastructure.cli.shapes import outcome_shape, refusal_shape
+from holdbook.infrastructure.logging import get_logger
+from holdbook.projections.engine import no_progress
 
 if TYPE_CHECKING:
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.batch import Outcome
-    from bursar.infrastructure.cli.options import Issuing
-    from bursar.infrastructure.ledger import Ledger
-    from bursar.projections.engine import Progress
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.batch import Outcome
+    from holdbook.infrastructure.cli.options import Issuing
+    from holdbook.infrastructure.ledger import Ledger
+    from holdbook.projections.engine import Progress
 
 _TELL_SECONDS: Final = 0.5
 """How often to tell how long a command has been waiting."""
@@ -98,7 +98,7 @@ def catch_up(ledger: Ledger, progress: Progress = no_progress) -> None:
     """Bring the views up to date; what was decided stands even if that fails."""
     try:
         ledger.projector().catch_up(progress)
-    except BursarError as error:
+    except HoldbookError as error:
         logger.warning(
             "views_behind",
             error=str(error),

@@ -6,16 +6,16 @@ from typing import Annotated
 
 from typer import Argument, Option, Typer
 
-from bursar.domain.errors import Malformed
-from bursar.infrastructure.adopting import Adopted, adopt
-from bursar.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
-from bursar.infrastructure.cli.issuing import catch_up
-from bursar.infrastructure.cli.options import Acting, ReasonOption, command
-from bursar.infrastructure.cli.output import emit, progress, say
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.ledger import Ledger, holds_ledger
-from bursar.infrastructure.old_form import read_old_form
-from bursar.infrastructure.rolling_back import RolledBack, roll_back
+from holdbook.domain.errors import Malformed
+from holdbook.infrastructure.adopting import Adopted, adopt
+from holdbook.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
+from holdbook.infrastructure.cli.issuing import catch_up
+from holdbook.infrastructure.cli.options import Acting, ReasonOption, command
+from holdbook.infrastructure.cli.output import emit, progress, say
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.ledger import Ledger, holds_ledger
+from holdbook.infrastructure.old_form import read_old_form
+from holdbook.infrastructure.rolling_back import RolledBack, roll_back
 
 top = Typer()
 
@@ -27,7 +27,7 @@ class Adopting(Acting):
     dry_run: Annotated[bool, Option("--dry-run", help="Say what would be taken over; record nothing.")] = False
 
 
-@command(top, "adopt", "bursar adopt held.jsonl --dry-run", "bursar adopt held.jsonl")
+@command(top, "adopt", "holdbook adopt held.jsonl --dry-run", "holdbook adopt held.jsonl")
 def adopt_file(
     file: Annotated[str, Argument(metavar="FILE", help="JSON Lines; - for the standard input.", show_default=False)],
     *,
@@ -63,7 +63,7 @@ def _tell_adopted(adopted: Adopted, options: Adopting) -> None:
     say(f"{'would be ' if options.dry_run else ''}{said}{before}")
 
 
-@command(top, "rollback", 'bursar rollback held.jsonl --reason "back to the old managers"')
+@command(top, "rollback", 'holdbook rollback held.jsonl --reason "back to the old managers"')
 def rollback(
     file: Annotated[Path, Argument(metavar="FILE", help="Where to write it.", show_default=False)],
     reason: ReasonOption = None,

@@ -10,21 +10,21 @@ from rich.text import Text
 from sqlalchemy import inspect
 from typer import Exit, Option, Typer
 
-from bursar.domain.errors import LogUnavailable, Malformed
-from bursar.infrastructure import schema
-from bursar.infrastructure.cli.options import Common, TrustedKeys, command
-from bursar.infrastructure.cli.output import emit, progress, say
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.generations import SQLStore
-from bursar.infrastructure.keys import log_verifier, read_checkpoint
-from bursar.infrastructure.ledger import Ledger, outdated_views
-from bursar.infrastructure.proofs import sealing_of
-from bursar.infrastructure.since import start_at
-from bursar.infrastructure.verification import verify_ledger
-from bursar.projections.catalogue import VIEWS
-from bursar.replay.checkpoints import Signed
-from bursar.replay.findings import Report, SealsChecked
-from bursar.replay.notes import VerifierKey
+from holdbook.domain.errors import LogUnavailable, Malformed
+from holdbook.infrastructure import schema
+from holdbook.infrastructure.cli.options import Common, TrustedKeys, command
+from holdbook.infrastructure.cli.output import emit, progress, say
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.generations import SQLStore
+from holdbook.infrastructure.keys import log_verifier, read_checkpoint
+from holdbook.infrastructure.ledger import Ledger, outdated_views
+from holdbook.infrastructure.proofs import sealing_of
+from holdbook.infrastructure.since import start_at
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.projections.catalogue import VIEWS
+from holdbook.replay.checkpoints import Signed
+from holdbook.replay.findings import Report, SealsChecked
+from holdbook.replay.notes import VerifierKey
 
 top = Typer()
 db = Typer(help="Make, upgrade and check the database's schema.")
@@ -62,11 +62,11 @@ class Verifying(Common):
 @command(
     top,
     "verify",
-    "bursar verify",
-    "bursar verify --json",
-    "bursar verify --key log.pub --checkpoint kept.txt",
-    "bursar verify --since 12",
-    "bursar verify --repair-view metrics",
+    "holdbook verify",
+    "holdbook verify --json",
+    "holdbook verify --key log.pub --checkpoint kept.txt",
+    "holdbook verify --since 12",
+    "holdbook verify --repair-view metrics",
 )
 def verify(options: Verifying) -> None:
     """Check every promise on the whole log; exit code 1 if one is broken, with the kind of harm that was done.
@@ -118,7 +118,7 @@ def _repair(ledger: Ledger, view: str, report: Report, *, silent: bool) -> _Repa
     if not report.log_is_sound:
         return _Repair(view, None, f"the view {view} was not touched: what is wrong with the log comes first")
     if view not in {one.name for one in report.views}:
-        told = f"the view {view} was not compared, as other code built it: run `bursar projections rebuild {view}`"
+        told = f"the view {view} was not compared, as other code built it: run `holdbook projections rebuild {view}`"
         return _Repair(view, None, told)
     if not report.more and not any(finding.view == view for finding in report.findings):
         return _Repair(view, None, f"the view {view} was not touched: it says what the log says")
@@ -168,10 +168,10 @@ def _with_database(options: Common, work: Callable[[Database], None]) -> None:
         work(database)
 
 
-@command(db, "upgrade", "bursar db upgrade --database postgresql://ledger@host/bursar")
+@command(db, "upgrade", "holdbook db upgrade --database postgresql://ledger@host/holdbook")
 def upgrade(options: Common) -> None:
     """Bring the schema up to date and publish the views."""
-    from bursar.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+    from holdbook.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
     def work(database: Database) -> None:
         migrating.upgrade(database)
@@ -180,9 +180,9 @@ def upgrade(options: Common) -> None:
     _with_database(options, work)
 
 
-@command(db, "current", "bursar db current")
+@command(db, "current", "holdbook db current")
 def current(options: Common) -> None:
-    """Print the schema's revision and the one this version of Bursar wants."""
+    """Print the schema's revision and the one this version of Holdbook wants."""
     _with_database(options, lambda database: _tell_revision(database, as_json=options.json))
 
 
@@ -191,7 +191,7 @@ def _tell_revision(database: Database, *, as_json: bool) -> None:
     if as_json:
         emit({"revision": found, "wanted": wanted})
     else:
-        say(f"{found} (up to date)" if found == wanted else f"{found}; this version of Bursar wants {wanted}")
+        say(f"{found} (up to date)" if found == wanted else f"{found}; this version of Holdbook wants {wanted}")
 
 
 def _revision(database: Database) -> str:
@@ -205,9 +205,9 @@ def _revision(database: Database) -> str:
     return str(found)
 
 
-@command(db, "check", "bursar db check")
+@command(db, "check", "holdbook db check")
 def check(options: Common) -> None:
-    """Check that the schema is the one that this version of Bursar wants; exit code 1 if not."""
+    """Check that the schema is the one that this version of Holdbook wants; exit code 1 if not."""
 
     def work(database: Database) -> None:
         problems = _problems(database)
@@ -225,15 +225,15 @@ def check(options: Common) -> None:
 def _problems(database: Database) -> list[str]:
     found, wanted = _revision(database), schema.HEAD
     if found != wanted:
-        return [f"the schema is at {found}; this version of Bursar wants {wanted}: run `bursar db upgrade`"]
+        return [f"the schema is at {found}; this version of Holdbook wants {wanted}: run `holdbook db upgrade`"]
     with database.reading() as connection:
         published = set(inspect(connection).get_view_names())
-    from bursar.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+    from holdbook.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
     differences = [f"the schema differs: {difference}" for difference in migrating.differences(database)]
     missing = [view.name for view in VIEWS if view.name not in published]
     outdated = [
-        f"the view {name} was built by other code than this: run `bursar projections rebuild {name}`"
+        f"the view {name} was built by other code than this: run `holdbook projections rebuild {name}`"
         for name in outdated_views(SQLStore(database).generations())
         if name not in missing
     ]

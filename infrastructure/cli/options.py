@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 from typer import Argument, Context, Option, Typer
 
-from bursar.domain.errors import Malformed
-from bursar.infrastructure.cli import parsing
-from bursar.infrastructure.ledger import Ledger
-from bursar.infrastructure.settings import Settings
+from holdbook.domain.errors import Malformed
+from holdbook.infrastructure.cli import parsing
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.settings import Settings
 
 AllocationId = Annotated[str, Argument(metavar="ID", help="Id of the allocation.", show_default=False)]
 PoolArgument = Annotated[str, Argument(metavar="NAME", help="Name of the pool.", show_default=False)]
@@ -48,7 +48,9 @@ class Common:
     settings: Settings
     database: Annotated[
         str | None,
-        Option(metavar="URL", help="Address of the ledger. Default: BURSAR_DATABASE_URL, else sqlite:///bursar.db."),
+        Option(
+            metavar="URL", help="Address of the ledger. Default: HOLDBOOK_DATABASE_URL, else sqlite:///holdbook.db."
+        ),
     ] = None
     json: Annotated[bool, Option("--json", help="Print JSON for programs.")] = False
 
@@ -89,7 +91,7 @@ class Acting(Common):
 
     actor: Annotated[
         str | None,
-        Option(metavar="NAME", help="Who issues the command. Default: BURSAR_ACTOR, else the system's user."),
+        Option(metavar="NAME", help="Who issues the command. Default: HOLDBOOK_ACTOR, else the system's user."),
     ] = None
 
     @property

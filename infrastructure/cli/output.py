@@ -15,16 +15,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bursar.domain.allocation import AllocationState
-from bursar.domain.values import instant_text
+from holdbook.domain.allocation import AllocationState
+from holdbook.domain.values import instant_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.batch import PoolStatus
-    from bursar.domain.limits import Limits
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.batch import PoolStatus
+    from holdbook.domain.limits import Limits
 
 PROGRESS_AFTER_SECONDS: Final = 1.0
 """How long something takes before its progress is shown."""

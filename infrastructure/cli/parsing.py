@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bursar.domain.errors import Malformed
-from bursar.domain.values import Instant, Name
+from holdbook.domain.errors import Malformed
+from holdbook.domain.values import Instant, Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rich.text import Text
 
-from bursar.domain.values import instant
-from bursar.infrastructure.axes import scale_begins
-from bursar.infrastructure.cli.output import when
+from holdbook.domain.values import instant
+from holdbook.infrastructure.axes import scale_begins
+from holdbook.infrastructure.cli.output import when
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bursar.replay.incident import Timeline
-    from bursar.replay.window import Window
+    from holdbook.replay.incident import Timeline
+    from holdbook.replay.window import Window
 
 HEIGHT: Final = 12
 """Lines from nothing to the most there is."""

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 from typer import Option, Typer
 
-from bursar.domain.commands import ChangeLimits, ClosePool, OpenPool
-from bursar.domain.limits import Limits
-from bursar.infrastructure.cli.issuing import decide, issue
-from bursar.infrastructure.cli.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
-from bursar.infrastructure.cli.output import emit, holds, limits_sheet, pool_table, say, show, table, when
-from bursar.infrastructure.cli.parsing import limit, name
-from bursar.infrastructure.cli.shapes import pool_shape, waiting_shape
-from bursar.replay.as_of import state_at
+from holdbook.domain.commands import ChangeLimits, ClosePool, OpenPool
+from holdbook.domain.limits import Limits
+from holdbook.infrastructure.cli.issuing import decide, issue
+from holdbook.infrastructure.cli.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
+from holdbook.infrastructure.cli.output import emit, holds, limits_sheet, pool_table, say, show, table, when
+from holdbook.infrastructure.cli.parsing import limit, name
+from holdbook.infrastructure.cli.shapes import pool_shape, waiting_shape
+from holdbook.replay.as_of import state_at
 
 top = Typer()
 pool = Typer(help="Open, change and close pools.", no_args_is_help=False)
@@ -40,7 +40,7 @@ class LimitOptions:
         return {name: limit(name, text) for name, text in texts.items() if text is not None}
 
 
-@command(pool, "open", "bursar pool open gpu --type gpu --unit device --total 8 --max-size 4")
+@command(pool, "open", "holdbook pool open gpu --type gpu --unit device --total 8 --max-size 4")
 def open_pool(  # noqa: PLR0913 - a command's fields, each an option
     pool_name: PoolArgument,
     resource_type: Annotated[str, Option("--type", metavar="TEXT", help="What it is a pool of.", show_default=False)],
@@ -55,7 +55,7 @@ def open_pool(  # noqa: PLR0913 - a command's fields, each an option
     issue(options, OpenPool(**content, **options.envelope), create=True)
 
 
-@command(pool, "limits", "bursar pool limits gpu", "bursar pool limits gpu --total 10 --max-size none")
+@command(pool, "limits", "holdbook pool limits gpu", "holdbook pool limits gpu --total 10 --max-size none")
 def pool_limits(
     pool_name: PoolArgument,
     total: Annotated[str | None, Option(metavar="N", help="What there is, in units.")] = None,
@@ -81,13 +81,13 @@ def pool_limits(
             show(limits_sheet(status.limits))
 
 
-@command(pool, "close", "bursar pool close gpu --reason retired")
+@command(pool, "close", "holdbook pool close gpu --reason retired")
 def close_pool(pool_name: PoolArgument, reason: ReasonOption = None, *, options: Issuing) -> None:
     """Close a pool for ever: nothing more is granted, what is held may end."""
     issue(options, ClosePool(pool=pool_name, reason=reason, **options.envelope))
 
 
-@command(top, "queue", "bursar queue", "bursar queue --pool gpu --json")
+@command(top, "queue", "holdbook queue", "holdbook queue --pool gpu --json")
 def queue(
     pool_name: Annotated[
         str | None, Option("--pool", metavar="NAME", help="Only those that wait for this pool.")
@@ -111,7 +111,7 @@ def queue(
         say("nobody waits")
 
 
-@command(top, "pools", "bursar pools", "bursar pools --as-of 2026-01-31T14:03:00Z --json")
+@command(top, "pools", "holdbook pools", "holdbook pools --as-of 2026-01-31T14:03:00Z --json")
 def pools(past: Past, *, options: Common) -> None:
     """List the pools, now or as they were; as JSON, one document."""
     when = past.when
@@ -122,6 +122,6 @@ def pools(past: Past, *, options: Common) -> None:
     elif found:
         show(pool_table(found))
     elif when is None:
-        say("no pools; open one with: bursar pool open NAME --type TYPE --total N")
+        say("no pools; open one with: holdbook pool open NAME --type TYPE --total N")
     else:
         say("no pools then")

@@ -10,15 +10,15 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument, Context, Exit, Option, Typer
 
-from bursar.domain.errors import BursarError, Malformed
-from bursar.domain.values import instant_text
-from bursar.infrastructure.cli.options import Acting, Common, command, spread
-from bursar.infrastructure.cli.output import emit, progress, say, show, table, tell_failure, when
-from bursar.infrastructure.ledger import Ledger
-from bursar.infrastructure.rehearsal import Failure, rehearse
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.projector import ViewStatus
-from bursar.projections.rebuild import Rebuilt
+from holdbook.domain.errors import HoldbookError, Malformed
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.cli.options import Acting, Common, command, spread
+from holdbook.infrastructure.cli.output import emit, progress, say, show, table, tell_failure, when
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.rehearsal import Failure, rehearse
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.projector import ViewStatus
+from holdbook.projections.rebuild import Rebuilt
 
 projections = Typer(help="Operate the published views; without a command, their status.")
 events = Typer(help="Look at the events themselves.")
@@ -99,7 +99,7 @@ def _remarks(one: ViewStatus) -> str:
     return "; ".join(filter(None, remarks))
 
 
-@projections.callback(invoke_without_command=True, epilog="Example  bursar projections")
+@projections.callback(invoke_without_command=True, epilog="Example  holdbook projections")
 @spread
 def projections_group(context: Context, options: Common) -> None:
     """Operate the published views; without a command, their status."""
@@ -107,7 +107,7 @@ def projections_group(context: Context, options: Common) -> None:
         _show_status(options)
 
 
-@command(projections, "status", "bursar projections status --json")
+@command(projections, "status", "holdbook projections status --json")
 def status(options: Common) -> None:
     """Tell how far each view has come, how fast, and what it failed on; as JSON, one document."""
     _show_status(options)
@@ -121,8 +121,8 @@ def telling(options: Common) -> Callable[[str], object]:
 @command(
     projections,
     "rebuild",
-    "bursar projections rebuild current_allocations",
-    "bursar projections rebuild --all --dry-run",
+    "holdbook projections rebuild current_allocations",
+    "holdbook projections rebuild --all --dry-run",
 )
 def rebuild(name: AnyView = None, every: AllViews = False, *, options: Rebuilding) -> None:  # noqa: FBT002 - an option
     """Build a view anew from the log beside the live one, compare the two, and publish it.
@@ -181,7 +181,7 @@ def _tell_failures(found: Sequence[Failure], views: Sequence[str]) -> None:
         say(Text.assemble(("every event can be read", "green"), into))
 
 
-@command(projections, "rollback", "bursar projections rollback current_allocations")
+@command(projections, "rollback", "holdbook projections rollback current_allocations")
 def rollback(name: ViewName, options: Common) -> None:
     """Put back the generation that was live before the last rebuild, in one transaction; the other one is kept."""
     with options.open() as ledger:
@@ -192,7 +192,7 @@ def rollback(name: ViewName, options: Common) -> None:
         say(f"{live.view}: generation {live.number} is published again, true up to position {live.position:,}")
 
 
-@command(projections, "prune", "bursar projections prune current_allocations", "bursar projections prune --all")
+@command(projections, "prune", "holdbook projections prune current_allocations", "holdbook projections prune --all")
 def prune(name: AnyView = None, every: AllViews = False, *, options: Common) -> None:  # noqa: FBT002 - an option
     """Remove the generations that are kept for `rollback`, or that did not pass a comparison."""
     names = names_of(name, every=every)
@@ -213,14 +213,16 @@ def _tell_going_on(now: ViewStatus, options: Common) -> None:
         say(f"{now.name}: goes on, true up to position {now.position:,}")
 
 
-@command(projections, "retry", "bursar projections retry metrics")
+@command(projections, "retry", "holdbook projections retry metrics")
 def retry(name: ViewName, options: Common) -> None:
     """Have a view that failed on an event try again; exit code 1 if it fails again."""
     with options.open() as ledger:
         _tell_going_on(ledger.projector().retry(name), options)
 
 
-@command(projections, "skip", "bursar projections skip metrics 1042 --reason 'ticket 77: written by a broken release'")
+@command(
+    projections, "skip", "holdbook projections skip metrics 1042 --reason 'ticket 77: written by a broken release'"
+)
 def skip(
     name: ViewName,
     position: Annotated[int, Argument(metavar="POSITION", min=1, help="Position of the event.", show_default=False)],
@@ -233,11 +235,11 @@ def skip(
         _tell_going_on(now, options)
 
 
-@command(projections, "follow", "bursar projections follow")
+@command(projections, "follow", "holdbook projections follow")
 def follow(options: Common) -> None:
     """Keep the views up to date as commands are recorded, until interrupted."""
 
-    def heed(error: BursarError) -> None:
+    def heed(error: HoldbookError) -> None:
         tell_failure(error, as_json=options.json)
 
     with options.open() as ledger:
@@ -249,7 +251,7 @@ def follow(options: Common) -> None:
         projector.follow(Event(), heed)
 
 
-@command(events, "check", "bursar events check", "bursar events check --json")
+@command(events, "check", "holdbook events check", "holdbook events check --json")
 def check(options: Common) -> None:
     """Decode and upcast every event, write nothing, and list what cannot be read by type and position."""
     with options.open() as ledger:

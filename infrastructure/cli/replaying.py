@@ -7,15 +7,15 @@ from typing import Annotated, Any
 from rich.text import Text
 from typer import Option, Typer
 
-from bursar.domain.values import instant_text
-from bursar.infrastructure.cli.files import whole_file
-from bursar.infrastructure.cli.options import Common, command
-from bursar.infrastructure.cli.output import emit, progress, say, screen, show, table
-from bursar.infrastructure.cli.parsing import moment, name
-from bursar.infrastructure.cli.plot import plot_window
-from bursar.infrastructure.page import write_page
-from bursar.infrastructure.wording import change, codes_text, number, time_text, words
-from bursar.replay.incident import LAPSED, REFUSED, Incident, Step, Timeline
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.cli.files import whole_file
+from holdbook.infrastructure.cli.options import Common, command
+from holdbook.infrastructure.cli.output import emit, progress, say, screen, show, table
+from holdbook.infrastructure.cli.parsing import moment, name
+from holdbook.infrastructure.cli.plot import plot_window
+from holdbook.infrastructure.page import write_page
+from holdbook.infrastructure.wording import change, codes_text, number, time_text, words
+from holdbook.replay.incident import LAPSED, REFUSED, Incident, Step, Timeline
 
 top = Typer()
 
@@ -30,8 +30,8 @@ STYLES = {REFUSED: "red", LAPSED: "magenta"}
 @command(
     top,
     "replay",
-    "bursar replay --from 2026-01-31T14:00:00Z --to 2026-01-31T15:00:00Z --pool gpu",
-    "bursar replay --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --html day.html",
+    "holdbook replay --from 2026-01-31T14:00:00Z --to 2026-01-31T15:00:00Z --pool gpu",
+    "holdbook replay --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --html day.html",
 )
 def replay(  # noqa: PLR0913 - an option each
     begin: Annotated[str, Option("--from", metavar="TIME", help="From 2026-01-31T14:00:00Z on, say.")],

@@ -9,21 +9,21 @@ from typing import Annotated, Any
 from rich.text import Text
 from typer import Option, Typer
 
-from bursar.domain.errors import Malformed
-from bursar.domain.refusals import RefusalCode
-from bursar.domain.values import instant
-from bursar.infrastructure.cli.issuing import catch_up
-from bursar.infrastructure.cli.options import Common, PoolArgument, command
-from bursar.infrastructure.cli.output import emit, emit_csv, progress, say, screen, show, table, when
-from bursar.infrastructure.cli.parsing import moment, name
-from bursar.infrastructure.cli.plot import plot
-from bursar.infrastructure.cli.shapes import failure_shape
-from bursar.infrastructure.ledger import Ledger
-from bursar.infrastructure.published import Published
-from bursar.infrastructure.usage import COLUMNS, usage_over_time
-from bursar.projections.metrics import LASTED, METRICS
-from bursar.projections.pool_usage import BUCKET
-from bursar.projections.validation_failures import VALIDATION_FAILURES
+from holdbook.domain.errors import Malformed
+from holdbook.domain.refusals import RefusalCode
+from holdbook.domain.values import instant
+from holdbook.infrastructure.cli.issuing import catch_up
+from holdbook.infrastructure.cli.options import Common, PoolArgument, command
+from holdbook.infrastructure.cli.output import emit, emit_csv, progress, say, screen, show, table, when
+from holdbook.infrastructure.cli.parsing import moment, name
+from holdbook.infrastructure.cli.plot import plot
+from holdbook.infrastructure.cli.shapes import failure_shape
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.published import Published
+from holdbook.infrastructure.usage import COLUMNS, usage_over_time
+from holdbook.projections.metrics import LASTED, METRICS
+from holdbook.projections.pool_usage import BUCKET
+from holdbook.projections.validation_failures import VALIDATION_FAILURES
 
 top = Typer()
 
@@ -101,9 +101,9 @@ class Serving:
 @command(
     top,
     "metrics",
-    "bursar metrics",
-    "bursar metrics --by-pool --csv",
-    "bursar metrics --serve 9464 --follow",
+    "holdbook metrics",
+    "holdbook metrics --by-pool --csv",
+    "holdbook metrics --serve 9464 --follow",
 )
 def metrics(
     by_pool: Annotated[bool, Option("--by-pool", help="Count each pool apart.")] = False,  # noqa: FBT002 - an option
@@ -119,13 +119,13 @@ def metrics(
     if served.serve is not None:
         if by_pool or options.csv:
             raise Malformed("serve", served.serve, "expected no --by-pool and no --csv beside it")
-        from bursar.infrastructure.cli.serving import serve  # noqa: PLC0415 - a server that most commands do not need
+        from holdbook.infrastructure.cli.serving import serve  # noqa: PLC0415 - a server that most commands do not need
 
         serve(served.serve, options, follow=served.follow)
         return
     if served.follow:
         raise Malformed(
-            "follow", "--follow", "expected --serve beside it; to keep the views: bursar projections follow"
+            "follow", "--follow", "expected --serve beside it; to keep the views: holdbook projections follow"
         )
     with options.up_to_date() as (_, published):
         answer = published.metrics(by_pool=by_pool)
@@ -165,8 +165,8 @@ def _times(row: Mapping[str, Any]) -> list[str]:
 @command(
     top,
     "failures",
-    "bursar failures --pool gpu --code pool_exhausted",
-    "bursar failures --since 2026-01-31T00:00:00Z --csv",
+    "holdbook failures --pool gpu --code pool_exhausted",
+    "holdbook failures --since 2026-01-31T00:00:00Z --csv",
 )
 def failures(chosen: Filters, options: Reporting) -> None:
     """List refusals in the order of the log, with what was asked and why not; as JSON, one line each."""
@@ -207,8 +207,8 @@ def _failure_cells(row: Mapping[str, Any]) -> tuple[str | Text, ...]:
 @command(
     top,
     "usage-over-time",
-    "bursar usage-over-time gpu",
-    "bursar usage-over-time gpu --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --csv",
+    "holdbook usage-over-time gpu",
+    "holdbook usage-over-time gpu --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --csv",
 )
 def usage(
     pool_name: PoolArgument,
@@ -223,7 +223,7 @@ def usage(
 ) -> None:
     """Plot what was used of a pool against its capacity, hour by hour; as JSON, one document.
 
-    It is read from the view pool_usage. Who used how much in a window, exactly: bursar usage.
+    It is read from the view pool_usage. Who used how much in a window, exactly: holdbook usage.
     """
     pool_name = name("NAME", pool_name)
     since, until = moment_or_none("from", begin), moment_or_none("to", end)

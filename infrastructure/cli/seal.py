@@ -10,20 +10,20 @@ from typing import Annotated, Any
 from rich.text import Text
 from typer import Argument, Context, Option, Typer
 
-from bursar.domain.errors import LogUnavailable, Malformed
-from bursar.domain.values import instant
-from bursar.infrastructure.cli.files import readable
-from bursar.infrastructure.cli.options import Common, TrustedKeys, command, spread
-from bursar.infrastructure.cli.output import emit, emit_line, progress, say, show, table, tell_failure, when
-from bursar.infrastructure.cli.parsing import duration
-from bursar.infrastructure.cli.signals import stopping
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.keys import Witness, log_verifier, others_may_read, read_key, read_verifier, write_key
-from bursar.infrastructure.proofs import Consistency, Inclusion, Prover, checkpoint_shape
-from bursar.infrastructure.sealing import Kept, Sealer
-from bursar.replay.bundle import Proven, verify_bundle
-from bursar.replay.checkpoints import Signed
-from bursar.replay.notes import Kind, SignerKey
+from holdbook.domain.errors import LogUnavailable, Malformed
+from holdbook.domain.values import instant
+from holdbook.infrastructure.cli.files import readable
+from holdbook.infrastructure.cli.options import Common, TrustedKeys, command, spread
+from holdbook.infrastructure.cli.output import emit, emit_line, progress, say, show, table, tell_failure, when
+from holdbook.infrastructure.cli.parsing import duration
+from holdbook.infrastructure.cli.signals import stopping
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.keys import Witness, log_verifier, others_may_read, read_key, read_verifier, write_key
+from holdbook.infrastructure.proofs import Consistency, Inclusion, Prover, checkpoint_shape
+from holdbook.infrastructure.sealing import Kept, Sealer
+from holdbook.replay.bundle import Proven, verify_bundle
+from holdbook.replay.checkpoints import Signed
+from holdbook.replay.notes import Kind, SignerKey
 
 top = Typer()
 seal = Typer(help="Sign checkpoints of the log; without a command, sign one now.")
@@ -31,7 +31,7 @@ seal = Typer(help="Sign checkpoints of the log; without a command, sign one now.
 EVERY_SECONDS_MAX = 366 * 86_400
 """The longest that a worker may wait."""
 
-KeyFile = Annotated[Path | None, Option(metavar="FILE", help="File with the private key. Default: BURSAR_SEAL_KEY.")]
+KeyFile = Annotated[Path | None, Option(metavar="FILE", help="File with the private key. Default: HOLDBOOK_SEAL_KEY.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Sealing(Common):
         """Read the private key; raises `Malformed`."""
         given = self.key or (Path(self.settings.seal_key) if self.settings.seal_key else None)
         if given is None:
-            expected = "expected a file with a private key, here or in BURSAR_SEAL_KEY; `bursar seal key` makes one"
+            expected = "expected a file with a private key, here or in HOLDBOOK_SEAL_KEY; `holdbook seal key` makes one"
             raise Malformed("--key", None, expected)
         return private_key("--key", given, Kind.NOTE)
 
@@ -70,7 +70,7 @@ def private_key(parameter: str, path: Path, kind: Kind) -> SignerKey:
     return key
 
 
-@seal.callback(invoke_without_command=True, epilog="Example  bursar seal --key log.key")
+@seal.callback(invoke_without_command=True, epilog="Example  holdbook seal --key log.key")
 @spread
 def seal_group(context: Context, options: Sealing) -> None:
     """Sign a checkpoint of the log's present end, if there is something new; with --watch, again and again.
@@ -148,9 +148,9 @@ def watch(sealer: Sealer, signer: SignerKey, options: Common, stop: Event, secon
 @command(
     seal,
     "key",
-    "bursar seal key ledger.example/shop --out log.key",
-    "bursar seal key ledger.example/shop --out new.key --rotate log.key",
-    "bursar seal key witness.example/w1 --out witness.key --witness",
+    "holdbook seal key ledger.example/shop --out log.key",
+    "holdbook seal key ledger.example/shop --out new.key --rotate log.key",
+    "holdbook seal key witness.example/w1 --out witness.key --witness",
 )
 def make_key(
     name: Annotated[str, Argument(metavar="NAME", help="Name of the key: a host and a path, say.", show_default=False)],
@@ -194,7 +194,7 @@ def _tell_key(key: SignerKey, out: Path, options: Common, signed: Signed | None 
         _tell_sealed(signed, options)
 
 
-@command(seal, "list", "bursar seal list", "bursar seal list --json")
+@command(seal, "list", "holdbook seal list", "holdbook seal list --json")
 def list_checkpoints(options: Common) -> None:
     """List the checkpoints and who signed them; as JSON Lines, with their notes."""
     with options.open() as ledger:
@@ -214,7 +214,7 @@ def _row(kept: Kept) -> tuple[str, ...]:
     return f"{one.number:,}", f"{one.size:,}", when(instant(kept.sealed_at)), by, remark
 
 
-@command(seal, "cosign", "bursar seal cosign --key witness.key", "bursar seal cosign --key witness.key 7 8")
+@command(seal, "cosign", "holdbook seal cosign --key witness.key", "holdbook seal cosign --key witness.key 7 8")
 def cosign(
     numbers: Annotated[
         list[int] | None, Argument(metavar="[CHECKPOINT]...", help="Numbers. Default: the last.", show_default=False)
@@ -256,7 +256,7 @@ def _tell_cosigned(signed: Signed, witness: Witness, options: Common) -> None:
 # Proofs
 
 
-@command(top, "prove", "bursar prove 1042", "bursar prove 1042 --checkpoint 7", "bursar prove --consistency 3 7")
+@command(top, "prove", "holdbook prove 1042", "holdbook prove 1042 --checkpoint 7", "holdbook prove --consistency 3 7")
 def prove(
     position: Annotated[
         int | None, Argument(metavar="[POSITION]", min=1, help="Position of an event.", show_default=False)
@@ -290,14 +290,14 @@ def prove(
         emit_line(made.text.removesuffix("\n"))
 
 
-@command(top, "verify-bundle", "bursar verify-bundle events.bundle --key log.pub")
+@command(top, "verify-bundle", "holdbook verify-bundle events.bundle --key log.pub")
 def check_bundle(
     file: Annotated[str, Argument(metavar="FILE", help="The bundle; - for the standard input.", show_default=False)],
     key: TrustedKeys = None,
     *,
     as_json: Annotated[bool, Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Verify a bundle of `bursar export --proofs` against public keys that you trust, without a database.
+    """Verify a bundle of `holdbook export --proofs` against public keys that you trust, without a database.
 
     Exit code 1 if anything in it is not as it was signed, naming the line and the position. Of the ledger's keys that
     are given, one must have signed, or have handed over to one that has; of the witnesses' keys, each must have

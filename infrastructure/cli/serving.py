@@ -10,12 +10,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from bursar.domain.errors import BursarError, Malformed
-from bursar.infrastructure.cli.options import Common
-from bursar.infrastructure.cli.output import emit, say, tell_failure
-from bursar.infrastructure.cli.signals import stopping
-from bursar.infrastructure.exposition import LedgersCollector
-from bursar.infrastructure.ledger import Ledger
+from holdbook.domain.errors import HoldbookError, Malformed
+from holdbook.infrastructure.cli.options import Common
+from holdbook.infrastructure.cli.output import emit, say, tell_failure
+from holdbook.infrastructure.cli.signals import stopping
+from holdbook.infrastructure.exposition import LedgersCollector
+from holdbook.infrastructure.ledger import Ledger
 
 HOST = "127.0.0.1"
 """Where it listens unless told: nobody else sees it."""
@@ -80,7 +80,7 @@ def serving(ledger: Ledger, text: str) -> Iterator[str]:
     except (OSError, UnicodeError) as error:  # the second for a name that cannot be one
         raise Malformed(PARAMETER, text, f"expected an address to listen at ({error})") from None
     server.set_app(make_wsgi_app(registry))
-    thread = Thread(target=server.serve_forever, args=[POLL_SECONDS], name="bursar-metrics")
+    thread = Thread(target=server.serve_forever, args=[POLL_SECONDS], name="holdbook-metrics")
     thread.start()
     try:
         yield f"http://{shown}:{server.server_port}/metrics"
@@ -95,10 +95,10 @@ def following(ledger: Ledger, options: Common) -> Iterator[None]:
     """Keep the views up to date while the block runs."""
     stop = Event()
 
-    def heed(error: BursarError) -> None:
+    def heed(error: HoldbookError) -> None:
         tell_failure(error, as_json=options.json)
 
-    thread = Thread(target=ledger.projector().follow, args=[stop, heed], name="bursar-views")
+    thread = Thread(target=ledger.projector().follow, args=[stop, heed], name="holdbook-views")
     thread.start()
     try:
         yield

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.commands import Allocate, Command, Reserve
-from bursar.domain.refusals import RefusalCode, explain, is_transient
-from bursar.domain.values import instant_text
+from holdbook.domain.commands import Allocate, Command, Reserve
+from holdbook.domain.refusals import RefusalCode, explain, is_transient
+from holdbook.domain.values import instant_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from bursar.domain.allocation import Allocation
-    from bursar.domain.batch import Outcome, PoolStatus
-    from bursar.domain.errors import Refused
-    from bursar.domain.queueing import Waiting
-    from bursar.domain.records import Recorded
-    from bursar.replay.obstacles import Explanation, Obstacle
-    from bursar.replay.stories import Step
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.batch import Outcome, PoolStatus
+    from holdbook.domain.errors import Refused
+    from holdbook.domain.queueing import Waiting
+    from holdbook.domain.records import Recorded
+    from holdbook.replay.obstacles import Explanation, Obstacle
+    from holdbook.replay.stories import Step
 
 
 def allocation_shape(one: Allocation) -> dict[str, Any]:

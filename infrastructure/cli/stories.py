@@ -9,16 +9,16 @@ from rich.table import Table
 from rich.text import Text
 from typer import Argument, Option, Typer
 
-from bursar.domain.errors import Malformed
-from bursar.domain.events import AllocationEvent, PoolOpened, Reclaimed, ValidationFailed
-from bursar.domain.refusals import RefusalCode, explain
-from bursar.domain.wanted import Wanted
-from bursar.infrastructure.cli.options import Common, TagOption, command
-from bursar.infrastructure.cli.output import STATE_STYLES, brief, emit, progress, say, show, table, when
-from bursar.infrastructure.cli.parsing import moment, name, pairs
-from bursar.infrastructure.cli.shapes import step_shape
-from bursar.infrastructure.ledger import Ledger
-from bursar.replay.stories import STEPS_MAX, Page, Step, find
+from holdbook.domain.errors import Malformed
+from holdbook.domain.events import AllocationEvent, PoolOpened, Reclaimed, ValidationFailed
+from holdbook.domain.refusals import RefusalCode, explain
+from holdbook.domain.wanted import Wanted
+from holdbook.infrastructure.cli.options import Common, TagOption, command
+from holdbook.infrastructure.cli.output import STATE_STYLES, brief, emit, progress, say, show, table, when
+from holdbook.infrastructure.cli.parsing import moment, name, pairs
+from holdbook.infrastructure.cli.shapes import step_shape
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.replay.stories import STEPS_MAX, Page, Step, find
 
 top = Typer()
 
@@ -102,9 +102,9 @@ class Paging:
 @command(
     top,
     "history",
-    "bursar history job-42",
-    "bursar history --pool gpu --refused --between 2026-01-31T08:00:00Z 2026-01-31T20:00:00Z",
-    "bursar history --owner trainer-17 --tag team=vision --json",
+    "holdbook history job-42",
+    "holdbook history --pool gpu --refused --between 2026-01-31T08:00:00Z 2026-01-31T20:00:00Z",
+    "holdbook history --owner trainer-17 --tag team=vision --json",
 )
 def history(
     allocation: Annotated[

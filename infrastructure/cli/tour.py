@@ -8,22 +8,22 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.allocation import Allocation
-from bursar.domain.commands import Allocate
-from bursar.domain.errors import Refused
-from bursar.domain.limits import Limits
-from bursar.domain.wanted import Wanted
-from bursar.infrastructure.cli.output import allocation_table, pool_table, sheet, when
-from bursar.infrastructure.cli.shapes import allocation_shape, pool_shape, refusal_shape, step_shape
-from bursar.infrastructure.cli.stories import history_table
-from bursar.infrastructure.verification import verify_ledger
+from holdbook.domain.allocation import Allocation
+from holdbook.domain.commands import Allocate
+from holdbook.domain.errors import Refused
+from holdbook.domain.limits import Limits
+from holdbook.domain.wanted import Wanted
+from holdbook.infrastructure.cli.output import allocation_table, pool_table, sheet, when
+from holdbook.infrastructure.cli.shapes import allocation_shape, pool_shape, refusal_shape, step_shape
+from holdbook.infrastructure.cli.stories import history_table
+from holdbook.infrastructure.verification import verify_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.table import Table
 
-    from bursar.infrastructure.ledger import Ledger
+    from holdbook.infrastructure.ledger import Ledger
 
 BEGINNING: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
 """When the tour takes place: the same Monday morning for everybody."""
@@ -40,14 +40,14 @@ NOTEBOOK: Final = Allocate(
 )
 
 NEXT: Final = (
-    ("bursar pool open gpu --type gpu --unit device --total 8", "a ledger of your own, in bursar.db"),
-    ("bursar allocate gpu=2 --owner me --ttl 30m --id job-1", "hold something"),
-    ("bursar allocate gpu=7 --owner me --dry-run", "ask what would happen"),
-    ("bursar pools", "see how full it is"),
-    ("bursar history job-1", "see what happened to it"),
-    ("bursar release job-1", "give it back"),
-    ("bursar verify", "check every promise"),
-    ("bursar --help", "everything else"),
+    ("holdbook pool open gpu --type gpu --unit device --total 8", "a ledger of your own, in holdbook.db"),
+    ("holdbook allocate gpu=2 --owner me --ttl 30m --id job-1", "hold something"),
+    ("holdbook allocate gpu=7 --owner me --dry-run", "ask what would happen"),
+    ("holdbook pools", "see how full it is"),
+    ("holdbook history job-1", "see what happened to it"),
+    ("holdbook release job-1", "give it back"),
+    ("holdbook verify", "check every promise"),
+    ("holdbook --help", "everything else"),
 )
 
 

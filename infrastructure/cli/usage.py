@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from rich.text import Text
 from typer import Option, Typer
 
-from bursar.domain.errors import Malformed
-from bursar.domain.values import instant_text
-from bursar.infrastructure.cli.options import command
-from bursar.infrastructure.cli.output import emit, emit_csv, progress, say, show, table, when
-from bursar.infrastructure.cli.parsing import moment
-from bursar.infrastructure.cli.reports import Reporting
-from bursar.infrastructure.clock import system_clock
-from bursar.replay.usage_report import Grouping, UsageReport, UsageRow, usage_report
+from holdbook.domain.errors import Malformed
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.cli.options import command
+from holdbook.infrastructure.cli.output import emit, emit_csv, progress, say, show, table, when
+from holdbook.infrastructure.cli.parsing import moment
+from holdbook.infrastructure.cli.reports import Reporting
+from holdbook.infrastructure.clock import system_clock
+from holdbook.replay.usage_report import Grouping, UsageReport, UsageRow, usage_report
 
 top = Typer()
 
@@ -25,8 +25,8 @@ COLUMNS = ("group", "pool", "unit", "unit_seconds", "peak", "allocations", "refu
 @command(
     top,
     "usage",
-    "bursar usage --by owner --between 2026-01-01T00:00:00Z 2026-02-01T00:00:00Z",
-    "bursar usage --by tag:team --csv",
+    "holdbook usage --by owner --between 2026-01-01T00:00:00Z 2026-02-01T00:00:00Z",
+    "holdbook usage --by tag:team --csv",
 )
 def usage(
     by: Annotated[
@@ -42,7 +42,7 @@ def usage(
     """Add up unit-seconds held, the peak, allocations and refused demand, by group and pool; as JSON, one document.
 
     It is read from the log, and exact. Reservations count as held; a hold is over at its deadline, noticed or not. One
-    pool hour by hour, from a view: bursar usage-over-time.
+    pool hour by hour, from a view: holdbook usage-over-time.
     """
     options.check_form()
     grouping = Grouping.parse(by)

@@ -6,15 +6,15 @@ from typing import Annotated, Any
 from rich.text import Text
 from typer import Exit, Option, Typer
 
-from bursar.domain.commands import COMMANDS
-from bursar.domain.errors import Malformed
-from bursar.domain.refusals import RefusalCode
-from bursar.domain.values import instant_text
-from bursar.infrastructure.cli.options import Common, command
-from bursar.infrastructure.cli.output import brief, emit, holds, progress, say, show, table, when
-from bursar.infrastructure.cli.parsing import limit, moment, pairs
-from bursar.replay.what_if import DONE, FLIPS, Fault, Flip, PoolPeaks, Verdict, WhatIf
-from bursar.replay.worlds import Peak
+from holdbook.domain.commands import COMMANDS
+from holdbook.domain.errors import Malformed
+from holdbook.domain.refusals import RefusalCode
+from holdbook.domain.values import instant_text
+from holdbook.infrastructure.cli.options import Common, command
+from holdbook.infrastructure.cli.output import brief, emit, holds, progress, say, show, table, when
+from holdbook.infrastructure.cli.parsing import limit, moment, pairs
+from holdbook.replay.what_if import DONE, FLIPS, Fault, Flip, PoolPeaks, Verdict, WhatIf
+from holdbook.replay.worlds import Peak
 
 top = Typer()
 
@@ -24,8 +24,8 @@ _FORM = "POOL.LIMIT=VALUE, such as gpu.total=12"
 @command(
     top,
     "what-if",
-    "bursar what-if --set gpu.total=12",
-    "bursar what-if --set gpu.total=12 --set gpu.max_size=none --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z",
+    "holdbook what-if --set gpu.total=12",
+    "holdbook what-if --set gpu.total=12 --set gpu.max_size=none --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z",
 )
 def what_if(
     changes: Annotated[

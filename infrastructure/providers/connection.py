@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from bursar.domain.errors import Malformed
-from bursar.domain.limits import Limits
-from bursar.infrastructure.providers.keeping import Keeping, just_one, make_or_undo
+from holdbook.domain.errors import Malformed
+from holdbook.domain.limits import Limits
+from holdbook.infrastructure.providers.keeping import Keeping, just_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bursar.domain.resources import Resource, ResourceMetadata
+    from holdbook.domain.resources import Resource, ResourceMetadata
 
 
 class ConnectionResourceProvider(Keeping[Connection, Connection]):

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from bursar.domain.limits import Limits
-from bursar.infrastructure.clock import new_id
-from bursar.infrastructure.memory import MemoryEventLog
-from bursar.infrastructure.providers.keeping import Keeping, check_size, make_or_undo
+from holdbook.domain.limits import Limits
+from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.memory import MemoryEventLog
+from holdbook.infrastructure.providers.keeping import Keeping, check_size, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from bursar.domain.ledger import Ledger
-    from bursar.domain.resources import Resource, ResourceMetadata
+    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.resources import Resource, ResourceMetadata
 
 _SHORT: Final = "right-"
 _LONG: Final = "right~"
 _WHOLE_ID: Final = ".id"
-_OWNER: Final = ".bursar-pool"
+_OWNER: Final = ".holdbook-pool"
 _NAME_BYTES_MAX: Final = 200
 """The longest file name that holds an id; of a longer id it holds the hash."""
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")

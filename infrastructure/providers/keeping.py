@@ -8,17 +8,17 @@ from contextvars import copy_context
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bursar.domain.errors import Malformed
-from bursar.domain.resources import Resource, ResourceProvider
-from bursar.domain.values import QUANTITY_MAX
-from bursar.infrastructure.clock import new_id
-from bursar.infrastructure.logging import get_logger
-from bursar.infrastructure.providing import described
+from holdbook.domain.errors import Malformed
+from holdbook.domain.resources import Resource, ResourceProvider
+from holdbook.domain.values import QUANTITY_MAX
+from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.providing import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from bursar.domain.resources import ResourceMetadata
+    from holdbook.domain.resources import ResourceMetadata
 
 logger = get_logger()
 

@@ -6,12 +6,12 @@ import asyncio
 import mmap
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.errors import Malformed
-from bursar.domain.limits import Limits
-from bursar.infrastructure.providers.keeping import Keeping, check_size
+from holdbook.domain.errors import Malformed
+from holdbook.domain.limits import Limits
+from holdbook.infrastructure.providers.keeping import Keeping, check_size
 
 if TYPE_CHECKING:
-    from bursar.domain.resources import Resource, ResourceMetadata
+    from holdbook.domain.resources import Resource, ResourceMetadata
 
 TOTAL_DEFAULT: Final = 1_000_000
 """What there is, in bytes, when no limit ``total`` is given."""

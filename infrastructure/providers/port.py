@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.errors import Malformed
-from bursar.domain.limits import Limits
-from bursar.infrastructure.providers.keeping import Keeping, just_one, make_or_undo
+from holdbook.domain.errors import Malformed
+from holdbook.domain.limits import Limits
+from holdbook.infrastructure.providers.keeping import Keeping, just_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bursar.domain.resources import Resource, ResourceMetadata
+    from holdbook.domain.resources import Resource, ResourceMetadata
 
 PORT_MAX: Final = 65_535
 """The highest TCP port."""

@@ -6,16 +6,16 @@ import asyncio
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.limits import Limits
-from bursar.domain.units import Assignment
-from bursar.infrastructure.clock import new_id
-from bursar.infrastructure.providers.keeping import Keeping, check_size
+from holdbook.domain.limits import Limits
+from holdbook.domain.units import Assignment
+from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.providers.keeping import Keeping, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bursar.domain.ledger import Ledger
-    from bursar.domain.resources import Resource, ResourceMetadata
+    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.resources import Resource, ResourceMetadata
 
 _Units = tuple[str, ...]
 
@@ -23,7 +23,7 @@ _Units = tuple[str, ...]
 class UnitResourceProvider(Keeping[_Units, _Units]):
     """Named units: a resource is a tuple of names, ``size`` of them, which no other holder has, in any process.
 
-    Which allocation has which units follows from the events of the pool; see `bursar.domain.units`. Every process has
+    Which allocation has which units follows from the events of the pool; see `holdbook.domain.units`. Every process has
     to be given the same units in the same order. Without a ledger the provider assigns them itself.
     """
 

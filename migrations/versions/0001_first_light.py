@@ -37,10 +37,10 @@ SQLITE_TRIGGERS = (
     BEGIN SELECT RAISE(ABORT, 'events are appended at the end of the log'); END""",
 )
 POSTGRESQL_TRIGGERS = (
-    """CREATE FUNCTION bursar_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    """CREATE FUNCTION holdbook_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'events are immutable: % is refused', TG_OP; END $$""",
     """CREATE TRIGGER events_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON events
-    FOR EACH STATEMENT EXECUTE FUNCTION bursar_refuse_change()""",
+    FOR EACH STATEMENT EXECUTE FUNCTION holdbook_refuse_change()""",
 )
 
 
@@ -132,4 +132,4 @@ def downgrade() -> None:
     for table in ("generations", "tracking", "snapshots", "ledger_meta", "events"):
         op.drop_table(table)
     if connection.dialect.name == "postgresql":
-        op.execute("DROP FUNCTION bursar_refuse_change()")
+        op.execute("DROP FUNCTION holdbook_refuse_change()")

@@ -17,7 +17,7 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """Make the tables, empty: `bursar seal` fills them."""
+    """Make the tables, empty: `holdbook seal` fills them."""
     op.create_table(
         "seal_tiles",
         sa.Column("level", sa.SmallInteger, autoincrement=False, nullable=False),

@@ -1,4 +1,4 @@
-"""`bursar expire`: in portions, and as a worker that watches."""
+"""`holdbook expire`: in portions, and as a worker that watches."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, Limits
-from support.cli import PROCESS_SECONDS_MAX, Bursar, environment, program
+from holdbook import Ledger, Limits
+from support.cli import PROCESS_SECONDS_MAX, Holdbook, environment, program
 from support.faults import FaultProxy
 from support.logs import query
 
@@ -23,10 +23,10 @@ PIPE = subprocess.PIPE
 
 
 @pytest.fixture
-def bursar(database_url: str) -> Bursar:
+def holdbook(database_url: str) -> Holdbook:
     """The command line on a ledger in which five holds lapsed long ago."""
     lapse(database_url, *range(5))
-    return Bursar(database_url)
+    return Holdbook(database_url)
 
 
 def lapse(url: str, *numbers: int) -> None:
@@ -38,12 +38,12 @@ def lapse(url: str, *numbers: int) -> None:
             ledger.allocate({"gpu": 1}, owner="a", allocation_id=f"a{number}", ttl=ttl)
 
 
-def test_a_limit(bursar: Bursar) -> None:
+def test_a_limit(holdbook: Holdbook) -> None:
     """The earliest deadlines first; a number that is none is malformed."""
-    assert bursar.json("expire", "--limit", "2")["expired"] == ["a0", "a1"]
-    assert bursar("expire", "--limit", "1", "--pool", "gpu").out == "expired: a2\n"
-    assert bursar("expire", "--limit", "9", "--dry-run").out == "would be expired: a3, a4\n"
-    assert bursar.error("expire", "--limit", "0")["message"].startswith("limit: expected a whole number from 1")
+    assert holdbook.json("expire", "--limit", "2")["expired"] == ["a0", "a1"]
+    assert holdbook("expire", "--limit", "1", "--pool", "gpu").out == "expired: a2\n"
+    assert holdbook("expire", "--limit", "9", "--dry-run").out == "would be expired: a3, a4\n"
+    assert holdbook.error("expire", "--limit", "0")["message"].startswith("limit: expected a whole number from 1")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_limit(bursar: Bursar) -> None:
 def test_what_does_not_go_with_watching(sqlite_url: str, words: tuple[str, ...], message: str) -> None:
     """It is refused before anything is recorded."""
     lapse(sqlite_url, 0)
-    assert Bursar(sqlite_url).error("expire", "--watch", *words)["message"].startswith(message)
+    assert Holdbook(sqlite_url).error("expire", "--watch", *words)["message"].startswith(message)
     assert query(sqlite_url, "SELECT count(*) FROM events WHERE type = 'Expired'") == [(0,)]
 
 

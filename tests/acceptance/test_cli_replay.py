@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Limits, Refused
-from support.cli import Bursar, run
+from holdbook import Ledger, Limits, Refused
+from support.cli import Holdbook, run
 from support.incidents import parsed
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Clock:
 
 
 @pytest.fixture
-def bursar(database_url: str) -> Bursar:
+def holdbook(database_url: str) -> Holdbook:
     """The command line on a ledger with an incident: a full pool, a refusal, lowered limits, a lapse nobody noticed."""
     clock = Clock()
     with Ledger.open(database_url, actor="tester", clock=clock) as ledger:
@@ -45,7 +45,7 @@ def bursar(database_url: str) -> Bursar:
             ledger.release("nobody")
         clock.now += timedelta(minutes=15)
         ledger.change_limits("gpu", Limits(total=6))
-    return Bursar(database_url)
+    return Holdbook(database_url)
 
 
 def levels(step: dict[str, Any]) -> tuple[tuple[int, ...], ...]:
@@ -56,9 +56,9 @@ def levels(step: dict[str, Any]) -> tuple[tuple[int, ...], ...]:
 class TestJson:
     """For programs."""
 
-    def test_steps(self, bursar: Bursar) -> None:
+    def test_steps(self, holdbook: Holdbook) -> None:
         """One line a step, with its pool before and after it, lapsed holds last; then what it comes to."""
-        *steps, summary = bursar.lines("replay", *WINDOW, "--pool", "gpu")
+        *steps, summary = holdbook.lines("replay", *WINDOW, "--pool", "gpu")
         assert [(one["position"], one["type"], *levels(one)) for one in steps] == [
             (1, "PoolOpened", (0, 0, 0), (0, 8, 0)),
             (3, "Allocated", (0, 8, 0), (5, 8, 1)),
@@ -93,18 +93,18 @@ class TestJson:
         ]
         assert (summary["steps"], summary["position"], summary["refused_of_no_pool"]) == (6, 7, {})
 
-    def test_all_pools(self, bursar: Bursar) -> None:
+    def test_all_pools(self, holdbook: Holdbook) -> None:
         """Without a choice there are all the pools, and refusals that name none."""
-        *steps, summary = bursar.lines("replay", *WINDOW)
+        *steps, summary = holdbook.lines("replay", *WINDOW)
         assert [one["position"] for one in steps] == [*range(1, 8), None]
         assert (steps[5]["pool"], steps[5]["before"], steps[5]["code"]) == (None, None, "allocation_not_found")
         assert [one["pool"] for one in summary["pools"]] == ["gpu", "idle"]
         assert summary["refused_of_no_pool"] == {"allocation_not_found": 1}
 
-    def test_page(self, bursar: Bursar, tmp_path: Path) -> None:
+    def test_page(self, holdbook: Holdbook, tmp_path: Path) -> None:
         """With a page, what is printed is one document, which names it."""
         path = tmp_path / "incident.html"
-        summary = bursar.json("replay", *WINDOW, "--html", str(path))
+        summary = holdbook.json("replay", *WINDOW, "--html", str(path))
         assert (summary["html"], summary["steps"]) == (str(path), 8)
         assert len(parsed(path.read_text("utf-8")).all("tr", kind="refused")) == 2
 
@@ -112,9 +112,9 @@ class TestJson:
 class TestPeople:
     """For people."""
 
-    def test_steps_and_plot(self, bursar: Bursar) -> None:
+    def test_steps_and_plot(self, holdbook: Holdbook) -> None:
         """The steps, a plot of each pool in which something happened, its refusals marked, and what it comes to."""
-        said = bursar("replay", *WINDOW, "--from", "2026-01-05T09:15:00Z").out
+        said = holdbook("replay", *WINDOW, "--from", "2026-01-05T09:15:00Z").out
         lines = said.splitlines()
         assert lines[0].split() == [
             *("position", "at", "pool", "event", "allocation", "owner"),
@@ -137,27 +137,27 @@ class TestPeople:
             "refused, of no pool that there is: allocation_not_found 1",
         ]
 
-    def test_rows(self, bursar: Bursar) -> None:
+    def test_rows(self, holdbook: Holdbook) -> None:
         """No more steps are listed than are asked for; it says so."""
-        said = bursar("replay", *WINDOW, "--rows", "2").out
+        said = holdbook("replay", *WINDOW, "--rows", "2").out
         assert "2 of 8 steps" in said
         assert "Allocated" not in said.split("2 of 8 steps")[0]
-        assert "0 of 8 steps" in bursar("replay", *WINDOW, "--rows", "0").out
+        assert "0 of 8 steps" in holdbook("replay", *WINDOW, "--rows", "0").out
 
-    def test_page(self, bursar: Bursar, tmp_path: Path) -> None:
+    def test_page(self, holdbook: Holdbook, tmp_path: Path) -> None:
         """With a page, what it comes to, and where it is; an older page of that name is replaced."""
         path = tmp_path / "incident.html"
         path.write_text("old")
-        said = bursar("replay", *WINDOW, "--html", str(path), "--rows", "4").out
+        said = holdbook("replay", *WINDOW, "--html", str(path), "--rows", "4").out
         assert said.splitlines()[-1] == f"8 steps written to {path}"
         assert "The first 4 of 8." in " ".join(path.read_text("utf-8").split())
         assert [file.name for file in tmp_path.glob("incident*")] == ["incident.html"]
 
-    def test_nothing(self, bursar: Bursar) -> None:
+    def test_nothing(self, holdbook: Holdbook) -> None:
         """A window in which nothing happened is said to be one; a pool that is asked for is drawn all the same."""
         early = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z")
-        assert bursar("replay", *early).out == "nothing happened in that time\n"
-        said = bursar("replay", *early, "--pool", "gpu").out
+        assert holdbook("replay", *early).out == "nothing happened in that time\n"
+        said = holdbook("replay", *early, "--pool", "gpu").out
         assert "\ngpu, in units\n" in said
         assert said.endswith("nothing happened in that time\n")
 
@@ -186,28 +186,28 @@ def test_ascii(sqlite_url: str) -> None:
         (["--html", "{folder}/nowhere/a.html"], "--html", 2),
     ],
 )
-def test_malformed(bursar: Bursar, tmp_path: Path, words: list[str], parameter: str, code: int) -> None:
+def test_malformed(holdbook: Holdbook, tmp_path: Path, words: list[str], parameter: str, code: int) -> None:
     """What cannot be a window, a name, or a file is named."""
     words = [word.format(folder=tmp_path) for word in words]
-    assert bursar.error("replay", *WINDOW, *words, code=code)["parameter"] == parameter
+    assert holdbook.error("replay", *WINDOW, *words, code=code)["parameter"] == parameter
 
 
-def test_no_such_pool(bursar: Bursar, tmp_path: Path) -> None:
+def test_no_such_pool(holdbook: Holdbook, tmp_path: Path) -> None:
     """A pool that is not there is exit code 1, and no page is written."""
     path = tmp_path / "incident.html"
-    error = bursar.error("replay", *WINDOW, "--pool", "nope", "--html", str(path), code=1)
+    error = holdbook.error("replay", *WINDOW, "--pool", "nope", "--html", str(path), code=1)
     assert (error["kind"], error["name"]) == ("pool", "nope")
     assert not path.exists()
 
 
-def test_a_window_must_be_given(bursar: Bursar) -> None:
+def test_a_window_must_be_given(holdbook: Holdbook) -> None:
     """Both ends of the window are needed."""
-    assert "--to" in bursar.error("replay", *WINDOW[:2])["message"]
+    assert "--to" in holdbook.error("replay", *WINDOW[:2])["message"]
 
 
-def test_a_page_that_fails_is_not_there(bursar: Bursar, tmp_path: Path) -> None:
+def test_a_page_that_fails_is_not_there(holdbook: Holdbook, tmp_path: Path) -> None:
     """If a page cannot be written to its end, what was in its place stays, and nothing is left beside it."""
     folder = tmp_path / "page.html"
     folder.mkdir()
-    assert bursar.error("replay", *WINDOW, "--html", str(folder))["parameter"] == "--html"
+    assert holdbook.error("replay", *WINDOW, "--html", str(folder))["parameter"] == "--html"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("page")] == ["page.html"]

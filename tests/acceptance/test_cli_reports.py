@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Limits, Refused
-from bursar.projections.metrics import LASTED
-from bursar.projections.validation_failures import VALIDATION_FAILURES
-from support.cli import Bursar, run
+from holdbook import Ledger, Limits, Refused
+from holdbook.projections.metrics import LASTED
+from holdbook.projections.validation_failures import VALIDATION_FAILURES
+from support.cli import Holdbook, run
 from support.logs import account, query
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Clock:
 
 
 @pytest.fixture
-def bursar(database_url: str) -> Bursar:
+def holdbook(database_url: str) -> Holdbook:
     """The command line on a ledger with two pools of one type, refusals and idle hours; its views are behind."""
     clock = Clock()
     with Ledger.open(database_url, actor="tester", clock=clock) as ledger:
@@ -55,7 +55,7 @@ def bursar(database_url: str) -> Bursar:
         clock.now += timedelta(hours=1)
         refused(lambda: ledger.release("a"))
         refused(lambda: ledger.allocate({"gpu-a": 7}, owner='eve, "the" other', actor="robot"))
-    return Bursar(database_url)
+    return Holdbook(database_url)
 
 
 def refused(ask: Callable[[], object]) -> None:
@@ -72,15 +72,15 @@ def table(done: str) -> list[dict[str, str]]:
 class TestMetrics:
     """Operations, counted."""
 
-    def test_by_type(self, bursar: Bursar) -> None:
+    def test_by_type(self, holdbook: Holdbook) -> None:
         """What is printed is what SQL gives on the published name: the counters by resource type, and times."""
-        printed = bursar.json("metrics")["metrics"]
+        printed = holdbook.json("metrics")["metrics"]
         sums = ", ".join(f"sum({name})" for name in ("count", "milliseconds", *LASTED))
         sql = (
             f"SELECT resource_type, operation, outcome, code, {sums} FROM metrics "  # noqa: S608 - names of our own
             "GROUP BY resource_type, operation, outcome, code ORDER BY resource_type, operation, outcome, code"
         )
-        rows = [(*row[:4], *(one if one is None else int(one) for one in row[4:])) for row in query(bursar.url, sql)]
+        rows = [(*row[:4], *(one if one is None else int(one) for one in row[4:])) for row in query(holdbook.url, sql)]
         assert [tuple(row.values()) for row in printed] == rows
         named = {"resource_type": "gpu", "outcome": "done", "code": ""}
         untimed = {"milliseconds": None, **dict.fromkeys(LASTED)}
@@ -88,45 +88,45 @@ class TestMetrics:
         took = {"milliseconds": 2 * 3 * 3_600_000, **dict.fromkeys(LASTED, 0), "le_6h": 2, "le_1d": 2, "le_7d": 2}
         assert {**named, "operation": "release", "count": 2, **took, "le_30d": 2} in printed
 
-    def test_position(self, bursar: Bursar) -> None:
+    def test_position(self, holdbook: Holdbook) -> None:
         """The answer says where in the log it is true."""
-        assert bursar.json("metrics")["position"] == bursar.json("metrics", "--by-pool")["position"] == HEAD
+        assert holdbook.json("metrics")["position"] == holdbook.json("metrics", "--by-pool")["position"] == HEAD
 
-    def test_by_pool(self, bursar: Bursar) -> None:
+    def test_by_pool(self, holdbook: Holdbook) -> None:
         """Each pool apart, the rows are those of the view."""
-        printed = bursar.json("metrics", "--by-pool")["metrics"]
-        rows = query(bursar.url, "SELECT * FROM metrics ORDER BY resource_type, pool, operation, outcome, code")
+        printed = holdbook.json("metrics", "--by-pool")["metrics"]
+        rows = query(holdbook.url, "SELECT * FROM metrics ORDER BY resource_type, pool, operation, outcome, code")
         assert [tuple(row.values()) for row in printed] == rows
         assert sum(row["count"] for row in printed) == HEAD
 
-    def test_csv(self, bursar: Bursar) -> None:
+    def test_csv(self, holdbook: Holdbook) -> None:
         """CSV has a header and the rows of the JSON."""
         for words in ((), ("--by-pool",)):
-            printed = table(bursar("metrics", "--csv", *words).out)
+            printed = table(holdbook("metrics", "--csv", *words).out)
             assert printed == [
                 {name: "" if value is None else str(value) for name, value in row.items()}
-                for row in bursar.json("metrics", *words)["metrics"]
+                for row in holdbook.json("metrics", *words)["metrics"]
             ]
 
-    def test_people(self, bursar: Bursar, tmp_path: Path, sqlite_template: Path) -> None:
+    def test_people(self, holdbook: Holdbook, tmp_path: Path, sqlite_template: Path) -> None:
         """A table of counts and one of times, or that there is nothing to count."""
-        said = bursar("metrics").out
+        said = holdbook("metrics").out
         assert "pool_exhausted" in said
         assert "resource type" in said
         assert "pool_" not in said.splitlines()[0]
         assert re.search(r"\ngpu +release +2 +3:00:00 +6h +6h +6h *\n", said)
-        assert re.search(r"\ngpu +gpu-b +release +1 +3:00:00 +6h +6h +6h *\n", bursar("metrics", "--by-pool").out)
-        empty = Bursar(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'nothing.db')}")
+        assert re.search(r"\ngpu +gpu-b +release +1 +3:00:00 +6h +6h +6h *\n", holdbook("metrics", "--by-pool").out)
+        empty = Holdbook(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'nothing.db')}")
         assert empty("metrics").out == "nothing has happened yet\n"
 
 
 class TestFailures:
     """Refusals, each whole."""
 
-    def test_all(self, bursar: Bursar) -> None:
+    def test_all(self, holdbook: Holdbook) -> None:
         """What is printed is what SQL gives on the published name, and says it in words."""
-        printed = bursar.lines("failures")
-        rows = query(bursar.url, "SELECT * FROM validation_failures ORDER BY position")
+        printed = holdbook.lines("failures")
+        rows = query(holdbook.url, "SELECT * FROM validation_failures ORDER BY position")
         names = list(VALIDATION_FAILURES.published.columns)
         assert len(printed) == len(rows) == 4
         for one, row in zip(printed, rows, strict=True):
@@ -152,26 +152,26 @@ class TestFailures:
             (["--owner", "nobody"], []),
         ],
     )
-    def test_chosen(self, bursar: Bursar, words: list[str], found: list[int]) -> None:
+    def test_chosen(self, holdbook: Holdbook, words: list[str], found: list[int]) -> None:
         """By pool, owner, actor, code, time: from a moment on, before a moment."""
-        every = [one["position"] for one in bursar.lines("failures")]
-        assert [every.index(one["position"]) for one in bursar.lines("failures", *words)] == found
+        every = [one["position"] for one in holdbook.lines("failures")]
+        assert [every.index(one["position"]) for one in holdbook.lines("failures", *words)] == found
 
-    def test_csv(self, bursar: Bursar) -> None:
+    def test_csv(self, holdbook: Holdbook) -> None:
         """CSV has the columns of the view, whatever is in them; what is null is empty."""
-        printed = table(bursar("failures", "--csv").out)
+        printed = table(holdbook("failures", "--csv").out)
         assert list(printed[0]) == list(VALIDATION_FAILURES.published.columns)
         assert [row["owner"] for row in printed] == ["bob", "bob", "", 'eve, "the" other']
         assert json.loads(printed[0]["asked"])["quantities"] == {"gpu-a": 4}
-        assert table(bursar("failures", "--csv", "--owner", "nobody").out) == []
+        assert table(holdbook("failures", "--csv", "--owner", "nobody").out) == []
 
-    def test_people(self, bursar: Bursar) -> None:
+    def test_people(self, holdbook: Holdbook) -> None:
         """A table with the reason in words, or that there are none."""
-        said = bursar("failures").out
+        said = holdbook("failures").out
         assert "pool 'gpu-a' has 2 of 8 device free, 4 asked" in said
         assert said.splitlines()[-1] == "4 refusals"
-        assert bursar("failures", "--code", "pool_not_found").out.splitlines()[-1] == "1 refusal"
-        assert bursar("failures", "--owner", "nobody").out == "no such refusals\n"
+        assert holdbook("failures", "--code", "pool_not_found").out.splitlines()[-1] == "1 refusal"
+        assert holdbook("failures", "--owner", "nobody").out == "no such refusals\n"
 
     @pytest.mark.parametrize(
         ("words", "parameter"),
@@ -182,17 +182,17 @@ class TestFailures:
             (["--owner", " x"], "owner"),
         ],
     )
-    def test_malformed(self, bursar: Bursar, words: list[str], parameter: str) -> None:
+    def test_malformed(self, holdbook: Holdbook, words: list[str], parameter: str) -> None:
         """A filter that could never match is an error that names it."""
-        assert bursar.error("failures", *words)["parameter"] == parameter
+        assert holdbook.error("failures", *words)["parameter"] == parameter
 
 
 class TestUsage:
     """A pool over time."""
 
-    def test_json(self, bursar: Bursar) -> None:
+    def test_json(self, holdbook: Holdbook) -> None:
         """Every hour from the opening to the last refusal; where something happened, it is the view's row."""
-        printed = bursar.json("usage-over-time", "gpu-a")
+        printed = holdbook.json("usage-over-time", "gpu-a")
         assert (printed["pool"], printed["unit"], printed["bucket_seconds"]) == ("gpu-a", "device", 3600)
         assert printed["position"] == HEAD
         hours = printed["buckets"]
@@ -205,65 +205,65 @@ class TestUsage:
             ("13", 2, 2, 8, 1, 0, 0, 2),
         ]
         sql = "SELECT bucket, used, peak, capacity, allocations, grants, endings FROM pool_usage WHERE pool = 'gpu-a'"
-        assert set(query(bursar.url, sql)) <= {tuple(hour.values())[:-1] for hour in hours}
+        assert set(query(holdbook.url, sql)) <= {tuple(hour.values())[:-1] for hour in hours}
 
-    def test_csv(self, bursar: Bursar) -> None:
+    def test_csv(self, holdbook: Holdbook) -> None:
         """CSV has the rows of the JSON."""
-        buckets = bursar.json("usage-over-time", "gpu-a")["buckets"]
-        printed = table(bursar("usage-over-time", "gpu-a", "--csv").out)
+        buckets = holdbook.json("usage-over-time", "gpu-a")["buckets"]
+        printed = table(holdbook("usage-over-time", "gpu-a", "--csv").out)
         assert printed == [{name: str(value) for name, value in row.items()} for row in buckets]
 
-    def test_a_part(self, bursar: Bursar) -> None:
+    def test_a_part(self, holdbook: Holdbook) -> None:
         """From the hour of a time to before a time."""
         words = ("--from", "2026-01-05T10:30:00Z", "--to", "2026-01-05T12:00:00Z")
-        hours = [one["bucket"][11:13] for one in bursar.json("usage-over-time", "gpu-a", *words)["buckets"]]
+        hours = [one["bucket"][11:13] for one in holdbook.json("usage-over-time", "gpu-a", *words)["buckets"]]
         assert hours == ["10", "11"]
-        assert bursar.json("usage-over-time", "gpu-a", "--to", "2026-01-01T00:00:00Z")["buckets"] == []
+        assert holdbook.json("usage-over-time", "gpu-a", "--to", "2026-01-01T00:00:00Z")["buckets"] == []
 
-    def test_plot(self, bursar: Bursar) -> None:
+    def test_plot(self, holdbook: Holdbook) -> None:
         """People see a plot, and what it comes to."""
-        said = bursar("usage-over-time", "gpu-a").out
+        said = holdbook("usage-over-time", "gpu-a").out
         assert "8 │" in said
         assert said.splitlines()[-1] == (
             "gpu-a: 2 of 8 device used in the end, at most 6 in the hour from 2026-01-05 09:00:00Z; "
             "2 granted, 1 ended, 3 refused"
         )
-        early = bursar("usage-over-time", "gpu-a", "--to", "2026-01-01T00:00:00Z").out
+        early = holdbook("usage-over-time", "gpu-a", "--to", "2026-01-01T00:00:00Z").out
         assert early == "nothing happened in pool gpu-a in that time\n"
 
-    def test_ascii(self, bursar: Bursar) -> None:
+    def test_ascii(self, holdbook: Holdbook) -> None:
         """On a terminal without Unicode the plot is drawn in ASCII."""
         env = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-        done = run("usage-over-time", "gpu-a", "--database", bursar.url, env=env).ends(0)
+        done = run("usage-over-time", "gpu-a", "--database", holdbook.url, env=env).ends(0)
         assert "8 |" in done.out
         assert "\\u" not in done.out
 
-    def test_no_such_pool(self, bursar: Bursar) -> None:
+    def test_no_such_pool(self, holdbook: Holdbook) -> None:
         """A pool that is not there is exit code 1."""
-        assert bursar.error("usage-over-time", "nope", code=1)["name"] == "nope"
+        assert holdbook.error("usage-over-time", "nope", code=1)["name"] == "nope"
 
     @pytest.mark.parametrize(
         ("words", "parameter"),
         [(["--from", "noon"], "from"), (["--to", "noon"], "to"), (["--to", "3026-01-01T00:00:00Z"], "from")],
     )
-    def test_malformed(self, bursar: Bursar, words: list[str], parameter: str) -> None:
+    def test_malformed(self, holdbook: Holdbook, words: list[str], parameter: str) -> None:
         """A time that is none, or more hours than anybody could read."""
-        assert bursar.error("usage-over-time", "gpu-a", *words)["parameter"] == parameter
+        assert holdbook.error("usage-over-time", "gpu-a", *words)["parameter"] == parameter
 
 
 @pytest.mark.parametrize("words", [("metrics",), ("failures",), ("usage-over-time", "gpu-a")])
 class TestEvery:
     """What the three have in common."""
 
-    def test_one_form(self, bursar: Bursar, words: tuple[str, ...]) -> None:
+    def test_one_form(self, holdbook: Holdbook, words: tuple[str, ...]) -> None:
         """JSON and CSV together are an error."""
-        assert bursar.error(*words, "--csv")["parameter"] == "csv"
+        assert holdbook.error(*words, "--csv")["parameter"] == "csv"
 
-    def test_up_to_date(self, bursar: Bursar, words: tuple[str, ...]) -> None:
+    def test_up_to_date(self, holdbook: Holdbook, words: tuple[str, ...]) -> None:
         """The views are brought up to date first."""
-        assert {view["behind"] for view in bursar.json("projections")["views"]} != {0}
-        bursar(*words)
-        assert {view["behind"] for view in bursar.json("projections")["views"]} == {0}
+        assert {view["behind"] for view in holdbook.json("projections")["views"]} != {0}
+        holdbook(*words)
+        assert {view["behind"] for view in holdbook.json("projections")["views"]} == {0}
 
 
 def test_a_reader_who_may_not_write(postgres_url: str) -> None:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, LogUnavailable
-from bursar.domain.records import StoredRow, canonical_bytes
-from bursar.infrastructure import sealing
-from bursar.infrastructure.cli import seal as cli
-from bursar.infrastructure.cli.options import Common
-from bursar.infrastructure.sealing import Sealer
-from bursar.infrastructure.settings import Settings
-from bursar.replay.bundle import Earlier, Head, Sealed, row_line, verify_bundle
-from bursar.replay.checkpoints import Signed
-from bursar.replay.merkle import consistency_proof, inclusion_proof, is_included, leaf_hash, range_proof, root
-from bursar.replay.notes import Kind, SignerKey, VerifierKey
-from support.cli import PROCESS_SECONDS_MAX, Bursar, call, environment, program
+from holdbook import Ledger, LogUnavailable
+from holdbook.domain.records import StoredRow, canonical_bytes
+from holdbook.infrastructure import sealing
+from holdbook.infrastructure.cli import seal as cli
+from holdbook.infrastructure.cli.options import Common
+from holdbook.infrastructure.sealing import Sealer
+from holdbook.infrastructure.settings import Settings
+from holdbook.replay.bundle import Earlier, Head, Sealed, row_line, verify_bundle
+from holdbook.replay.checkpoints import Signed
+from holdbook.replay.merkle import consistency_proof, inclusion_proof, is_included, leaf_hash, range_proof, root
+from holdbook.replay.notes import Kind, SignerKey, VerifierKey
+from support.cli import PROCESS_SECONDS_MAX, Holdbook, call, environment, program
 from support.documents import ROOT
 from support.logs import execute, query
 from support.sealing import OLD
@@ -40,12 +40,12 @@ ROWS = 36
 
 
 @pytest.fixture
-def bursar(sqlite_url: str) -> Bursar:
+def holdbook(sqlite_url: str) -> Holdbook:
     """The command line on a ledger in which everything has happened."""
     clock = Clock()
     with Ledger.open(sqlite_url, clock=clock, actor="teller") as ledger:
         tell(ledger, clock)
-    return Bursar(sqlite_url)
+    return Holdbook(sqlite_url)
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def public(file: str) -> str:
     return file.removesuffix("key") + "pub"
 
 
-def grow(bursar: Bursar, name: str = "new") -> None:
+def grow(holdbook: Holdbook, name: str = "new") -> None:
     """Record one more event."""
-    bursar("pool", "open", name, "--type", "new", "--total", "1")
+    holdbook("pool", "open", name, "--type", "new", "--total", "1")
 
 
 class TestKeys:
@@ -102,98 +102,98 @@ class TestKeys:
         assert "expected a key's name" in call("seal", "key", "a b", "--out", f"{key}2").ends(2).err
         assert sorted(one.name for one in tmp_path.iterdir()) == ["log.key", "log.pub"]
 
-    def test_files_that_are_none(self, bursar: Bursar, tmp_path: Path, key: str, witness: str) -> None:
+    def test_files_that_are_none(self, holdbook: Holdbook, tmp_path: Path, key: str, witness: str) -> None:
         """A file that is not there, or holds no private key of a log, is named; what it holds is not shown."""
         others = [(tmp_path / name).read_bytes() for name in ("log.pub", "witness.key")]
         for content in (None, b"", b"nonsense\n", b"\xff\n", b"x" * 10_000, *others):
             file = tmp_path / "some.key"
             if content is not None:
                 file.write_bytes(content)
-            error = bursar.error("seal", "--key", str(file))["message"]
-            assert error.startswith("--key: expected a file with a log's private key, as `bursar seal key` makes one")
+            error = holdbook.error("seal", "--key", str(file))["message"]
+            assert error.startswith("--key: expected a file with a log's private key, as `holdbook seal key` makes one")
             assert str(file) in error
             assert not any(word in error for word in ("nonsense", "PRIVATE", "xxx"))
-        cosigning = bursar.error("seal", "cosign", "--key", key)["message"]
+        cosigning = holdbook.error("seal", "cosign", "--key", key)["message"]
         assert cosigning.startswith("--key: expected a file with a witness's private key")
-        assert bursar.error("seal", "--key", witness)["type"] == "Malformed"
+        assert holdbook.error("seal", "--key", witness)["type"] == "Malformed"
 
-    def test_others_may_read(self, bursar: Bursar, key: str, tmp_path: Path) -> None:
+    def test_others_may_read(self, holdbook: Holdbook, key: str, tmp_path: Path) -> None:
         """A private key that others may read is used, with a warning that says what to do."""
         (tmp_path / "log.key").chmod(0o644)
-        warned = bursar("seal", "--key", key)
+        warned = holdbook("seal", "--key", key)
         assert warned.err.startswith(f"warning: others may read the private key {key}: chmod 600 {key}\n")
 
-    def test_from_the_environment(self, bursar: Bursar, key: str) -> None:
-        """Without --key, BURSAR_SEAL_KEY names the file; without either, the way out is named."""
-        call("seal", "--database", bursar.url, env={"BURSAR_SEAL_KEY": key}).ends(0)
-        assert "here or in BURSAR_SEAL_KEY; `bursar seal key` makes one" in bursar.error("seal")["message"]
+    def test_from_the_environment(self, holdbook: Holdbook, key: str) -> None:
+        """Without --key, HOLDBOOK_SEAL_KEY names the file; without either, the way out is named."""
+        call("seal", "--database", holdbook.url, env={"HOLDBOOK_SEAL_KEY": key}).ends(0)
+        assert "here or in HOLDBOOK_SEAL_KEY; `holdbook seal key` makes one" in holdbook.error("seal")["message"]
 
 
 class TestSealing:
     """Signing checkpoints."""
 
-    def test_signed(self, bursar: Bursar, key: str) -> None:
+    def test_signed(self, holdbook: Holdbook, key: str) -> None:
         """What is signed is printed, for people and for programs; the standard output is the note alone."""
-        assert bursar("seal", "list").out.strip() == ""
-        first = bursar("seal", "--key", key)
+        assert holdbook("seal", "list").out.strip() == ""
+        first = holdbook("seal", "--key", key)
         assert Signed.parse(first.out).checkpoint.size == ROWS
         assert first.err == f"sealed: checkpoint 1 over {ROWS} events\n"
-        assert bursar("seal", "--key", key).out == "nothing new to seal\n"
-        assert bursar.json("seal", "--key", key) == {"sealed": False}
-        grow(bursar)
-        second = bursar.json("seal", "--key", key)
+        assert holdbook("seal", "--key", key).out == "nothing new to seal\n"
+        assert holdbook.json("seal", "--key", key) == {"sealed": False}
+        grow(holdbook)
+        second = holdbook.json("seal", "--key", key)
         assert (second["sealed"], second["checkpoint"], second["size"]) == (True, 2, ROWS + 1)
-        one, other = bursar.lines("seal", "list")
+        one, other = holdbook.lines("seal", "list")
         assert (one["note"], other["note"]) == (first.out, second["note"])
         assert list(one) == ["checkpoint", "size", "root", "note", "sealed_at"]
 
     @pytest.mark.parametrize("words", [("--every", "0s"), ("--every", "soon"), ("--every", "9999d")])
-    def test_times_that_are_none(self, bursar: Bursar, key: str, words: tuple[str, ...]) -> None:
+    def test_times_that_are_none(self, holdbook: Holdbook, key: str, words: tuple[str, ...]) -> None:
         """A time to wait that is none is refused before anything is signed."""
-        assert bursar.error("seal", "--key", key, "--watch", *words)["message"].startswith("--every: expected a")
+        assert holdbook.error("seal", "--key", key, "--watch", *words)["message"].startswith("--every: expected a")
 
-    def test_rotation(self, bursar: Bursar, key: str, tmp_path: Path) -> None:
+    def test_rotation(self, holdbook: Holdbook, key: str, tmp_path: Path) -> None:
         """A rotation makes a key and signs with both; the list says so, and the old key signs no more."""
         new = str(tmp_path / "new.key")
-        nothing = bursar("seal", "key", "log.example", "--out", new, "--rotate", key, code=1)
+        nothing = holdbook("seal", "key", "log.example", "--out", new, "--rotate", key, code=1)
         assert "nothing is sealed yet, so there is no key to hand over from" in nothing.err
-        bursar("seal", "--key", key)
-        rotated = bursar("seal", "key", "log.example", "--out", new, "--rotate", key)
+        holdbook("seal", "--key", key)
+        rotated = holdbook("seal", "key", "log.example", "--out", new, "--rotate", key)
         vkey, _, note = rotated.out.partition("\n")
         signed = Signed.parse(note)
         assert (str(signed.checkpoint.key), signed.checkpoint.number, len(signed.note.signatures)) == (vkey, 2, 2)
-        assert f"hands over to {signed.checkpoint.key.short}" in bursar("seal", "list").out  # type: ignore[union-attr]  # it has one
-        grow(bursar)
-        assert "this ledger is sealed with the key" in bursar("seal", "--key", key, code=1).err
-        bursar("seal", "--key", new)
+        assert f"hands over to {signed.checkpoint.key.short}" in holdbook("seal", "list").out  # type: ignore[union-attr]  # it has one
+        grow(holdbook)
+        assert "this ledger is sealed with the key" in holdbook("seal", "--key", key, code=1).err
+        holdbook("seal", "--key", new)
         third = str(tmp_path / "third.key")
-        assert "this ledger is sealed with" in bursar("seal", "key", "x", "--out", third, "--rotate", key, code=1).err
+        assert "this ledger is sealed with" in holdbook("seal", "key", "x", "--out", third, "--rotate", key, code=1).err
         assert not (tmp_path / "third.key").exists()
-        wrong = bursar.error("seal", "key", "x", "--out", third, "--rotate", new, "--witness")
+        wrong = holdbook.error("seal", "key", "x", "--out", third, "--rotate", new, "--witness")
         assert wrong["message"].startswith("--rotate: expected no --witness with it")
         third = make_key(tmp_path, "third")
-        document = bursar.json("seal", "--key", third, "--old-key", new)
+        document = holdbook.json("seal", "--key", third, "--old-key", new)
         assert document["checkpoint"] == 4
-        fourth = bursar.json("seal", "key", "log.example", "--out", str(tmp_path / "fourth.key"), "--rotate", third)
+        fourth = holdbook.json("seal", "key", "log.example", "--out", str(tmp_path / "fourth.key"), "--rotate", third)
         assert list(fourth) == ["key", "file", "checkpoint", "size", "root", "note"]
-        assert bursar("verify", "--key", public(key)).out.startswith(
+        assert holdbook("verify", "--key", public(key)).out.startswith(
             "5 checkpoints, the last over 37 events, signed by "
         )
 
-    def test_worker(self, bursar: Bursar, key: str) -> None:
+    def test_worker(self, holdbook: Holdbook, key: str) -> None:
         """A worker signs as the log grows, and ends well when it is told to."""
-        words = program("seal", "--watch", "--every", "0.05s", "--key", key, "--database", bursar.url, "--json")
+        words = program("seal", "--watch", "--every", "0.05s", "--key", key, "--database", holdbook.url, "--json")
         pipe = subprocess.PIPE
         with subprocess.Popen(words, env=environment(), stdout=pipe, stderr=pipe, text=True) as worker:
             assert worker.stdout is not None
             assert json.loads(worker.stdout.readline())["size"] == ROWS
-            grow(bursar)
+            grow(holdbook)
             assert json.loads(worker.stdout.readline())["checkpoint"] == 2
             worker.send_signal(signal.SIGTERM)
             out, err = worker.communicate(timeout=PROCESS_SECONDS_MAX)
             assert (out, err, worker.returncode) == ("", "", 0)
 
-    def test_worker_with_nothing_new(self, bursar: Bursar, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_worker_with_nothing_new(self, holdbook: Holdbook, capsys: pytest.CaptureFixture[str]) -> None:
         """A worker says what it signed, and nothing as long as there is nothing new."""
         stop = Event()
 
@@ -207,13 +207,13 @@ class TestSealing:
                     stop.set()
                 return super().seal(*arguments, **options)
 
-        with Ledger.open(bursar.url, create=False) as ledger:
+        with Ledger.open(holdbook.url, create=False) as ledger:
             cli.watch(Twice(ledger), OLD, Common(settings=Settings()), stop, 0.001)
         out, err = capsys.readouterr()
         assert Signed.parse(out).checkpoint.size == ROWS
         assert err == "sealing every 0.001 s; interrupt to stop\nsealed: checkpoint 1 over 36 events\n"
 
-    def test_worker_that_is_stopped_while_it_hashes(self, bursar: Bursar, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_worker_that_is_stopped_while_it_hashes(self, holdbook: Holdbook, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker that is told to stop while it hashes a long log does so, and the next goes on from there."""
         monkeypatch.setattr(sealing, "BATCH_ROWS", 10)
         stop = Event()
@@ -228,13 +228,15 @@ class TestSealing:
 
                 return super().build(tell)
 
-        with Ledger.open(bursar.url, create=False) as ledger:
+        with Ledger.open(holdbook.url, create=False) as ledger:
             cli.watch(Interrupted(ledger), OLD, Common(settings=Settings(), json=True), stop, 0.001)
-            assert query(bursar.url, "SELECT length(hashes) / 32 FROM seal_tiles") == [(10,)]
+            assert query(holdbook.url, "SELECT length(hashes) / 32 FROM seal_tiles") == [(10,)]
             assert Sealer(ledger).last_number() == 0
 
     @pytest.mark.parametrize("lasting", ["for a while", "for good"])
-    def test_worker_without_a_database(self, bursar: Bursar, lasting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_worker_without_a_database(
+        self, holdbook: Holdbook, lasting: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         """A worker waits for a database that comes back, and ends with one that does not."""
         stop, transient = Event(), lasting == "for a while"
 
@@ -248,7 +250,7 @@ class TestSealing:
 
             asked = False
 
-        with Ledger.open(bursar.url, create=False) as ledger:
+        with Ledger.open(holdbook.url, create=False) as ledger:
             arguments = Away(ledger), OLD, Common(settings=Settings()), stop, 0.001
             if transient:
                 cli.watch(*arguments)
@@ -262,44 +264,45 @@ class TestSealing:
 class TestWitness:
     """Cosigning."""
 
-    def test_cosigned(self, bursar: Bursar, key: str, witness: str) -> None:
+    def test_cosigned(self, holdbook: Holdbook, key: str, witness: str) -> None:
         """A witness cosigns the last checkpoint, or those that are named; a bundle carries it, and asks for it."""
-        assert "nothing is sealed yet" in bursar("seal", "cosign", "--key", witness, code=1).err
-        bursar("seal", "--key", key)
-        cosigned = bursar("seal", "cosign", "--key", witness, "--log-key", public(key))
+        assert "nothing is sealed yet" in holdbook("seal", "cosign", "--key", witness, code=1).err
+        holdbook("seal", "--key", key)
+        cosigned = holdbook("seal", "cosign", "--key", witness, "--log-key", public(key))
         assert len(Signed.parse(cosigned.out).note.signatures) == 2
         assert cosigned.err == "cosigned: checkpoint 1\n"
         for name in ("one", "two"):
-            grow(bursar, name)
-            bursar("seal", "--key", key)
+            grow(holdbook, name)
+            holdbook("seal", "--key", key)
         lines = [
-            json.loads(line) for line in bursar("seal", "cosign", "--key", witness, "2", "3", "--json").out.splitlines()
+            json.loads(line)
+            for line in holdbook("seal", "cosign", "--key", witness, "2", "3", "--json").out.splitlines()
         ]
         assert [line["checkpoint"] for line in lines] == [2, 3]
         assert list(lines[0]) == ["checkpoint", "size", "root", "note", "key"]
-        assert "is older than checkpoint 3" in bursar("seal", "cosign", "--key", witness, "1", code=1).err
+        assert "is older than checkpoint 3" in holdbook("seal", "cosign", "--key", witness, "1", code=1).err
         file = public(key) + ".bundle"
-        bursar("export", "--proofs", "--output", file)
+        holdbook("export", "--proofs", "--output", file)
         assert "witness.example" in call("verify-bundle", file, "--key", public(witness)).ends(0).out
         assert "also signed by witness.example" in call("verify-bundle", file, "--key", public(key)).ends(0).out
 
-    def test_keys_that_are_not_the_ledger_s(self, bursar: Bursar, key: str, witness: str, tmp_path: Path) -> None:
+    def test_keys_that_are_not_the_ledger_s(self, holdbook: Holdbook, key: str, witness: str, tmp_path: Path) -> None:
         """A witness that trusts another key signs nothing; a witness's key is no ledger's."""
-        bursar("seal", "--key", key)
+        holdbook("seal", "--key", key)
         make_key(tmp_path, "other")
-        refused = bursar("seal", "cosign", "--key", witness, "--log-key", str(tmp_path / "other.pub"), code=1)
+        refused = holdbook("seal", "cosign", "--key", witness, "--log-key", str(tmp_path / "other.pub"), code=1)
         assert "is not signed by a key that the witness trusts" in refused.err
-        error = bursar.error("seal", "cosign", "--key", witness, "--log-key", public(witness))
+        error = holdbook.error("seal", "cosign", "--key", witness, "--log-key", public(witness))
         assert "expected a log's public key, not a witness's" in error["message"]
 
 
 class TestProofs:
     """Proofs, as they are printed."""
 
-    def test_inclusion(self, bursar: Bursar, key: str) -> None:
+    def test_inclusion(self, holdbook: Holdbook, key: str) -> None:
         """What is printed is enough to prove the event: its bytes, its index, the path, the checkpoint."""
-        bursar("seal", "--key", key)
-        lines, _, note = bursar("prove", "7").out.partition("\n\n")
+        holdbook("seal", "--key", key)
+        lines, _, note = holdbook("prove", "7").out.partition("\n\n")
         version, extra, index, *hashes = lines.splitlines()
         checkpoint = Signed.parse(note).checkpoint
         canonical = b64decode(extra.removeprefix("extra "))
@@ -307,51 +310,51 @@ class TestProofs:
         assert json.loads(canonical)[0] == 7
         found = [b64decode(one) for one in hashes]
         assert is_included(leaf_hash(canonical), 6, ROWS, found, checkpoint.root)
-        document = bursar.json("prove", "7", "--checkpoint", "1")
+        document = holdbook.json("prove", "7", "--checkpoint", "1")
         assert (document["position"], document["index"], document["event"]) == (7, 6, canonical.decode())
         assert (document["proof"], document["note"]) == (hashes, note)
         assert document["keys"] == [(ROOT / public(key)).read_text().strip()]
         assert document["leaf"] == b64encode(leaf_hash(canonical)).decode()
 
-    def test_consistency(self, bursar: Bursar, key: str) -> None:
+    def test_consistency(self, holdbook: Holdbook, key: str) -> None:
         """A proof of consistency is printed with both checkpoints."""
-        bursar("seal", "--key", key)
-        grow(bursar)
-        bursar("seal", "--key", key)
-        printed = bursar("prove", "--consistency", "1", "2").out
-        document = bursar.json("prove", "--consistency", "1", "2")
+        holdbook("seal", "--key", key)
+        grow(holdbook)
+        holdbook("seal", "--key", key)
+        printed = holdbook("prove", "--consistency", "1", "2").out
+        document = holdbook.json("prove", "--consistency", "1", "2")
         head, *_ = printed.partition("\n\n")
         assert head.splitlines() == ["consistency", f"from {ROWS}", f"to {ROWS + 1}", *document["proof"]]
         assert document["first"]["note"] in printed
         assert printed.endswith(document["second"]["note"])
 
-    def test_what_cannot_be_proven(self, bursar: Bursar, key: str) -> None:
+    def test_what_cannot_be_proven(self, holdbook: Holdbook, key: str) -> None:
         """Without a checkpoint, past the last one, or by one that is not there, the way out is named; exit code 1."""
-        assert bursar.error("prove", "1", code=1)["message"] == "nothing is sealed yet: run `bursar seal`"
-        bursar("seal", "--key", key)
-        beyond = bursar.error("prove", "37", code=1)
+        assert holdbook.error("prove", "1", code=1)["message"] == "nothing is sealed yet: run `holdbook seal`"
+        holdbook("seal", "--key", key)
+        beyond = holdbook.error("prove", "37", code=1)
         assert beyond["type"] == "NotSealed"
-        assert beyond["message"].endswith("`bursar seal` signs one of the log's present end")
+        assert beyond["message"].endswith("`holdbook seal` signs one of the log's present end")
         for number in ("9", str(10**20)):
-            assert bursar.error("prove", "1", "--checkpoint", number, code=1)["type"] == "NotFound"
-        assert bursar.error("prove", "--consistency", "-1", "1", code=1)["type"] == "NotFound"
+            assert holdbook.error("prove", "1", "--checkpoint", number, code=1)["type"] == "NotFound"
+        assert holdbook.error("prove", "--consistency", "-1", "1", code=1)["type"] == "NotFound"
         for words in ((), ("3", "--consistency", "1", "1")):
-            assert "expected the position of an event, or --consistency" in bursar.error("prove", *words)["message"]
+            assert "expected the position of an event, or --consistency" in holdbook.error("prove", *words)["message"]
 
 
 class TestBundles:
     """Bundles that are written and verified."""
 
     @pytest.fixture
-    def bundle(self, bursar: Bursar, key: str, tmp_path: Path) -> str:
+    def bundle(self, holdbook: Holdbook, key: str, tmp_path: Path) -> str:
         """A bundle of the positions 3 to 5."""
-        bursar("seal", "--key", key)
+        holdbook("seal", "--key", key)
         file = str(tmp_path / "some.bundle")
-        written = bursar("export", "--proofs", "--from", "3", "--to", "5", "--output", file)
+        written = holdbook("export", "--proofs", "--from", "3", "--to", "5", "--output", file)
         assert written.out == f"3 events with their proof written to {file}\n"
         return file
 
-    def test_verified(self, bursar: Bursar, bundle: str, key: str) -> None:
+    def test_verified(self, holdbook: Holdbook, bundle: str, key: str) -> None:
         """A bundle is verified from a file or the standard input, by a public key or a file with it."""
         proven = call("verify-bundle", bundle, "--key", public(key)).ends(0)
         assert proven.out.startswith("proven: 3 events, positions 3 to 5, are in ledger ")
@@ -361,7 +364,7 @@ class TestBundles:
             document = call("verify-bundle", "-", "--key", vkey, "--json", stdin=file.read()).ends(0).document
         assert (document["ok"], document["first"], document["last"], document["events"]) == (True, 3, 5, 3)
         assert (document["checkpoint"], document["others"], document["earlier"]) == (1, [], [])
-        assert bursar.json("export", "--proofs", "--output", bundle) == {"events": ROWS, "file": bundle}
+        assert holdbook.json("export", "--proofs", "--output", bundle) == {"events": ROWS, "file": bundle}
 
     def test_refused(self, bundle: str, key: str, tmp_path: Path) -> None:
         """What is wrong in a bundle is named, exit code 1; a file that is none, or no key, is exit code 2."""
@@ -379,16 +382,16 @@ class TestBundles:
             assert "FILE: expected a" in call("verify-bundle", file, "--key", public(key)).ends(2).err
 
     @pytest.mark.usefixtures("bundle")
-    def test_not_written(self, bursar: Bursar, tmp_path: Path) -> None:
+    def test_not_written(self, holdbook: Holdbook, tmp_path: Path) -> None:
         """A bundle that would be wrong is not written, and nothing of it is left; options must fit."""
-        execute(bursar.url, "UPDATE seal_tiles SET hashes = zeroblob(36 * 32)")
+        execute(holdbook.url, "UPDATE seal_tiles SET hashes = zeroblob(36 * 32)")
         before = sorted(one.name for one in tmp_path.iterdir())
-        bursar("export", "--proofs", "--from", "3", "--output", str(tmp_path / "other.bundle"), code=1)
+        holdbook("export", "--proofs", "--from", "3", "--output", str(tmp_path / "other.bundle"), code=1)
         assert sorted(one.name for one in tmp_path.iterdir()) == before
-        assert bursar.error("export", "--proofs")["message"].startswith(
+        assert holdbook.error("export", "--proofs")["message"].startswith(
             "--output: expected a file to write the bundle to"
         )
-        assert bursar.error("export", "--checkpoint", "1")["message"].startswith(
+        assert holdbook.error("export", "--checkpoint", "1")["message"].startswith(
             "--checkpoint: expected --proofs with it"
         )
 
@@ -396,31 +399,31 @@ class TestBundles:
 class TestVerify:
     """What verify says of seals."""
 
-    def test_trusted_or_not(self, bursar: Bursar, key: str, tmp_path: Path) -> None:
+    def test_trusted_or_not(self, holdbook: Holdbook, key: str, tmp_path: Path) -> None:
         """With public keys that are given it says who signed; without, that nothing outside vouches for the keys."""
-        assert "checkpoint" not in bursar("verify").out
+        assert "checkpoint" not in holdbook("verify").out
         kept = tmp_path / "kept.txt"
-        kept.write_text(bursar("seal", "--key", key).out)
+        kept.write_text(holdbook("seal", "--key", key).out)
         vkey = VerifierKey.parse((tmp_path / "log.pub").read_text().strip())
         head = f"1 checkpoint, the last over {ROWS} events, signed by {vkey.short}"
         doubt = ": keys that the database names itself; give those that you trust with --key"
-        assert bursar("verify").out.splitlines()[0] == head + doubt
-        assert bursar("verify", "--key", str(vkey), "--checkpoint", str(kept)).out.splitlines()[0] == head
-        document = bursar.json("verify", "--key", public(key))
+        assert holdbook("verify").out.splitlines()[0] == head + doubt
+        assert holdbook("verify", "--key", str(vkey), "--checkpoint", str(kept)).out.splitlines()[0] == head
+        document = holdbook.json("verify", "--key", public(key))
         assert document["seals"] == {"checkpoints": 1, "size": ROWS, "keys": [vkey.short], "trusted": True}
-        execute(bursar.url, "DELETE FROM checkpoints")
-        lost = bursar("verify", "--key", public(key), "--checkpoint", str(kept), code=1).out
+        execute(holdbook.url, "DELETE FROM checkpoints")
+        lost = holdbook("verify", "--key", public(key), "--checkpoint", str(kept), code=1).out
         assert "checkpoint 1 is missing, and was kept outside\n" in lost
         other = make_key(tmp_path, "other")
-        missed = bursar("verify", "--key", public(other), code=1).out
+        missed = holdbook("verify", "--key", public(other), code=1).out
         assert "no checkpoint is signed by a key that you trust\n" in missed
         assert "0 checkpoints, the last over 0 events, signed by nobody that is known\n" in missed
 
-    def test_what_cannot_be_read(self, bursar: Bursar, key: str, witness: str, tmp_path: Path) -> None:
+    def test_what_cannot_be_read(self, holdbook: Holdbook, key: str, witness: str, tmp_path: Path) -> None:
         """A witness's key, or a file that holds no checkpoint, is refused before anything is verified."""
-        assert "not a witness's" in bursar.error("verify", "--key", public(witness))["message"]
+        assert "not a witness's" in holdbook.error("verify", "--key", public(witness))["message"]
         for file in (key, str(tmp_path / "nowhere")):
-            error = bursar.error("verify", "--checkpoint", file)
+            error = holdbook.error("verify", "--checkpoint", file)
             assert error["message"].startswith("--checkpoint: expected a file with a signed checkpoint")
             assert "PRIVATE" not in error["message"]
 
@@ -440,7 +443,7 @@ class TestVectors:
         found = json.loads((ROOT / "docs" / "reference" / "log-format-vectors.json").read_text())["rows"]
         return [StoredRow(**one["columns"], hash=bytes.fromhex(one["hash"])) for one in found]
 
-    def test_they_are_what_bursar_writes(self, vectors: dict[str, Any], rows: Sequence[StoredRow]) -> None:
+    def test_they_are_what_holdbook_writes(self, vectors: dict[str, Any], rows: Sequence[StoredRow]) -> None:
         """Leaves, roots, proofs, checkpoints and the bundle are written as they were when they were published."""
         leaves = [leaf_hash(canonical_bytes(row)) for row in rows]
         at = Hashes(leaves)
@@ -471,7 +474,7 @@ class TestVectors:
         assert (proven.first, proven.last, proven.checkpoint.number, proven.earlier) == (2, 3, 3, (2,))
 
     def test_they_are_right(self, vectors: dict[str, Any]) -> None:
-        """A computation that follows the page, and shares no code with Bursar, comes to the same tree."""
+        """A computation that follows the page, and shares no code with Holdbook, comes to the same tree."""
         log = json.loads((ROOT / "docs" / "reference" / "log-format-vectors.json").read_text())
         leaves = [hashlib.sha256(b"\0" + one["canonical"].encode()).digest() for one in log["rows"]]
         assert [one.hex() for one in leaves] == vectors["leaves"]
@@ -481,7 +484,7 @@ class TestVectors:
         for number, (note, size) in enumerate(zip(vectors["checkpoints"], (3, 3, 4), strict=True), start=1):
             lines = note.splitlines()
             assert lines[:5] == [
-                f"bursar/{log['ledger_id']}",
+                f"holdbook/{log['ledger_id']}",
                 str(size),
                 b64encode(mth(leaves[:size])).decode(),
                 f"number {number}",

@@ -1,4 +1,4 @@
-"""`bursar metrics --serve`: a real process, scraped by Prometheus's own parsers."""
+"""`holdbook metrics --serve`: a real process, scraped by Prometheus's own parsers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from bursar import Allocate, Ledger, Limits, Malformed
-from bursar.infrastructure.cli import serving
-from bursar.infrastructure.cli.options import Common
-from bursar.infrastructure.settings import Settings
-from support.cli import PROCESS_SECONDS_MAX, Bursar, environment, program
+from holdbook import Allocate, Ledger, Limits, Malformed
+from holdbook.infrastructure.cli import serving
+from holdbook.infrastructure.cli.options import Common
+from holdbook.infrastructure.settings import Settings
+from support.cli import PROCESS_SECONDS_MAX, Holdbook, environment, program
 from support.scraping import OPENMETRICS, fetch
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def served(*words: str, number: signal.Signals) -> Iterator[str]:
 
 
 def test_prometheus_reads_what_the_database_holds(database_url: str) -> None:
-    """Both formats tell the counters of `bursar metrics`, kept up to date; SIGTERM ends it with exit code 0."""
+    """Both formats tell the counters of `holdbook metrics`, kept up to date; SIGTERM ends it with exit code 0."""
     with Ledger.open(database_url) as ledger:
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=2))
         with served("--serve", "0", "--follow", "--json", "--database", database_url, number=signal.SIGTERM) as line:
@@ -54,14 +54,14 @@ def test_prometheus_reads_what_the_database_holds(database_url: str) -> None:
             for view in ("metrics", "pool_usage", "current_allocations"):
                 ledger.wait_for(view, last.position or 0)
             older, newer = fetch(told["serving"]), fetch(told["serving"], OPENMETRICS)
-    counted = Bursar(database_url).json("metrics", "--by-pool")["metrics"]
+    counted = Holdbook(database_url).json("metrics", "--by-pool")["metrics"]
     for scrape in (older, newer):
         done = {(row["operation"],): row["count"] for row in counted if row["outcome"] == "done"}
         refused = {(row["code"],): row["count"] for row in counted if row["outcome"] == "refused"}
-        assert scrape.all("bursar_operations_total", "operation") == done == {("allocate",): 2, ("open_pool",): 1}
-        assert scrape.all("bursar_refusals_total", "code") == refused == {("pool_exhausted",): 1}
-        assert scrape.all("bursar_pool_free", "pool") == {("gpu",): 0}
-        assert scrape.all("bursar_up") == {(): 1}
+        assert scrape.all("holdbook_operations_total", "operation") == done == {("allocate",): 2, ("open_pool",): 1}
+        assert scrape.all("holdbook_refusals_total", "code") == refused == {("pool_exhausted",): 1}
+        assert scrape.all("holdbook_pool_free", "pool") == {("gpu",): 0}
+        assert scrape.all("holdbook_up") == {(): 1}
 
 
 def test_people_are_told_where_it_listens(sqlite_url: str) -> None:
@@ -72,7 +72,7 @@ def test_people_are_told_where_it_listens(sqlite_url: str) -> None:
         assert line.startswith("serving metrics at http://localhost:")
         assert line.endswith("/metrics; interrupt to stop\n")
         found = fetch(line.split()[3].rstrip(";"))
-    assert found.all("bursar_view_lag_events", "view")["metrics",] == 1
+    assert found.all("holdbook_view_lag_events", "view")["metrics",] == 1
 
 
 def free_of(family: socket.AddressFamily, host: str) -> bool:
@@ -94,7 +94,7 @@ def test_where_it_listens(sqlite_url: str, text: str) -> None:
     host = text.rpartition(":")[0] or "127.0.0.1"
     with Ledger.open(sqlite_url) as ledger, serving.serving(ledger, text) as url:
         assert url.startswith(f"http://{host}:")
-        assert fetch(url).all("bursar_up") == {(): 1}
+        assert fetch(url).all("holdbook_up") == {(): 1}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_where_it_listens(sqlite_url: str, text: str) -> None:
 )
 def test_where_nobody_can_listen(sqlite_url: str, text: str) -> None:
     """An address that is none is wrong usage, naming it."""
-    error = Bursar(sqlite_url).error("metrics", "--serve", text)
+    error = Holdbook(sqlite_url).error("metrics", "--serve", text)
     assert (error["parameter"], error["value"]) == ("--serve", text)
 
 
@@ -110,7 +110,7 @@ def test_a_port_that_is_taken(sqlite_url: str) -> None:
     """It is wrong usage, exit code 2, and says so in a sentence."""
     with Ledger.open(sqlite_url) as ledger, serving.serving(ledger, "0") as url:
         port = url.rpartition(":")[2].partition("/")[0]
-        said = Bursar(sqlite_url)("metrics", "--serve", port, code=2).err
+        said = Holdbook(sqlite_url)("metrics", "--serve", port, code=2).err
     assert said.startswith("error: --serve: expected an address to listen at ([Errno ")
     assert said.endswith(f"Address already in use); got '{port}' (str)\n")
 
@@ -118,19 +118,19 @@ def test_a_port_that_is_taken(sqlite_url: str) -> None:
 @pytest.mark.parametrize("words", [("--follow",), ("--serve", "0", "--csv"), ("--serve", "0", "--by-pool")])
 def test_what_does_not_go_together(sqlite_url: str, words: tuple[str, ...]) -> None:
     """Options of the one way do not go with the other."""
-    error = Bursar(sqlite_url).error("metrics", *words)
+    error = Holdbook(sqlite_url).error("metrics", *words)
     assert error["type"] == "Malformed"
 
 
 def test_a_database_that_is_not_there(sqlite_url: str) -> None:
     """As everywhere, that is exit code 3, and nobody listens."""
-    Bursar(f"{sqlite_url}.other").error("metrics", "--serve", "0", code=3)
+    Holdbook(f"{sqlite_url}.other").error("metrics", "--serve", "0", code=3)
 
 
 def test_a_database_that_goes_away_and_comes_back(
     postgres_server: Databases, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While nobody may connect to it, a scrape succeeds and says `bursar_up 0`; who keeps the views says so."""
+    """While nobody may connect to it, a scrape succeeds and says `holdbook_up 0`; who keeps the views says so."""
     name = make_url(postgres_url).database
     heard = Event()
     monkeypatch.setattr(serving, "tell_failure", lambda *_, **__: heard.set())
@@ -141,15 +141,15 @@ def test_a_database_that_goes_away_and_comes_back(
         serving.serving(ledger, "0") as url,
         serving.following(ledger, Common(settings=Settings())),
     ):
-        assert fetch(url).all("bursar_log_events_total") == {(): 0}
+        assert fetch(url).all("holdbook_log_events_total") == {(): 0}
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         for accept in ("text/plain", OPENMETRICS):
             away = fetch(url, accept)
-            assert (away.all("bursar_up"), away.all("bursar_log_events_total")) == ({(): 0}, {})
+            assert (away.all("holdbook_up"), away.all("holdbook_log_events_total")) == ({(): 0}, {})
         assert heard.wait(PROCESS_SECONDS_MAX)
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        assert fetch(url).all("bursar_up") == {(): 1}
+        assert fetch(url).all("holdbook_up") == {(): 1}
 
 
 def test_clients_that_do_not_ask(
@@ -166,7 +166,7 @@ def test_clients_that_do_not_ask(
         with socket.create_connection((host, int(port))) as odd:
             odd.sendall(b"nonsense\r\n\r\n")
             assert b"400" in odd.recv(65536)
-        assert fetch(url).all("bursar_up") == {(): 1}
+        assert fetch(url).all("holdbook_up") == {(): 1}
         silent.close()
     assert capsys.readouterr() == ("", "")
 

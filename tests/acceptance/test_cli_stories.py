@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from bursar import Ledger, Limits
-from support.cli import Bursar
+from holdbook import Ledger, Limits
+from support.cli import Holdbook
 from support.story import T0, Clock, seconds, tell
 
 
 @pytest.fixture
-def bursar(database_url: str) -> Bursar:
+def holdbook(database_url: str) -> Holdbook:
     """The command line on a ledger in which everything has happened."""
     clock = Clock()
     with Ledger.open(database_url, actor="tester", clock=clock) as ledger:
         tell(ledger, clock)
-    return Bursar(database_url)
+    return Holdbook(database_url)
 
 
-def positions(bursar: Bursar, *words: str) -> list[int]:
+def positions(holdbook: Holdbook, *words: str) -> list[int]:
     """Where in the log is what is found."""
-    return [one["position"] for one in bursar.lines("history", *words)]
+    return [one["position"] for one in holdbook.lines("history", *words)]
 
 
 CHOSEN: Sequence[tuple[Sequence[str], Sequence[int]]] = (
@@ -47,27 +47,27 @@ CHOSEN: Sequence[tuple[Sequence[str], Sequence[int]]] = (
 )
 
 
-def test_events_are_chosen(bursar: Bursar) -> None:
+def test_events_are_chosen(holdbook: Holdbook) -> None:
     """By allocation, pool, owner, tag, actor, correlation, time, refusal; and conditions combine."""
     for words, found in CHOSEN:
-        assert positions(bursar, *words) == found, words
+        assert positions(holdbook, *words) == found, words
 
 
-def test_a_line_says_what_changed(bursar: Bursar) -> None:
+def test_a_line_says_what_changed(holdbook: Holdbook) -> None:
     """Programs get each event with its command, the allocation before and after, and what changed."""
-    line = bursar.lines("history", "a1")[4]
+    line = holdbook.lines("history", "a1")[4]
     assert (line["type"], line["command"], line["reason"], line["actor"]) == ("Resized", "resize", None, "tester")
     assert (line["before"]["quantities"], line["after"]["quantities"]) == ({"cpu": 20, "gpu": 2}, {"cpu": 40, "gpu": 1})
     assert line["changes"] == {
         "quantities.cpu": {"before": 20, "after": 40},
         "quantities.gpu": {"before": 2, "after": 1},
     }
-    assert bursar.lines("history", "a3")[0]["before"] is None
+    assert holdbook.lines("history", "a3")[0]["before"] is None
 
 
-def test_people_see_what_changed(bursar: Bursar) -> None:
+def test_people_see_what_changed(holdbook: Holdbook) -> None:
     """What changed has what it was before, and an arrow; the command is named, and the end says how much there is."""
-    told = bursar("history").out
+    told = holdbook("history").out
     for part in (
         "20 → 40 for ann",
         "40 for ann → bob",
@@ -84,9 +84,9 @@ def test_people_see_what_changed(bursar: Bursar) -> None:
     ):
         assert part in told
     assert told.splitlines()[-1] == "36 events, as of position 36"
-    assert bursar("history", "a3").out.splitlines()[-1] == "1 event, as of position 36"
-    assert bursar("history", "--owner", "nobody").out == "no such events, as of position 36\n"
-    assert bursar("history", "a1", "--after", "30").out == "no such events, as of position 36\n"
+    assert holdbook("history", "a3").out.splitlines()[-1] == "1 event, as of position 36"
+    assert holdbook("history", "--owner", "nobody").out == "no such events, as of position 36\n"
+    assert holdbook("history", "a1", "--after", "30").out == "no such events, as of position 36\n"
 
 
 def test_what_is_rare(sqlite_url: str) -> None:
@@ -97,7 +97,7 @@ def test_what_is_rare(sqlite_url: str) -> None:
         ledger.confirm("a")
         ledger.renew("a", ttl=timedelta(days=1))
         ledger.release("a", force=True, reason="stuck")
-    told = Bursar(sqlite_url)("history", "a").out
+    told = Holdbook(sqlite_url)("history", "a").out
     assert "Z → released" in told
     assert "until released → " in told
     assert "1 for ann, by force, stuck" in told
@@ -111,36 +111,36 @@ def test_what_was_reclaimed(sqlite_url: str) -> None:
         ledger.release("a")
         ledger.reclaim("gpu", "a", reason="still there")
         ledger.reclaim("gpu", "b")
-    bursar = Bursar(sqlite_url)
-    assert "taken back: its right had been released, still there" in " ".join(bursar("history", "a").out.split())
-    assert bursar.lines("history", "a")[-1]["data"]["state"] == "released"
-    assert "taken back: its right was never granted" in " ".join(bursar("history", "b").out.split())
+    holdbook = Holdbook(sqlite_url)
+    assert "taken back: its right had been released, still there" in " ".join(holdbook("history", "a").out.split())
+    assert holdbook.lines("history", "a")[-1]["data"]["state"] == "released"
+    assert "taken back: its right was never granted" in " ".join(holdbook("history", "b").out.split())
 
 
-def test_pages_go_on(bursar: Bursar) -> None:
+def test_pages_go_on(holdbook: Holdbook) -> None:
     """The end of a page says how to go on; whoever does sees each event once, though the log grows meanwhile."""
-    assert bursar("history", "--limit", "5").out.splitlines()[-1] == (
+    assert holdbook("history", "--limit", "5").out.splitlines()[-1] == (
         "5 events, as of position 36; go on with --after 5 --upto 36"
     )
     seen, after = [], 0
     while after is not None:
-        lines = bursar.lines("history", "--limit", "7", "--after", str(after), "--upto", "36")
+        lines = holdbook.lines("history", "--limit", "7", "--after", str(after), "--upto", "36")
         assert {one["as_of_position"] for one in lines} == {36}
         assert [one["next"] for one in lines[:-1]] == [one["position"] for one in lines[:-1]]
         seen += [one["position"] for one in lines]
         after = lines[-1]["next"]
-        bursar("allocate", "gpu=9", "--owner", "late", code=1)
+        holdbook("allocate", "gpu=9", "--owner", "late", code=1)
     assert seen == list(range(1, 37))
-    assert positions(bursar, "--after", "36", "--limit", "1") == [37]
+    assert positions(holdbook, "--after", "36", "--limit", "1") == [37]
 
 
-def test_programs_get_all(bursar: Bursar, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_get_all(holdbook: Holdbook, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a limit programs get every line, however many are read at a time; only the last has nothing after it."""
-    monkeypatch.setattr("bursar.infrastructure.cli.stories.JSON_STEPS", 10)
-    lines = bursar.lines("history")
+    monkeypatch.setattr("holdbook.infrastructure.cli.stories.JSON_STEPS", 10)
+    lines = holdbook.lines("history")
     assert [one["position"] for one in lines] == list(range(1, 37))
     assert [one["next"] for one in lines] == [*range(1, 36), None]
-    limited = bursar.lines("history", "--limit", "25")
+    limited = holdbook.lines("history", "--limit", "25")
     assert [one["next"] for one in limited] == list(range(1, 26))
 
 
@@ -163,14 +163,14 @@ def test_programs_get_all(bursar: Bursar, monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_questions_that_are_none(sqlite_url: str, words: list[str], parameter: str) -> None:
     """What is malformed is named, as the option is."""
-    assert Bursar(sqlite_url).error("history", *words)["parameter"] == parameter
+    assert Holdbook(sqlite_url).error("history", *words)["parameter"] == parameter
 
 
 # Explain
 
 
 @pytest.fixture
-def full(database_url: str) -> Bursar:
+def full(database_url: str) -> Holdbook:
     """The command line on a ledger with a pool that is full until the day after tomorrow."""
     with Ledger.open(database_url, actor="tester", clock=Clock()) as ledger:
         ledger.open_pool("gpu", resource_type="gpu", unit="GPUs", limits=Limits(total=30, per_owner=20))
@@ -180,13 +180,13 @@ def full(database_url: str) -> Bursar:
         for number in range(23):
             ledger.allocate({"gpu": 1}, owner=f"o{number}", allocation_id=f"n{number:02}", ttl=seconds(2 * 86400))
         ledger.allocate({"seat": 1}, owner="ann", allocation_id="seated")
-    return Bursar(database_url)
+    return Holdbook(database_url)
 
 
 AT = ("--at", "2026-01-01T12:00:00Z")
 
 
-def test_explain_names_holders_and_the_moment(full: Bursar) -> None:
+def test_explain_names_holders_and_the_moment(full: Holdbook) -> None:
     """Programs get every holder in the order in which they expire, and the moment at which it would be granted."""
     told: dict[str, Any] = full.json("explain", "--pool", "gpu", "--quantity", "3", *AT, code=1)
     (obstacle,) = told["obstacles"]
@@ -213,7 +213,7 @@ def test_explain_names_holders_and_the_moment(full: Bursar) -> None:
     }  # fmt: skip
 
 
-def test_explain_tells_people(full: Bursar) -> None:
+def test_explain_tells_people(full: Holdbook) -> None:
     """People see the refusal, the first holders, what the others hold, and when it would be granted."""
     lines = full("explain", "--pool", "gpu", "--quantity", "3", *AT, code=1).out.splitlines()
     assert lines[0] == "refused (pool_exhausted): pool 'gpu' has 0 of 30 GPUs free, 3 asked"
@@ -234,12 +234,12 @@ def test_explain_tells_people(full: Bursar) -> None:
     ],
     ids=" ".join,
 )
-def test_explain_says_whether_time_helps(full: Bursar, words: list[str], last: str) -> None:
+def test_explain_says_whether_time_helps(full: Holdbook, words: list[str], last: str) -> None:
     """The last line says when time alone is enough, or that it never is, and why."""
     assert full("explain", *words, *AT, code=1).out.splitlines()[-1] == f"{last}, as of position 28"
 
 
-def test_explain_tells_one_obstacle_after_another(full: Bursar) -> None:
+def test_explain_tells_one_obstacle_after_another(full: Holdbook) -> None:
     """What stands in the way next is told with the moment from which on it does."""
     with Ledger.open(full.url, actor="tester", clock=Clock()) as ledger:
         ledger.change_limits("seat", Limits(total=9))
@@ -253,7 +253,7 @@ def test_explain_tells_one_obstacle_after_another(full: Bursar) -> None:
     assert lines[-1].startswith("granted from 2026-01-04T00:00:00Z on")
 
 
-def test_explain_what_would_be_granted(full: Bursar) -> None:
+def test_explain_what_would_be_granted(full: Holdbook) -> None:
     """A request that would be granted is exit code 0; the moment it was told is such a moment."""
     assert full("explain", "gpu=3", "--ttl", "1h", "--at", "2026-01-02T00:00:00.500000Z").out == (
         "it would be granted at 2026-01-02T00:00:00.500000Z, as of position 28\n"
@@ -283,4 +283,4 @@ def test_explain_what_would_be_granted(full: Bursar) -> None:
 )
 def test_requests_that_are_none(sqlite_url: str, words: list[str], parameter: str) -> None:
     """What is malformed is named, as the option is."""
-    assert Bursar(sqlite_url).error("explain", *words)["parameter"] == parameter
+    assert Holdbook(sqlite_url).error("explain", *words)["parameter"] == parameter

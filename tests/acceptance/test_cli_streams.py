@@ -13,24 +13,24 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from bursar import Ledger
-from bursar.infrastructure.cli import main
-from bursar.infrastructure.cli.app import app
-from support.cli import PROCESS_SECONDS_MAX, Bursar, Done, call, environment, program, run
+from holdbook import Ledger
+from holdbook.infrastructure.cli import main
+from holdbook.infrastructure.cli.app import app
+from support.cli import PROCESS_SECONDS_MAX, Done, Holdbook, call, environment, program, run
 from support.workloads import made_up, write_workload
 
 
 @pytest.fixture
-def bursar(sqlite_url: str, tmp_path: Path) -> Bursar:
+def holdbook(sqlite_url: str, tmp_path: Path) -> Holdbook:
     """The command line on a ledger whose export is longer than a pipe holds."""
-    bursar = Bursar(sqlite_url)
-    bursar("import", str(write_workload(tmp_path / "w.jsonl", made_up(600))))
-    return bursar
+    holdbook = Holdbook(sqlite_url)
+    holdbook("import", str(write_workload(tmp_path / "w.jsonl", made_up(600))))
+    return holdbook
 
 
-def test_a_reader_that_has_seen_enough(bursar: Bursar) -> None:
+def test_a_reader_that_has_seen_enough(holdbook: Holdbook) -> None:
     """`| head -1` gets its line, and the command ends quietly with the code that the shell gives to SIGPIPE."""
-    command = program("export", "--database", bursar.url)
+    command = program("export", "--database", holdbook.url)
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -42,20 +42,20 @@ def test_a_reader_that_has_seen_enough(bursar: Bursar) -> None:
         assert process.wait(PROCESS_SECONDS_MAX) == 141
 
 
-def test_an_output_nobody_reads(bursar: Bursar) -> None:
+def test_an_output_nobody_reads(holdbook: Holdbook) -> None:
     """The last flush of a short answer meets a closed pipe as quietly."""
     ours, theirs = os.pipe()
     os.close(ours)
-    command = program("pools", "--database", bursar.url)
+    command = program("pools", "--database", holdbook.url)
     done = subprocess.run(command, env=environment(), check=False, stdout=theirs, stderr=subprocess.PIPE, timeout=120)
     os.close(theirs)
     assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_an_output_that_is_full(bursar: Bursar) -> None:
+def test_an_output_that_is_full(holdbook: Holdbook) -> None:
     """It is said once, without a traceback."""
-    command = program("pools", "--database", bursar.url)
+    command = program("pools", "--database", holdbook.url)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command, env=environment(), check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
@@ -102,34 +102,34 @@ def test_an_interrupted_command(sqlite_url: str) -> None:
     assert said == "interrupted: each command not answered yet was recorded whole or not at all\n"
 
 
-def test_json_is_utf_8_in_any_locale(bursar: Bursar) -> None:
+def test_json_is_utf_8_in_any_locale(holdbook: Holdbook) -> None:
     """Programs read the same bytes wherever the command runs; people see what their terminal can show."""
-    bursar("pool", "open", "mémoire 🙂", "--type", "t", "--total", "1")
+    holdbook("pool", "open", "mémoire 🙂", "--type", "t", "--total", "1")
     latin = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
-    command = program("pools", "--database", bursar.url)
+    command = program("pools", "--database", holdbook.url)
     done = subprocess.run([*command, "--json"], env=environment(**latin), check=True, capture_output=True, timeout=120)
     assert "mémoire 🙂".encode() in done.stdout
     done = subprocess.run(command, env=environment(**latin), check=True, capture_output=True, timeout=120)
     assert b"m\xe9moire \\U0001f642" in done.stdout
 
 
-def test_a_word_that_is_no_text(bursar: Bursar) -> None:
+def test_a_word_that_is_no_text(holdbook: Holdbook) -> None:
     """Bytes of the command line that are no UTF-8 are malformed, and can be shown."""
-    done = run("allocate", os.fsdecode(b"gpu\xff=1"), "--owner", "o", "--database", bursar.url).ends(2)
+    done = run("allocate", os.fsdecode(b"gpu\xff=1"), "--owner", "o", "--database", holdbook.url).ends(2)
     assert "udcff" in done.err
-    error = run("show", os.fsdecode(b"\xff"), "--database", bursar.url, "--json").ends(2).error
+    error = run("show", os.fsdecode(b"\xff"), "--database", holdbook.url, "--json").ends(2).error
     assert error["value"] == "\udcff"
 
 
-def test_people_at_a_terminal_see_progress(bursar: Bursar, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_at_a_terminal_see_progress(holdbook: Holdbook, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar on the standard error once the work takes long, gone at the end; none for programs."""
-    monkeypatch.setattr("bursar.infrastructure.cli.output.PROGRESS_AFTER_SECONDS", 0.0)
-    assert "rebuilding" not in bursar("projections", "rebuild", "current_allocations").err
+    monkeypatch.setattr("holdbook.infrastructure.cli.output.PROGRESS_AFTER_SECONDS", 0.0)
+    assert "rebuilding" not in holdbook("projections", "rebuild", "current_allocations").err
     code = (
-        "import sys; from bursar.infrastructure.cli import main, output; "
-        "output.PROGRESS_AFTER_SECONDS = 0.0; sys.argv[0] = 'bursar'; main()"
+        "import sys; from holdbook.infrastructure.cli import main, output; "
+        "output.PROGRESS_AFTER_SECONDS = 0.0; sys.argv[0] = 'holdbook'; main()"
     )
-    words = ("verify", "--database", bursar.url)
+    words = ("verify", "--database", holdbook.url)
     assert "verifying" in at_terminal(program()[0], "-P", "-c", code, *words)
     assert "verifying" not in at_terminal(program()[0], "-P", "-c", code, *words, "--json")
 
@@ -184,7 +184,7 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     """One line says what it does, an example shows it, `--json` is there, and it names the database if it has one."""
     said = call(*words, "--help", env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).ends(0).out
     assert re.search(rf"Usage: .* {' '.join(words)} ", said)
-    assert re.search(rf"Examples?  .*bursar {' '.join(words)}", said)
+    assert re.search(rf"Examples?  .*holdbook {' '.join(words)}", said)
     assert "--json" in said
     assert words in {("demo",), ("verify-bundle",)} or "--database" in said
 
@@ -192,15 +192,15 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
 def test_the_command_line_explains_itself() -> None:
     """Alone it shows the help, with exit codes and environment; and it knows its version."""
     said = call().ends(0).out
-    for word in ("Exit codes", "BURSAR_DATABASE_URL", "demo"):
+    for word in ("Exit codes", "HOLDBOOK_DATABASE_URL", "demo"):
         assert word in said
     assert call("--help").ends(0).out.strip() == said.strip()
-    assert re.fullmatch(r"bursar \d+\.\d+\.\d+\n", call("--version").ends(0).out)
+    assert re.fullmatch(r"holdbook \d+\.\d+\.\d+\n", call("--version").ends(0).out)
 
 
 def test_the_module_is_the_command_line() -> None:
-    """`python -m bursar` does what `bursar` does, by the name `bursar`."""
-    assert "Usage: bursar" in run("pools", "--help").ends(0).out
+    """`python -m holdbook` does what `holdbook` does, by the name `holdbook`."""
+    assert "Usage: holdbook" in run("pools", "--help").ends(0).out
 
 
 def test_an_error_of_the_system_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,14 +209,14 @@ def test_an_error_of_the_system_is_no_traceback(monkeypatch: pytest.MonkeyPatch)
     def fail(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bursar.infrastructure.cli.demo.TemporaryDirectory", fail)
+    monkeypatch.setattr("holdbook.infrastructure.cli.demo.TemporaryDirectory", fail)
     done: Done = call("demo").ends(2)
     assert done.err == "error: [Errno 28] No space left on device\n"
 
 
 def test_a_program_may_catch_the_output(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With something else in the place of the standard output, `main` works; and fails as it does elsewhere."""
-    monkeypatch.setattr(sys, "argv", ["bursar", "pools", "--json", "--database", sqlite_url])
+    monkeypatch.setattr(sys, "argv", ["holdbook", "pools", "--json", "--database", sqlite_url])
     with redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit) as ended:
         main()
     assert (said.getvalue(), ended.value.code) == ('{"position": 0, "pools": []}\n', 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.cli import Bursar, jsonl
+from support.cli import Holdbook, jsonl
 from support.tampering import tampering
 from support.workloads import made_up
 
@@ -33,27 +33,27 @@ def story(pool: str = "gpu") -> str:
 
 
 @pytest.fixture
-def bursar(database_url: str) -> Bursar:
+def holdbook(database_url: str) -> Holdbook:
     """The command line on a ledger that refused one allocation."""
-    bursar = Bursar(database_url)
-    bursar("import", "-", stdin=story())
-    return bursar
+    holdbook = Holdbook(database_url)
+    holdbook("import", "-", stdin=story())
+    return holdbook
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Bursar:
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Holdbook:
     """The command line on a ledger that nobody changes."""
-    bursar = Bursar(f"sqlite:///{tmp_path_factory.mktemp('ledger')}/bursar.db")
-    bursar("import", "-", stdin=story())
-    return bursar
+    holdbook = Holdbook(f"sqlite:///{tmp_path_factory.mktemp('ledger')}/holdbook.db")
+    holdbook("import", "-", stdin=story())
+    return holdbook
 
 
 @pytest.fixture
-def busy(database_url: str) -> Bursar:
+def busy(database_url: str) -> Holdbook:
     """The command line on a ledger in which much happened, most of it in pools that were full."""
-    bursar = Bursar(database_url)
-    bursar("import", "-", stdin=jsonl(made_up(400)))
-    return bursar
+    holdbook = Holdbook(database_url)
+    holdbook("import", "-", stdin=jsonl(made_up(400)))
+    return holdbook
 
 
 def counted(report: dict[str, Any], which: str, verb: str) -> dict[str, int]:
@@ -61,7 +61,7 @@ def counted(report: dict[str, Any], which: str, verb: str) -> dict[str, int]:
     return {one["outcome"]: one[which] for one in report["outcomes"] if one["command"] == verb and one[which]}
 
 
-def test_recorded_limits(busy: Bursar) -> None:
+def test_recorded_limits(busy: Holdbook) -> None:
     """Every recorded outcome is reproduced, on both databases, in the whole log and in a part of it."""
     commands = [event for event in busy("export").lines if event["command"]]
     report = busy.json("what-if")
@@ -74,7 +74,7 @@ def test_recorded_limits(busy: Bursar) -> None:
     assert part["commands"] == sum(begin <= event["occurred_at"] < end for event in commands)
 
 
-def test_limits_that_nobody_meets(busy: Bursar) -> None:
+def test_limits_that_nobody_meets(busy: Holdbook) -> None:
     """With as much of everything as anybody asks for, all is granted."""
     wide = [f"{pool}.total=1000000" for pool in ("cpu", "gpu", "licence")] + [f"{limit}=none" for limit in LIFTED]
     report = busy.json("what-if", *(word for one in wide for word in ("--set", one)), "--flips", "3")
@@ -87,9 +87,9 @@ def test_limits_that_nobody_meets(busy: Bursar) -> None:
     assert (len(report["flips"]), report["flipped"]) == (3, report["gained"] + report["lost"])
 
 
-def test_as_json(bursar: Bursar) -> None:
+def test_as_json(holdbook: Holdbook) -> None:
     """One document: what was asked, what was counted, peaks, and the commands that end otherwise."""
-    report = bursar.json("what-if", "--set", "gpu.total=10")
+    report = holdbook.json("what-if", "--set", "gpu.total=10")
     flips = report.pop("flips")
     assert report == {
         "ok": True,
@@ -134,9 +134,9 @@ def test_as_json(bursar: Bursar) -> None:
     }
 
 
-def test_for_people(bursar: Bursar) -> None:
+def test_for_people(holdbook: Holdbook) -> None:
     """Tables of outcomes, peaks and commands that end otherwise, and a sentence that names the first."""
-    said = bursar("what-if", "--set", "gpu.total=10", "--set", "gpu.max_size=none", "--flips", "1").out
+    said = holdbook("what-if", "--set", "gpu.total=10", "--set", "gpu.max_size=none", "--flips", "1").out
     assert "5 commands decided again: under the recorded limits they lead to the 5 events recorded" in said
     assert "with gpu.total=10, gpu.max_size=none:" in said
     assert "allocate   pool_exhausted               1        0  -1" in said
@@ -147,35 +147,35 @@ def test_for_people(bursar: Bursar) -> None:
     assert said.count("release") == 2, "the second of the two is counted, not listed"
 
 
-def test_for_people_where_nothing_changes(bursar: Bursar) -> None:
+def test_for_people_where_nothing_changes(holdbook: Holdbook) -> None:
     """Without other limits it says that the log was reproduced; with some that change nothing, that too."""
-    assert bursar("what-if").out.count("\n") == 1
-    assert bursar("what-if", "--set", "gpu.total=9").out.endswith("no command ends otherwise\n")
-    nothing = bursar("what-if", "--set", "gpu.total=9", "--from", "2027-01-01T00:00:00Z").out
+    assert holdbook("what-if").out.count("\n") == 1
+    assert holdbook("what-if", "--set", "gpu.total=9").out.endswith("no command ends otherwise\n")
+    nothing = holdbook("what-if", "--set", "gpu.total=9", "--from", "2027-01-01T00:00:00Z").out
     assert nothing.splitlines() == [
         "0 commands decided again: under the recorded limits they lead to the 0 events recorded"
     ]
-    one = bursar("what-if", "--set", "gpu.total=4", "--from", "2026-01-05T12:00:00Z").out
+    one = holdbook("what-if", "--set", "gpu.total=4", "--from", "2026-01-05T12:00:00Z").out
     assert one.startswith("1 command decided again")
 
 
-def test_what_would_have_been_refused(bursar: Bursar) -> None:
+def test_what_would_have_been_refused(holdbook: Holdbook) -> None:
     """Lower limits refuse what was done; who comes after it may be lucky."""
-    said = bursar("what-if", "--set", "gpu.total=5").out
+    said = holdbook("what-if", "--set", "gpu.total=5").out
     assert "2026-01-05 09:00:00Z  allocate  a           gpu=6  done                  above_capacity" in said
     assert said.endswith(": 2 done that were refused, 2 refused that were done\n")
-    last = bursar("what-if", "--set", "gpu.total=4", "--to", AT.format(10)).out
+    last = holdbook("what-if", "--set", "gpu.total=4", "--to", AT.format(10)).out
     assert "1 command ends otherwise, the first at position 2: 0 done that were refused, 1 refused that was" in last
 
 
-def test_a_log_that_does_not_follow(bursar: Bursar) -> None:
+def test_a_log_that_does_not_follow(holdbook: Holdbook) -> None:
     """It is told by position and field, in both forms, and the exit code is 1."""
-    with tampering(bursar.url) as tamperer:
+    with tampering(holdbook.url) as tamperer:
         tamperer.set_data(2, quantity=7)
-    report = bursar.json("what-if", "--set", "gpu.total=10", code=1)
+    report = holdbook.json("what-if", "--set", "gpu.total=10", code=1)
     assert report["fault"] == {"position": 2, "field": "quantity", "recorded": 7, "again": 6}
     assert report["ok"] is False
-    said = bursar("what-if", code=1).out
+    said = holdbook("what-if", code=1).out
     assert said == (
         "the log does not follow from its commands: position 2: quantity is 7 in the log; decided again it is 6\n"
     )
@@ -197,15 +197,15 @@ def test_a_log_that_does_not_follow(bursar: Bursar) -> None:
         (("--from", "2026-01-02T00:00:00Z", "--to", "2026-01-01T00:00:00Z"), "to: expected a time after 2026-01-02"),
     ],
 )
-def test_malformed(reader: Bursar, words: tuple[str, ...], said: str) -> None:
+def test_malformed(reader: Holdbook, words: tuple[str, ...], said: str) -> None:
     """What cannot be asked is an error that names it."""
     assert reader.error("what-if", *words)["message"].startswith(said)
 
 
 def test_names_with_dots_and_colons(sqlite_url: str) -> None:
     """A pool's name may hold them: the limit comes after the last dot."""
-    bursar = Bursar(sqlite_url)
-    bursar("import", "-", stdin=story("a:b.c d"))
-    report = bursar.json("what-if", "--set", "a:b.c d.total=10", "--set", "a:b.c d.default_ttl=1h30m")
+    holdbook = Holdbook(sqlite_url)
+    holdbook("import", "-", stdin=story("a:b.c d"))
+    report = holdbook.json("what-if", "--set", "a:b.c d.total=10", "--set", "a:b.c d.default_ttl=1h30m")
     assert report["set"] == {"a:b.c d": {"total": 10, "default_ttl": 5400}}
     assert [flip["position"] for flip in report["flips"]] == [3, 4, 5]

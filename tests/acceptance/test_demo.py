@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bursar.infrastructure.cli import tour
+from holdbook.infrastructure.cli import tour
 from support.cli import call, run
 
 STEPS = ["pools", "grants", "contention", "refusals", "retry", "expiry", "release", "history", "verification", "next"]
@@ -57,4 +57,4 @@ def test_the_commands_to_try_next_are_commands(tmp_path: Path, monkeypatch: pyte
     """Whoever types what the tour recommends, in order, meets no error but the refusal that is meant."""
     monkeypatch.chdir(tmp_path)
     codes = {command: call(*command.split()[1:]).code for command, _ in tour.NEXT}
-    assert [command for command, code in codes.items() if code] == ["bursar allocate gpu=7 --owner me --dry-run"]
+    assert [command for command, code in codes.items() if code] == ["holdbook allocate gpu=7 --owner me --dry-run"]

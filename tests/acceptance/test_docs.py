@@ -14,19 +14,19 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.engine import make_url
 from typer.main import get_command
 
-import bursar
-from bursar import Projector, Rebuilt, ViewStatus
-from bursar.domain.commands import COMMANDS, Command
-from bursar.domain.events import EVENTS
-from bursar.domain.limits import Limits
-from bursar.domain.records import LOG_FORMAT, StoredRow, canonical_bytes, chain_hash, genesis
-from bursar.domain.refusals import RefusalCode, explain, is_transient
-from bursar.infrastructure.cli.app import app
-from bursar.infrastructure.settings import Settings
-from bursar.infrastructure.tables import events, generations, skipped_events
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.generations import State
-from bursar.replay.findings import Check, Harm
+import holdbook
+from holdbook import Projector, Rebuilt, ViewStatus
+from holdbook.domain.commands import COMMANDS, Command
+from holdbook.domain.events import EVENTS
+from holdbook.domain.limits import Limits
+from holdbook.domain.records import LOG_FORMAT, StoredRow, canonical_bytes, chain_hash, genesis
+from holdbook.domain.refusals import RefusalCode, explain, is_transient
+from holdbook.infrastructure.cli.app import app
+from holdbook.infrastructure.settings import Settings
+from holdbook.infrastructure.tables import events, generations, skipped_events
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.generations import State
+from holdbook.replay.findings import Check, Harm
 from support.documents import ROOT, Block, Page, Session, check_output, first_cells, pages
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -84,12 +84,12 @@ def test_every_block_does_what_it_shows(
     page: Page, backend: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader who types in a page from top to bottom sees what the page shows."""
-    for name in ("BURSAR_DATABASE_URL", "BURSAR_ACTOR", "BURSAR_LOG_LEVEL", "BURSAR_LOG_FORMAT", "COLUMNS"):
+    for name in ("HOLDBOOK_DATABASE_URL", "HOLDBOOK_ACTOR", "HOLDBOOK_LOG_LEVEL", "HOLDBOOK_LOG_FORMAT", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     url = None
     if backend == "postgresql":
         url = request.getfixturevalue("empty_postgres_url")
-        monkeypatch.setenv("BURSAR_DATABASE_URL", url)
+        monkeypatch.setenv("HOLDBOOK_DATABASE_URL", url)
     session = Session(page, tmp_path, url)
     for block in runnable_blocks(page):
         session.run(block)
@@ -150,13 +150,13 @@ def test_the_comparison_can_fail(printed: str, shown: str) -> None:
         "```diff\n```",
         "```diff\n+++ b/projections/view.py\n@@\n-what is not there\n```",
         "```diff\n+++ b/projections/view.py\n@@\n+raise SystemExit(7)\n```",
-        "```diff\n+++ b/projections/view.py\n@@\n-import hashlib\n+1 / 0\n```\n```sh\nbursar\n```",
+        "```diff\n+++ b/projections/view.py\n@@\n-import hashlib\n+1 / 0\n```\n```sh\nholdbook\n```",
         "```ruby\nputs 1\n```",
     ],
 )
 def test_a_page_that_is_wrong_is_found(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that does not do what it shows fails."""
-    monkeypatch.delenv("BURSAR_DATABASE_URL", raising=False)
+    monkeypatch.delenv("HOLDBOOK_DATABASE_URL", raising=False)
     path = tmp_path / "page.md"
     path.write_text(source)
     monkeypatch.setattr("support.documents.ROOT", tmp_path)
@@ -347,11 +347,11 @@ def test_constraints_of_the_log_are_named() -> None:
 
 
 def test_every_public_name_is_documented() -> None:
-    """Every name in `bursar.__all__` has a docstring and is on the page about Python."""
+    """Every name in `holdbook.__all__` has a docstring and is on the page about Python."""
     named = reference("python-api.md").named
     words = {word for span in named for word in re.findall(r"\w+", span)}
-    assert set(bursar.__all__) - words == set()
-    assert [name for name in bursar.__all__ if not (getattr(bursar, name).__doc__ or "").strip()] == []
+    assert set(holdbook.__all__) - words == set()
+    assert [name for name in holdbook.__all__ if not (getattr(holdbook, name).__doc__ or "").strip()] == []
 
 
 def test_the_keeper_of_the_views_is_described_whole() -> None:
@@ -367,21 +367,21 @@ def test_the_keeper_of_the_views_is_described_whole() -> None:
 def command_tree() -> dict[str, set[str]]:
     """Find every command that does something, with its options."""
     found: dict[str, set[str]] = {}
-    waiting: list[tuple[str, Any]] = [("bursar", get_command(app))]
+    waiting: list[tuple[str, Any]] = [("holdbook", get_command(app))]
     while waiting:
         path, one = waiting.pop()
         inside: Mapping[str, Any] = getattr(one, "commands", {})
         waiting += [(f"{path} {name}", child) for name, child in inside.items()]
         if not inside or one.params:
             found[path] = {word for parameter in one.params for word in parameter.opts if word.startswith("--")}
-    del found["bursar"]
+    del found["holdbook"]
     return found
 
 
 def test_the_command_line_is_all_there_with_every_option() -> None:
     """The page of the command line lists each command with its own options, and the shared ones once."""
     tables = reference("command-line.md").tables
-    listed = {heading: set(first_cells(rows)) for heading, rows in tables.items() if heading.startswith("bursar ")}
+    listed = {heading: set(first_cells(rows)) for heading, rows in tables.items() if heading.startswith("holdbook ")}
     tree = command_tree()
     assert listed == {path: options - SHARED_OPTIONS - {"--help"} for path, options in tree.items()}
     assert set(first_cells(tables["Shared options"])) == SHARED_OPTIONS
@@ -390,7 +390,7 @@ def test_the_command_line_is_all_there_with_every_option() -> None:
 def test_the_readme_names_every_command() -> None:
     """The table in the README leaves no command out."""
     named = Page(ROOT / "README.md").named
-    assert {path for path in command_tree() if path != "bursar projections"} <= named
+    assert {path for path in command_tree() if path != "holdbook projections"} <= named
 
 
 # Test vectors
@@ -416,8 +416,8 @@ def test_the_log_s_format_is_that_of_the_vectors(vectors: dict[str, Any]) -> Non
 
 
 def test_the_vectors_are_right(vectors: dict[str, Any]) -> None:
-    """A computation that follows the page, and shares no code with Bursar, comes to the same vectors."""
-    previous = hashlib.sha256(b"bursar-log-1" + bytes(1) + vectors["ledger_id"].encode("utf-8")).digest()
+    """A computation that follows the page, and shares no code with Holdbook, comes to the same vectors."""
+    previous = hashlib.sha256(b"holdbook-log-1" + bytes(1) + vectors["ledger_id"].encode("utf-8")).digest()
     assert previous == bytes.fromhex(vectors["genesis"])
     columns = [row[0].strip("`") for row in reference("log-format.md").tables["Columns"]]
     for vector in vectors["rows"]:

@@ -7,9 +7,9 @@ import re
 from inspect import getsource
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.refusals import RefusalCode
-from bursar.infrastructure import tracing
-from bursar.infrastructure.exposition import DATABASE, PROCESS, PROGRAM, Metric
+from holdbook.domain.refusals import RefusalCode
+from holdbook.infrastructure import tracing
+from holdbook.infrastructure.exposition import DATABASE, PROCESS, PROGRAM, Metric
 from support.documents import ROOT, Page, first_cells
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 REFERENCE = Page(ROOT / "docs" / "reference" / "metrics.md")
 HOW_TO = Page(ROOT / "docs" / "how-to" / "watch-a-ledger.md")
-DASHBOARD = ROOT / "docs" / "grafana" / "bursar.json"
+DASHBOARD = ROOT / "docs" / "grafana" / "holdbook.json"
 
 METRICS = {metric.name: metric for metric in (*PROGRAM, *PROCESS, *DATABASE)}
 SUFFIXES = {"counter": ("_total",), "info": ("_info",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 LABELS_OF_INFOS = {
-    "bursar_ledger": ("ledger", "database", "version"),
-    "bursar_pool": ("ledger", "pool", "resource_type"),
+    "holdbook_ledger": ("ledger", "database", "version"),
+    "holdbook_pool": ("ledger", "pool", "resource_type"),
 }
 LABELS_OF_COUNTERS = {
     "resource_allocations": ("resource_type", "success"),
@@ -63,10 +63,10 @@ def test_spans_are_all_there_with_their_attributes() -> None:
     """The page lists every attribute that a span may have, and every kind of span."""
     source = getsource(tracing)
     rows = REFERENCE.tables["Spans"]
-    attributes = [name for name in first_cells(rows) if name.startswith(("bursar.", "error."))]
-    assert sorted(attributes) == sorted(set(re.findall(r'"((?:bursar|error)\.[a-z.]+)"', source)))
-    for prefix in set(re.findall(r'"bursar ([a-z]*)', source)) - {""}:
-        assert any(row[0].startswith(f"`bursar {prefix}") for row in rows), prefix
+    attributes = [name for name in first_cells(rows) if name.startswith(("holdbook.", "error."))]
+    assert sorted(attributes) == sorted(set(re.findall(r'"((?:holdbook|error)\.[a-z.]+)"', source)))
+    for prefix in set(re.findall(r'"holdbook ([a-z]*)', source)) - {""}:
+        assert any(row[0].startswith(f"`holdbook {prefix}") for row in rows), prefix
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -81,7 +81,7 @@ def check_query(query: str) -> set[str]:
     plain = re.sub(r'"[^"]*"', '""', query)
     assert [plain.count(mark) for mark in "([{"] == [plain.count(mark) for mark in ")]}"], query
     groups = {label for group in re.findall(r"\bby \(([^)]*)\)", plain) for label in group.split(", ")}
-    selectors = re.findall(r"\b((?:bursar|resource)_\w+)(?:\{([^}]*)\})?", re.sub(r"\bby \([^)]*\)", "", plain))
+    selectors = re.findall(r"\b((?:holdbook|resource)_\w+)(?:\{([^}]*)\})?", re.sub(r"\bby \([^)]*\)", "", plain))
     found = {name for name, _ in selectors}
     assert found, query
     for name, matchers in selectors:
@@ -102,7 +102,7 @@ def test_the_dashboard_is_one_that_grafana_takes() -> None:
     """It is of the present schema; panels have ids of their own, a kind, a place in 24 columns, and its data source."""
     board: dict[str, Any] = json.loads(DASHBOARD.read_text())
     assert board["schemaVersion"] >= 39
-    assert (board["title"], board["uid"]) == ("Bursar", "bursar-ledger")
+    assert (board["title"], board["uid"]) == ("Holdbook", "holdbook-ledger")
     variables = {one["name"]: one for one in board["templating"]["list"]}
     assert variables["datasource"]["query"] == "prometheus"
     assert {"ledger", "pool"} < variables.keys()

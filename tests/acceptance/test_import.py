@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bursar import Ledger
-from bursar.domain.values import canonical_json, derived_id
-from support.cli import PROCESS_SECONDS_MAX, Bursar, call, environment, jsonl, program, run
+from holdbook import Ledger
+from holdbook.domain.values import canonical_json, derived_id
+from support.cli import PROCESS_SECONDS_MAX, Holdbook, call, environment, jsonl, program, run
 from support.workloads import made_up, write_workload
 
 AT = "2026-03-01T00:00:00Z"
@@ -23,10 +23,10 @@ def grant(name: str, size: int = 1, **more: object) -> dict[str, Any]:
     return {**line, **more}
 
 
-def story(bursar: Bursar) -> list[Any]:
+def story(holdbook: Holdbook) -> list[Any]:
     """Tell everything that happened, less what depends on when it was recorded."""
     own = ("position", "stream_id", "version", "type", "command_id", "ordinal", "occurred_at", "actor", "data")
-    return [[event[name] for name in own] for event in bursar("export").lines]
+    return [[event[name] for name in own] for event in holdbook("export").lines]
 
 
 def counted(events: list[Any]) -> dict[str, int]:
@@ -49,9 +49,9 @@ def counted(events: list[Any]) -> dict[str, int]:
 def test_an_import_says_what_it_decided(empty_database_url: str, tmp_path: Path) -> None:
     """The summary counts allocations, refusals and events as the log has them; the database is made."""
     file = write_workload(tmp_path / "w.jsonl", made_up(1200))
-    bursar = Bursar(empty_database_url)
-    summary = bursar.json("import", str(file))
-    expected = counted(bursar("export").lines)
+    holdbook = Holdbook(empty_database_url)
+    summary = holdbook.json("import", str(file))
+    expected = counted(holdbook("export").lines)
     assert min(expected.values()) > 10, "the workload has something of everything"
     assert summary.pop("commands") == 1200
     assert summary.pop("repeated") > 0
@@ -62,10 +62,10 @@ def test_importing_a_file_twice_changes_nothing(empty_database_url: str, tmp_pat
     """The second run repeats every command and records nothing."""
     lines = [line for line in made_up(800, seed=2) if line["command"] != "expire"]
     file = write_workload(tmp_path / "w.jsonl", lines)
-    bursar = Bursar(empty_database_url)
-    bursar("import", str(file))
-    before = story(bursar)
-    assert bursar.json("import", str(file)) == {
+    holdbook = Holdbook(empty_database_url)
+    holdbook("import", str(file))
+    before = story(holdbook)
+    assert holdbook.json("import", str(file)) == {
         "commands": len(lines),
         "allocated": 0,
         "released": 0,
@@ -75,13 +75,13 @@ def test_importing_a_file_twice_changes_nothing(empty_database_url: str, tmp_pat
         "events": 0,
         "last_position": len(before),
     }
-    assert story(bursar) == before
+    assert story(holdbook) == before
 
 
 def test_the_size_of_batches_changes_nothing(empty_sqlite_url: str, tmp_path: Path) -> None:
     """What is decided depends on the commands alone."""
     file = write_workload(tmp_path / "w.jsonl", made_up(300, seed=3))
-    one, many = Bursar(empty_sqlite_url), Bursar(f"sqlite:///{tmp_path / 'other.db'}")
+    one, many = Holdbook(empty_sqlite_url), Holdbook(f"sqlite:///{tmp_path / 'other.db'}")
     one("import", str(file), "--batch", "1")
     many("import", str(file), "--batch", "10000")
     assert story(one) == story(many)
@@ -91,9 +91,9 @@ def test_the_size_of_batches_changes_nothing(empty_sqlite_url: str, tmp_path: Pa
 def test_an_import_that_is_killed_goes_on(database_url: str, tmp_path: Path) -> None:
     """After `kill -9` in the middle, running it again ends in the state of a run that was not disturbed."""
     file = write_workload(tmp_path / "w.jsonl", made_up(4000, seed=4))
-    whole = Bursar(f"sqlite:///{tmp_path / 'whole.db'}")
+    whole = Holdbook(f"sqlite:///{tmp_path / 'whole.db'}")
     whole("import", str(file))
-    bursar = Bursar(database_url)
+    holdbook = Holdbook(database_url)
     command = program("import", str(file), "--batch", "20", "--database", database_url)
     with Ledger.open(database_url, create=False) as ledger, subprocess.Popen(command, env=environment()) as process:
         with ledger.log.watching() as news:
@@ -103,11 +103,11 @@ def test_an_import_that_is_killed_goes_on(database_url: str, tmp_path: Path) -> 
         process.wait(PROCESS_SECONDS_MAX)
         at_death = head_of(ledger)
     assert at_death < len(story(whole))
-    summary = bursar.json("import", str(file))
+    summary = holdbook.json("import", str(file))
     assert summary["repeated"] > 500
     assert summary["events"] == summary["last_position"] - at_death
-    assert story(bursar) == story(whole)
-    assert bursar("verify").code == 0
+    assert story(holdbook) == story(whole)
+    assert holdbook("verify").code == 0
 
 
 def head_of(ledger: Ledger) -> int:
@@ -131,7 +131,7 @@ def test_the_standard_input_is_imported(empty_sqlite_url: str) -> None:
 
 def test_an_empty_workload_is_imported(empty_sqlite_url: str) -> None:
     """Nothing to do is done."""
-    summary = Bursar(empty_sqlite_url).json("import", "-", stdin="")
+    summary = Holdbook(empty_sqlite_url).json("import", "-", stdin="")
     assert summary == dict.fromkeys(summary, 0)
 
 
@@ -139,10 +139,10 @@ def test_commands_get_the_ids_that_are_documented(empty_sqlite_url: str) -> None
     """Given, derived from what the command names, or derived from its content and its count in the file."""
     release = {"at": AT, "command": "release", "allocation_id": "a"}
     lines = [POOL, grant("a"), grant("b", command_id="mine"), release, release]
-    bursar = Bursar(empty_sqlite_url)
-    bursar("import", "-", stdin=jsonl(lines))
+    holdbook = Holdbook(empty_sqlite_url)
+    holdbook("import", "-", stdin=jsonl(lines))
     content = canonical_json({**release, "at": "2026-03-01T00:00:00.000000Z"})
-    assert [event["command_id"] for event in bursar("export").lines] == [
+    assert [event["command_id"] for event in holdbook("export").lines] == [
         derived_id("open_pool", "gpu"),
         derived_id("allocate", "a"),
         "mine",
@@ -155,24 +155,24 @@ def test_a_reservation_that_is_confirmed_was_not_allocated(empty_sqlite_url: str
     """The counters follow the events of their names."""
     reserve = {**grant("r"), "command": "reserve", "ttl": 60}
     confirm = {"at": AT, "command": "confirm", "allocation_id": "r"}
-    summary = Bursar(empty_sqlite_url).json("import", "-", stdin=jsonl([POOL, reserve, confirm]))
+    summary = Holdbook(empty_sqlite_url).json("import", "-", stdin=jsonl([POOL, reserve, confirm]))
     assert (summary["commands"], summary["allocated"], summary["events"]) == (3, 0, 3)
 
 
 def test_actors_come_from_the_line_or_the_option(empty_sqlite_url: str) -> None:
     """A line may name its actor; the others have the import's, who may be another the next time."""
     text = jsonl([POOL, grant("a", actor="somebody")])
-    bursar = Bursar(empty_sqlite_url)
-    bursar("import", "-", "--actor", "importer", stdin=text)
-    assert [event["actor"] for event in bursar("export").lines] == ["importer", "somebody"]
-    assert bursar.json("import", "-", "--actor", "another", stdin=text)["repeated"] == 2
+    holdbook = Holdbook(empty_sqlite_url)
+    holdbook("import", "-", "--actor", "importer", stdin=text)
+    assert [event["actor"] for event in holdbook("export").lines] == ["importer", "somebody"]
+    assert holdbook.json("import", "-", "--actor", "another", stdin=text)["repeated"] == 2
 
 
 def test_the_views_are_brought_up_to_date(empty_database_url: str) -> None:
     """After an import no view is behind."""
-    bursar = Bursar(empty_database_url)
-    bursar("import", "-", stdin=jsonl([POOL, grant("a")]))
-    assert {view["behind"] for view in bursar.json("projections")["views"]} == {0}
+    holdbook = Holdbook(empty_database_url)
+    holdbook("import", "-", stdin=jsonl([POOL, grant("a")]))
+    assert {view["behind"] for view in holdbook.json("projections")["views"]} == {0}
 
 
 # Where it stops
@@ -212,12 +212,12 @@ def test_a_malformed_line_stops_an_import(
     file.write_bytes(
         before + (line if isinstance(line, bytes) else line.encode()) + b"\n" + jsonl([grant("z")]).encode()
     )
-    bursar = Bursar(sqlite_url)
-    error = bursar.error("import", str(file), "--batch", "2", code=2)
+    holdbook = Holdbook(sqlite_url)
+    error = holdbook.error("import", str(file), "--batch", "2", code=2)
     assert (error["type"], error["file"], error["line"]) == ("ImportStopped", str(file), 4)
     assert (error["field"], error["value"]) == (field, value)
     assert error["message"].startswith(f"{file}, line 4: {field}: ")
-    assert [event["allocation_id"] for event in bursar("export").lines] == [None, "x"]
+    assert [event["allocation_id"] for event in holdbook("export").lines] == [None, "x"]
 
 
 def test_a_malformed_first_line_makes_no_database(tmp_path: Path) -> None:
@@ -229,34 +229,34 @@ def test_a_malformed_first_line_makes_no_database(tmp_path: Path) -> None:
 
 def test_an_id_with_other_content_stops_an_import(database_url: str) -> None:
     """Against the log: the error names the line, the field, and the value there."""
-    bursar = Bursar(database_url)
-    bursar("import", "-", stdin=jsonl([POOL, grant("a")]))
-    error = bursar.error("import", "-", stdin=jsonl([POOL, grant("b"), grant("a", owner="another")]))
+    holdbook = Holdbook(database_url)
+    holdbook("import", "-", stdin=jsonl([POOL, grant("a")]))
+    error = holdbook.error("import", "-", stdin=jsonl([POOL, grant("b"), grant("a", owner="another")]))
     assert (error["file"], error["line"], error["field"], error["value"]) == ("<stdin>", 3, "owner", "another")
-    assert len(bursar("export").lines) == 2, "nothing of the batch"
+    assert len(holdbook("export").lines) == 2, "nothing of the batch"
 
 
 def test_an_id_with_other_content_in_the_same_batch_stops_an_import(sqlite_url: str) -> None:
     """Of the lines that have the id, the one that differs is named."""
     lines = [POOL, grant("a", tags={"k.l": "1"}), grant("a", tags={"k.l": "1"}), grant("a", tags={"k.l": "2"})]
-    error = Bursar(sqlite_url).error("import", "-", stdin=jsonl(lines))
+    error = Holdbook(sqlite_url).error("import", "-", stdin=jsonl(lines))
     assert (error["line"], error["field"], error["value"]) == (4, "tags.k.l", "2")
-    assert Bursar(sqlite_url)("export").out == ""
+    assert Holdbook(sqlite_url)("export").out == ""
 
 
 def test_a_field_that_is_missing_is_named(sqlite_url: str) -> None:
     """What one line has and another has not differs too."""
     lines = [POOL, grant("a", tags={"k": "1"}), grant("a")]
-    error = Bursar(sqlite_url).error("import", "-", stdin=jsonl(lines))
+    error = Holdbook(sqlite_url).error("import", "-", stdin=jsonl(lines))
     assert (error["line"], error["field"], error["value"]) == (3, "tags.k", None)
 
 
 def test_a_pool_with_other_content_stops_an_import(sqlite_url: str) -> None:
     """A pool is not opened twice with other content; the line that tries is named."""
     other = {**POOL, "limits": {"total": 5}}
-    error = Bursar(sqlite_url).error("import", "-", stdin=jsonl([POOL, grant("a"), POOL, other]))
+    error = Holdbook(sqlite_url).error("import", "-", stdin=jsonl([POOL, grant("a"), POOL, other]))
     assert (error["line"], error["field"], error["value"]) == (4, "limits.total", 5)
-    assert Bursar(sqlite_url)("export").out == ""
+    assert Holdbook(sqlite_url)("export").out == ""
 
 
 @pytest.mark.parametrize("file", ["none.jsonl", ".", "a\0b"])

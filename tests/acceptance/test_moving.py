@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bursar import Ledger, MemoryResourceManager, Refused
-from bursar.domain.values import canonical_json, instant_text
-from support.cli import Bursar, call, jsonl
+from holdbook import Ledger, MemoryResourceManager, Refused
+from holdbook.domain.values import canonical_json, instant_text
+from support.cli import Holdbook, call, jsonl
 from support.old_managers import OldMemoryResourceManager
 from support.processes import adopt_halfway, running
 
@@ -49,11 +49,11 @@ def test_ten_thousand_allocations_there_and_back_are_the_same_file(database_url:
     """Adopted in one command, rolled back in another: byte for byte."""
     before, after = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
     before.write_text(held_lines(10_000), encoding="utf-8")
-    bursar = Bursar(database_url)
-    assert bursar.json("adopt", str(before)) == {
+    holdbook = Holdbook(database_url)
+    assert holdbook.json("adopt", str(before)) == {
         "pools": 2, "adopted": 10_000, "repeated": 0, "last_position": 10_002, "dry_run": False,
     }  # fmt: skip
-    assert bursar.json("rollback", str(after)) == {
+    assert holdbook.json("rollback", str(after)) == {
         "resource_types": 2, "allocations": 10_000, "other_limits": [], "position": 10_005, "file": str(after),
     }  # fmt: skip
     assert after.read_bytes() == before.read_bytes()
@@ -66,13 +66,13 @@ async def test_the_whole_way_is_rehearsed(empty_database_url: str, tmp_path: Pat
     there, back = tmp_path / "held.jsonl", tmp_path / "back.jsonl"
     there.write_text("".join(old.dump()), encoding="utf-8")
 
-    bursar = Bursar(empty_database_url)
-    assert bursar("adopt", str(there), "--dry-run").out == "would be 3 allocations adopted, 1 pools opened\n"
-    assert bursar("adopt", str(there), "--actor", "migration").out == "3 allocations adopted, 1 pools opened\n"
-    assert [(one["id"], one["quantities"]) for one in bursar.lines("allocations")] == [
+    holdbook = Holdbook(empty_database_url)
+    assert holdbook("adopt", str(there), "--dry-run").out == "would be 3 allocations adopted, 1 pools opened\n"
+    assert holdbook("adopt", str(there), "--actor", "migration").out == "3 allocations adopted, 1 pools opened\n"
+    assert [(one["id"], one["quantities"]) for one in holdbook.lines("allocations")] == [
         (one.id, {"memory": one.data}) for one in (first, second, third)
     ]
-    assert bursar.lines("history", first.id)[0]["actor"] == "migration"
+    assert holdbook.lines("history", first.id)[0]["actor"] == "migration"
 
     with Ledger.open(empty_database_url, create=False) as ledger:
         with pytest.warns(DeprecationWarning, match="use UnifiedResourceManager"):
@@ -82,9 +82,9 @@ async def test_the_whole_way_is_rehearsed(empty_database_url: str, tmp_path: Pat
             await memory.allocate_memory(1)
         ledger.release(second.id, reason="its holder is done")
         fifth = await memory.allocate_memory(150, owner="ann")
-        assert bursar("verify").code == 0
+        assert holdbook("verify").code == 0
 
-        assert bursar("rollback", str(back), "--reason", "ticket 312").out == (
+        assert holdbook("rollback", str(back), "--reason", "ticket 312").out == (
             f"the ledger is closed to new grants; 4 allocations written to {back}\n"
         )
         with pytest.raises(Refused, match="pool_closed"):
@@ -95,35 +95,35 @@ async def test_the_whole_way_is_rehearsed(empty_database_url: str, tmp_path: Pat
             await again.allocate_memory(51)
         await memory.release_memory(fourth)
 
-    bursar("rollback", str(back), code=2)
-    bursar("rollback", str(back), "--force")
+    holdbook("rollback", str(back), code=2)
+    holdbook("rollback", str(back), "--force")
     again = OldMemoryResourceManager.load(back.read_text(encoding="utf-8").splitlines())
     assert again.held == {first.id: 100, third.id: 300, fifth.id: 150}
     await again.allocate_memory(450)
-    assert bursar("verify").code == 0
+    assert holdbook("verify").code == 0
 
 
 def test_adopting_a_file_twice_changes_nothing(empty_sqlite_url: str, file: Path) -> None:
     """Every line is told to be a repeat; the standard input is as good as a file."""
-    bursar = Bursar(empty_sqlite_url)
-    bursar("adopt", str(file))
-    before = bursar("export").out
-    assert bursar("adopt", "-", stdin=file.read_bytes()).out == (
+    holdbook = Holdbook(empty_sqlite_url)
+    holdbook("adopt", str(file))
+    before = holdbook("export").out
+    assert holdbook("adopt", "-", stdin=file.read_bytes()).out == (
         "0 allocations adopted, 0 pools opened; 6 lines were taken over before\n"
     )
-    assert bursar("export").out == before
-    assert {view["behind"] for view in bursar.json("projections")["views"]} == {0}
+    assert holdbook("export").out == before
+    assert {view["behind"] for view in holdbook.json("projections")["views"]} == {0}
 
 
 def test_a_dry_run_leaves_nothing(empty_database_url: str, sqlite_url: str, file: Path) -> None:
     """Neither a ledger where there is none, nor an event where there is one."""
     for url in (empty_database_url, sqlite_url):
-        assert Bursar(url).json("adopt", str(file), "--dry-run") == {
+        assert Holdbook(url).json("adopt", str(file), "--dry-run") == {
             "pools": 2, "adopted": 4, "repeated": 0, "last_position": 6 if url == empty_database_url else 0,
             "dry_run": True,
         }  # fmt: skip
-    Bursar(empty_database_url)("pools", code=3)
-    assert Bursar(sqlite_url)("export").out == ""
+    Holdbook(empty_database_url)("pools", code=3)
+    assert Holdbook(sqlite_url)("export").out == ""
 
 
 @pytest.mark.parametrize("last", [{"id": "x"}, {"resource_type": "disk"}])
@@ -147,9 +147,9 @@ def test_an_adoption_that_is_killed_leaves_nothing(database_url: str, file: Path
     with running(adopt_halfway, [(database_url, str(file))]) as [peer]:
         assert peer.receive() == 6
         peer.kill()
-    bursar = Bursar(database_url)
-    assert bursar("export").out == ""
-    assert bursar.json("adopt", str(file))["adopted"] == 4
+    holdbook = Holdbook(database_url)
+    assert holdbook("export").out == ""
+    assert holdbook.json("adopt", str(file))["adopted"] == 4
 
 
 # Going back
@@ -157,38 +157,38 @@ def test_an_adoption_that_is_killed_leaves_nothing(database_url: str, file: Path
 
 def test_a_rollback_does_not_write_over_a_file(sqlite_url: str, file: Path) -> None:
     """The ledger stays open, whether there is a file or a folder, or none can be written."""
-    bursar = Bursar(sqlite_url)
-    bursar("adopt", str(file))
+    holdbook = Holdbook(sqlite_url)
+    holdbook("adopt", str(file))
     for path, expected in ((file, "expected a file that is not there yet"), (file.parent, "not there yet")):
-        error = bursar.error("rollback", str(path))
+        error = holdbook.error("rollback", str(path))
         assert (error["type"], error["parameter"], error["value"]) == ("Malformed", "FILE", str(path))
         assert expected in error["message"]
-    assert "expected a file that can be written" in bursar.error("rollback", str(file / "no"))["message"]
-    assert {pool["closed"] for pool in bursar.json("pools")["pools"]} == {False}
+    assert "expected a file that can be written" in holdbook.error("rollback", str(file / "no"))["message"]
+    assert {pool["closed"] for pool in holdbook.json("pools")["pools"]} == {False}
     assert file.read_text(encoding="utf-8") == held_lines(4)
 
 
 def test_what_cannot_be_said_in_the_old_form_is_listed(sqlite_url: str, file: Path) -> None:
     """Exit 1, every allocation named; no file is there, and the ledger is open."""
-    bursar, back = Bursar(sqlite_url), file.with_name("back.jsonl")
-    bursar("adopt", str(file))
-    bursar("reserve", "memory=1", "--owner", "o", "--ttl", "1h", "--id", "r")
-    bursar("allocate", "memory=1", "ports=1", "--owner", "o", "--id", "both")
-    error = bursar.error("rollback", str(back), code=1)
+    holdbook, back = Holdbook(sqlite_url), file.with_name("back.jsonl")
+    holdbook("adopt", str(file))
+    holdbook("reserve", "memory=1", "--owner", "o", "--ttl", "1h", "--id", "r")
+    holdbook("allocate", "memory=1", "ports=1", "--owner", "o", "--id", "both")
+    error = holdbook.error("rollback", str(back), code=1)
     assert (error["type"], error["reserved"], error["several"], error["closed"]) == (
         "NotRolledBack", ["r"], ["both"], False,
     )  # fmt: skip
-    assert {path.name for path in file.parent.iterdir()} == {file.name, "bursar.db"}
-    bursar("void", "r")
-    bursar("release", "both")
-    bursar("rollback", str(back))
+    assert {path.name for path in file.parent.iterdir()} == {file.name, "holdbook.db"}
+    holdbook("void", "r")
+    holdbook("release", "both")
+    holdbook("rollback", str(back))
 
 
 def test_limits_that_old_managers_do_not_enforce_are_told(sqlite_url: str, tmp_path: Path) -> None:
     """They are in the file, for an adoption to come."""
-    bursar, back = Bursar(sqlite_url), tmp_path / "back.jsonl"
-    bursar("pool", "open", "gpu", "--type", "gpu", "--total", "8", "--per-owner", "2")
-    said = bursar("rollback", str(back)).out
+    holdbook, back = Holdbook(sqlite_url), tmp_path / "back.jsonl"
+    holdbook("pool", "open", "gpu", "--type", "gpu", "--total", "8", "--per-owner", "2")
+    said = holdbook("rollback", str(back)).out
     assert said.endswith("limits in the file that old managers do not enforce: gpu.per_owner\n")
     assert json.loads(back.read_text(encoding="utf-8")) == {
         "limits": {"total": 8, "per_owner": 2}, "resource_type": "gpu",
@@ -197,5 +197,5 @@ def test_limits_that_old_managers_do_not_enforce_are_told(sqlite_url: str, tmp_p
 
 def test_a_rollback_of_no_ledger_makes_none(empty_sqlite_url: str, tmp_path: Path) -> None:
     """A mistyped name is told, and no file is written."""
-    Bursar(empty_sqlite_url)("rollback", str(tmp_path / "back.jsonl"), code=3)
+    Holdbook(empty_sqlite_url)("rollback", str(tmp_path / "back.jsonl"), code=3)
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,7 @@
 # ruff: noqa: ANN201, D103, FBT003 - the seed's words, as below
 # mypy: allow-untyped-defs, check-untyped-defs
 
-from bursar import MemoryResourceProvider, ResourceMonitor, UnifiedResourceManager
+from holdbook import MemoryResourceProvider, ResourceMonitor, UnifiedResourceManager
 
 
 # fmt: off

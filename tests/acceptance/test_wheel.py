@@ -33,9 +33,9 @@ class Installed:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def bursar(self, *arguments: str) -> str:
+    def holdbook(self, *arguments: str) -> str:
         """Run the installed console script."""
-        return self.run(sys.executable, "-P", self.site / "bin" / "bursar", *arguments)
+        return self.run(sys.executable, "-P", self.site / "bin" / "holdbook", *arguments)
 
 
 def files_below(folder: Path, name: str) -> Iterator[str]:
@@ -60,7 +60,7 @@ def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     source = shutil.copytree(ROOT, folder / "source", symlinks=True, ignore=LEFT_OUT)
     targets = ["--wheel"] if request.param == "tree" else []  # by default the wheel comes out of the sdist
     run_module("build", "--no-isolation", "--outdir", folder, *targets, source)
-    (built,) = folder.glob("bursar-*.whl")
+    (built,) = folder.glob("holdbook-*.whl")
     return built
 
 
@@ -73,29 +73,29 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
 
 
 def test_the_wheel_holds_one_package(wheel: Path) -> None:
-    """Nothing but `bursar` lands in a user's site-packages."""
+    """Nothing but `holdbook` lands in a user's site-packages."""
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert "bursar" in tops
-    assert all(top == "bursar" or (top.startswith("bursar-") and top.endswith(".dist-info")) for top in tops)
+    assert "holdbook" in tops
+    assert all(top == "holdbook" or (top.startswith("holdbook-") and top.endswith(".dist-info")) for top in tops)
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     """Each file of the package is in the wheel once, at its place."""
-    names = [name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("bursar/")]
-    assert sorted(names) == sorted(files_below(ROOT / "src" / "bursar", "bursar"))
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("holdbook/")]
+    assert sorted(names) == sorted(files_below(ROOT / "src" / "holdbook", "holdbook"))
 
 
 def test_the_installed_package_is_the_one_that_runs(installed: Installed) -> None:
     """The other tests here look at the wheel and not at the checkout."""
-    place = installed.run(sys.executable, "-P", "-c", "import bursar; print(bursar.__file__)")
-    assert Path(place.strip()) == installed.site / "bursar" / "__init__.py"
+    place = installed.run(sys.executable, "-P", "-c", "import holdbook; print(holdbook.__file__)")
+    assert Path(place.strip()) == installed.site / "holdbook" / "__init__.py"
 
 
 def test_the_demo_runs_from_the_wheel(installed: Installed) -> None:
     """Whoever installs the wheel can take the tour."""
-    assert installed.bursar("demo")
+    assert installed.holdbook("demo")
 
 
 def test_the_migrations_are_in_the_wheel(installed: Installed, sqlite_url: str) -> None:
     """A ledger's schema is managed from the installed package."""
-    assert installed.bursar("db", "current", "--database", sqlite_url)
+    assert installed.holdbook("db", "current", "--database", sqlite_url)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bursar import Ledger, Limits
-from bursar.infrastructure import schema
-from bursar.infrastructure.database import Database
-from support.cli import Bursar, Done, call, environment, jsonl, run
+from holdbook import Ledger, Limits
+from holdbook.infrastructure import schema
+from holdbook.infrastructure.database import Database
+from support.cli import Done, Holdbook, call, environment, jsonl, run
 from support.workloads import made_up, write_workload
 
 
@@ -36,13 +36,13 @@ def test_a_negative_quantity(ledger_url: str) -> None:
     """It is malformed: exit code 2, naming parameter and value, and nothing is recorded."""
     done = run("allocate", "gpu=-1", "--owner", "o", "--database", ledger_url)
     fails(done, 2, "quantities.gpu", "-1", "whole number from 1")
-    assert len(Bursar(ledger_url)("export").lines) == 1
+    assert len(Holdbook(ledger_url)("export").lines) == 1
 
 
 def test_an_unknown_pool(ledger_url: str) -> None:
     """It is a refusal: exit code 1, and the log has it."""
     fails(run("allocate", "tpu=1", "--owner", "o", "--database", ledger_url), 1, "pool_not_found", "'tpu'")
-    assert Bursar(ledger_url)("export").lines[-1]["data"]["code"] == "pool_not_found"
+    assert Holdbook(ledger_url)("export").lines[-1]["data"]["code"] == "pool_not_found"
 
 
 def test_a_malformed_workload_line(ledger_url: str, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_malformed_workload_line(ledger_url: str, tmp_path: Path) -> None:
     line = {"at": "2026-03-01T00:00:00Z", "command": "allocate", "quantities": {"gpu": 1.5}, "owner": "o"}
     file.write_text(jsonl([{**line, "quantities": {"gpu": 1}}, line]))
     fails(run("import", str(file), "--database", ledger_url), 2, f"{file}, line 2: quantities.gpu: ", "got 1.5")
-    assert len(Bursar(ledger_url)("export").lines) == 1
+    assert len(Holdbook(ledger_url)("export").lines) == 1
 
 
 def test_a_reused_command_id(ledger_url: str) -> None:
@@ -59,7 +59,7 @@ def test_a_reused_command_id(ledger_url: str) -> None:
     words = ("--owner", "o", "--command-id", "c", "--database", ledger_url)
     run("allocate", "gpu=1", *words).ends(0)
     fails(run("allocate", "gpu=2", *words), 2, "'c'", "quantities.gpu was 1, now 2")
-    assert len(Bursar(ledger_url)("export").lines) == 2
+    assert len(Holdbook(ledger_url)("export").lines) == 2
 
 
 READERS = (
@@ -89,7 +89,7 @@ def test_a_mistyped_name_on_a_server(postgres_url: str) -> None:
     assert (error["type"], error["exit_code"]) == ("LogUnavailable", 3)
 
 
-@pytest.mark.parametrize("url", ["bursar.db", "mysql://host/x", "sqlite://", "postgresql://host:port/x"])
+@pytest.mark.parametrize("url", ["holdbook.db", "mysql://host/x", "sqlite://", "postgresql://host:port/x"])
 def test_an_address_that_is_none(url: str) -> None:
     """It is wrong usage, and an example says what one looks like."""
     assert call("pools", "--database", url, "--json").ends(2).error["parameter"] == "database"
@@ -99,7 +99,7 @@ def test_an_older_schema(ledger_url: str) -> None:
     """Exit code 3, with the command that upgrades it."""
     database = Database(ledger_url)
     with database.changing() as connection:
-        connection.execute(text("UPDATE bursar_schema SET version_num = '0000'"))
+        connection.execute(text("UPDATE holdbook_schema SET version_num = '0000'"))
     database.close()
     fails(run("pools", "--database", ledger_url), 3, "0000", schema.HEAD)
 
@@ -129,15 +129,15 @@ def test_a_full_disk(sqlite_url: str, tmp_path: Path) -> None:
     file = write_workload(tmp_path / "w.jsonl", made_up(2000))
     limit = Path(sqlite_url.removeprefix("sqlite:///")).stat().st_size + 400_000
     code = (
-        "import resource, sys; from bursar.infrastructure.cli import main; "
+        "import resource, sys; from holdbook.infrastructure.cli import main; "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); main()"
     )
     command = [sys.executable, "-P", "-c", code, "import", str(file), "--database", sqlite_url]
     done = subprocess.run(command, env=environment(), check=False, capture_output=True, text=True, timeout=120)
-    fails(Done(done.returncode, done.stdout, done.stderr), 3, "cannot be used", "bursar.db")
-    bursar = Bursar(sqlite_url)
-    assert bursar("verify").code == 0
-    assert bursar.json("import", str(file))["commands"] == 2000
+    fails(Done(done.returncode, done.stdout, done.stderr), 3, "cannot be used", "holdbook.db")
+    holdbook = Holdbook(sqlite_url)
+    assert holdbook("verify").code == 0
+    assert holdbook.json("import", str(file))["commands"] == 2000
 
 
 def test_a_read_only_database(sqlite_url: str) -> None:
@@ -157,7 +157,7 @@ def obey_modes() -> None:
         assert ctypes.CDLL(None).prctl(drop_from_bounding_set, override, 0, 0, 0) == 0
 
 
-@pytest.mark.parametrize("setting", ["BURSAR_LOG_LEVEL", "BURSAR_LOG_FORMAT"])
+@pytest.mark.parametrize("setting", ["HOLDBOOK_LOG_LEVEL", "HOLDBOOK_LOG_FORMAT"])
 def test_a_bad_setting(setting: str) -> None:
     """It is wrong usage that names the variable."""
     fails(call("pools", env={setting: "loud"}), 2, setting, "'loud'")
@@ -166,10 +166,10 @@ def test_a_bad_setting(setting: str) -> None:
 @pytest.mark.parametrize("actor", ["", " x", "a\nb"])
 def test_a_bad_actor(sqlite_url: str, actor: str) -> None:
     """Who acts is a name like any other; nothing is recorded under a bad one."""
-    bursar = Bursar(sqlite_url)
-    error = bursar.error("pool", "open", "x", "--type", "t", "--total", "1", "--actor", actor, code=2)
+    holdbook = Holdbook(sqlite_url)
+    error = holdbook.error("pool", "open", "x", "--type", "t", "--total", "1", "--actor", actor, code=2)
     assert (error["parameter"], error["value"]) == ("actor", actor)
-    assert bursar("export").out == ""
+    assert holdbook("export").out == ""
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_a_bad_actor(sqlite_url: str, actor: str) -> None:
 )
 def test_a_bad_value(sqlite_url: str, words: list[str], parameter: str) -> None:
     """The parameter is named, as people and as programs read it."""
-    assert Bursar(sqlite_url).error(*words, code=2)["parameter"] == parameter
-    assert f"error: {parameter}: expected" in Bursar(sqlite_url)(*words, code=2).err
+    assert Holdbook(sqlite_url).error(*words, code=2)["parameter"] == parameter
+    assert f"error: {parameter}: expected" in Holdbook(sqlite_url)(*words, code=2).err
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import rebuild
 from benchmarks.case import Case
 from benchmarks.measure import Sample, Span, Window
-from bursar import Ledger
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.proofs import Prover
-from bursar.infrastructure.sealing import Sealer
-from bursar.infrastructure.verification import verify_ledger
-from bursar.replay.as_of import state_at
-from bursar.replay.notes import Kind, SignerKey
+from holdbook import Ledger
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.proofs import Prover
+from holdbook.infrastructure.sealing import Sealer
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.replay.as_of import state_at
+from holdbook.replay.notes import Kind, SignerKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Do = Callable[[str], tuple[Latencies, int]]
     """Works on a log; the seconds that each operation took, and how many events there were."""
 
-SYSTEM: Final = "Bursar"
+SYSTEM: Final = "Holdbook"
 ROWS: Final = "rows of the audited log"
 VERIFY: Final = "verify"
 AS_OF: Final = "as of a position"

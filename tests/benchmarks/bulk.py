@@ -1,4 +1,4 @@
-"""Batches of 500: Bursar's `record` beside the database's own way of taking the same rows into the same table."""
+"""Batches of 500: Holdbook's `record` beside the database's own way of taking the same rows into the same table."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.case import Case
 from benchmarks.measure import Sample, Span, Window
 from benchmarks.places import connect_postgres, connect_sqlite
-from bursar import Allocate, Ledger, Limits, Release
+from holdbook import Allocate, Ledger, Limits, Release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.places import Place
     from benchmarks.plan import Plan
-    from bursar.domain.commands import Command
+    from holdbook.domain.commands import Command
 
 WORK: Final = "batches of 500"
 SYSTEMS: Final = {"postgresql": "COPY", "sqlite": "executemany"}
@@ -53,7 +53,7 @@ class Bulk:
 
     @cached_property
     def _rows(self) -> list[tuple[Any, ...]]:
-        """The rows that Bursar writes for the same commands, and before them that of the pool's opening."""
+        """The rows that Holdbook writes for the same commands, and before them that of the pool's opening."""
         with self._place.fresh() as url:
             with Ledger.open(url) as ledger:
                 self._fill(ledger, array("d"))
@@ -116,5 +116,5 @@ def _executemany(url: str, parts: list[list[tuple[Any, ...]]]) -> array[float]:
 def cases(place: Place, plan: Plan) -> Iterator[Case]:
     """List the cases on one database."""
     bulk = Bulk(place, plan.batches)
-    for system, run in ((SYSTEMS[place.name], bulk.copy), ("Bursar", bulk.record)):
+    for system, run in ((SYSTEMS[place.name], bulk.copy), ("Holdbook", bulk.record)):
         yield Case(system=system, database=place.name, work=WORK, callers="threads", clients=1, run=run)

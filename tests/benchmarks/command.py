@@ -23,7 +23,7 @@ WIDTH: Final = 160
 
 def parser() -> argparse.ArgumentParser:
     """Describe the options."""
-    found = argparse.ArgumentParser(prog="benchmarks", description="Measure Bursar beside what else one could use.")
+    found = argparse.ArgumentParser(prog="benchmarks", description="Measure Holdbook beside what else one could use.")
     found.add_argument("--quick", action="store_true", help="a smoke run: every kind of case, figures to be ignored")
     found.add_argument("--seconds", type=float, help=f"length of a measurement ({Plan().seconds:g})")
     found.add_argument("--warm-up", type=float, help=f"seconds before it that do not count ({Plan().warm_up:g})")

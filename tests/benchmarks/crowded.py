@@ -17,7 +17,7 @@ import psutil
 
 from benchmarks.case import Case, key
 from benchmarks.measure import PATIENCE_SECONDS, Sample, Span, Window
-from bursar import Allocate, Ledger, Limits, Release
+from holdbook import Allocate, Ledger, Limits, Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.places import Place
     from benchmarks.plan import Plan
 
-SYSTEM: Final = "Bursar"
+SYSTEM: Final = "Holdbook"
 FEW: Final = "an allocate beside few"
 MANY: Final = "an allocate beside very many"
 FEW_COUNT: Final = 1_000

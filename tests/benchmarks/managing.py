@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.case import Case
 from benchmarks.measure import Sample, Span, in_tasks
-from bursar import Ledger, MemoryResourceProvider, UnifiedResourceManager
+from holdbook import Ledger, MemoryResourceProvider, UnifiedResourceManager
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Step = Callable[[], Awaitable[float]]
     """One client's pair of operations; tells how long, in seconds, the one that is measured took."""
 
-SYSTEM: Final = "Bursar"
+SYSTEM: Final = "Holdbook"
 MEMORY: Final = "memory"
 SEMAPHORE: Final = "asyncio.Semaphore"
 NOWHERE: Final = "none"

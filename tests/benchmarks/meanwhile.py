@@ -9,12 +9,12 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.bursar_cases import SYSTEM, Holder, thread_step
 from benchmarks.case import Case
+from benchmarks.holdbook_cases import SYSTEM, Holder, thread_step
 from benchmarks.measure import PATIENCE_SECONDS, Sample, Span, Window, settle
 from benchmarks.rebuild import rebuild
-from bursar import Ledger
-from bursar.projections.catalogue import VIEWS
+from holdbook import Ledger
+from holdbook.projections.catalogue import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

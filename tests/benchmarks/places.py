@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import psycopg
 from sqlalchemy.engine import make_url
 
-from bursar import Ledger
+from holdbook import Ledger
 from support.postgres import DURABLE, Databases, PostgresServer
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SERVER_SETTINGS: Final = {**DURABLE, "shared_buffers": "256MB", "max_wal_size": 
 """What is not the default: room, so that no checkpoint falls into one case's window and not into another's."""
 
 BUSY_SECONDS: Final = 60
-"""How long a hand-written SQLite client waits for the write lock, as long as Bursar does."""
+"""How long a hand-written SQLite client waits for the write lock, as long as Holdbook does."""
 
 
 class Place(Protocol):
@@ -121,13 +121,13 @@ def places(names: tuple[str, ...]) -> Iterator[dict[str, Place]]:
         if "postgresql" in names:
             found["postgresql"] = PostgresPlace(stack.enter_context(PostgresServer(SERVER_SETTINGS)))
         if "sqlite" in names:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bursar-bench-"))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="holdbook-bench-"))
             found["sqlite"] = SQLitePlace(Path(folder))
         yield found
 
 
 def connect_sqlite(url: str) -> sqlite3.Connection:
-    """Connect as Bursar does: write-ahead log, every commit on the disk, transactions begun by hand."""
+    """Connect as Holdbook does: write-ahead log, every commit on the disk, transactions begun by hand."""
     path = url.removeprefix("sqlite:///")
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")

@@ -22,7 +22,7 @@ class Plan(BaseModel):
     """Pattern that the cases' names must hold."""
     databases: tuple[str, ...] = ("postgresql", "sqlite")
     clients: tuple[int, ...] = (1, 8, 32, 256, 1000)
-    """Numbers of clients of Bursar."""
+    """Numbers of clients of Holdbook."""
     baseline_clients: tuple[int, ...] = (1, 8, 32)
     """Numbers of clients of what it is compared with, each of which needs a connection."""
     batches: int = Field(40, ge=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks import bursar_cases, row_locked, uma
+from benchmarks import holdbook_cases, row_locked, uma
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +23,11 @@ LINES: Final = {"throughput.svg": ("per_second", "operations a second"), "latenc
 REBUILDS: Final = "rebuilds.svg"
 FILES: Final = (*LINES, REBUILDS)
 
-_WORKS: Final = {bursar_cases.ONE, row_locked.WORK, uma.OWN, uma.SHARED}
+_WORKS: Final = {holdbook_cases.ONE, row_locked.WORK, uma.OWN, uma.SHARED}
 _MARKS: Final = "osD^vP"
 _TITLES: Final = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 _SETTINGS: Final = {
-    "svg.hashsalt": "bursar",  # so that the same figures give the same file
+    "svg.hashsalt": "holdbook",  # so that the same figures give the same file
     "svg.fonttype": "none",  # letters stay letters
     "font.family": "sans-serif",
 }
@@ -98,7 +98,7 @@ def _lines(report: Report, database: str) -> Iterator[tuple[str, list[Found]]]:
     for found in report.cases:
         here = found.database in {database, uma.DATABASE} and found.work in _WORKS
         if here and found.status == "measured":
-            label = f"{found.system}, {found.callers}" if found.system == "Bursar" else found.system
+            label = f"{found.system}, {found.callers}" if found.system == "Holdbook" else found.system
             if found.system == uma.SYSTEM:
                 label = f"{found.system}, {found.work}"
             lines.setdefault(label, []).append(found)

@@ -9,10 +9,10 @@ from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Final, Self
 
-from benchmarks.bursar_cases import SYSTEM, TOTAL, Holder, thread_step
 from benchmarks.case import Case
+from benchmarks.holdbook_cases import SYSTEM, TOTAL, Holder, thread_step
 from benchmarks.measure import PATIENCE_SECONDS, Sample, Span, Window, in_threads, settle
-from bursar import Ledger, Limits, Refused
+from holdbook import Ledger, Limits, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

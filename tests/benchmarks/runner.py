@@ -12,8 +12,8 @@ from benchmarks import (
     auditing,
     bare,
     bulk,
-    bursar_cases,
     crowded,
+    holdbook_cases,
     library,
     managing,
     meanwhile,
@@ -46,7 +46,7 @@ def all_cases(
 ) -> Iterator[Case]:
     """List every case but those of the crowded pool, which take long to prepare."""
     for place in found.values():
-        for module in (row_locked, library, bare, bulk, bursar_cases, managing):
+        for module in (row_locked, library, bare, bulk, holdbook_cases, managing):
             yield from module.cases(place, plan)
         if place.name == "postgresql":
             yield from processes.cases(place, plan, workers)

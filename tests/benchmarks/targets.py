@@ -1,4 +1,4 @@
-"""What Bursar is to reach, each as a ratio to a baseline that was measured in the same run, or to a figure given."""
+"""What Holdbook is to reach, each as a ratio to a baseline that was measured in the same run, or to a figure given."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from benchmarks import (
     auditing,
     bare,
     bulk,
-    bursar_cases,
     crowded,
+    holdbook_cases,
     managing,
     processes,
     projecting,
@@ -44,7 +44,7 @@ class Target:
     """False where the goal is the most that it may be."""
     measure: Measure
     reached: str
-    """Key of Bursar's case."""
+    """Key of Holdbook's case."""
     baselines: tuple[str, ...]
     """Keys of the cases to compare with; the best of them counts."""
     figure: float | None = None
@@ -65,7 +65,7 @@ class Row(BaseModel):
     baseline_case: str | None
     """The baseline that counts; None if none was measured, or if it is a figure that was given."""
     reached: float | None
-    """Bursar's median, in the measure's unit; None if it was not measured."""
+    """Holdbook's median, in the measure's unit; None if it was not measured."""
     baseline: float | None
     ratio: float | None
     met: bool | None
@@ -73,7 +73,7 @@ class Row(BaseModel):
 
 
 def _commands(callers: str) -> Iterator[Target]:
-    hot, locked = bursar_cases.ONE, row_locked.SYSTEM
+    hot, locked = holdbook_cases.ONE, row_locked.SYSTEM
     for clients, against, goal in ((32, (32,), 15.0), (256, BASELINE_CLIENTS, 40.0)):
         which = "32 clients" if clients == 32 else "its best number of clients"
         yield Target(
@@ -82,7 +82,7 @@ def _commands(callers: str) -> Iterator[Target]:
             goal=goal,
             at_least=True,
             measure="per_second",
-            reached=key("Bursar", "postgresql", hot, callers, clients),
+            reached=key("Holdbook", "postgresql", hot, callers, clients),
             baselines=tuple(key(locked, "postgresql", row_locked.WORK, "threads", number) for number in against),
         )
 
@@ -94,7 +94,7 @@ def _singles(database: str) -> Target:
         goal=1.5,
         at_least=True,
         measure="per_second",
-        reached=key("Bursar", database, bursar_cases.ONE, "asyncio", 32),
+        reached=key("Holdbook", database, holdbook_cases.ONE, "asyncio", 32),
         baselines=(key(uma.SYSTEM, uma.DATABASE, uma.OWN, "threads", 32),),
     )
 
@@ -106,7 +106,7 @@ def _latency(database: str) -> Target:
         goal=1.5,
         at_least=False,
         measure="p50_ms",
-        reached=key("Bursar", database, bursar_cases.ALLOCATES, "threads", 1),
+        reached=key("Holdbook", database, holdbook_cases.ALLOCATES, "threads", 1),
         baselines=(key(bare.SYSTEM, database, bare.WORK, "threads", 1),),
     )
 
@@ -118,7 +118,7 @@ def _bulk(database: str) -> Target:
         goal=0.4,
         at_least=True,
         measure="per_second",
-        reached=key("Bursar", database, bulk.WORK, "threads", 1),
+        reached=key("Holdbook", database, bulk.WORK, "threads", 1),
         baselines=(key(bulk.SYSTEMS[database], database, bulk.WORK, "threads", 1),),
     )
 
@@ -131,8 +131,8 @@ def _processes(clients: int) -> Target:
         goal=1.0,
         at_least=True,
         measure="per_second",
-        reached=key("Bursar", "postgresql", processes.HOT.format(clients), "processes", processes.COUNT),
-        baselines=(key("Bursar", "postgresql", processes.HOT.format(processes.CLIENTS), "processes", 1),),
+        reached=key("Holdbook", "postgresql", processes.HOT.format(clients), "processes", processes.COUNT),
+        baselines=(key("Holdbook", "postgresql", processes.HOT.format(processes.CLIENTS), "processes", 1),),
     )
 
 
@@ -143,8 +143,8 @@ def _crowd(database: str) -> Target:
         goal=1.2,
         at_least=False,
         measure="mean_ms",
-        reached=key("Bursar", database, crowded.MANY, "threads", 1),
-        baselines=(key("Bursar", database, crowded.FEW, "threads", 1),),
+        reached=key("Holdbook", database, crowded.MANY, "threads", 1),
+        baselines=(key("Holdbook", database, crowded.FEW, "threads", 1),),
     )
 
 
@@ -156,7 +156,7 @@ def _rebuild(work: str) -> Target:
         goal=100.0 if is_one else 40.0,
         at_least=True,
         measure="per_second",
-        reached=key("Bursar", "postgresql", work, "threads", 1),
+        reached=key("Holdbook", "postgresql", work, "threads", 1),
         baselines=(key(projecting.SYSTEM, "postgresql", projecting.WORK, "threads", 1),),
     )
 
@@ -168,7 +168,7 @@ def _verify(database: str) -> Target:
         goal=0.3,
         at_least=True,
         measure="per_second",
-        reached=key("Bursar", database, auditing.VERIFY, "threads", 1),
+        reached=key("Holdbook", database, auditing.VERIFY, "threads", 1),
         baselines=(key(rebuild.SELECT, database, auditing.ROWS, "threads", 1),),
     )
 

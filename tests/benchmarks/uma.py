@@ -60,7 +60,7 @@ def server() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    with tempfile.TemporaryDirectory(prefix="bursar-bench-uma-") as folder, (Path(folder) / "log").open("wb") as log:
+    with tempfile.TemporaryDirectory(prefix="holdbook-bench-uma-") as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", _SERVE, "--listen", address, "--db-path", f"{folder}/uma.db"],
             stdout=log,

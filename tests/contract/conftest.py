@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from bursar import Ledger, MemoryEventLog
+from holdbook import Ledger, MemoryEventLog
 from support.logs import Clock, Log, open_log
 
 STORES = ("memory", "sqlite", "postgresql")

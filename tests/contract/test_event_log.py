@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, Limits, LogCorrupt, MemoryEventLog, Refused, UnknownEvent
+from holdbook import Ledger, Limits, LogCorrupt, MemoryEventLog, Refused, UnknownEvent
 from support.logs import append, granted, opened, raw_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bursar.domain.records import Recorded, StoredRow
+    from holdbook.domain.records import Recorded, StoredRow
     from support.logs import Clock, Log, Row
 
     RawRows = Callable[[], list[Row]]
@@ -105,7 +105,7 @@ class TestChain:
     @pytest.mark.usefixtures("story")
     def test_every_hash_covers_its_row_and_the_hash_before(self, log: Log, raw: RawRows) -> None:
         """A row's hash is SHA-256 over the hash before it and the row's other columns as canonical JSON."""
-        before = hashlib.sha256(b"bursar-log-1\0" + log.ledger_id.encode()).digest()
+        before = hashlib.sha256(b"holdbook-log-1\0" + log.ledger_id.encode()).digest()
         for row in raw():
             columns = json.dumps(row[:-1], ensure_ascii=False, separators=(",", ":"))
             before = hashlib.sha256(before + columns.encode("utf-8")).digest()

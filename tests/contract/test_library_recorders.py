@@ -13,17 +13,17 @@ from uuid import uuid4
 import pytest
 from eventsourcing.tests import persistence as library
 
-from bursar import MemoryEventLog
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.mapper import EventMapper
-from bursar.infrastructure.snapshots import SQLSnapshots
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.tracking import SQLTracking
+from holdbook import MemoryEventLog
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.snapshots import SQLSnapshots
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.tracking import SQLTracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar.infrastructure.event_log import BaseEventLog
+    from holdbook.infrastructure.event_log import BaseEventLog
 
 
 @contextmanager

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
-from bursar import LogCorrupt, UnknownEvent
-from bursar.domain.events import EVENTS, Event
-from bursar.infrastructure.mapper import EventMapper, StreamEvent
+from holdbook import LogCorrupt, UnknownEvent
+from holdbook.domain.events import EVENTS, Event
+from holdbook.infrastructure.mapper import EventMapper, StreamEvent
 from support.logs import granted, opened
 
 if TYPE_CHECKING:
     from eventsourcing.domain import DomainEventProtocol
 
-    from bursar.infrastructure.upcasting import Upcasters
+    from holdbook.infrastructure.upcasting import Upcasters
 
 
 class Moved(Event):

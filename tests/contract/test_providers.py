@@ -1,4 +1,4 @@
-"""Every provider of Bursar's own keeps what a provider promises; one that does not is found."""
+"""Every provider of Holdbook's own keeps what a provider promises; one that does not is found."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import QueuePool
 
-from bursar import (
+from holdbook import (
     ConnectionResourceProvider,
     DirectoryResourceProvider,
     MemoryResourceProvider,
@@ -20,7 +20,7 @@ from bursar import (
     ResourceMetadata,
     UnitResourceProvider,
 )
-from bursar.testing import ProviderConformance
+from holdbook.testing import ProviderConformance
 from support.machine import HOST, bound, free_ports, mappings
 from support.providers import Scripted
 
@@ -276,7 +276,7 @@ class Unreclaimed(Lenient):
 
 
 class Elsewhere(Listing):
-    """Gives something that is not a resource of Bursar's, about something else."""
+    """Gives something that is not a resource of Holdbook's, about something else."""
 
     async def allocate(self, resource_type: str, metadata: ResourceMetadata, **options: Any) -> Resource[str]:  # noqa: ANN401 - the port's
         """Make a name that says that it is ready."""

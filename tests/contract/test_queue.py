@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS
-from bursar.domain.records import Place
+from holdbook.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS
+from holdbook.domain.records import Place
 from support.deciding import T0, after, waiting
 from support.logs import Log, execute, granted, open_log, opened, query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar import Waiting
+    from holdbook import Waiting
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from eventsourcing.persistence import AggregateRecorder, StoredEvent
 from eventsourcing.popo import POPOAggregateRecorder
 
-from bursar import Ledger, Limits, LogCorrupt, MemoryEventLog, Refused
-from bursar.domain.commands import Allocate, Release
-from bursar.domain.pool import Pool, evolve
-from bursar.infrastructure.snapshots import (
+from holdbook import Ledger, Limits, LogCorrupt, MemoryEventLog, Refused
+from holdbook.domain.commands import Allocate, Release
+from holdbook.domain.pool import Pool, evolve
+from holdbook.infrastructure.snapshots import (
     SNAPSHOT_EVENTS_MIN,
     SQLSnapshots,
     is_due,

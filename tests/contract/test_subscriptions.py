@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, Limits, LogUnavailable, Refused
-from bursar.infrastructure.event_log import chained
+from holdbook import Ledger, Limits, LogUnavailable, Refused
+from holdbook.infrastructure.event_log import chained
 from support.logs import append, execute, granted, open_log, opened
 from support.processes import running, serve
 
@@ -159,7 +159,7 @@ def test_an_error_of_the_database_reaches_the_reader(shared_url: str) -> None:
     """A database that lost its log ends a subscription with an error that names the database."""
     with closing(open_log(shared_url)) as log:
         execute(shared_url, "ALTER TABLE events RENAME TO gone")
-        with log.subscribe() as subscription, pytest.raises(LogUnavailable, match="bursar"):
+        with log.subscribe() as subscription, pytest.raises(LogUnavailable, match="holdbook"):
             next(subscription)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Limits, UnifiedResourceManager
-from bursar.infrastructure.telemetry import Counters
+from holdbook import Ledger, Limits, UnifiedResourceManager
+from holdbook.infrastructure.telemetry import Counters
 from support.deciding import Clock
 from support.providers import Scripted
 
@@ -36,7 +36,7 @@ class Messages(logging.Handler):
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Messages]:
     """What the package logs from WARNING on."""
-    logger, handler = logging.getLogger("bursar"), Messages()
+    logger, handler = logging.getLogger("holdbook"), Messages()
     monkeypatch.setattr(logger, "level", logging.WARNING)
     logger.manager._clear_cache()  # type: ignore[attr-defined]  # noqa: SLF001 - as `setLevel` does
     logger.addHandler(handler)

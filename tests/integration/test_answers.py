@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, LogUnavailable, Refused
-from bursar.infrastructure.published import Published
-from bursar.projections.metrics import LASTED, METRICS
+from holdbook import Ledger, LogUnavailable, Refused
+from holdbook.infrastructure.published import Published
+from holdbook.projections.metrics import LASTED, METRICS
 from support.logs import execute, query
 from support.projecting import head_of, keeper, with_columns
 from support.story import Clock, tell
@@ -60,7 +60,7 @@ def test_of_two_views_it_is_what_both_have_seen(ledger: Ledger) -> None:
 
 def test_one_generation(ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that is read page by page comes from one generation, whatever is published meanwhile."""
-    monkeypatch.setattr("bursar.infrastructure.published.PAGE_ROWS", 2)
+    monkeypatch.setattr("holdbook.infrastructure.published.PAGE_ROWS", 2)
     refuse(ledger, 4)
     ledger.projector().catch_up()
     answer = Published(ledger).failures({})
@@ -82,7 +82,7 @@ def test_one_generation(ledger: Ledger, database_url: str, monkeypatch: pytest.M
 def test_without_views(ledger: Ledger, database_url: str) -> None:
     """Where a view is missing, its name and the way out are said; the others answer. In memory there are none."""
     execute(database_url, "DROP VIEW metrics", "DELETE FROM generations WHERE view = 'metrics'")
-    with pytest.raises(LogUnavailable, match=r"does not have the view metrics: run `bursar db upgrade`"):
+    with pytest.raises(LogUnavailable, match=r"does not have the view metrics: run `holdbook db upgrade`"):
         Published(ledger).metrics()
     assert Published(ledger).usage("cpu")[0].position == ROWS
     with Ledger.in_memory() as other, pytest.raises(LogUnavailable, match="in memory"):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, OpenPool, Release
-from bursar.domain.commands import command_from
-from bursar.domain.errors import LogCorrupt
-from bursar.replay.as_of import state_at
-from support.cli import Bursar
+from holdbook import Allocate, Ledger, Limits, OpenPool, Release
+from holdbook.domain.commands import command_from
+from holdbook.domain.errors import LogCorrupt
+from holdbook.replay.as_of import state_at
+from support.cli import Holdbook
 from support.logs import take_snapshot
 from support.plain_fold import described, folded, records_of, whole_commands
 from support.tampering import tampering
@@ -22,7 +22,7 @@ from support.workloads import POOLS, made_up
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bursar.infrastructure.sql_log import SQLEventLog
+    from holdbook.infrastructure.sql_log import SQLEventLog
 
 
 def test_fifty_positions_and_fifty_times(database_url: str) -> None:
@@ -71,12 +71,12 @@ def test_commands(database_url: str, when: str) -> None:
     with Ledger.open(database_url) as ledger:
         opened = [OpenPool(pool=name, resource_type=name, limits=Limits(total=4), at=at) for name in ("cpu", "gpu")]
         ledger.record([*opened, grant, Release(allocation_id="a", at=at + timedelta(minutes=1, microseconds=1))])
-    bursar = Bursar(database_url)
+    holdbook = Holdbook(database_url)
     position = 6 if when.startswith("--as-of") else 4
-    pools = bursar.json("pools", when)
+    pools = holdbook.json("pools", when)
     assert pools["position"] == position
     assert [(one["name"], one["used"]) for one in pools["pools"]] == [("cpu", 3), ("gpu", 2)]
-    (found,) = bursar.lines("allocations", when)
+    (found,) = holdbook.lines("allocations", when)
     assert (found["id"], found["state"], found["as_of_position"]) == ("a", "active", position)
 
 
@@ -84,10 +84,10 @@ def test_wrong_moments(tmp_path: Path) -> None:
     """A time and a position at once, and a position that the log has not reached, are malformed and named."""
     url = f"sqlite:///{tmp_path}/x.db"
     Ledger.open(url).close()
-    bursar = Bursar(url)
+    holdbook = Holdbook(url)
     for command in ("pools", "allocations"):
-        both = bursar.error(command, "--as-of=2023-04-27T20:45:00Z", "--at-position=4")
+        both = holdbook.error(command, "--as-of=2023-04-27T20:45:00Z", "--at-position=4")
         assert (both["type"], both["parameter"], both["value"]) == ("Malformed", "at-position", 4)
-        late = bursar.error(command, "--at-position=1")
+        late = holdbook.error(command, "--at-position=1")
         assert (late["parameter"], late["expected"]) == ("position", "expected a position in the log, 0 to 0")
-    assert "no pools then" in bursar("pools", "--at-position=0").out
+    assert "no pools then" in holdbook("pools", "--at-position=0").out

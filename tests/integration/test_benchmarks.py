@@ -57,7 +57,7 @@ def test_the_smallest_benchmark_measures_everything() -> None:
 def check_systems(report: Report) -> None:
     """Every system is there, UmaDB included, and a case's name names one case."""
     assert len({found.key for found in report.cases}) == len(report.cases)
-    everywhere = ("Bursar", "row-locked SQL", "eventsourcing", "bare insert")
+    everywhere = ("Holdbook", "row-locked SQL", "eventsourcing", "bare insert")
     assert {(found.system, found.database) for found in report.cases} == {
         *((system, name) for system in everywhere for name in SMALLEST.databases),
         ("COPY", "postgresql"),
@@ -65,7 +65,7 @@ def check_systems(report: Report) -> None:
         ("ProjectionRunner", "postgresql"),
         *(("bare SELECT", name) for name in SMALLEST.databases),
         ("UmaDB", "its own"),
-        ("Bursar", "memory"),
+        ("Holdbook", "memory"),
         ("asyncio.Semaphore", "none"),
     }
 
@@ -144,7 +144,7 @@ def check_facts(report: Report) -> None:
     assert sqlite == {"journal_mode": "wal", "synchronous": "2"}, "2 is FULL"
     assert int(report.machine["cores"]) > 0
     assert int(report.machine["memory_bytes"]) > 0
-    assert {"python", "sqlite", "bursar", "psycopg", "umadb"} <= report.versions.keys()
+    assert {"python", "sqlite", "holdbook", "psycopg", "umadb"} <= report.versions.keys()
     assert "not installed" not in report.versions.values()
     assert re.fullmatch(r"([0-9a-f]{40,64})?\+?", report.revision)
     assert report.plan == SMALLEST
@@ -157,13 +157,13 @@ def sample(rate: float, **extra: float) -> Sample:
 
 @pytest.fixture
 def report() -> Report:
-    """Make up a report: every case of every target, Bursar twice as fast as all else, in three uneven rounds."""
+    """Make up a report: every case of every target, Holdbook twice as fast as all else, in three uneven rounds."""
     keys = dict.fromkeys(name for target in targets.TARGETS for name in (target.reached, *target.baselines))
     cases = []
     for name in keys:
         system, database, *work, callers = name.split(", ")
         clients, kind = callers.split(" ")
-        rate = 200 if system == "Bursar" and "few" not in name and "1 processes" not in name else 100
+        rate = 200 if system == "Holdbook" and "few" not in name and "1 processes" not in name else 100
         extra = {"granted": 7.0, "limit": 7.0, "slowest_to_fastest": 0.5} if kind == "processes" else {}
         extra |= {"open_allocations": 1e6, "bytes_per_allocation": 800.0} if "beside" in name else {}
         extra |= {"events": 1000.0} if "rebuild" in name else {}
@@ -284,7 +284,7 @@ def test_the_page_sets_managers_beside_semaphores(report: Report) -> None:
     ]
     body = page.body(report.model_copy(update={"cases": cases}))
     for operation, own in (("allocate", "acquire"), ("release", "release")):
-        assert f"| Bursar | sqlite | {operation} | 32 | 10.0 | 10.0 | 8.00 |" in body
+        assert f"| Holdbook | sqlite | {operation} | 32 | 10.0 | 10.0 | 8.00 |" in body
         assert f"| asyncio.Semaphore | sqlite | {own} | 32 | 2.00 | 2.00 | – |" in body  # noqa: RUF001 - the page's
 
 
@@ -304,7 +304,7 @@ def test_the_command_measures_what_it_is_told(tmp_path: Path, capsys: pytest.Cap
     assert command.main(["--quick", *only, "--rounds", "3", "--json", str(saved)]) == 0
     found = json.loads(saved.read_text())
     assert {case["database"] for case in found["cases"]} == {"sqlite"}
-    assert [(case["system"], len(case["rounds"])) for case in found["cases"]] == [("bare insert", 3), ("Bursar", 3)]
+    assert [(case["system"], len(case["rounds"])) for case in found["cases"]] == [("bare insert", 3), ("Holdbook", 3)]
     assert sum(row["ratio"] is not None for row in found["targets"]) == 1
     assert "25 targets were not measured" in capsys.readouterr().out
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, LogUnavailable
-from bursar.infrastructure.committer import Sleeper
+from holdbook import Allocate, Ledger, Limits, LogUnavailable
+from holdbook.infrastructure.committer import Sleeper
 from support.logs import raw_rows
 from support.outcomes import (
     DEADLINE_SECONDS,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from bursar import Outcome
+    from holdbook import Outcome
 
 FORKED_USES: dict[str, Callable[[Ledger], object]] = {
     "execute": lambda ledger: ledger.execute(allocate(-1)),

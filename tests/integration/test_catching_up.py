@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, LogUnavailable, NotFound, Refused
-from bursar.infrastructure import migrating
-from bursar.infrastructure.verification import verify_ledger
-from bursar.projections.metrics import METRICS
+from holdbook import Allocate, Ledger, Limits, LogUnavailable, NotFound, Refused
+from holdbook.infrastructure import migrating
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.projections.metrics import METRICS
 from support.logs import Clock, account, execute, query, raw_rows
 from support.processes import barrier, catch_up_together, running
 from support.projecting import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocate,
     CommandIdReused,
     Ledger,
@@ -20,14 +20,14 @@ from bursar import (
     Release,
     UnknownEvent,
 )
-from bursar.infrastructure.transactions import NEWS_ROWS_MAX
+from holdbook.infrastructure.transactions import NEWS_ROWS_MAX
 from support.logs import execute, query, raw_rows
 from support.processes import barrier, race, running, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar import Command
+    from holdbook import Command
 
 RACERS = 8
 ROUNDS = 10

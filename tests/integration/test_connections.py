@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 
-from bursar import ConnectionResourceProvider, Limits, Malformed
+from holdbook import ConnectionResourceProvider, Limits, Malformed
 from support.asking import made_by
 
 if TYPE_CHECKING:

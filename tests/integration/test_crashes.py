@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, LogUnavailable
+from holdbook import Allocate, Ledger, Limits, LogUnavailable
 from support.logs import raw_rows
 from support.processes import running, write_for_ever
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from bursar import DirectoryResourceProvider, Ledger, Limits, Malformed, UnifiedResourceManager, make_or_undo
+from holdbook import DirectoryResourceProvider, Ledger, Limits, Malformed, UnifiedResourceManager, make_or_undo
 from support.asking import made_by
 from support.strategies import names
 

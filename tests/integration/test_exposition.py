@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bursar import Allocate, Ledger, Limits
-from bursar.domain.commands import command_from
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.exposition import LedgersCollector
-from bursar.infrastructure.published import Published
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.metrics import LASTED
+from holdbook import Allocate, Ledger, Limits
+from holdbook.domain.commands import command_from
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.exposition import LedgersCollector
+from holdbook.infrastructure.published import Published
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.metrics import LASTED
 from support.logs import Clock, execute
 from support.scraping import Scrape, collect
 from support.workloads import made_up
 
 if TYPE_CHECKING:
-    from bursar.domain.ports import Clock as AnyClock
+    from holdbook.domain.ports import Clock as AnyClock
 
 
 HOUR = timedelta(hours=1)
@@ -49,21 +49,21 @@ def test_counters_and_pools_are_those_of_the_views(database_url: str) -> None:
         (row["pool"], row["operation"], row["code"]): row["count"] for row in rows if row["outcome"] == "refused"
     }
     assert {operation for _, operation in done} >= {"allocate", "release", "expire", "open_pool"}
-    assert found.all("bursar_operations_total", "pool", "operation") == done
-    assert found.all("bursar_refusals_total", "pool", "operation", "code") == refused != {}
-    assert found.all("bursar_log_events_total") == {(): pools.position}
+    assert found.all("holdbook_operations_total", "pool", "operation") == done
+    assert found.all("holdbook_refusals_total", "pool", "operation", "code") == refused != {}
+    assert found.all("holdbook_log_events_total") == {(): pools.position}
     for name, values in {
         "capacity": {(one.name,): one.capacity for one in pools},
         "used": {(one.name,): one.used for one in pools},
         "free": {(one.name,): one.free for one in pools},
         "allocations": {(one.name,): one.allocations for one in pools},
     }.items():
-        assert found.all(f"bursar_pool_{name}", "pool") == values, name
+        assert found.all(f"holdbook_pool_{name}", "pool") == values, name
     oldest = {(pool,): one.opened_at for one in reversed(allocations) for pool in one.quantities}
     ages = {pool: pytest.approx((now - opened_at).total_seconds()) for pool, opened_at in oldest.items()}
-    assert found.all("bursar_pool_oldest_allocation_age_seconds", "pool") == ages
+    assert found.all("holdbook_pool_oldest_allocation_age_seconds", "pool") == ages
     assert ("late",) in ages
-    assert found.value("bursar_pool_info", ledger=ledger.log.ledger_id, pool="late", resource_type="disk") == 1
+    assert found.value("holdbook_pool_info", ledger=ledger.log.ledger_id, pool="late", resource_type="disk") == 1
 
 
 def test_holds_have_a_histogram(database_url: str) -> None:
@@ -78,7 +78,7 @@ def test_holds_have_a_histogram(database_url: str) -> None:
         ]
         found = scrape(ledger)
     labels = {"ledger": ledger.log.ledger_id, "pool": "cpu", "operation": "release"}
-    name = "bursar_hold_duration_seconds"
+    name = "holdbook_hold_duration_seconds"
     assert found.value(f"{name}_count", **labels) == found.value(f"{name}_bucket", **labels, le="+Inf") == row["count"]
     assert found.value(f"{name}_sum", **labels) == pytest.approx(row["milliseconds"] / 1000)
     assert [found.value(f"{name}_bucket", **labels, le=str(most.total_seconds())) for most in LASTED.values()] == [
@@ -99,7 +99,7 @@ def test_what_has_lapsed_holds_nothing(database_url: str) -> None:
 
         def gpu() -> list[float | None]:
             found = scrape(ledger, clock)
-            return [found.value(f"bursar_pool_{one}", ledger=ledger.log.ledger_id, pool="gpu") for one in columns]
+            return [found.value(f"holdbook_pool_{one}", ledger=ledger.log.ledger_id, pool="gpu") for one in columns]
 
         assert gpu() == [4, 0, 2, 0, 4]
         clock.advance(seconds=6)
@@ -117,12 +117,12 @@ def test_a_closed_pool(database_url: str) -> None:
         ledger.close_pool("gpu")
         ledger.projector().catch_up()
         names = ("capacity", "used", "free", "closed")
-        assert [scrape(ledger).all(f"bursar_pool_{name}", "pool") for name in names] == [
+        assert [scrape(ledger).all(f"holdbook_pool_{name}", "pool") for name in names] == [
             {("gpu",): value} for value in (4, 3, 0, 1)
         ]
         ledger.release(held.id)
         ledger.projector().catch_up()
-        assert [scrape(ledger).all(f"bursar_pool_{name}", "pool") for name in names] == [{}] * 4
+        assert [scrape(ledger).all(f"holdbook_pool_{name}", "pool") for name in names] == [{}] * 4
 
 
 def test_views_that_are_behind(database_url: str) -> None:
@@ -141,14 +141,14 @@ def test_views_that_are_behind(database_url: str) -> None:
         clock.now = missed + timedelta(minutes=2)
         found = scrape(ledger, clock)
     views = {(view.name,) for view in VIEWS}
-    lag = found.all("bursar_view_lag_events", "view")
+    lag = found.all("holdbook_view_lag_events", "view")
     assert lag == {**dict.fromkeys(views, 2), ("validation_failures",): 3}
-    assert found.all("bursar_view_lag_seconds", "view")["current_allocations",] == 120
-    assert found.all("bursar_view_stopped", "view") == {**dict.fromkeys(views, 0), ("metrics",): 1}
+    assert found.all("holdbook_view_lag_seconds", "view")["current_allocations",] == 120
+    assert found.all("holdbook_view_stopped", "view") == {**dict.fromkeys(views, 0), ("metrics",): 1}
     outdated = {("pool_usage",): 1, ("validation_failures",): 1}
-    assert found.all("bursar_view_outdated", "view") == {**dict.fromkeys(views, 0), **outdated}
-    assert found.all("bursar_pool_allocations", "pool") == {("gpu",): 0}
-    assert found.all("bursar_log_events_total") == {(): 3}
+    assert found.all("holdbook_view_outdated", "view") == {**dict.fromkeys(views, 0), **outdated}
+    assert found.all("holdbook_pool_allocations", "pool") == {("gpu",): 0}
+    assert found.all("holdbook_log_events_total") == {(): 3}
 
 
 def test_views_that_are_not_there(database_url: str) -> None:
@@ -159,19 +159,21 @@ def test_views_that_are_not_there(database_url: str) -> None:
         ledger.projector().catch_up()
         execute(database_url, "UPDATE generations SET state = 'kept' WHERE view = 'metrics'")
         found = scrape(ledger)
-        assert found.all("bursar_pool_capacity", "pool") == found.all("bursar_operations_total", "pool") == {}
+        assert found.all("holdbook_pool_capacity", "pool") == found.all("holdbook_operations_total", "pool") == {}
         execute(database_url, "UPDATE generations SET state = 'live' WHERE view = 'metrics'")
         execute(database_url, "DELETE FROM generations WHERE view IN ('pool_usage', 'current_allocations')")
         found = scrape(ledger)
         assert (
-            found.all("bursar_pool_capacity", "pool") == found.all("bursar_pool_allocations", "pool") == {("gpu",): 0}
+            found.all("holdbook_pool_capacity", "pool")
+            == found.all("holdbook_pool_allocations", "pool")
+            == {("gpu",): 0}
         )
         execute(database_url, "UPDATE generations SET fingerprint = 'older' WHERE view = 'metrics'")
-        assert scrape(ledger).all("bursar_operations_total", "operation") == {("open_pool",): 1, ("allocate",): 1}
+        assert scrape(ledger).all("holdbook_operations_total", "operation") == {("open_pool",): 1, ("allocate",): 1}
         execute(database_url, "DELETE FROM generations")
         found = scrape(ledger)
-        assert (found.all("bursar_up"), found.all("bursar_log_events_total")) == ({(): 1}, {(): 2})
-        assert found.all("bursar_pool_capacity", "pool") == found.all("bursar_operations_total", "pool") == {}
+        assert (found.all("holdbook_up"), found.all("holdbook_log_events_total")) == ({(): 1}, {(): 2})
+        assert found.all("holdbook_pool_capacity", "pool") == found.all("holdbook_operations_total", "pool") == {}
 
 
 def test_who_waits(database_url: str) -> None:
@@ -190,5 +192,5 @@ def test_who_waits(database_url: str) -> None:
         found = scrape(ledger, lambda: later)
         for one in waiting:
             one.cancel()
-    assert found.all("bursar_pool_queue_commands", "pool") == {("gpu",): 2, ("cpu",): 1}
-    assert found.all("bursar_pool_queue_age_seconds", "pool")["gpu",] == 180
+    assert found.all("holdbook_pool_queue_commands", "pool") == {("gpu",): 2, ("cpu",): 1}
+    assert found.all("holdbook_pool_queue_age_seconds", "pool")["gpu",] == 180

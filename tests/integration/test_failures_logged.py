@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from bursar import (
+from holdbook import (
     Allocate,
-    BursarError,
     CommandIdReused,
+    HoldbookError,
     Ledger,
     Limits,
     LogUnavailable,
@@ -24,8 +24,8 @@ from bursar import (
     Release,
     UnifiedResourceManager,
 )
-from bursar.infrastructure.logging import NAME, configure_logging, get_logger
-from bursar.infrastructure.settings import Settings
+from holdbook.infrastructure.logging import NAME, configure_logging, get_logger
+from holdbook.infrastructure.settings import Settings
 from support.providers import Scripted
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ async def test_a_storm_of_failures(
 
 
 def _failure(ledger: Ledger, command: Any) -> BaseException:  # noqa: ANN401 - any command
-    with pytest.raises(BursarError) as failed:
+    with pytest.raises(HoldbookError) as failed:
         ledger.execute(command)
     return failed.value
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, LogUnavailable, Malformed, NotFound, ViewBehind, ViewStopped
-from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.metrics import METRICS
+from holdbook import Allocate, Ledger, Limits, LogUnavailable, Malformed, NotFound, ViewBehind, ViewStopped
+from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.metrics import METRICS
 from support.logs import query
 from support.processes import running, serve
 from support.projecting import NAMES, check_right, failing, head_of, keeper, run_made_up, status_of
@@ -22,7 +22,7 @@ from support.workers import Halt, Moment, keep_views, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar.projections.projector import Projector
+    from holdbook.projections.projector import Projector
     from support.postgres import PostgresServer
 
 ENOUGH = 60.0
@@ -178,7 +178,7 @@ class TestWaiting:
         assert (raised.value.view, raised.value.position, raised.value.wanted) == ("metrics", 1, 7)
         assert str(raised.value) == (
             "the view metrics is at position 1, and did not come to 7 in 0.01 s; a worker moves it: "
-            "`bursar projections follow`, or `ledger.projector().follow(…)` in a service"
+            "`holdbook projections follow`, or `ledger.projector().follow(…)` in a service"
         )
 
     def test_it_failed(self, ledger: Ledger) -> None:

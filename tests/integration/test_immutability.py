@@ -8,9 +8,9 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from bursar import Ledger, Limits, LogCorrupt
-from bursar.domain.records import StoredRow
-from bursar.infrastructure.database import Database
+from holdbook import Ledger, Limits, LogCorrupt
+from holdbook.domain.records import StoredRow
+from holdbook.infrastructure.database import Database
 from support.logs import append, execute, granted, open_log, query, raw_rows
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger
+from holdbook import Ledger
 from support.load import Load, Told, check_acknowledged, check_clients, open_pools, retry
 from support.outcomes import by_command, check_promises
 from support.processes import Peer, clients_for_ever, running
@@ -19,7 +19,7 @@ from support.processes import Peer, clients_for_ever, running
 if TYPE_CHECKING:
     from support.postgres import PostgresServer
 
-KILLS = int(os.environ.get("BURSAR_KILLS", "2"))
+KILLS = int(os.environ.get("HOLDBOOK_KILLS", "2"))
 """How often each process or server is killed."""
 
 THREADS = 24

@@ -8,8 +8,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from bursar import Ledger
-from bursar.replay.verify import verify
+from holdbook import Ledger
+from holdbook.replay.verify import verify
 from support.leaking import acquire_and_count
 from support.machine import free_ports
 from support.processes import running

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import (
+from holdbook import (
     AllocationState,
     Fence,
     LeaseLost,
@@ -22,17 +22,17 @@ from bursar import (
     Sweeper,
     UnifiedResourceManager,
 )
-from bursar.domain.events import Renewed
-from bursar.infrastructure import transactions
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.verification import verify_ledger
+from holdbook.domain.events import Renewed
+from holdbook.infrastructure import transactions
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.verification import verify_ledger
 from support.leasing import SECONDS_MAX, Watch, renewals, watch
 from support.processes import allocate_ahead, forked, keep_for_ever, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar import Lease
+    from holdbook import Lease
     from integration.conftest import Messages
     from support.deciding import Clock
     from support.providers import Scripted

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, Refused
-from bursar.infrastructure.logging import NAME, configure_logging, get_logger
-from bursar.infrastructure.settings import Settings
-from support.cli import Bursar
+from holdbook import Allocate, Ledger, Limits, Refused
+from holdbook.infrastructure.logging import NAME, configure_logging, get_logger
+from holdbook.infrastructure.settings import Settings
+from support.cli import Holdbook
 from support.logs import execute
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def test_a_snapshot_that_fails_is_a_warning(
 ) -> None:
     """A snapshot that cannot be saved is a warning: no command fails because of it."""
     configure_logging(Settings(log_format="json"))
-    monkeypatch.setattr("bursar.domain.cache.MILESTONE_EVENTS", 2)
+    monkeypatch.setattr("holdbook.domain.cache.MILESTONE_EVENTS", 2)
     with Ledger.open(sqlite_url) as ledger:
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
         ledger.allocate({"gpu": 1}, owner="a")
@@ -143,10 +143,10 @@ def test_a_snapshot_that_fails_is_a_warning(
     assert "no such table: snapshots" in found[0]["error"]
 
 
-def test_silence_in_a_program_that_embeds_bursar() -> None:
+def test_silence_in_a_program_that_embeds_holdbook() -> None:
     """A program that says nothing about logging hears nothing, not even of refusals and errors."""
     program = """
-from bursar import Ledger, Limits
+from holdbook import Ledger, Limits
 with Ledger.in_memory() as ledger:
     ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
     for number in (1, 2):
@@ -163,5 +163,5 @@ with Ledger.in_memory() as ledger:
 def test_the_command_line_says_once_that_a_commit_failed(sqlite_url: str) -> None:
     """A program hears of it by a message too; for whoever issued one command, its error is enough."""
     execute(sqlite_url, "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'on purpose'); END")
-    error = Bursar(sqlite_url).error("pool", "open", "gpu", "--type", "gpu", "--total", "1", code=3)
+    error = Holdbook(sqlite_url).error("pool", "open", "gpu", "--type", "gpu", "--total", "1", code=3)
     assert "on purpose" in error["message"]

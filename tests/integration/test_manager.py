@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import (
+from holdbook import (
     AllocationState,
     Ledger,
     Limits,
@@ -21,7 +21,7 @@ from support.deciding import after, kinds_of
 from support.providers import Scripted, failing, hang, until
 
 if TYPE_CHECKING:
-    from bursar.infrastructure.telemetry import Counters
+    from holdbook.infrastructure.telemetry import Counters
     from integration.conftest import Messages
     from support.deciding import Clock
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import AllocationState, Expire, Ledger, Limits, UnifiedResourceManager
+from holdbook import AllocationState, Expire, Ledger, Limits, UnifiedResourceManager
 from support.deciding import events_of
 from support.providers import Scripted, failing, hang, is_deciding, until
 
 if TYPE_CHECKING:
-    from bursar import Resource
-    from bursar.infrastructure.telemetry import Counters
+    from holdbook import Resource
+    from holdbook.infrastructure.telemetry import Counters
     from integration.conftest import Messages
 
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import AllocationState, Ledger, Limits, UnifiedResourceManager
-from bursar.infrastructure import deadline_watch
+from holdbook import AllocationState, Ledger, Limits, UnifiedResourceManager
+from holdbook.infrastructure import deadline_watch
 from support.providers import Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar import Resource
-    from bursar.infrastructure.telemetry import Counters
+    from holdbook import Resource
+    from holdbook.infrastructure.telemetry import Counters
 
 SHORTLY = timedelta(milliseconds=50)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import (
+from holdbook import (
     AllocationState,
     Ledger,
     Limits,
@@ -26,7 +26,7 @@ from support.processes import acquire_forever, running
 from support.providers import Scripted, failing, hang, until
 
 if TYPE_CHECKING:
-    from bursar.infrastructure.telemetry import Counters
+    from holdbook.infrastructure.telemetry import Counters
     from integration.conftest import Messages
 
 MINUTE = timedelta(minutes=1)

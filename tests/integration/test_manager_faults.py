@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import (
+from holdbook import (
     AllocationState,
     Ledger,
     Limits,
@@ -35,7 +35,7 @@ SHORT = timedelta(milliseconds=40)
 @pytest.fixture
 def manager(stored_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> UnifiedResourceManager:
     """A manager that gives providers little time."""
-    monkeypatch.setattr("bursar.infrastructure.providing.GRACE_SECONDS", 0.01)
+    monkeypatch.setattr("holdbook.infrastructure.providing.GRACE_SECONDS", 0.01)
     return UnifiedResourceManager(stored_ledger, reservation_ttl=SHORT)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import (
+from holdbook import (
     AllocationState,
     Ledger,
     Limits,
@@ -19,7 +19,7 @@ from bursar import (
     ResourceProvider,
     UnifiedResourceManager,
 )
-from bursar.domain.events import Reclaimed
+from holdbook.domain.events import Reclaimed
 from support.deciding import events_of, kinds_of
 from support.in_memory import stored_ledger
 from support.providers import Scripted, failing, hang, until
@@ -137,7 +137,7 @@ async def test_a_provider_that_hangs_while_it_takes_back(
     stored_ledger: Ledger, provider: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told to stop when its time is up, and the rest goes on."""
-    monkeypatch.setattr("bursar.infrastructure.providing.GRACE_SECONDS", 0.01)
+    monkeypatch.setattr("holdbook.infrastructure.providing.GRACE_SECONDS", 0.01)
     manager = UnifiedResourceManager(stored_ledger, reservation_ttl=timedelta(milliseconds=20))
     manager.register_provider("slot", provider)
     provider.things = {"x", "y"}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, LogCorrupt, UnknownEvent
-from bursar.infrastructure.event_log import chained
-from bursar.infrastructure.facts import SQLFacts, fact_of
-from bursar.infrastructure.verification import verify_ledger
+from holdbook import Ledger, LogCorrupt, UnknownEvent
+from holdbook.infrastructure.event_log import chained
+from holdbook.infrastructure.facts import SQLFacts, fact_of
+from holdbook.infrastructure.verification import verify_ledger
 from support.projecting import log_of
 from support.story import Clock, tell
 from support.tampering import tampering
@@ -18,7 +18,7 @@ from support.tampering import tampering
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar.domain.records import StoredRow
+    from holdbook.domain.records import StoredRow
 
 
 def before_force(row: StoredRow) -> StoredRow:

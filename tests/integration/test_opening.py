@@ -11,8 +11,8 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from bursar import Ledger, Limits, LogUnavailable, Malformed, SchemaMismatch
-from bursar.infrastructure import schema
+from holdbook import Ledger, Limits, LogUnavailable, Malformed, SchemaMismatch
+from holdbook.infrastructure import schema
 from support.logs import execute, query
 from support.processes import barrier, open_together, running
 
@@ -67,8 +67,8 @@ class TestNothingThere:
 
     def test_no_folder(self, tmp_path: Path) -> None:
         """A file in a folder that is not there is an error that names it."""
-        with pytest.raises(LogUnavailable, match=r"sqlite:///.*missing/bursar\.db cannot be used: unable to open"):
-            Ledger.open(f"sqlite:///{tmp_path}/missing/bursar.db")
+        with pytest.raises(LogUnavailable, match=r"sqlite:///.*missing/holdbook\.db cannot be used: unable to open"):
+            Ledger.open(f"sqlite:///{tmp_path}/missing/holdbook.db")
 
     def test_a_folder_is_no_database(self, tmp_path: Path) -> None:
         """A folder in the database's place is an error that names it."""
@@ -78,12 +78,12 @@ class TestNothingThere:
     def test_no_ledger_in_a_file(self, empty_sqlite_url: str) -> None:
         """A database without a ledger is an error that says how to make one."""
         sqlite3.connect(make_url(empty_sqlite_url).database or "").close()
-        with pytest.raises(SchemaMismatch, match=r"holds no ledger.*bursar pool open"):
+        with pytest.raises(SchemaMismatch, match=r"holds no ledger.*holdbook pool open"):
             Ledger.open(empty_sqlite_url, create=False)
 
     def test_no_ledger_on_a_server(self, empty_postgres_url: str) -> None:
         """A database without a ledger is an error that says how to make one, and stays as it was."""
-        with pytest.raises(SchemaMismatch, match=r"holds no ledger.*bursar pool open"):
+        with pytest.raises(SchemaMismatch, match=r"holds no ledger.*holdbook pool open"):
             Ledger.open(empty_postgres_url, create=False)
         assert query(empty_postgres_url, "SELECT * FROM pg_tables WHERE schemaname = 'public'") == []
 
@@ -129,7 +129,7 @@ class TestSomethingElseThere:
         """A new database that another program is writing to is waited for."""
         other = sqlite3.connect(make_url(empty_sqlite_url).database or "", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr("bursar.infrastructure.database.sleep", lambda _: other.rollback())
+        monkeypatch.setattr("holdbook.infrastructure.database.sleep", lambda _: other.rollback())
         Ledger.open(empty_sqlite_url).close()
         assert not other.in_transaction
         other.close()
@@ -138,7 +138,7 @@ class TestSomethingElseThere:
         """A new database that another program does not let go of is an error, after a time."""
         other = sqlite3.connect(make_url(empty_sqlite_url).database or "", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr("bursar.infrastructure.database.BUSY_SECONDS", 0)
+        monkeypatch.setattr("holdbook.infrastructure.database.BUSY_SECONDS", 0)
         with pytest.raises(LogUnavailable, match="cannot be used: database is locked"):
             Ledger.open(empty_sqlite_url)
         other.close()
@@ -147,19 +147,19 @@ class TestSomethingElseThere:
         """A database at an older schema is refused with the command that upgrades it, with or without ``create``."""
         monkeypatch.setattr(schema, "HEAD", "9999")  # as if a release had brought another revision
         for create in (True, False):
-            with pytest.raises(SchemaMismatch, match="run `bursar db upgrade`"):
+            with pytest.raises(SchemaMismatch, match="run `holdbook db upgrade`"):
                 Ledger.open(database_url, create=create)
 
     def test_a_newer_schema(self, database_url: str) -> None:
-        """A database that a newer Bursar made is refused with the way out."""
-        execute(database_url, "UPDATE bursar_schema SET version_num = 'f00d'")
-        with pytest.raises(SchemaMismatch, match="made by a newer Bursar; upgrade Bursar"):
+        """A database that a newer Holdbook made is refused with the way out."""
+        execute(database_url, "UPDATE holdbook_schema SET version_num = 'f00d'")
+        with pytest.raises(SchemaMismatch, match="made by a newer Holdbook; upgrade Holdbook"):
             Ledger.open(database_url)
 
     def test_another_log_format(self, database_url: str) -> None:
         """A log in another row format is refused, naming both formats."""
         execute(database_url, "UPDATE ledger_meta SET format = 2")
-        with pytest.raises(LogUnavailable, match="has format 2; this version of Bursar reads 1"):
+        with pytest.raises(LogUnavailable, match="has format 2; this version of Holdbook reads 1"):
             Ledger.open(database_url)
 
     def test_a_ledger_without_its_id(self, database_url: str) -> None:
@@ -173,7 +173,7 @@ class TestSomethingElseThere:
     "url",
     [
         "",
-        "bursar.db",
+        "holdbook.db",
         "sqlite://",
         "sqlite:///",
         "sqlite:///:memory:",
@@ -189,7 +189,7 @@ class TestSomethingElseThere:
 )
 def test_an_address_that_is_none(url: str) -> None:
     """What is no address of a database is malformed, shown without its password, with an example of one that is."""
-    with pytest.raises(Malformed, match=r"database: expected a database URL, such as sqlite:///bursar\.db") as caught:
+    with pytest.raises(Malformed, match=r"database: expected a database URL, such as sqlite:///holdbook\.db") as caught:
         Ledger.open(url)
     for secret in ("s3cret", "cret@"):
         assert secret not in str(caught.value)
@@ -197,7 +197,7 @@ def test_an_address_that_is_none(url: str) -> None:
 
 
 def test_the_plain_name_of_postgresql_will_do(postgres_url: str) -> None:
-    """An address that names no driver uses the one that Bursar comes with."""
+    """An address that names no driver uses the one that Holdbook comes with."""
     Ledger.open(postgres_url.replace("postgresql+psycopg", "postgresql")).close()
 
 

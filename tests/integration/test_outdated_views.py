@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, ViewBehind
-from bursar.projections.allocation_history import ALLOCATION_HISTORY
-from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.generations import State
-from bursar.projections.metrics import METRICS
-from support.cli import Bursar
+from holdbook import Ledger, ViewBehind
+from holdbook.projections.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.generations import State
+from holdbook.projections.metrics import METRICS
+from support.cli import Holdbook
 from support.logs import execute, query
 from support.projecting import (
     NAMES,
@@ -30,7 +30,7 @@ from support.story import Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar.projections.view import Fact, View
+    from holdbook.projections.view import Fact, View
     from integration.conftest import Messages
 
 ROWS = 36
@@ -72,7 +72,7 @@ def names_of(url: str, name: str) -> list[str]:
 
 @pytest.fixture(params=CHANGED)
 def other(request: pytest.FixtureRequest, ledger: Ledger) -> View:
-    """Other code for a view; what is live was built by it, as after a step back to an earlier version of Bursar."""
+    """Other code for a view; what is live was built by it, as after a step back to an earlier version of Holdbook."""
     view = CHANGED[request.param]
     [built] = keeper(ledger, view).rebuild()
     assert built.published
@@ -100,7 +100,7 @@ class TestUntilItIsRebuilt:
         keeper(ledger, NEWER).rebuild()
         ledger.allocate({"cpu": 5}, owner="zoe")
         ledger.projector().catch_up()
-        with pytest.raises(ViewBehind, match=rf"other code.*bursar projections rebuild {HISTORY}"):
+        with pytest.raises(ViewBehind, match=rf"other code.*holdbook projections rebuild {HISTORY}"):
             ledger.wait_for(HISTORY, head_of(ledger), timeout=0.001)
 
     def test_it_is_told_at_opening(self, ledger: Ledger, database_url: str, messages: Messages) -> None:
@@ -111,24 +111,24 @@ class TestUntilItIsRebuilt:
         Ledger.open(database_url).close()
         [message] = messages.of("views_outdated")
         assert message["views"] == [HISTORY]
-        assert "bursar projections rebuild" in message["way_out"]
+        assert "holdbook projections rebuild" in message["way_out"]
         ledger.projector().rebuild(HISTORY)
         Ledger.open(database_url).close()
         assert len(messages.of("views_outdated")) == 1
 
     def test_it_is_told_by_the_command_line(self, ledger: Ledger, database_url: str) -> None:
         """`db check` fails and says what to run, `projections status` marks it; after the rebuild all is well."""
-        bursar = Bursar(database_url)
+        holdbook = Holdbook(database_url)
         keeper(ledger, ADDED).rebuild()
-        checked = bursar("db", "check", code=1)
+        checked = holdbook("db", "check", code=1)
         assert f"the view {HISTORY} was built by other code" in checked.out.replace("\n", " ")
-        assert bursar.json("db", "check", code=1)["problems"] == [
-            f"the view {HISTORY} was built by other code than this: run `bursar projections rebuild {HISTORY}`"
+        assert holdbook.json("db", "check", code=1)["problems"] == [
+            f"the view {HISTORY} was built by other code than this: run `holdbook projections rebuild {HISTORY}`"
         ]
-        shown = {one["name"]: one["outdated"] for one in bursar.json("projections", "status")["views"]}
+        shown = {one["name"]: one["outdated"] for one in holdbook.json("projections", "status")["views"]}
         assert shown == dict.fromkeys(NAMES, False) | {HISTORY: True}
-        bursar("projections", "rebuild", HISTORY)
-        bursar("db", "check")
+        holdbook("projections", "rebuild", HISTORY)
+        holdbook("db", "check")
 
 
 class TestRebuilt:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, BursarError, Ledger, Limits, LogUnavailable, Overloaded
-from bursar.infrastructure import database
+from holdbook import Allocate, HoldbookError, Ledger, Limits, LogUnavailable, Overloaded
+from holdbook.infrastructure import database
 from support.faults import FaultProxy
 from support.logs import execute, query, raw_rows
 from support.outcomes import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
-    from bursar import Outcome
+    from holdbook import Outcome
     from support.postgres import PostgresServer
 
 PATIENCE = 2.0
@@ -164,7 +164,7 @@ def test_silence_under_load(fault: Fault) -> None:
             command = allocate(thread)
             try:
                 acknowledged.append(ledger.execute(command))
-            except BursarError as error:
+            except HoldbookError as error:
                 unknown.append((unknown_id(error), command))
                 return
             if len(acknowledged) > 100:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Malformed, NotFound, ViewStopped
-from bursar.infrastructure.verification import verify_ledger
-from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.metrics import METRICS
-from bursar.projections.pool_usage import POOL_USAGE
-from bursar.projections.view import Add
-from support.cli import Bursar
+from holdbook import Ledger, Malformed, NotFound, ViewStopped
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.metrics import METRICS
+from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.projections.view import Add
+from support.cli import Holdbook
 from support.logs import query
 from support.projecting import (
     check_right,
@@ -31,7 +31,7 @@ from support.projecting import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar.projections.view import Fact, Find, Handler, View
+    from holdbook.projections.view import Fact, Find, Handler, View
 
 COMMANDS = 150
 
@@ -156,8 +156,8 @@ class TestRetried:
         with pytest.raises(ViewStopped) as raised:
             projector.retry("metrics")
         assert (raised.value.view, raised.value.position, raised.value.event_type) == ("metrics", position, "Allocated")
-        assert f"bursar projections skip metrics {position} --reason" in str(raised.value)
-        assert "bursar projections retry metrics" in str(raised.value)
+        assert f"holdbook projections skip metrics {position} --reason" in str(raised.value)
+        assert "holdbook projections retry metrics" in str(raised.value)
         assert [(one.position, one.error) for one in generations(ledger, "metrics")] == [
             (one.position, one.error) for one in before
         ]
@@ -304,28 +304,28 @@ class TestCommandLine:
 
     def test_told_and_mended(self, ledger: Ledger, database_url: str) -> None:
         """Status names the view, the position and the error; retry and skip mend it, with exit codes to tell."""
-        bursar = Bursar(database_url)
+        holdbook = Holdbook(database_url)
         position = poisonous(ledger, "ValidationFailed")
         keeper(ledger, failing(METRICS, {position})).catch_up()
-        shown = bursar("projections").out
+        shown = holdbook("projections").out
         told = f"metrics stopped at position {position}: view metrics failed on ValidationFailed"
         assert told in shown.replace("\n", " ")
-        wrong = bursar("projections", "skip", "metrics", str(position + 1), "--reason", "why", code=1)
+        wrong = holdbook("projections", "skip", "metrics", str(position + 1), "--reason", "why", code=1)
         assert f"stopped at position {position + 1}" in wrong.err.replace("\n", " ")
-        mended = bursar.json("projections", "retry", "metrics")
+        mended = holdbook.json("projections", "retry", "metrics")
         assert (mended["behind"], mended["stopped_at"], mended["skipped"]) == (0, None, [])
 
     def test_skipped(self, ledger: Ledger, database_url: str) -> None:
         """Skipping records the reason, and by whom; status tells both."""
-        bursar = Bursar(database_url)
+        holdbook = Holdbook(database_url)
         position = poisonous(ledger, "ValidationFailed")
         keeper(ledger, failing(METRICS, {position})).catch_up()
         words = ("skip", "metrics", str(position), "--reason", "ticket 77", "--actor", "ann")
-        mended = bursar.json("projections", *words)
+        mended = holdbook.json("projections", *words)
         assert (mended["behind"], mended["skipped"]) == (0, [position])
         assert query(database_url, "SELECT reason, actor FROM skipped_events") == [("ticket 77", "ann")]
         told = f"metrics, generation 1, leaves out position {position}, ValidationFailed: ticket 77 (ann, 20"
-        assert told in bursar("projections").out
-        [recorded] = bursar.json("projections")["skipped"]
+        assert told in holdbook("projections").out
+        [recorded] = holdbook.json("projections")["skipped"]
         assert (recorded["position"], recorded["reason"]) == (position, "ticket 77")
         assert verify_ledger(ledger).findings == ()

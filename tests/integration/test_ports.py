@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bursar import Limits, Malformed, PortResourceProvider
+from holdbook import Limits, Malformed, PortResourceProvider
 from support.asking import made_by
 from support.machine import HOST, bound, free_ports, is_free
 

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.replay.as_of import allocations_as_of
-from support.cli import Bursar
+from holdbook import Allocate, Ledger, Limits
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.replay.as_of import allocations_as_of
+from support.cli import Holdbook
 from support.logs import raw_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bursar import Allocation, PoolStatus
-    from bursar.domain.answers import Answer
-    from bursar.domain.records import Recorded
+    from holdbook import Allocation, PoolStatus
+    from holdbook.domain.answers import Answer
+    from holdbook.domain.records import Recorded
 
 POOL = "gpu"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -128,15 +128,15 @@ def test_nothing_has_happened(database_url: str) -> None:
 
 def test_the_command_line_says_it_too(ledger: Ledger, database_url: str) -> None:
     """As JSON, every document and every line of a listing has the position that it is true at."""
-    bursar = Bursar(database_url)
+    holdbook = Holdbook(database_url)
     ledger.allocate({POOL: 1}, owner="bob", allocation_id="second")
     head = len(raw_rows(database_url))
     for words in (["allocations"], ["allocations", "--as-of", "2999-01-01T00:00:00Z"], ["history", "first"]):
-        assert {one["as_of_position"] for one in bursar.lines(*words)} == {head}
+        assert {one["as_of_position"] for one in holdbook.lines(*words)} == {head}
     for words in (["pool", "limits", POOL], ["show", "first"]):
-        assert bursar.json(*words)["as_of_position"] == head
+        assert holdbook.json(*words)["as_of_position"] == head
     for words in (["pools"], ["metrics"], ["usage-over-time", POOL]):
-        assert bursar.json(*words)["position"] == head
+        assert holdbook.json(*words)["position"] == head
 
 
 def test_a_page_costs_its_rows(sqlite_url: str) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, NotFound
-from bursar.projections.allocation_history import ALLOCATION_HISTORY
-from bursar.projections.generations import State
-from bursar.projections.pool_usage import POOL_USAGE
+from holdbook import Ledger, NotFound
+from holdbook.projections.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.generations import State
+from holdbook.projections.pool_usage import POOL_USAGE
 from support.logs import execute, query
 from support.projecting import (
     NAMES,
@@ -29,7 +29,7 @@ from support.story import Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bursar.projections.view import Fact
+    from holdbook.projections.view import Fact
 
 ROWS = 36
 """Events that the story leaves."""
@@ -318,7 +318,7 @@ class TestPruned:
 
     def test_in_pieces(self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """On SQLite rows go a piece at a time, so that commands come in between; what was interrupted is done later."""
-        monkeypatch.setattr("bursar.infrastructure.generations._PIECE_ROWS", 5)
+        monkeypatch.setattr("holdbook.infrastructure.generations._PIECE_ROWS", 5)
         with Ledger.open(sqlite_url) as ledger:
             run_made_up(ledger, 40)
             ledger.projector().catch_up()
@@ -344,7 +344,7 @@ class TestPruned:
 
 def test_history_is_compared_piece_by_piece(ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables that only grow are compared in pieces: what differs in any of them is found, up to the number told."""
-    monkeypatch.setattr("bursar.infrastructure.comparing.PIECE_ROWS", 4)
+    monkeypatch.setattr("holdbook.infrastructure.comparing.PIECE_ROWS", 4)
     execute(database_url, "UPDATE gen_allocation_history_1 SET owner = 'eve' WHERE position IN (4, 36)")
     [built] = keeper(ledger, ALLOCATION_HISTORY).rebuild()
     assert [line.partition(":")[0] for line in built.differences] == [

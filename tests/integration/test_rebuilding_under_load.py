@@ -1,6 +1,6 @@
 """All views rebuilt while one process writes, another reads and a third follows; killed with kill -9 three times.
 
-A short log is made up for it. With ``BURSAR_REBUILD_WORKLOAD``, which ``make soak REBUILD_WORKLOAD=file`` sets, that
+A short log is made up for it. With ``HOLDBOOK_REBUILD_WORKLOAD``, which ``make soak REBUILD_WORKLOAD=file`` sets, that
 workload is imported instead, and the figures that are printed say something.
 """
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from bursar import Ledger, Limits
-from bursar.infrastructure.verification import verify_ledger
-from bursar.infrastructure.workload import read_lines, run_workload
+from holdbook import Ledger, Limits
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.workload import read_lines, run_workload
 from support.logs import query
 from support.processes import running
 from support.projecting import NAMES, check_right, head_of, run_made_up, store_of
@@ -26,11 +26,11 @@ from support.workers import Halt, Moment, keep_views, poll_views, until, write_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bursar.projections.rebuild import Rebuilt
+    from holdbook.projections.rebuild import Rebuilt
     from support.processes import Peer
     from support.workers import Lap
 
-WORKLOAD = os.environ.get("BURSAR_REBUILD_WORKLOAD")
+WORKLOAD = os.environ.get("HOLDBOOK_REBUILD_WORKLOAD")
 COMMANDS = 2000
 """How long the log is that is made up."""
 

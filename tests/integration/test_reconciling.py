@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from bursar import Ledger, Reconciliation
-from bursar.replay.verify import verify
+from holdbook import Ledger, Reconciliation
+from holdbook.replay.verify import verify
 from support.holding import LEASE, OPTIONS, Place, Service, hold_everything
 from support.machine import bound, free_ports
 from support.processes import running

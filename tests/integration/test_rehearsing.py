@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger
-from bursar.infrastructure import rehearsal
-from bursar.infrastructure.rehearsal import rehearse
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.metrics import METRICS
-from support.cli import Bursar
+from holdbook import Ledger
+from holdbook.infrastructure import rehearsal
+from holdbook.infrastructure.rehearsal import rehearse
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.metrics import METRICS
+from support.cli import Holdbook
 from support.logs import query
 from support.projecting import contents, failing, head_of, log_of, run_made_up
 from support.tampering import tampering
@@ -85,24 +85,24 @@ def test_events_that_cannot_be_read(ledger: Ledger, database_url: str) -> None:
 
 def test_at_the_command_line(ledger: Ledger, database_url: str) -> None:
     """`rebuild --dry-run` and `events check` list failures by position and by type, and tell by their exit code."""
-    bursar = Bursar(database_url)
-    assert bursar.json("events", "check") == {"ok": True, "failures": []}
-    assert "every event can be read" in bursar("events", "check").out
+    holdbook = Holdbook(database_url)
+    assert holdbook.json("events", "check") == {"ok": True, "failures": []}
+    assert "every event can be read" in holdbook("events", "check").out
     before = everything(database_url)
-    said = bursar("projections", "rebuild", "--all", "--dry-run").out
+    said = holdbook("projections", "rebuild", "--all", "--dry-run").out
     assert "can be built from it" in said.replace("\n", " ")
     assert everything(database_url) == before
     first, second = positions(ledger, "ValidationFailed")[:2]
     with tampering(database_url) as tamperer:
         tamperer.set(first, type="Borrowed")
         tamperer.set(second, schema_version=99)
-    document = bursar.json("events", "check", code=1)
+    document = holdbook.json("events", "check", code=1)
     assert document["ok"] is False
     assert [(one["position"], one["type"], one["view"]) for one in document["failures"]] == [
         (first, "Borrowed", None),
         (second, "ValidationFailed", None),
     ]
-    shown = bursar("projections", "rebuild", "metrics", "--dry-run", code=1).out
+    shown = holdbook("projections", "rebuild", "metrics", "--dry-run", code=1).out
     assert f"position {first}, Borrowed: " in shown
     assert "Borrowed: 1 failure" in shown
     assert "ValidationFailed: 1 failure" in shown

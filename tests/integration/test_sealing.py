@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, Limits, LogUnavailable, Malformed, NotFound
-from bursar.domain.records import canonical_bytes
-from bursar.infrastructure import sealing
-from bursar.infrastructure.keys import NotCosigned, Witness
-from bursar.infrastructure.proofs import Prover, SQLSeals, sealing_of
-from bursar.infrastructure.sealing import NotSealed, Sealer
-from bursar.infrastructure.tiles import TreeDamaged
-from bursar.infrastructure.verification import verify_ledger
-from bursar.replay.bundle import verify_bundle
-from bursar.replay.merkle import is_consistent, is_included, leaf_hash
+from holdbook import Ledger, Limits, LogUnavailable, Malformed, NotFound
+from holdbook.domain.records import canonical_bytes
+from holdbook.infrastructure import sealing
+from holdbook.infrastructure.keys import NotCosigned, Witness
+from holdbook.infrastructure.proofs import Prover, SQLSeals, sealing_of
+from holdbook.infrastructure.sealing import NotSealed, Sealer
+from holdbook.infrastructure.tiles import TreeDamaged
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.replay.bundle import verify_bundle
+from holdbook.replay.merkle import is_consistent, is_included, leaf_hash
 from support.logs import MOMENT, execute, query, raw_rows
 from support.processes import build_tree, running
 from support.sealing import NEW, OLD, OTHER, WITNESS
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from bursar.replay.checkpoints import Signed
-    from bursar.replay.notes import SignerKey, VerifierKey
+    from holdbook.replay.checkpoints import Signed
+    from holdbook.replay.notes import SignerKey, VerifierKey
     from support.tampering import Tamperer
 
 ROWS = 36
@@ -104,7 +104,7 @@ class TestSealing:
         """Of a log without events there is nothing to sign, to prove or to hand over."""
         with Ledger.open(database_url) as ledger:
             assert Sealer(ledger).seal(OLD, MOMENT) is None
-            with pytest.raises(NotSealed, match="nothing is sealed yet: run `bursar seal`"):
+            with pytest.raises(NotSealed, match="nothing is sealed yet: run `holdbook seal`"):
                 Prover(ledger).inclusion(1)
             with pytest.raises(NotSealed, match="there is no key to hand over from"):
                 Sealer(ledger).seal(NEW, MOMENT, old=OLD)
@@ -117,7 +117,7 @@ class TestSealing:
             one = seal(ledger).checkpoint
             proof = Prover(ledger).inclusion(1)
             assert (one.size, [one.root], proof.path) == (1, leaves(ledger), ())
-            assert "\nindex 0\n\nbursar/" in proof.text
+            assert "\nindex 0\n\nholdbook/" in proof.text
             assert verify_bundle(BytesIO(b"".join(Prover(ledger).bundle(1))), [OLD.verifier]).events == 1
             assert verify_ledger(ledger, None, sealing_of(ledger, [OLD.verifier])).ok
 
@@ -133,7 +133,7 @@ class TestSealing:
         seal(ledger)
         grow(ledger)
         with pytest.raises(
-            NotSealed, match=r"sealed with the key o\+\w+, not a\+\w+: to go on with another key, `bursar"
+            NotSealed, match=r"sealed with the key o\+\w+, not a\+\w+: to go on with another key, `holdbook"
         ):
             Sealer(ledger).seal(OTHER, MOMENT)
         with pytest.raises(NotSealed, match=r"sealed with the key o\+\w+, not a\+\w+"):
@@ -298,7 +298,7 @@ def _bytes(url: str, data: bytes) -> str:
 
 
 class TestVerify:
-    """What `bursar verify` finds."""
+    """What `holdbook verify` finds."""
 
     def test_rewritten(self, ledger: Ledger, url: str) -> None:
         """A log that was written anew with every hash right is found at its first event that differs."""
@@ -494,7 +494,7 @@ class TestWitness:
     def test_a_memory_that_is_none(self, witness: Witness, ledger: Ledger, tmp_path: Path) -> None:
         """A witness whose file was damaged signs nothing, and names the file."""
         seal(ledger)
-        for nonsense in ("{", "[]", json.dumps({f"bursar/{ledger.log.ledger_id}": {"number": 1}})):
+        for nonsense in ("{", "[]", json.dumps({f"holdbook/{ledger.log.ledger_id}": {"number": 1}})):
             (tmp_path / "w.key.seen").write_text(nonsense)
             with pytest.raises(Malformed, match=r"w\.key\.seen"):
                 self.cosign(witness, ledger, 1)

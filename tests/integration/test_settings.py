@@ -7,20 +7,20 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from bursar.infrastructure.settings import Settings
+from holdbook.infrastructure.settings import Settings
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin without any of our variables."""
-    for name in [name for name in os.environ if name.startswith("BURSAR_")]:
+    for name in [name for name in os.environ if name.startswith("HOLDBOOK_")]:
         monkeypatch.delenv(name)
 
 
 def test_what_holds_without_any() -> None:
     """Without any variable the database is a file beside the program, and warnings go to people."""
     settings = Settings()
-    assert (settings.database_url, settings.actor) == ("sqlite:///bursar.db", None)
+    assert (settings.database_url, settings.actor) == ("sqlite:///holdbook.db", None)
     assert (settings.log_level, settings.log_format) == ("warning", "console")
 
 
@@ -34,14 +34,14 @@ def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "seal_key": "log.key",
     }
     for name, value in values.items():
-        monkeypatch.setenv(f"BURSAR_{name.upper()}", value)
+        monkeypatch.setenv(f"HOLDBOOK_{name.upper()}", value)
     assert Settings().model_dump() == values
 
 
 @pytest.mark.parametrize(("name", "value"), [("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml")])
 def test_a_value_that_is_none(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """A value out of the closed lists is an error that names the setting and the values there are."""
-    monkeypatch.setenv(f"BURSAR_{name}", value)
+    monkeypatch.setenv(f"HOLDBOOK_{name}", value)
     with pytest.raises(ValidationError, match=rf"{name.lower()}\n.*Input should be '.*{value}"):
         Settings()
 
@@ -54,7 +54,7 @@ def test_settings_do_not_change() -> None:
 
 def test_the_library_s_variables_do_not_reach_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables of the event sourcing library, such as a cipher's key, do not change what is stored."""
-    from bursar import Ledger, Limits  # noqa: PLC0415
+    from holdbook import Ledger, Limits  # noqa: PLC0415
 
     monkeypatch.setenv("CIPHER_KEY", "AAAAAAAAAAAAAAAAAAAAAA==")
     monkeypatch.setenv("COMPRESSOR_TOPIC", "zlib")

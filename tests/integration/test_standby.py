@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, LogUnavailable
+from holdbook import Allocate, Ledger, Limits, LogUnavailable
 from support.faults import FaultProxy
 from support.logs import execute, query, raw_rows
 from support.outcomes import (

@@ -1,6 +1,6 @@
 """Eight processes that storm one log together, each with many threads: every answer is right, whatever the others do.
 
-With ``BURSAR_STORM_SECONDS``, which ``make soak`` sets, the measurements at the end last so long each, and their
+With ``HOLDBOOK_STORM_SECONDS``, which ``make soak`` sets, the measurements at the end last so long each, and their
 figures say something; without it they only show that they run.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Limits
+from holdbook import Ledger, Limits
 from support.logs import query
 from support.outcomes import by_command, check_promises
 from support.processes import barrier, obey, running
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PROCESSES = 8
 THREADS = 4
 CAPACITY = 100
-SECONDS = float(os.environ.get("BURSAR_STORM_SECONDS", "0.3"))
+SECONDS = float(os.environ.get("HOLDBOOK_STORM_SECONDS", "0.3"))
 """How long each measurement lasts."""
 REFUSALS_PER_SECOND_MAX = 20_000
 
@@ -59,7 +59,7 @@ def workers(
     """Eight processes on one database, on each backend in turn; each test has pools of its own in it."""
     if request.param == "sqlite":
         yield from _workers(
-            f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('storms') / 'bursar.db')}"
+            f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('storms') / 'holdbook.db')}"
         )
         return
     server: Databases = request.getfixturevalue("postgres_server")

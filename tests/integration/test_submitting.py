@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, CommandIdReused, Expire, Ledger, Limits, LogUnavailable, Malformed, Release
-from bursar.domain.batch import Asked
-from bursar.domain.values import instant
-from bursar.infrastructure.clock import new_id
-from bursar.infrastructure.committer import Committer, Promise
+from holdbook import Allocate, CommandIdReused, Expire, Ledger, Limits, LogUnavailable, Malformed, Release
+from holdbook.domain.batch import Asked
+from holdbook.domain.values import instant
+from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.committer import Committer, Promise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-    from bursar import Outcome
+    from holdbook import Outcome
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def test_one_error_is_one_callers(ledger: Ledger) -> None:
 @pytest.mark.parametrize("command", ["allocate", None, {"command": "expire"}])
 def test_what_is_no_command(ledger: Ledger, command: Expire) -> None:
     """What is no command object is malformed, at the door."""
-    with pytest.raises(Malformed, match="command: expected one of Bursar's command objects"):
+    with pytest.raises(Malformed, match="command: expected one of Holdbook's command objects"):
         ledger.submit(command)
 
 

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from bursar import Ledger, LogUnavailable
-from bursar.infrastructure import publishing
-from bursar.projections.allocation_history import ALLOCATION_HISTORY
-from bursar.projections.generations import State
+from holdbook import Ledger, LogUnavailable
+from holdbook.infrastructure import publishing
+from holdbook.projections.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.generations import State
 from support.logs import account, execute, query, raw_connection
 from support.projecting import check_right, generations, head_of, keeper, log_of, status_of, with_columns
 from support.story import Clock, tell

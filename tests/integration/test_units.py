@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import AllocationState, Ledger, Limits, Malformed, Resource, UnifiedResourceManager, UnitResourceProvider
+from holdbook import AllocationState, Ledger, Limits, Malformed, Resource, UnifiedResourceManager, UnitResourceProvider
 from support.asking import made_by
 from support.processes import barrier, obey, running
 from support.unit_holders import HoldUnits

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, ChangeLimits, Ledger, Limits, OpenPool, Refused, Release, Reserve, Resize
+from holdbook import Allocate, ChangeLimits, Ledger, Limits, OpenPool, Refused, Release, Reserve, Resize
 from support.faults import FaultProxy
 from support.load import Load, check_acknowledged, check_clients, open_pools, retry
 from support.logs import execute, raw_rows
@@ -19,7 +19,7 @@ from support.outcomes import answers, by_command, check_promises, check_same, ch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar import Command
+    from holdbook import Command
     from support.faults import Part
 
 THREADS = 32

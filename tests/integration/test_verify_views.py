@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger
-from bursar.infrastructure.verification import verify_ledger
-from bursar.infrastructure.views_here import SQLView
-from bursar.projections.catalogue import VIEWS
-from bursar.replay.findings import Check
+from holdbook import Ledger
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.views_here import SQLView
+from holdbook.projections.catalogue import VIEWS
+from holdbook.replay.findings import Check
 from support.logs import take_snapshot
 from support.story import Clock, seconds, tell
 from support.tampering import tampering

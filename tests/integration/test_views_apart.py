@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from bursar import Ledger, LogUnavailable
-from bursar.infrastructure import views_apart
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.verification import verify_ledger
-from bursar.infrastructure.views_apart import ViewsApart, work
-from bursar.replay.findings import Harm
-from bursar.replay.views import Compared
+from holdbook import Ledger, LogUnavailable
+from holdbook.infrastructure import views_apart
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.views_apart import ViewsApart, work
+from holdbook.replay.findings import Harm
+from holdbook.replay.views import Compared
 from support.story import Clock, tell
 from support.tampering import tampering
 
@@ -143,19 +143,19 @@ def test_work_for_nobody(told_url: str) -> None:
 
 
 def test_ctrl_c_at_the_command_line(told_url: str) -> None:
-    """Ctrl-C ends `bursar verify` with its own exit code, without a traceback, and leaves no process behind."""
+    """Ctrl-C ends `holdbook verify` with its own exit code, without a traceback, and leaves no process behind."""
     code = (
         "import os, signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # also where whoever started the tests ignores it
-        "from bursar.infrastructure import verification, views_apart\n"
-        "from bursar.replay import verify\n"
+        "from holdbook.infrastructure import verification, views_apart\n"
+        "from holdbook.replay import verify\n"
         "views_apart.pays = lambda events: True\n"
         "read = verify.pages\n"
         "def pages(*words):\n"
         "    yield from read(*words)\n"
         "    os.killpg(0, signal.SIGINT)\n"
         "verify.pages = pages\n"
-        "from bursar.__main__ import main\n"
+        "from holdbook.__main__ import main\n"
         "main()\n"
     )
     words = [sys.executable, "-P", "-c", code, "verify", "--database", told_url]

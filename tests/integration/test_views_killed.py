@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger
-from support.cli import Bursar
+from holdbook import Ledger
+from support.cli import Holdbook
 from support.processes import running
 from support.projecting import NAMES, check_right, contents, head_of, run_made_up, store_of
 from support.workers import Halt, Moment, keep_views, until
@@ -82,7 +82,7 @@ def test_rebuilding(ledger: Ledger, database_url: str) -> None:
         assert said[: len(NAMES)] == going_on
     assert contents(database_url) == before
     assert {status.generation for status in ledger.projector().status()} == {1}
-    done = Bursar(database_url)("projections", "rebuild", "--all")
+    done = Holdbook(database_url)("projections", "rebuild", "--all")
     for name in NAMES:
         assert f"{name}: going on from position {head:,} with generation 2" in done.err.splitlines()
         assert f"{name}: generation 2 is published, true up to position {head:,}" in done.out.splitlines()

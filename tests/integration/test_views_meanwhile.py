@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 
-from bursar import Ledger, LogCorrupt, Refused
-from bursar.infrastructure.generations import SQLStore
-from bursar.projections.generations import State
-from bursar.projections.metrics import METRICS
-from bursar.projections.pool_usage import POOL_USAGE
+from holdbook import Ledger, LogCorrupt, Refused
+from holdbook.infrastructure.generations import SQLStore
+from holdbook.projections.generations import State
+from holdbook.projections.metrics import METRICS
+from holdbook.projections.pool_usage import POOL_USAGE
 from support.logs import execute, query
 from support.projecting import (
     check_right,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-    from bursar.projections.fold import Net
-    from bursar.projections.generations import Generation
+    from holdbook.projections.fold import Net
+    from holdbook.projections.generations import Generation
     from support.logs import Row
 
 ROWS = 36

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, AllocationState, Ledger, Limits, NotFound, RefusalCode, Refused
-from bursar.infrastructure.verification import verify_ledger
+from holdbook import Allocate, AllocationState, Ledger, Limits, NotFound, RefusalCode, Refused
+from holdbook.infrastructure.verification import verify_ledger
 from support.logs import execute
 from support.outcomes import DEADLINE_SECONDS, answers
 from support.queueing import (

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, LogUnavailable, MemoryEventLog, RefusalCode, UnknownEvent
-from bursar.domain.errors import Overloaded
-from bursar.domain.queueing import STAY_SECONDS
-from bursar.domain.records import Place
-from bursar.infrastructure.committer import Committer
-from bursar.infrastructure.waiting import WaitingPromise
+from holdbook import Ledger, LogUnavailable, MemoryEventLog, RefusalCode, UnknownEvent
+from holdbook.domain.errors import Overloaded
+from holdbook.domain.queueing import STAY_SECONDS
+from holdbook.domain.records import Place
+from holdbook.infrastructure.committer import Committer
+from holdbook.infrastructure.waiting import WaitingPromise
 from support.faults import FaultProxy
 from support.logs import execute, granted, query
 from support.outcomes import DEADLINE_SECONDS, answers, count
@@ -34,7 +34,7 @@ from support.queueing import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from bursar.infrastructure.committer import Promise
+    from holdbook.infrastructure.committer import Promise
     from support.faults import Part
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bursar import Ledger
-from bursar.infrastructure.verification import verify_ledger
+from holdbook import Ledger
+from holdbook.infrastructure.verification import verify_ledger
 from support.logs import execute
 from support.outcomes import by_command
 from support.processes import running, wait_in_line

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, SchemaMismatch
-from bursar.infrastructure import migrating, schema
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.published import Published
-from bursar.infrastructure.verification import verify_ledger
-from bursar.projections.catalogue import VIEWS
-from support.cli import Bursar, run
+from holdbook import Ledger, SchemaMismatch
+from holdbook.infrastructure import migrating, schema
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.published import Published
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.projections.catalogue import VIEWS
+from support.cli import Holdbook, run
 from support.first_schema import FIRST_VIEWS, LIVE, UNFINISHED, make_first_schema
 from support.logs import execute, query, raw_rows
 from support.story import Clock
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HEAD = 36
 """Events that the story leaves."""
 
-FINGERPRINTS: dict[str, str] = import_module("bursar.migrations.versions.0002_generations").FINGERPRINTS
+FINGERPRINTS: dict[str, str] = import_module("holdbook.migrations.versions.0002_generations").FINGERPRINTS
 
 TODAY = {view.name: view for view in VIEWS}
 
@@ -85,9 +85,9 @@ def test_what_has_changed_since_the_first_views() -> None:
 
 def test_a_first_schema_is_not_opened(url: str) -> None:
     """It is refused with the command that upgrades it, and that command upgrades it."""
-    with pytest.raises(SchemaMismatch, match=r"is at schema 0001; .* run `bursar db upgrade`"):
+    with pytest.raises(SchemaMismatch, match=r"is at schema 0001; .* run `holdbook db upgrade`"):
         Ledger.open(url)
-    assert Bursar(url)("db", "upgrade").out == f"{schema.HEAD} (up to date)\n"
+    assert Holdbook(url)("db", "upgrade").out == f"{schema.HEAD} (up to date)\n"
     Ledger.open(url, create=False).close()
 
 
@@ -132,20 +132,20 @@ def test_four_of_five_views_go_on(url: str, database: Database) -> None:
 def test_an_outdated_view_is_told(url: str, database: Database) -> None:
     """Whoever opens the ledger is warned, `projections` and `db check` say so, and it is read as it is."""
     migrating.upgrade(database)
-    opened = run("pools", "--json", "--database", url, env={"BURSAR_LOG_FORMAT": "json"}).ends(0)
+    opened = run("pools", "--json", "--database", url, env={"HOLDBOOK_LOG_FORMAT": "json"}).ends(0)
     (warning,) = map(json.loads, opened.err.splitlines())
     assert (warning["event"], warning["views"]) == ("views_outdated", ["metrics"])
-    assert "`bursar projections rebuild --all`" in warning["way_out"]
-    bursar = Bursar(url)
-    assert {one["name"] for one in bursar.json("projections")["views"] if one["outdated"]} == {"metrics"}
-    assert "outdated: rebuild it" in bursar("projections").out
-    (problem,) = bursar.json("db", "check", code=1)["problems"]
+    assert "`holdbook projections rebuild --all`" in warning["way_out"]
+    holdbook = Holdbook(url)
+    assert {one["name"] for one in holdbook.json("projections")["views"] if one["outdated"]} == {"metrics"}
+    assert "outdated: rebuild it" in holdbook("projections").out
+    (problem,) = holdbook.json("db", "check", code=1)["problems"]
     assert "metrics" in problem
-    printed = bursar.json("metrics", "--by-pool")
+    printed = holdbook.json("metrics", "--by-pool")
     assert printed["position"] == 30
     assert {tuple(row) for row in printed["metrics"]} == {tuple(FIRST_VIEWS["metrics"].published.columns)}
-    assert "milliseconds" in bursar("metrics", "--csv").out.splitlines()[0]
-    assert "allocate" in bursar("metrics").out
+    assert "milliseconds" in holdbook("metrics", "--csv").out.splitlines()[0]
+    assert "allocate" in holdbook("metrics").out
 
 
 def test_a_rebuild_makes_it_current(url: str, database: Database) -> None:
@@ -163,7 +163,7 @@ def test_a_rebuild_makes_it_current(url: str, database: Database) -> None:
     assert report.findings == ()
     released = "operation = 'release' AND pool = 'gpu'"
     assert query(url, f"SELECT count, milliseconds FROM metrics WHERE {released}") == [(1, 10_000)]  # noqa: S608 - names of our own
-    assert Bursar(url).json("db", "check") == {"ok": True, "problems": []}
+    assert Holdbook(url).json("db", "check") == {"ok": True, "problems": []}
 
 
 def test_down_and_up_again(url: str, database: Database) -> None:

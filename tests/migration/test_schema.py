@@ -11,11 +11,11 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
-from bursar import Ledger, Limits, LogUnavailable, SchemaMismatch
-from bursar.infrastructure import migrating, schema
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.tables import metadata
-from bursar.projections.catalogue import VIEWS
+from holdbook import Ledger, Limits, LogUnavailable, SchemaMismatch
+from holdbook.infrastructure import migrating, schema
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.tables import metadata
+from holdbook.projections.catalogue import VIEWS
 from support.logs import execute, query, raw_rows, take_snapshot
 
 if TYPE_CHECKING:
@@ -211,14 +211,16 @@ def test_migrating_needs_a_database(empty_sqlite_url: str) -> None:
 def test_an_older_schema(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database at an older revision is refused with the command that upgrades it."""
     monkeypatch.setattr(schema, "HEAD", "9999")  # as if a release had brought another revision
-    with pytest.raises(SchemaMismatch, match=r"is at schema 0004; .* wants 9999: run `bursar db upgrade`"):
+    with pytest.raises(SchemaMismatch, match=r"is at schema 0004; .* wants 9999: run `holdbook db upgrade`"):
         schema.require_current(database)
 
 
 def test_a_schema_that_is_not_ours(database: Database, database_url: str) -> None:
-    """A database at another revision is refused with the way out: upgrade it, or upgrade Bursar."""
+    """A database at another revision is refused with the way out: upgrade it, or upgrade Holdbook."""
     execute(database_url, f"UPDATE {schema.VERSION_TABLE} SET version_num = 'f00d'")  # noqa: S608 - a name of our own
-    with pytest.raises(SchemaMismatch, match=r"is at schema f00d.*made by a newer Bursar; upgrade Bursar") as caught:
+    with pytest.raises(
+        SchemaMismatch, match=r"is at schema f00d.*made by a newer Holdbook; upgrade Holdbook"
+    ) as caught:
         schema.require_current(database)
     assert (caught.value.found, caught.value.wanted) == ("f00d", schema.HEAD)
 
@@ -226,8 +228,8 @@ def test_a_schema_that_is_not_ours(database: Database, database_url: str) -> Non
 def test_alembic_works_from_the_installed_package(empty_sqlite_url: str, tmp_path: str) -> None:
     """The migrations are found in the package, wherever the program runs."""
     program = (
-        "import sys; from bursar.infrastructure import migrating, schema;"
-        "from bursar.infrastructure.database import Database;"
+        "import sys; from holdbook.infrastructure import migrating, schema;"
+        "from holdbook.infrastructure.database import Database;"
         "database = Database(sys.argv[1]); database.make_file(); migrating.upgrade(database);"
         "print(schema.current_revision(database)); database.close()"
     )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, SchemaMismatch
-from bursar.infrastructure import migrating, schema
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.proofs import sealing_of
-from bursar.infrastructure.sealing import Sealer
-from bursar.infrastructure.verification import verify_ledger
+from holdbook import Ledger, SchemaMismatch
+from holdbook.infrastructure import migrating, schema
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.proofs import sealing_of
+from holdbook.infrastructure.sealing import Sealer
+from holdbook.infrastructure.verification import verify_ledger
 from support.logs import MOMENT, raw_rows
 from support.old_schemas import restored, tables_in
 from support.sealing import OLD
@@ -39,7 +39,7 @@ def database(url: str) -> Iterator[Database]:
 
 def test_up_and_down(url: str, database: Database) -> None:
     """An upgrade adds the tables, empty, and leaves the log as it is; the way back takes them away, sealed or not."""
-    with pytest.raises(SchemaMismatch, match=r"is at schema 0002; .* run `bursar db upgrade`"):
+    with pytest.raises(SchemaMismatch, match=r"is at schema 0002; .* run `holdbook db upgrade`"):
         Ledger.open(url)
     log = raw_rows(url)
     for _ in range(2):

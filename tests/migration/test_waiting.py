@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, SchemaMismatch
-from bursar.infrastructure import migrating, schema
-from bursar.infrastructure.database import Database
+from holdbook import Ledger, SchemaMismatch
+from holdbook.infrastructure import migrating, schema
+from holdbook.infrastructure.database import Database
 from support.logs import raw_rows
 from support.old_schemas import restored, tables_in
 from support.queueing import ask, line_up, open_pools, waiting_in
@@ -36,7 +36,7 @@ def database(url: str) -> Iterator[Database]:
 
 def test_up_and_down(url: str, database: Database) -> None:
     """An upgrade adds the tables, empty, and leaves the log as it is; the way back takes them away, with who waits."""
-    with pytest.raises(SchemaMismatch, match=r"is at schema 0003; .* run `bursar db upgrade`"):
+    with pytest.raises(SchemaMismatch, match=r"is at schema 0003; .* run `holdbook db upgrade`"):
         Ledger.open(url)
     log = raw_rows(url)
     for number in range(2):

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from bursar import Allocate, Release, Renew, Token
-from bursar.domain.commands import COMMANDS, Command
+from holdbook import Allocate, Release, Renew, Token
+from holdbook.domain.commands import COMMANDS, Command
 from support.strategies import big, durations, instants, limits, names, pool_names
 
 pytestmark = pytest.mark.untraced

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar.infrastructure.drawing import BOTTOM, LANE_BOTTOM, LANE_TOP, MARK_WIDTH, RIGHT, TOP, Plot, plots
-from bursar.replay.as_of import state_at
-from bursar.replay.incident import REFUSED, Incident, Level, Step, Timeline
-from bursar.replay.window import INTERVALS, Line, Point, Window, value_at
+from holdbook.infrastructure.drawing import BOTTOM, LANE_BOTTOM, LANE_TOP, MARK_WIDTH, RIGHT, TOP, Plot, plots
+from holdbook.replay.as_of import state_at
+from holdbook.replay.incident import REFUSED, Incident, Level, Step, Timeline
+from holdbook.replay.window import INTERVALS, Line, Point, Window, value_at
 from support.deciding import T0
 from support.incidents import log_of, replayed
 from support.strategies import commands, small_limits
@@ -21,7 +21,7 @@ from support.strategies import commands, small_limits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bursar import MemoryEventLog
+    from holdbook import MemoryEventLog
 
 pytestmark = pytest.mark.untraced
 

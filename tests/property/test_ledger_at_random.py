@@ -20,11 +20,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bursar import Limits, Outcome, PoolAlreadyOpen
-from bursar.domain.commands import Command, command_from
-from bursar.domain.pool import Pool, evolve
-from bursar.domain.records import StoredRow, chain_hash, genesis
-from bursar.infrastructure.memory import MemoryEventLog
+from holdbook import Limits, Outcome, PoolAlreadyOpen
+from holdbook.domain.commands import Command, command_from
+from holdbook.domain.pool import Pool, evolve
+from holdbook.domain.records import StoredRow, chain_hash, genesis
+from holdbook.infrastructure.memory import MemoryEventLog
 from support.deciding import Clock, ledger_on
 from support.logs import take_snapshot
 from support.reference_model import Answer, Model, ModelAllocation

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from bursar import Ledger, MemoryEventLog, Resource, UnifiedResourceManager, UnitResourceProvider
-from bursar.domain.commands import Command, Confirm
-from bursar.infrastructure.acquiring import Acquirer
-from bursar.infrastructure.committer import Promise
-from bursar.infrastructure.ending import Ending
-from bursar.infrastructure.holdings import Held, Holdings
-from bursar.infrastructure.reconciling import Reconciler
-from bursar.infrastructure.rights import Rights, granted
+from holdbook import Ledger, MemoryEventLog, Resource, UnifiedResourceManager, UnitResourceProvider
+from holdbook.domain.commands import Command, Confirm
+from holdbook.infrastructure.acquiring import Acquirer
+from holdbook.infrastructure.committer import Promise
+from holdbook.infrastructure.ending import Ending
+from holdbook.infrastructure.holdings import Held, Holdings
+from holdbook.infrastructure.reconciling import Reconciler
+from holdbook.infrastructure.rights import Rights, granted
 from support.manager_machine import ManagerMachine
 from support.manager_world import ManagerWorld
 from support.postgres import Databases
@@ -59,7 +59,7 @@ def test_sqlite(sqlite_template: Path, tmp_path: Path) -> None:
     class ManagersOnSQLite(ManagerMachine):
         def open(self, kind: type[Ledger]) -> Any:  # noqa: ANN401 - a ledger of that kind
             if not hasattr(self, "file"):
-                self.file = Path(mkdtemp(dir=tmp_path)) / "bursar.db"
+                self.file = Path(mkdtemp(dir=tmp_path)) / "holdbook.db"
                 shutil.copy(sqlite_template, self.file)
             return kind.open(f"sqlite:///{self.file}", clock=self.clock)
 

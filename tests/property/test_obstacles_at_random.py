@@ -9,13 +9,13 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from bursar import Allocate, Ledger, MemoryEventLog
-from bursar.domain.commands import command_from
+from holdbook import Allocate, Ledger, MemoryEventLog
+from holdbook.domain.commands import command_from
 from support.deciding import Clock, after
 from support.strategies import OWNERS, POOLS, commands
 
 if TYPE_CHECKING:
-    from bursar import RefusalCode
+    from holdbook import RefusalCode
 
 pytestmark = pytest.mark.untraced
 

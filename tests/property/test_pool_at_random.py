@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.domain import pool as module
-from bursar.domain.events import PoolOpened
-from bursar.domain.pool import Hold, Pool
-from bursar.domain.values import Token
+from holdbook.domain import pool as module
+from holdbook.domain.events import PoolOpened
+from holdbook.domain.pool import Hold, Pool
+from holdbook.domain.values import Token
 from support.deciding import T0, after, opened
 
 STEPS = st.lists(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from bursar.domain.values import (
+from holdbook.domain.values import (
     ENTRIES_MAX,
     QUANTITY_MAX,
     Amount,

@@ -9,15 +9,15 @@ from eventsourcing.popo import POPOAggregateRecorder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar.domain.pool import Pool, evolve
-from bursar.infrastructure.snapshots import load_pool, load_pool_version, pool_chunks, pool_header, save_pool
+from holdbook.domain.pool import Pool, evolve
+from holdbook.infrastructure.snapshots import load_pool, load_pool_version, pool_chunks, pool_header, save_pool
 from support.busy import busy_log
 from support.strategies import commands, small_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bursar.domain.records import Recorded
+    from holdbook.domain.records import Recorded
 
 pytestmark = pytest.mark.untraced
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
-from bursar import BursarError, Ledger, Limits, MemoryEventLog
-from bursar.domain.pool import Pool
-from bursar.infrastructure.memory import MemoryReader
+from holdbook import HoldbookError, Ledger, Limits, MemoryEventLog
+from holdbook.domain.pool import Pool
+from holdbook.infrastructure.memory import MemoryReader
 from support import profiles
 from support.ledger_machine import LedgerMachine, Viewed
 from support.postgres import Databases
@@ -52,7 +52,7 @@ def test_sqlite(sqlite_template: Path, tmp_path: Path) -> None:
     class OnSQLite(Viewed):
         def open(self) -> Ledger:
             if not hasattr(self, "file"):
-                self.file = Path(mkdtemp(dir=tmp_path)) / "bursar.db"
+                self.file = Path(mkdtemp(dir=tmp_path)) / "holdbook.db"
                 shutil.copy(sqlite_template, self.file)
             return Ledger.open(f"sqlite:///{self.file}", clock=self.clock)
 
@@ -112,5 +112,5 @@ def test_canary(fault: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest
     """The machine finds a planted fault."""
     fault(monkeypatch)
     hunt = settings(profiles.PROFILE, max_examples=200, phases=[Phase.generate], database=None)
-    with pytest.raises((AssertionError, BursarError)):
+    with pytest.raises((AssertionError, HoldbookError)):
         run_state_machine_as_test(OnMemory, settings=hunt)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from bursar.infrastructure.tables import seal_tiles
-from bursar.infrastructure.tiles import TILE_HASHES, Edge, StoredTree, TreeDamaged, read_leaves
-from bursar.replay.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, root
+from holdbook.infrastructure.tables import seal_tiles
+from holdbook.infrastructure.tiles import TILE_HASHES, Edge, StoredTree, TreeDamaged, read_leaves
+from holdbook.replay.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, root
 from support.trees import mth, numbered_leaves
 
 if TYPE_CHECKING:

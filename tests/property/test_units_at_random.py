@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar import (
+from holdbook import (
     Allocate,
     ChangeLimits,
     Command,
@@ -22,8 +22,8 @@ from bursar import (
     Transfer,
     Void,
 )
-from bursar.domain.events import AllocationEvent, Ending
-from bursar.domain.units import Assignment
+from holdbook.domain.events import AllocationEvent, Ending
+from holdbook.domain.units import Assignment
 from support.deciding import Clock
 
 if TYPE_CHECKING:

@@ -10,24 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import BursarError, MemoryEventLog
-from bursar.domain import allocation
-from bursar.domain.commands import command_from
-from bursar.domain.events import EVENTS, Event
-from bursar.domain.pool import Pool, evolve
-from bursar.infrastructure.event_log import chained
-from bursar.infrastructure.facts import fact_of
-from bursar.infrastructure.mapper import EventMapper
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.fold import WholeFold
+from holdbook import HoldbookError, MemoryEventLog
+from holdbook.domain import allocation
+from holdbook.domain.commands import command_from
+from holdbook.domain.events import EVENTS, Event
+from holdbook.domain.pool import Pool, evolve
+from holdbook.infrastructure.event_log import chained
+from holdbook.infrastructure.facts import fact_of
+from holdbook.infrastructure.mapper import EventMapper
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.fold import WholeFold
 from support.deciding import Clock, envelope, ledger_on
 from support.strategies import commands, events, small_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bursar import Outcome
-    from bursar.domain.records import Recorded, StoredRow
+    from holdbook import Outcome
+    from holdbook.domain.records import Recorded, StoredRow
 
 pytestmark = pytest.mark.untraced
 
@@ -156,7 +156,7 @@ def folded(rows: Sequence[StoredRow]) -> Fields:
 def told(future: Any) -> object:  # noqa: ANN401 - a future of an outcome
     """Tell what became of a command."""
     error = future.exception()
-    if isinstance(error, BursarError):
+    if isinstance(error, HoldbookError):
         return str(error)
     outcome: Outcome = future.result()
     return outcome.records, outcome.refusal and str(outcome.refusal), outcome.allocation, outcome.pool, outcome.expired

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar.replay.usage_report import Grouping, UsageReport, usage_report
+from holdbook.replay.usage_report import Grouping, UsageReport, usage_report
 from support.busy import busy_log
 from support.deciding import T0
 from support.strategies import OWNERS, commands, quantities, small_limits
@@ -20,7 +20,7 @@ from support.strategies import OWNERS, commands, quantities, small_limits
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bursar import MemoryEventLog
+    from holdbook import MemoryEventLog
 
 pytestmark = pytest.mark.untraced
 

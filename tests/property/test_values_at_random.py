@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from bursar import Limits, Malformed, Token
-from bursar.domain.commands import Command, command_from
-from bursar.domain.records import StoredRow, canonical_bytes
-from bursar.domain.values import Duration, canonical_json, first_difference, instant, instant_text, seconds
-from bursar.infrastructure.mapper import EventMapper
+from holdbook import Limits, Malformed, Token
+from holdbook.domain.commands import Command, command_from
+from holdbook.domain.records import StoredRow, canonical_bytes
+from holdbook.domain.values import Duration, canonical_json, first_difference, instant, instant_text, seconds
+from holdbook.infrastructure.mapper import EventMapper
 from support.deciding import envelope
 from support.strategies import FIELDS, commands, durations, events, instants, names
 

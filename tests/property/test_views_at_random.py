@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import BursarError, Ledger
-from bursar.domain.commands import command_from
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.facts import SQLFacts
-from bursar.infrastructure.fold_check import FoldCheck
-from bursar.infrastructure.generations import SQLStore
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.verification import verify_ledger
-from bursar.projections.projector import Projector
+from holdbook import HoldbookError, Ledger
+from holdbook.domain.commands import command_from
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.facts import SQLFacts
+from holdbook.infrastructure.fold_check import FoldCheck
+from holdbook.infrastructure.generations import SQLStore
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.projections.projector import Projector
 from support.deciding import Clock
 from support.logs import query
 from support.strategies import POOLS, commands, small_limits
@@ -30,7 +30,7 @@ from support.viewing import PlainFold
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bursar.domain.records import StoredRow
+    from holdbook.domain.records import StoredRow
 
 pytestmark = pytest.mark.untraced
 
@@ -78,7 +78,7 @@ def test_views_equal_a_plain_fold(
             ]
             for number, (fields, seconds) in enumerate([*((one, 0) for one in opening), *steps]):
                 clock.now += timedelta(seconds=seconds)
-                with suppress(BursarError):
+                with suppress(HoldbookError):
                     ledger.execute(command_from({**fields, "command_id": f"c{number}"}))
                 if number == len(steps) // 2:
                     projector(ledger, batches[0]).catch_up()

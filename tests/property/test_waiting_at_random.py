@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import Allocate, Ledger
+from holdbook import Allocate, Ledger
 from support.outcomes import DEADLINE_SECONDS
 from support.queueing import LONG, granted_in_order, line_up, open_pools, until_left, waiting_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bursar.infrastructure.committer import Promise
+    from holdbook.infrastructure.committer import Promise
 
 CAPACITY = 4
 POOLS = ("cpu", "gpu")

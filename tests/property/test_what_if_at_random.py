@@ -14,11 +14,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bursar import ChangeLimits, Limits, Malformed, MemoryEventLog, OpenPool, PoolAlreadyOpen
-from bursar.domain.commands import Command, command_from
-from bursar.domain.ledger import Ledger
-from bursar.domain.records import StoredRow
-from bursar.replay.what_if import DONE, WhatIf, what_if
+from holdbook import ChangeLimits, Limits, Malformed, MemoryEventLog, OpenPool, PoolAlreadyOpen
+from holdbook.domain.commands import Command, command_from
+from holdbook.domain.ledger import Ledger
+from holdbook.domain.records import StoredRow
+from holdbook.replay.what_if import DONE, WhatIf, what_if
 from support.deciding import Clock, after, ledger_on
 from support.strategies import POOLS, commands, small_limits
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import BursarError, CommandIdReused, Ledger, Limits, MemoryEventLog, PoolAlreadyOpen
-from bursar.domain.commands import command_from
-from bursar.domain.values import instant
+from holdbook import CommandIdReused, HoldbookError, Ledger, Limits, MemoryEventLog, PoolAlreadyOpen
+from holdbook.domain.commands import command_from
+from holdbook.domain.values import instant
 from support.deciding import Clock, ledger_on
 from support.strategies import commands, small_limits
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from bursar import Outcome, Refused
-    from bursar.domain import ledger as domain
-    from bursar.domain.commands import Command
-    from bursar.domain.records import Recorded
+    from holdbook import Outcome, Refused
+    from holdbook.domain import ledger as domain
+    from holdbook.domain.commands import Command
+    from holdbook.domain.records import Recorded
 
 pytestmark = pytest.mark.untraced
 
@@ -179,6 +179,6 @@ def test_the_check_can_fail() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Limits, "capacity", property(lambda limits: right(limits) + 1))
         asked = [send(writers[0], opening), send(writers[1], grant)]
-    assert not isinstance(asked[1].answer.result().refusal, BursarError)
+    assert not isinstance(asked[1].answer.result().refusal, HoldbookError)
     with pytest.raises(AssertionError):
         check_serial(writers, clock, asked)

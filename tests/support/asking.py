@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bursar import ResourceMetadata
+from holdbook import ResourceMetadata
 from support.deciding import after
 
 if TYPE_CHECKING:
-    from bursar import Resource, ResourceProvider
+    from holdbook import Resource, ResourceProvider
 
 T = TypeVar("T")
 

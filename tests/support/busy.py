@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bursar import MemoryEventLog
-from bursar.domain.commands import command_from
+from holdbook import MemoryEventLog
+from holdbook.domain.commands import command_from
 from support.deciding import Clock, ledger_on
 from support.logs import take_snapshot
 from support.strategies import ALLOCATIONS

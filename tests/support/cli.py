@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer.testing import CliRunner
 
-from bursar.infrastructure.cli.app import app
+from holdbook.infrastructure.cli.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,13 +55,13 @@ class Done:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Give this process's environment without settings of Bursar's, and with some."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")} | more
+    """Give this process's environment without settings of Holdbook's, and with some."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HOLDBOOK_")} | more
 
 
 def program(*words: str) -> list[str]:
     """Name the command line as a process."""
-    return [sys.executable, "-P", "-m", "bursar", *words]
+    return [sys.executable, "-P", "-m", "holdbook", *words]
 
 
 def run(*words: str, env: Mapping[str, str] | None = None, **options: Any) -> Done:  # noqa: ANN401 - as subprocess takes them
@@ -80,8 +80,8 @@ def run(*words: str, env: Mapping[str, str] | None = None, **options: Any) -> Do
 
 def call(*words: str, stdin: str | bytes | None = None, env: Mapping[str, str] | None = None) -> Done:
     """Run the command line inside this process; an error that it does not handle is raised."""
-    own = {name: None for name in os.environ if name.startswith("BURSAR_")}
-    logger = logging.getLogger("bursar")
+    own = {name: None for name in os.environ if name.startswith("HOLDBOOK_")}
+    logger = logging.getLogger("holdbook")
     before = logger.handlers[:], logger.level, logger.propagate, logger.filters[:]
     try:
         result = CliRunner().invoke(app, list(words), input=stdin, env={**own, **(env or {})})
@@ -93,7 +93,7 @@ def call(*words: str, stdin: str | bytes | None = None, env: Mapping[str, str] |
     return Done(result.exit_code, result.stdout, result.stderr)
 
 
-class Bursar:
+class Holdbook:
     """The command line on one database, inside this process."""
 
     def __init__(self, url: str) -> None:

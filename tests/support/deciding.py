@@ -8,23 +8,32 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.allocation import STATE_AFTER
-from bursar.domain.decide import decide
-from bursar.domain.events import Allocated, Ending, Event, LedgerClosed, Opening, PoolOpened, Reserved, ValidationFailed
-from bursar.domain.ledger import Ledger
-from bursar.domain.limits import Limits
-from bursar.domain.pool import Pool, evolve
-from bursar.domain.queueing import Waiting
-from bursar.domain.records import Recorded
-from bursar.domain.situation import Past, Situation, named_pools, reach, time_of
-from bursar.infrastructure.memory import MemoryEventLog
+from holdbook.domain.allocation import STATE_AFTER
+from holdbook.domain.decide import decide
+from holdbook.domain.events import (
+    Allocated,
+    Ending,
+    Event,
+    LedgerClosed,
+    Opening,
+    PoolOpened,
+    Reserved,
+    ValidationFailed,
+)
+from holdbook.domain.ledger import Ledger
+from holdbook.domain.limits import Limits
+from holdbook.domain.pool import Pool, evolve
+from holdbook.domain.queueing import Waiting
+from holdbook.domain.records import Recorded
+from holdbook.domain.situation import Past, Situation, named_pools, reach, time_of
+from holdbook.infrastructure.memory import MemoryEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bursar.domain.commands import Command
-    from bursar.domain.errors import Refused
-    from bursar.domain.refusals import RefusalCode
+    from holdbook.domain.commands import Command
+    from holdbook.domain.errors import Refused
+    from holdbook.domain.refusals import RefusalCode
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 """When everything begins."""

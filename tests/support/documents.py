@@ -11,13 +11,13 @@ Blocks, by the word after the fence:
   one. ``sql postgresql`` and ``sql sqlite`` run on that database only.
 - ``json`` and ``jsonl`` are read; a JSON Line with a ``command`` must be a command. A second word names the file to
   write the block to: ``jsonl day.jsonl``.
-- ``diff`` is a change of Bursar's own source, as a maintainer makes it: it is made in a copy of the checkout, in the
+- ``diff`` is a change of Holdbook's own source, as a maintainer makes it: it is made in a copy of the checkout, in the
   page's folder, and the page's commands run that copy from then on. What a hunk takes away must be there, once.
 - ``text`` is for readers.
 
 ``…`` in expected output stands for anything within a line; on a line of its own, for any lines. A page runs on SQLite
-unless a comment such as ``<!-- runs on: sqlite, postgresql -->`` says otherwise. For PostgreSQL, BURSAR_DATABASE_URL is
-set; for SQLite it is not, and the page uses the default, ``sqlite:///bursar.db``. With a comment such as
+unless a comment such as ``<!-- runs on: sqlite, postgresql -->`` says otherwise. For PostgreSQL, HOLDBOOK_DATABASE_URL
+is set; for SQLite it is not, and the page uses the default, ``sqlite:///holdbook.db``. With a comment such as
 ``<!-- begins with: tests/samples/ledger_0001.sql -->``, that file is there from the beginning, as the script makes it.
 """
 
@@ -40,8 +40,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from bursar import Ledger, Limits
-from bursar.domain.commands import command_from
+from holdbook import Ledger, Limits
+from holdbook.domain.commands import command_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,13 +197,13 @@ class Session:
     def __post_init__(self) -> None:
         """Make the database that the page begins with, if it says so."""
         if said := _BEGINS_WITH.search(self.page.source):
-            with closing(sqlite3.connect(self.folder / "bursar.db")) as database:
+            with closing(sqlite3.connect(self.folder / "holdbook.db")) as database:
                 database.executescript((CHECKOUT / said[1]).read_text(encoding="utf-8"))
 
     @property
     def address(self) -> str:
         """The address of the page's database."""
-        return self.url or f"sqlite:///{self.folder / 'bursar.db'}"
+        return self.url or f"sqlite:///{self.folder / 'holdbook.db'}"
 
     def run(self, block: Block) -> None:
         """Run a block; raises AssertionError, naming its place, if it does not do what it shows."""
@@ -321,7 +321,7 @@ class Session:
 
 def copy_checkout(folder: Path) -> None:
     """Copy the package's source and its documentation, laid out as in a checkout."""
-    links = [link for link in (CHECKOUT / "src" / "bursar").iterdir() if link.is_symlink()]
+    links = [link for link in (CHECKOUT / "src" / "holdbook").iterdir() if link.is_symlink()]
     for part in (CHECKOUT / "src", CHECKOUT / "docs", *(link.resolve() for link in links)):
         shutil.copytree(part, folder / part.name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
 

@@ -29,7 +29,7 @@ _JOIN_SECONDS_MAX: Final = 30
 _STARTUP_MAJOR: Final = 3
 """The protocol's major version; what comes before a message with it are requests for encryption, and untyped too."""
 
-_WRITE: Final = re.compile(rb"\b(?:COPY|EXECUTE\s+bursar_(?:insert|append)|INSERT\s+INTO\s+queue)\s", re.IGNORECASE)
+_WRITE: Final = re.compile(rb"\b(?:COPY|EXECUTE\s+holdbook_(?:insert|append)|INSERT\s+INTO\s+queue)\s", re.IGNORECASE)
 _COMMIT: Final = re.compile(rb"\bCOMMIT\b", re.IGNORECASE)
 _END: Final = re.compile(rb"\b(?:COMMIT|ROLLBACK)\b", re.IGNORECASE)
 _REPLY_TO_COMMIT: Final = re.compile(rb"C\0\0\0.(?:COMMIT|ROLLBACK)\0|E.{4}S", re.DOTALL)

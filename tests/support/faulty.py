@@ -9,13 +9,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bursar import Resource, ResourceMetadata, ResourceProvider
+from holdbook import Resource, ResourceMetadata, ResourceProvider
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
-    from bursar import Limits
-    from bursar.domain.ledger import Ledger
+    from holdbook import Limits
+    from holdbook.domain.ledger import Ledger
 
 FAULTS = {
     "allocate": (

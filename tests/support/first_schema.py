@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from bursar import Ledger
-from bursar.infrastructure import migrating, tables
-from bursar.infrastructure.database import Database
-from bursar.projections.view import Table, View
+from holdbook import Ledger
+from holdbook.infrastructure import migrating, tables
+from holdbook.infrastructure.database import Database
+from holdbook.projections.view import Table, View
 from support.logs import execute, open_log, raw_connection
 from support.story import Clock, tell
 from support.viewing import Tables, facts_of_rows
@@ -16,7 +16,7 @@ from support.viewing import Tables, facts_of_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bursar.domain.records import StoredRow
+    from holdbook.domain.records import StoredRow
 
 
 def _view(table: Table) -> View:

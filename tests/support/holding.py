@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import create_engine, text
 
-from bursar import (
+from holdbook import (
     ConnectionResourceProvider,
     DirectoryResourceProvider,
     Ledger,

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, Limits
-from bursar.replay.stored import RowsInMemory
-from bursar.replay.usual import Usual
-from bursar.replay.verify import verify
+from holdbook import Ledger, Limits
+from holdbook.replay.stored import RowsInMemory
+from holdbook.replay.usual import Usual
+from holdbook.replay.verify import verify
 from support.story import Clock, seconds, tell
 from support.tampering import rechained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import StoredRow
-    from bursar.replay.findings import Report
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import StoredRow
+    from holdbook.replay.findings import Report
 
 ODD_NAME = 'x","quantity":1,"y":"z'
 """A name that would say something else if it were not escaped."""

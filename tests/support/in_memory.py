@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger
+from holdbook import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

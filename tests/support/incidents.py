@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
-from bursar import MemoryEventLog
-from bursar.domain.commands import command_from
-from bursar.infrastructure.page import write_page
-from bursar.replay.incident import Incident, Step
+from holdbook import MemoryEventLog
+from holdbook.domain.commands import command_from
+from holdbook.infrastructure.page import write_page
+from holdbook.replay.incident import Incident, Step
 from support.deciding import Clock, ledger_on
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from bursar.domain.ports import EventLog
+    from holdbook.domain.ports import EventLog
 
 VOID = {"meta", "br"}
 """Elements that have no end."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import create_engine, text
 
-from bursar import (
+from holdbook import (
     ConnectionResourceProvider,
     DirectoryResourceProvider,
     Ledger,
@@ -21,7 +21,7 @@ from bursar import (
     UnifiedResourceManager,
     UnitResourceProvider,
 )
-from bursar.domain.errors import ProviderFault
+from holdbook.domain.errors import ProviderFault
 from support.faulty import Broken, Faulty, Odd
 from support.machine import bound, descriptors, mappings
 from support.providers import until

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from bursar import Ledger, Limits
-from bursar.infrastructure import leases
+from holdbook import Ledger, Limits
+from holdbook.infrastructure import leases
 from support.deciding import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar import Held, Lease, LeaseLost
+    from holdbook import Held, Lease, LeaseLost
 
 MINUTE: Final = timedelta(minutes=1)
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import text
 
-from bursar import CommandIdReused, Ledger, NotFound, PoolAlreadyOpen
-from bursar.domain.commands import command_from
-from bursar.domain.ports import EventLog, LogWriter
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.verification import verify_ledger
-from bursar.projections.catalogue import VIEWS
-from bursar.replay.what_if import what_if
+from holdbook import CommandIdReused, Ledger, NotFound, PoolAlreadyOpen
+from holdbook.domain.commands import command_from
+from holdbook.domain.ports import EventLog, LogWriter
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.projections.catalogue import VIEWS
+from holdbook.replay.what_if import what_if
 from support.reference_model import Answer, Json, Model
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 
-from bursar import Ledger, Limits, LogUnavailable
+from holdbook import Ledger, Limits, LogUnavailable
 from support.outcomes import DEADLINE_SECONDS
 from support.processes import CLIENT_POOLS, client_command
 

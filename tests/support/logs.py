@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from bursar import Limits, MemoryEventLog
-from bursar.domain.events import Allocated, Event, PoolOpened
-from bursar.domain.pool import Pool, evolve
-from bursar.domain.records import Place, Recorded
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.mapper import EventMapper
-from bursar.infrastructure.snapshots import save_pool
-from bursar.infrastructure.sql_log import SQLEventLog
+from holdbook import Limits, MemoryEventLog
+from holdbook.domain.events import Allocated, Event, PoolOpened
+from holdbook.domain.pool import Pool, evolve
+from holdbook.domain.records import Place, Recorded
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.snapshots import save_pool
+from holdbook.infrastructure.sql_log import SQLEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bursar.domain.ports import LogReader
-    from bursar.domain.records import StoredRow
+    from holdbook.domain.ports import LogReader
+    from holdbook.domain.records import StoredRow
 
 Log = MemoryEventLog | SQLEventLog
 Row = tuple[Any, ...]

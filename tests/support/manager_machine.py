@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from bursar import Limits
-from bursar.domain.allocation import AllocationState
-from bursar.infrastructure.verification import verify_ledger
+from holdbook import Limits
+from holdbook.domain.allocation import AllocationState
+from holdbook.infrastructure.verification import verify_ledger
 from support.faulty import FAULTS
 from support.machine import descriptors, is_free, mappings
 from support.manager_process import KINDS, MEASURED, Wanted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine
 from sqlalchemy.pool import QueuePool
 
-from bursar import (
+from holdbook import (
     ConnectionResourceProvider,
     DirectoryResourceProvider,
     MemoryResourceProvider,
@@ -18,7 +18,7 @@ from bursar import (
     UnifiedResourceManager,
     UnitResourceProvider,
 )
-from bursar.infrastructure.telemetry import Counters
+from holdbook.infrastructure.telemetry import Counters
 from support.faulty import CALL, Call, Faulty, Odd
 from support.stepped_loop import SteppedLedger, SteppedLoop, Time
 

@@ -12,11 +12,11 @@ from unittest.mock import patch
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from bursar import BursarError, Ledger, NotFound, Refused
-from bursar.domain.allocation import AllocationState
-from bursar.domain.errors import ProviderFault, ProviderHung
-from bursar.domain.refusals import RefusalCode
-from bursar.infrastructure import manager
+from holdbook import HoldbookError, Ledger, NotFound, Refused
+from holdbook.domain.allocation import AllocationState
+from holdbook.domain.errors import ProviderFault, ProviderHung
+from holdbook.domain.refusals import RefusalCode
+from holdbook.infrastructure import manager
 from support.faulty import Broken, Odd
 from support.machine import descriptors, free_ports, mappings
 from support.manager_process import Job, Process, Wanted
@@ -213,7 +213,7 @@ class ManagerWorld(RuleBasedStateMachine):
             assert job.what == "block"
         else:
             assert isinstance(error, Broken | ProviderHung | ProviderFault | OSError | ValueError), repr(error)
-            assert not isinstance(error, BursarError) or isinstance(error, ProviderHung | ProviderFault), repr(error)
+            assert not isinstance(error, HoldbookError) or isinstance(error, ProviderHung | ProviderFault), repr(error)
 
     def check_result(self, process: Process, job: Job, result: Any) -> None:  # noqa: ANN401 - of whatever was asked for
         """What is said to be done is done."""

@@ -30,4 +30,4 @@ def offer(folder: Path, requirements: str) -> int:
 
 if __name__ == "__main__":
     for file in sys.argv[2:]:
-        print(f"{offer(Path(sys.argv[1]), Path(file).read_text())} newer releases on offer")
+        sys.stdout.write(f"{offer(Path(sys.argv[1]), Path(file).read_text())} newer releases on offer\n")

@@ -13,9 +13,9 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 
 def restored(folder: Path, revision: str) -> str:
     """Make the database that a version of that revision left; gives its address."""
-    with closing(sqlite3.connect(folder / "bursar.db")) as connection:
+    with closing(sqlite3.connect(folder / "holdbook.db")) as connection:
         connection.executescript((SAMPLES / f"ledger_{revision}.sql").read_text())
-    return f"sqlite:///{folder / 'bursar.db'}"
+    return f"sqlite:///{folder / 'holdbook.db'}"
 
 
 def tables_in(url: str, tables: set[str]) -> set[str]:

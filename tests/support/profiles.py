@@ -18,9 +18,9 @@ _PROFILES: Final = {
     "nightly": settings(max_examples=50, stateful_step_count=100, database=None),
 }
 PROFILE: Final = settings(
-    _PROFILES[os.environ.get("BURSAR_MACHINES", "ci")], deadline=None, suppress_health_check=list(HealthCheck)
+    _PROFILES[os.environ.get("HOLDBOOK_MACHINES", "ci")], deadline=None, suppress_health_check=list(HealthCheck)
 )
-SOAK_SECONDS: Final = float(os.environ.get("BURSAR_SOAK_SECONDS", "0"))
+SOAK_SECONDS: Final = float(os.environ.get("HOLDBOOK_SOAK_SECONDS", "0"))
 """How long each machine is run again and again, always with other choices; 0: once."""
 
 

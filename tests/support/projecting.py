@@ -7,28 +7,28 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bursar.infrastructure.clock import system_clock
-from bursar.infrastructure.facts import SQLFacts
-from bursar.infrastructure.fold_check import FoldCheck
-from bursar.infrastructure.generations import SQLStore
-from bursar.infrastructure.sql_log import SQLEventLog
-from bursar.infrastructure.verification import verify_ledger
-from bursar.infrastructure.workload import read_lines, run_workload
-from bursar.projections.catalogue import VIEWS
-from bursar.projections.engine import BATCH_EVENTS
-from bursar.projections.projector import Projector
-from bursar.projections.view import Drop
+from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.facts import SQLFacts
+from holdbook.infrastructure.fold_check import FoldCheck
+from holdbook.infrastructure.generations import SQLStore
+from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.workload import read_lines, run_workload
+from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.engine import BATCH_EVENTS
+from holdbook.projections.projector import Projector
+from holdbook.projections.view import Drop
 from support.logs import query, raw_rows
 from support.workloads import made_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
-    from bursar import Ledger
-    from bursar.domain.ports import Clock
-    from bursar.projections.generations import Generation
-    from bursar.projections.projector import ViewStatus
-    from bursar.projections.view import Fact, Find, Handler, Key, Table, View
+    from holdbook import Ledger
+    from holdbook.domain.ports import Clock
+    from holdbook.projections.generations import Generation
+    from holdbook.projections.projector import ViewStatus
+    from holdbook.projections.view import Fact, Find, Handler, Key, Table, View
     from support.logs import Row
 
     Rows = dict[str, list[Row]]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from bursar import Limits, Resource, ResourceMetadata, ResourceProvider
+from holdbook import Limits, Resource, ResourceMetadata, ResourceProvider
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from bursar import Ledger
-    from bursar.domain import ledger as domain
+    from holdbook import Ledger
+    from holdbook.domain import ledger as domain
 
     Step = Callable[..., Awaitable[None]]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bursar import Allocate, Expire, Ledger, Limits
-from bursar.domain.events import Allocated
+from holdbook import Allocate, Expire, Ledger, Limits
+from holdbook.domain.events import Allocated
 
 if TYPE_CHECKING:
-    from bursar.domain.records import StoredRow
-    from bursar.infrastructure.committer import Promise
+    from holdbook.domain.records import StoredRow
+    from holdbook.infrastructure.committer import Promise
 
 LONG = timedelta(minutes=10)
 """Longer than any test."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bursar import Ledger
-from bursar.domain.records import canonical_bytes, genesis
-from bursar.replay.bundle import Earlier, Head, Sealed, row_line
-from bursar.replay.checkpoints import Checkpoint, Signed
-from bursar.replay.merkle import CompactRange, compact_range, consistency_proof, leaf_hash, range_proof
-from bursar.replay.notes import Kind, Note, SignerKey
+from holdbook import Ledger
+from holdbook.domain.records import canonical_bytes, genesis
+from holdbook.replay.bundle import Earlier, Head, Sealed, row_line
+from holdbook.replay.checkpoints import Checkpoint, Signed
+from holdbook.replay.merkle import CompactRange, compact_range, consistency_proof, leaf_hash, range_proof
+from holdbook.replay.notes import Kind, Note, SignerKey
 from support.story import Clock, tell
 from support.trees import Hashes, mth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bursar.domain.records import StoredRow
-    from bursar.replay.notes import VerifierKey
+    from holdbook.domain.records import StoredRow
+    from holdbook.replay.notes import VerifierKey
 
 LEDGER_ID = "0199-a"
 

@@ -8,16 +8,16 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar import Ledger
-from bursar.domain.errors import LogUnavailable
-from bursar.infrastructure.committer import Promise, wake
-from bursar.infrastructure.waiting import WaitingPromise, _State
+from holdbook import Ledger
+from holdbook.domain.errors import LogUnavailable
+from holdbook.infrastructure.committer import Promise, wake
+from holdbook.infrastructure.waiting import WaitingPromise, _State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bursar import Command, Outcome
-    from bursar.domain.allocation import Allocation
+    from holdbook import Command, Outcome
+    from holdbook.domain.allocation import Allocation
 
 _ROUNDING_SECONDS: Final = 1e-6
 """A timer that is nearer than this is due: what is left is an error of rounding."""

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bursar import Allocate
+from holdbook import Allocate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-    from bursar import Ledger, Outcome
+    from holdbook import Ledger, Outcome
 
 
 class Answer(NamedTuple):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Limits, Refused
+from holdbook import Limits, Refused
 
 if TYPE_CHECKING:
-    from bursar import Ledger
+    from holdbook import Ledger
 
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

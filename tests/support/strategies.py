@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from bursar import Limits
-from bursar.domain.commands import COMMANDS
-from bursar.domain.events import (
+from holdbook import Limits
+from holdbook.domain.commands import COMMANDS
+from holdbook.domain.events import (
     Allocated,
     Confirmed,
     Event,
@@ -25,7 +25,7 @@ from bursar.domain.events import (
     ValidationFailed,
     Voided,
 )
-from bursar.domain.refusals import RefusalCode
+from holdbook.domain.refusals import RefusalCode
 from support.deciding import T0
 
 POOLS = ("a", "b", "c")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, text
 
-from bursar.domain.records import StoredRow, chain_hash, genesis
+from holdbook.domain.records import StoredRow, chain_hash, genesis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

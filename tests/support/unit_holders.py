@@ -9,13 +9,13 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
-from bursar import UnifiedResourceManager, UnitResourceProvider
+from holdbook import UnifiedResourceManager, UnitResourceProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from bursar import Ledger, Resource
+    from holdbook import Ledger, Resource
 
 
 PATIENCE = timedelta(seconds=100)

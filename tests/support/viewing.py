@@ -6,16 +6,16 @@ import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bursar.infrastructure.facts import fact_of
-from bursar.infrastructure.mapper import EventMapper
-from bursar.projections.fold import Known, WholeFold, fold
+from holdbook.infrastructure.facts import fact_of
+from holdbook.infrastructure.mapper import EventMapper
+from holdbook.projections.fold import Known, WholeFold, fold
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from bursar.domain.records import Recorded, StoredRow
-    from bursar.projections.fold import Net
-    from bursar.projections.view import Fact, Key, Table, View
+    from holdbook.domain.records import Recorded, StoredRow
+    from holdbook.projections.fold import Net
+    from holdbook.projections.view import Fact, Key, Table, View
     from support.deciding import History
 
 Row = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import event
 
-from bursar import Allocate, Ledger, Release
+from holdbook import Allocate, Ledger, Release
 from support.logs import raw_connection
 from support.projecting import keeper, log_of
 

@@ -6,11 +6,21 @@ from typing import Any
 
 import pytest
 
-from bursar import Allocate, BursarError, Expire, Limits, LogUnavailable, OpenPool, PoolAlreadyOpen, Refused, Release
-from bursar.domain.batch import Asked
-from bursar.domain.errors import CommandIdReused
-from bursar.domain.refusals import RefusalCode
-from bursar.infrastructure.about import about_batch, about_command, about_error
+from holdbook import (
+    Allocate,
+    Expire,
+    HoldbookError,
+    Limits,
+    LogUnavailable,
+    OpenPool,
+    PoolAlreadyOpen,
+    Refused,
+    Release,
+)
+from holdbook.domain.batch import Asked
+from holdbook.domain.errors import CommandIdReused
+from holdbook.domain.refusals import RefusalCode
+from holdbook.infrastructure.about import about_batch, about_command, about_error
 
 OPENING = OpenPool(pool="gpu", resource_type="gpu", limits=Limits(total=1))
 GRANT = Allocate(quantities={"gpu": 1, "cpu": 2}, owner="a", allocation_id="job-1")
@@ -60,6 +70,6 @@ def test_a_batch() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_error(error: BursarError, about: dict[str, Any]) -> None:
+def test_an_error(error: HoldbookError, about: dict[str, Any]) -> None:
     """An error tells its command, a refusal its code, its pool and its allocation too, as far as they are known."""
     assert about_error(error) == about

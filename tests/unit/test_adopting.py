@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, OpenPool
-from bursar.infrastructure.adopting import Adopted, adopt
-from bursar.infrastructure.old_form import AdoptionStopped, OldState, read_old_form
-from bursar.replay.verify import verify
+from holdbook import Allocate, Ledger, Limits, OpenPool
+from holdbook.infrastructure.adopting import Adopted, adopt
+from holdbook.infrastructure.old_form import AdoptionStopped, OldState, read_old_form
+from holdbook.replay.verify import verify
 from support.cli import jsonl
 from support.deciding import T0, Clock, after, kinds_of
 

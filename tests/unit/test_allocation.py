@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bursar import Allocation, AllocationState, LogCorrupt, Token
-from bursar.domain.allocation import fold
-from bursar.domain.events import (
+from holdbook import Allocation, AllocationState, LogCorrupt, Token
+from holdbook.domain.allocation import fold
+from holdbook.domain.events import (
     Confirmed,
     Event,
     Expired,
@@ -19,7 +19,7 @@ from bursar.domain.events import (
     ValidationFailed,
     Voided,
 )
-from bursar.domain.refusals import RefusalCode
+from holdbook.domain.refusals import RefusalCode
 from support.deciding import T0, after, allocated, given, granted, opened
 
 OPEN = given(opened(), opened("cpu")).given(allocated("a", until=60, cpu=4, gpu=2), at=1)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, Limits
-from bursar.domain.allocation import AllocationState
-from bursar.domain.commands import Allocate, OpenPool, Release
-from bursar.domain.errors import Malformed
-from bursar.replay.as_of import allocations_as_of, state_at
+from holdbook import Ledger, Limits
+from holdbook.domain.allocation import AllocationState
+from holdbook.domain.commands import Allocate, OpenPool, Release
+from holdbook.domain.errors import Malformed
+from holdbook.replay.as_of import allocations_as_of, state_at
 from support.story import T0, Clock, seconds, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar.domain.allocation import Allocation
+    from holdbook.domain.allocation import Allocation
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bursar.infrastructure.axes import scale_begins, short, time_ticks, value_ticks
-from bursar.replay.window import Window
+from holdbook.infrastructure.axes import scale_begins, short, time_ticks, value_ticks
+from holdbook.replay.window import Window
 
 
 def window(begin: str, end: str) -> Window:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocate,
     AllocationState,
     ChangeLimits,
@@ -25,10 +25,10 @@ from bursar import (
     Resize,
     Token,
 )
-from bursar.domain.errors import LogCorrupt
-from bursar.domain.events import Allocated, Released
-from bursar.domain.ledger import Ledger
-from bursar.infrastructure.memory import MemoryReader
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.events import Allocated, Released
+from holdbook.domain.ledger import Ledger
+from holdbook.infrastructure.memory import MemoryReader
 from support.deciding import Clock, after, allocated, events_of, given, ledger_on, opened, refusal
 
 OPEN = OpenPool(pool="gpu", resource_type="accelerator", unit="device", limits=Limits(total=8))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic_core import to_json
 
-from bursar import Malformed
-from bursar.domain.records import canonical_bytes
-from bursar.replay import bundle
-from bursar.replay.bundle import BundleRefused, Earlier, Head, Proven, Sealed, row_line, verify_bundle
-from bursar.replay.merkle import leaf_hash
+from holdbook import Malformed
+from holdbook.domain.records import canonical_bytes
+from holdbook.replay import bundle
+from holdbook.replay.bundle import BundleRefused, Earlier, Head, Proven, Sealed, row_line, verify_bundle
+from holdbook.replay.merkle import leaf_hash
 from support.sealing import (
     NEW,
     OLD,
@@ -30,7 +30,7 @@ from support.sealing import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bursar.replay.notes import SignerKey
+    from holdbook.replay.notes import SignerKey
 
 SIZE = 36
 """Rows of the story."""
@@ -108,7 +108,7 @@ class TestFlippedBits:
                 # A line that does not end any more goes on into the next, and the last into the end of the file.
                 assert (error.line, error.position) in {(line, None if line == 1 else line + 3), (line, None)}, at  # noqa: PT017 - which line is the claim
             except Malformed:
-                assert at < len('{"format":"bursar-bundle-1"'), at
+                assert at < len('{"format":"holdbook-bundle-1"'), at
             else:
                 pytest.fail(f"byte {at} was flipped: {flipped[at - 20 : at + 20]!r}")
 
@@ -204,7 +204,9 @@ class TestRefused:
         """A head that is not as it should be, however well it is written, is refused."""
         assert message in refused(head_with(lines, **fields))[2]
 
-    @pytest.mark.parametrize("data", [b"", b"\n", b"\x00", b"{}\n", b'{"format":"bursar-bundle-2"}\n', b"PK\x03\x04\n"])
+    @pytest.mark.parametrize(
+        "data", [b"", b"\n", b"\x00", b"{}\n", b'{"format":"holdbook-bundle-2"}\n', b"PK\x03\x04\n"]
+    )
     def test_files_that_are_none(self, data: bytes) -> None:
         """A file that is no bundle is told apart from one that is wrong."""
         with pytest.raises((Malformed, BundleRefused)) as caught:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from bursar import Malformed
-from bursar.replay.checkpoints import Checkpoint, Signed, Trust
-from bursar.replay.notes import Kind, Note, SignerKey
+from holdbook import Malformed
+from holdbook.replay.checkpoints import Checkpoint, Signed, Trust
+from holdbook.replay.notes import Kind, Note, SignerKey
 
 OLD, NEW, OTHER = (SignerKey.generate(name, Kind.NOTE) for name in ("old", "new", "other"))
 WITNESS = SignerKey.generate("witness", Kind.WITNESS)
 
 TEXT = """\
-bursar/0199-a
+holdbook/0199-a
 7
 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
 number 2
@@ -46,8 +46,8 @@ def test_the_text() -> None:
         "",
         TEXT.removesuffix("\n"),
         f"{TEXT}more\n",
-        TEXT.replace("bursar/", "bursary/"),
-        TEXT.replace("bursar/0199-a", "bursar/"),
+        TEXT.replace("holdbook/", "holdbooky/"),
+        TEXT.replace("holdbook/0199-a", "holdbook/"),
         TEXT.replace("\n7\n", "\n07\n"),
         TEXT.replace("\n7\n", "\n0\n"),
         TEXT.replace("\n7\n", "\n-7\n"),

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bursar import Malformed
-from bursar.infrastructure.cli.parsing import duration, moment, pairs, quantities, whole
+from holdbook import Malformed
+from holdbook.infrastructure.cli.parsing import duration, moment, pairs, quantities, whole
 
 
 @pytest.mark.parametrize(

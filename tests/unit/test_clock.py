@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122, UUID
 
-from bursar.infrastructure.clock import new_id, system_clock
+from holdbook.infrastructure.clock import new_id, system_clock
 
 
 def test_an_id_is_a_uuid_of_version_7() -> None:

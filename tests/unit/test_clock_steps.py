@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import (
+from holdbook import (
     Allocate,
     AllocationState,
     Command,
@@ -20,9 +20,9 @@ from bursar import (
     Renew,
     Sweeper,
 )
-from bursar.domain.events import Expired
-from bursar.infrastructure.clock import new_id
-from bursar.replay.verify import verify
+from holdbook.domain.events import Expired
+from holdbook.infrastructure.clock import new_id
+from holdbook.replay.verify import verify
 from support.deciding import Clock, after
 from support.leasing import Watch, go, renewals, watch
 

@@ -4,18 +4,18 @@ from datetime import timedelta
 
 import pytest
 
-from bursar import Allocate, CloseLedger, Command, Limits, OpenPool, Outcome, RefusalCode, Refused, Release, Wanted
-from bursar.domain.events import Expired, LedgerClosed, PoolClosed
-from bursar.domain.ledger import Ledger
-from bursar.infrastructure import ledger as infrastructure
-from bursar.projections.metrics import METRICS
-from bursar.projections.pool_usage import POOL_USAGE
-from bursar.replay.as_of import state_at
-from bursar.replay.findings import Check
-from bursar.replay.incident import Incident
-from bursar.replay.stories import find
-from bursar.replay.verify import Start, verify
-from bursar.replay.what_if import what_if
+from holdbook import Allocate, CloseLedger, Command, Limits, OpenPool, Outcome, RefusalCode, Refused, Release, Wanted
+from holdbook.domain.events import Expired, LedgerClosed, PoolClosed
+from holdbook.domain.ledger import Ledger
+from holdbook.infrastructure import ledger as infrastructure
+from holdbook.projections.metrics import METRICS
+from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.replay.as_of import state_at
+from holdbook.replay.findings import Check
+from holdbook.replay.incident import Incident
+from holdbook.replay.stories import find
+from holdbook.replay.verify import Start, verify
+from holdbook.replay.what_if import what_if
 from support.deciding import (
     SEVERAL,
     Clock,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocate,
     ChangeLimits,
     CloseLedger,
@@ -27,7 +27,7 @@ from bursar import (
     Transfer,
     Void,
 )
-from bursar.domain.commands import COMMANDS, command_from, content
+from holdbook.domain.commands import COMMANDS, command_from, content
 
 EXAMPLES: tuple[Command, ...] = (
     OpenPool(pool="gpu", resource_type="accelerator", unit="device", limits=Limits(total=8, overcommit="1.5")),

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocate,
     ChangeLimits,
     Command,
@@ -19,9 +19,9 @@ from bursar import (
     Renew,
     Resize,
 )
-from bursar.domain.events import Expired, LimitsChanged, PoolClosed, Released, Renewed
-from bursar.domain.situation import named_pools
-from bursar.replay.verify import verify
+from holdbook.domain.events import Expired, LimitsChanged, PoolClosed, Released, Renewed
+from holdbook.domain.situation import named_pools
+from holdbook.replay.verify import verify
 from support.deciding import Clock, after, allocated, given, opened, reserved
 
 C = RefusalCode

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from bursar import Allocate, RefusalCode, Reserve
-from bursar.domain.allocation import token_of
-from bursar.domain.events import Allocated, Opening, Released, Reserved
-from bursar.domain.pool import evolve
-from bursar.domain.values import Token
+from holdbook import Allocate, RefusalCode, Reserve
+from holdbook.domain.allocation import token_of
+from holdbook.domain.events import Allocated, Opening, Released, Reserved
+from holdbook.domain.pool import evolve
+from holdbook.domain.values import Token
 from support.deciding import allocated, given, granted, opened, reserved
 
 C = RefusalCode

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import pytest
 
-from bursar import (
+from holdbook import (
     ChangeLimits,
     Command,
     Confirm,
@@ -18,7 +18,7 @@ from bursar import (
     Transfer,
     Void,
 )
-from bursar.domain.events import (
+from holdbook.domain.events import (
     AllocationEvent,
     Confirmed,
     Expired,

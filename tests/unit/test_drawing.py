@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bursar.domain.refusals import RefusalCode
-from bursar.infrastructure.drawing import (
+from holdbook.domain.refusals import RefusalCode
+from holdbook.infrastructure.drawing import (
     BOTTOM,
     LANE_BOTTOM,
     LANE_TOP,
@@ -15,8 +15,8 @@ from bursar.infrastructure.drawing import (
     TOP,
     plots,
 )
-from bursar.replay.incident import Timeline
-from bursar.replay.window import Line, Window
+from holdbook.replay.incident import Timeline
+from holdbook.replay.window import Line, Window
 from support.deciding import T0, after
 
 WINDOW = Window(T0, after(100))

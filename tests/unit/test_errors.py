@@ -2,9 +2,9 @@
 
 import pytest
 
-from bursar import (
-    BursarError,
+from holdbook import (
     CommandIdReused,
+    HoldbookError,
     Limits,
     LogCorrupt,
     LogUnavailable,
@@ -20,14 +20,14 @@ from bursar import (
 def test_every_error_has_one_base_class_and_the_builtin_one_that_callers_expect() -> None:
     """Whoever catches `ValueError` for a bad or refused request, or `LookupError` for a name, catches it here too."""
     every = (CommandIdReused, LogCorrupt, LogUnavailable, Malformed, NotFound, PoolAlreadyOpen, Refused, UnknownEvent)
-    assert all(issubclass(kind, BursarError) for kind in every)
+    assert all(issubclass(kind, HoldbookError) for kind in every)
     assert [kind for kind in every if issubclass(kind, ValueError)] == [Malformed, Refused]
     assert issubclass(NotFound, LookupError)
     assert issubclass(UnknownEvent, LogCorrupt)
 
 
-@pytest.mark.parametrize("kind", [BursarError, LogUnavailable, LogCorrupt])
-def test_an_error_without_a_message_says_its_docstring(kind: type[BursarError]) -> None:
+@pytest.mark.parametrize("kind", [HoldbookError, LogUnavailable, LogCorrupt])
+def test_an_error_without_a_message_says_its_docstring(kind: type[HoldbookError]) -> None:
     """The docstring is the default message."""
     assert str(kind()) == (kind.__doc__ or "").splitlines()[0]
     assert str(kind("it burns")) == "it burns"
@@ -36,7 +36,7 @@ def test_an_error_without_a_message_says_its_docstring(kind: type[BursarError]) 
 def test_an_error_without_a_docstring_says_its_name() -> None:
     """An error of somebody's own never has an empty message."""
 
-    class Undescribed(BursarError):
+    class Undescribed(HoldbookError):
         __doc__ = None
 
     assert str(Undescribed()) == "Undescribed"
@@ -107,7 +107,7 @@ def test_unknown_event_names_type_version_and_position() -> None:
     """A process that meets what it does not know names it, and says what to do."""
     error = UnknownEvent("Borrowed", 2, 17)
     assert str(error) == (
-        "event 'Borrowed' of schema version 2 at position 17 is not known to this version of Bursar; upgrade Bursar"
+        "event 'Borrowed' of schema version 2 at position 17 is not known to this version of Holdbook; upgrade Holdbook"
     )
     assert (error.event_type, error.schema_version, error.position) == ("Borrowed", 2, 17)
 

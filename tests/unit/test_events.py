@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bursar import Limits, RefusalCode
-from bursar.domain import events
-from bursar.domain.events import (
+from holdbook import Limits, RefusalCode
+from holdbook.domain import events
+from holdbook.domain.events import (
     EVENTS,
     Allocated,
     AllocationEvent,
@@ -31,7 +31,7 @@ from bursar.domain.events import (
     ValidationFailed,
     Voided,
 )
-from bursar.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.mapper import EventMapper
 from support.deciding import envelope
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "events.jsonl"

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from bursar import Fence, Malformed, StaleToken, Token
+from holdbook import Fence, Malformed, StaleToken, Token
 
 
 def test_an_older_token_is_turned_away() -> None:

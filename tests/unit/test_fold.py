@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar.domain.errors import LogUnavailable
-from bursar.projections import fold as module
-from bursar.projections.current_allocations import CURRENT_ALLOCATIONS
-from bursar.projections.fold import HandlerFailed, Known, Net, WholeFold, fold, no_collections
-from bursar.projections.generations import Moved
-from bursar.projections.pool_usage import POOL_USAGE
-from bursar.projections.view import Add, Drop, Fact, Set, Table, View
+from holdbook.domain.errors import LogUnavailable
+from holdbook.projections import fold as module
+from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.fold import HandlerFailed, Known, Net, WholeFold, fold, no_collections
+from holdbook.projections.generations import Moved
+from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.projections.view import Add, Drop, Fact, Set, Table, View
 from support.deciding import History, allocated, opened
 from support.viewing import Tables, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bursar.projections.view import Find, Key, Row
+    from holdbook.projections.view import Find, Key, Row
 
 MARKS = Table(
     name="marks",

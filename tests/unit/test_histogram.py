@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar.domain.events import (
+from holdbook.domain.events import (
     Confirmed,
     Expired,
     PoolClosed,
@@ -17,13 +17,13 @@ from bursar.domain.events import (
     Transferred,
     Voided,
 )
-from bursar.projections.fold import HandlerFailed
-from bursar.projections.metrics import LASTED, METRICS, TIMED
+from holdbook.projections.fold import HandlerFailed
+from holdbook.projections.metrics import LASTED, METRICS, TIMED
 from support.deciding import History, after, allocated, opened, reserved
 from support.viewing import SECONDS, rows_of
 
 if TYPE_CHECKING:
-    from bursar.domain.events import Event
+    from holdbook.domain.events import Event
     from support.viewing import Row
 
 HOLDS = METRICS.tables[1]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "src" / "bursar"
+PACKAGE = ROOT / "src" / "holdbook"
 CODE_FOLDERS = {"domain", "projections", "infrastructure", "migrations", "replay"}
 FOLDERS = CODE_FOLDERS | {"docs", "requirements", "src", "tests"}
 LOCK_FILES = {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock"}
 INDEX_HOSTS = ("pypi" + ".org", "python" + "hosted.org")  # in halves, or this file would name them
+OLD_NAME = "bur" + "sar"  # in halves for the same reason
 INDEX_OPTIONS = ("-i ", "-f ", *(f"--{option}" for option in ("index", "extra-index", "find-links", "trusted-host")))
 
 
@@ -39,19 +40,19 @@ def own_files() -> set[str]:
 
 
 def test_every_code_folder_is_linked_and_nothing_else_is() -> None:
-    """`src/bursar` holds one relative link for each code folder."""
+    """`src/holdbook` holds one relative link for each code folder."""
     links = {path.name: path.readlink() for path in PACKAGE.iterdir() if path.is_symlink()}
     assert links == {name: Path("..", "..", name) for name in CODE_FOLDERS}
 
 
 def test_the_wheel_is_made_of_the_package_s_files_and_the_code_folders() -> None:
-    """`only-include` names what `src/bursar` holds."""
-    assert set(wheel_target()["only-include"]) == CODE_FOLDERS | {f"src/bursar/{name}" for name in own_files()}
+    """`only-include` names what `src/holdbook` holds."""
+    assert set(wheel_target()["only-include"]) == CODE_FOLDERS | {f"src/holdbook/{name}" for name in own_files()}
 
 
 def test_the_wheel_puts_every_folder_where_its_link_is() -> None:
     """`sources` maps a folder to the place that its link has."""
-    assert wheel_target()["sources"] == {"src": ""} | {name: f"bursar/{name}" for name in CODE_FOLDERS}
+    assert wheel_target()["sources"] == {"src": ""} | {name: f"holdbook/{name}" for name in CODE_FOLDERS}
 
 
 def test_whoever_opens_the_root_sees_the_architecture() -> None:
@@ -65,6 +66,15 @@ def test_no_file_names_a_package_index() -> None:
     contents = {path: (ROOT / path).read_bytes() for path in repository_files() if (ROOT / path).is_file()}
     naming = [path for path, content in contents.items() for host in INDEX_HOSTS if host.encode() in content]
     assert naming == []
+
+
+def test_the_old_name_is_left_only_where_the_changelog_tells_of_it() -> None:
+    """No file's name or content has the name that the product had before, but for one line of the changelog."""
+    named = [str(path) for path in repository_files() if OLD_NAME in str(path).lower()]
+    files = [path for path in repository_files() if (ROOT / path).is_file()]
+    lines = ((path, line) for path in files for line in (ROOT / path).read_bytes().lower().splitlines())
+    naming = [str(path) for path, line in lines if OLD_NAME.encode() in line]
+    assert (named, naming) == ([], ["CHANGELOG.md"])
 
 
 def test_no_lock_file_records_addresses() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocation,
     AllocationState,
     Held,
@@ -27,7 +27,7 @@ from bursar import (
     Refused,
     Token,
 )
-from bursar.infrastructure import leases
+from holdbook.infrastructure import leases
 from support.deciding import Clock, after
 from support.leasing import MINUTE, SECONDS_MAX, Patient, Watch, clock, go, held, ledger, renewals, watch
 
@@ -107,7 +107,7 @@ def test_one_thread_renews_all_leases_when_they_are_due(ledger: Ledger, watch: W
             ledger._leases.wake()  # noqa: SLF001 - the clock was moved
             while [renewals(ledger, lease.allocation_id) for lease in kept] != wanted:
                 news(SECONDS_MAX)
-    (thread,) = {one for one in threading.enumerate() if one.name == "bursar-leases"} - before
+    (thread,) = {one for one in threading.enumerate() if one.name == "holdbook-leases"} - before
     assert thread.daemon
 
 
@@ -370,7 +370,7 @@ def test_a_ledger_that_nobody_has_takes_its_thread_along(watch: Watch, clock: Cl
     ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=8, default_ttl=60))
     lease = ledger.allocate({"cpu": 1}, owner="ann").keep_alive().start()
     watch.now += 1
-    (thread,) = {one for one in threading.enumerate() if one.name == "bursar-leases"} - before
+    (thread,) = {one for one in threading.enumerate() if one.name == "holdbook-leases"} - before
     gone = weakref.ref(ledger)
     del ledger, lease
     gc.collect()

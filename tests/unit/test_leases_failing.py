@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import LeaseLost, Ledger, Limits, LogUnavailable, Overloaded, Renew
+from holdbook import LeaseLost, Ledger, Limits, LogUnavailable, Overloaded, Renew
 from support.leasing import MINUTE, SECONDS_MAX, Watch, clock, go, held, ledger, renewals, watch
 
 if TYPE_CHECKING:
-    from bursar import Held
+    from holdbook import Held
     from support.deciding import Clock
 
 __all__ = ["clock", "held", "ledger", "watch"]

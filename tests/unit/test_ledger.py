@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocate,
     AllocationState,
     Command,
@@ -25,12 +25,12 @@ from bursar import (
     Release,
     Token,
 )
-from bursar.domain import cache
-from bursar.domain import ledger as domain
-from bursar.domain.attempt import Attempt
-from bursar.domain.batch import Outcome
-from bursar.domain.records import Place, Recorded, StoredRow
-from bursar.infrastructure.memory import MemoryReader, MemoryWriter
+from holdbook.domain import cache
+from holdbook.domain import ledger as domain
+from holdbook.domain.attempt import Attempt
+from holdbook.domain.batch import Outcome
+from holdbook.domain.records import Place, Recorded, StoredRow
+from holdbook.infrastructure.memory import MemoryReader, MemoryWriter
 from support.deciding import (
     SEVERAL,
     Clock,
@@ -119,7 +119,7 @@ def test_what_is_no_command_is_an_error(given_instead: object) -> None:
         lambda: ledger.record([Expire(), wrong]),
     )
     for way in ways:
-        with pytest.raises(Malformed, match=r"^command: expected one of Bursar's command objects; got"):
+        with pytest.raises(Malformed, match=r"^command: expected one of Holdbook's command objects; got"):
             way()
     assert len(events_of(ledger)) == 1
 

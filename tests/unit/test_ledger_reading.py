@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocate,
     AllocationState,
     Ledger,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bursar import ChangeLimits, Limits, Malformed
+from holdbook import ChangeLimits, Limits, Malformed
 
 MOST = 2**63 - 1
 

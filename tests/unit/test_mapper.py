@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
-from bursar import LogCorrupt, UnknownEvent
-from bursar.domain.events import EVENTS, Event, PoolClosed, Released
-from bursar.infrastructure.mapper import NO_HASH, EventMapper, StreamEvent, topic_of
-from bursar.infrastructure.upcasting import UPCASTERS
+from holdbook import LogCorrupt, UnknownEvent
+from holdbook.domain.events import EVENTS, Event, PoolClosed, Released
+from holdbook.infrastructure.mapper import NO_HASH, EventMapper, StreamEvent, topic_of
+from holdbook.infrastructure.upcasting import UPCASTERS
 from support.deciding import after, allocated, envelope, opened
 
 MAPPER = EventMapper()

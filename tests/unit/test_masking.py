@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from bursar import Token
-from bursar.infrastructure.masking import MASK, mask_message, mask_text, masked
+from holdbook import Token
+from holdbook.infrastructure.masking import MASK, mask_message, mask_text, masked
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("postgresql+psycopg://ana:s3cret@db/bursar", "postgresql+psycopg://ana:***@db/bursar"),
-        ("postgresql://ana:a/b@c:d@db/bursar down", "postgresql://ana:***@db/bursar down"),
+        ("postgresql+psycopg://ana:s3cret@db/holdbook", "postgresql+psycopg://ana:***@db/holdbook"),
+        ("postgresql://ana:a/b@c:d@db/holdbook down", "postgresql://ana:***@db/holdbook down"),
         ("postgresql://:s3cret@db", "postgresql://:***@db"),
         (
-            "postgresql://db/bursar?user=ana&password=s3cret&port=1",
-            "postgresql://db/bursar?user=ana&password=***&port=1",
+            "postgresql://db/holdbook?user=ana&password=s3cret&port=1",
+            "postgresql://db/holdbook?user=ana&password=***&port=1",
         ),
         ("host=db password='s3 \\' cret' user=ana", "host=db password=*** user=ana"),
         ("host=db PASSWORD = s3cret", "host=db PASSWORD = ***"),
@@ -27,7 +27,7 @@ from bursar.infrastructure.masking import MASK, mask_message, mask_text, masked
             'FATAL: password authentication failed for user "ana"',
             'FATAL: password authentication failed for user "ana"',
         ),
-        ("sqlite:////var/lib/bursar.db", "sqlite:////var/lib/bursar.db"),
+        ("sqlite:////var/lib/holdbook.db", "sqlite:////var/lib/holdbook.db"),
         ("http://127.0.0.1:9464/metrics", "http://127.0.0.1:9464/metrics"),
     ],
 )

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bursar import Allocate, Ledger, Limits, ResourceMonitor
-from bursar.infrastructure.exposition import (
+from holdbook import Allocate, Ledger, Limits, ResourceMonitor
+from holdbook.infrastructure.exposition import (
     DATABASE,
     PROCESS,
     PROGRAM,
@@ -22,8 +22,8 @@ from bursar.infrastructure.exposition import (
     Metric,
     label_name,
 )
-from bursar.infrastructure.telemetry import Counters, Ledgers
-from bursar.metrics import registry
+from holdbook.infrastructure.telemetry import Counters, Ledgers
+from holdbook.metrics import registry
 from support.logs import Clock, execute
 from support.scraping import Scrape, collect
 
@@ -57,7 +57,7 @@ def test_names_follow_the_conventions(metric: Metric) -> None:
     assert not {*words} & {"total", "count", "sum", "bucket", "info", "gauge", "counter", "histogram"}
     assert not {*words} & OTHER_UNITS
     assert not {*words[:-1]} & BASE_UNITS
-    assert metric.name.startswith("bursar_") or metric in PROGRAM
+    assert metric.name.startswith("holdbook_") or metric in PROGRAM
     assert re.fullmatch(r"[A-Z1].+[^.]\.", metric.help)
     assert all(re.fullmatch(r"[a-z]+", label) for label in metric.labels)
     assert metric.family().unit == ("seconds" if words[-1] == "seconds" else "")
@@ -129,14 +129,14 @@ def test_what_a_ledger_of_the_process_does() -> None:
             found = scraped(CommitsCollector(ledgers))
         waiting.result()
     labels = {"ledger": first.log.ledger_id}
-    assert found.value("bursar_commit_events_total", **labels) == 4
-    assert found.value("bursar_commit_failures_total", **labels) == 0
-    assert found.value("bursar_commands_waiting", **labels) == 1
-    assert found.value("bursar_commands_committing", **labels) == 1
-    assert found.value("bursar_commit_commands_sum", **labels) == 4
-    assert found.value("bursar_commit_commands_bucket", le="2.0", **labels) == 1
-    assert found.value("bursar_commit_commands_bucket", le="5.0", **labels) == 2
-    assert found.value("bursar_commit_duration_seconds_count", **labels) == 2
+    assert found.value("holdbook_commit_events_total", **labels) == 4
+    assert found.value("holdbook_commit_failures_total", **labels) == 0
+    assert found.value("holdbook_commands_waiting", **labels) == 1
+    assert found.value("holdbook_commands_committing", **labels) == 1
+    assert found.value("holdbook_commit_commands_sum", **labels) == 4
+    assert found.value("holdbook_commit_commands_bucket", le="2.0", **labels) == 1
+    assert found.value("holdbook_commit_commands_bucket", le="5.0", **labels) == 2
+    assert found.value("holdbook_commit_duration_seconds_count", **labels) == 2
 
 
 def test_a_ledger_in_memory() -> None:
@@ -156,20 +156,20 @@ def test_a_ledger_in_memory() -> None:
         waiting.cancel()
         name = ledger.log.ledger_id
     gpu = {"ledger": name, "pool": "gpu"}
-    assert found.value("bursar_up", ledger=name) == 1
-    assert found.all("bursar_ledger_info", "ledger", "database").keys() == {(name, "memory")}
-    assert found.all("bursar_pool_info", "pool", "resource_type").keys() == {("gpu", "device"), ("idle", "device")}
-    assert [found.value(f"bursar_pool_{one}", **gpu) for one in ("capacity", "used", "free", "allocations")] == [
+    assert found.value("holdbook_up", ledger=name) == 1
+    assert found.all("holdbook_ledger_info", "ledger", "database").keys() == {(name, "memory")}
+    assert found.all("holdbook_pool_info", "pool", "resource_type").keys() == {("gpu", "device"), ("idle", "device")}
+    assert [found.value(f"holdbook_pool_{one}", **gpu) for one in ("capacity", "used", "free", "allocations")] == [
         4,
         3,
         1,
         2,
     ]
-    assert found.all("bursar_pool_oldest_allocation_age_seconds", "pool") == {("gpu",): 10}
-    assert found.all("bursar_pool_queue_commands", "pool") == {("gpu",): 1, ("idle",): 0}
-    assert found.all("bursar_pool_queue_age_seconds", "pool") == {("gpu",): 5}
-    assert found.value("bursar_log_events_total", ledger=name) == 4
-    assert found.all("bursar_operations_total", "operation") == found.all("bursar_view_stopped", "view") == {}
+    assert found.all("holdbook_pool_oldest_allocation_age_seconds", "pool") == {("gpu",): 10}
+    assert found.all("holdbook_pool_queue_commands", "pool") == {("gpu",): 1, ("idle",): 0}
+    assert found.all("holdbook_pool_queue_age_seconds", "pool") == {("gpu",): 5}
+    assert found.value("holdbook_log_events_total", ledger=name) == 4
+    assert found.all("holdbook_operations_total", "operation") == found.all("holdbook_view_stopped", "view") == {}
 
 
 def test_a_database_that_cannot_be_read(sqlite_url: str) -> None:
@@ -179,9 +179,9 @@ def test_a_database_that_cannot_be_read(sqlite_url: str) -> None:
         execute(sqlite_url, "ALTER TABLE generations RENAME TO gone")
         found = collect(registry)
         name = ledger.log.ledger_id
-        assert found.value("bursar_up", ledger=name) == 0
-        assert found.value("bursar_log_events_total", ledger=name) is None
-        assert found.value("bursar_commit_events_total", ledger=name) == 1
+        assert found.value("holdbook_up", ledger=name) == 0
+        assert found.value("holdbook_log_events_total", ledger=name) is None
+        assert found.value("holdbook_commit_events_total", ledger=name) == 1
         execute(sqlite_url, "ALTER TABLE gone RENAME TO generations")
-        assert collect(registry).value("bursar_up", ledger=name) == 1
-    assert collect(registry).value("bursar_up", ledger=name) is None
+        assert collect(registry).value("holdbook_up", ledger=name) == 1
+    assert collect(registry).value("holdbook_up", ledger=name) is None

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Allocate, Ledger, Limits, Malformed, Refused
+from holdbook import Allocate, Ledger, Limits, Malformed, Refused
 from support.story import T0, Clock, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar import Explanation
+    from holdbook import Explanation
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import Limits
-from bursar.infrastructure.old_form import AdoptionStopped, HeldLine, LimitsLine, OldState, old_form, read_old_form
+from holdbook import Limits
+from holdbook.infrastructure.old_form import AdoptionStopped, HeldLine, LimitsLine, OldState, old_form, read_old_form
 from support.cli import jsonl
 from support.strategies import instants, limits, names, pool_names, tags
 

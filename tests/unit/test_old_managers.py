@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Ledger,
     Limits,
     Malformed,

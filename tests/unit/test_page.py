@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Ledger, Limits, Refused
-from bursar.replay.incident import Incident
+from holdbook import Ledger, Limits, Refused
+from holdbook.replay.incident import Incident
 from support.incidents import Element, page_of, parsed
 from support.story import T0, Clock, seconds, tell
 

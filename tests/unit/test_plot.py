@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bursar.domain.refusals import RefusalCode
-from bursar.infrastructure.cli.plot import HEIGHT, plot, plot_window
-from bursar.replay.incident import Timeline
-from bursar.replay.window import Line, Window
+from holdbook.domain.refusals import RefusalCode
+from holdbook.infrastructure.cli.plot import HEIGHT, plot, plot_window
+from holdbook.replay.incident import Timeline
+from holdbook.replay.window import Line, Window
 from support.deciding import T0, after
 
 

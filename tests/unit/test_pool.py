@@ -4,8 +4,8 @@ from typing import Any, SupportsIndex
 
 import pytest
 
-from bursar import Limits, LogCorrupt
-from bursar.domain.events import (
+from holdbook import Limits, LogCorrupt
+from holdbook.domain.events import (
     Allocated,
     Confirmed,
     Event,
@@ -17,8 +17,8 @@ from bursar.domain.events import (
     Transferred,
     ValidationFailed,
 )
-from bursar.domain.pool import Pool, evolve
-from bursar.domain.refusals import RefusalCode
+from holdbook.domain.pool import Pool, evolve
+from holdbook.domain.refusals import RefusalCode
 from support.deciding import T0, after, allocated, envelope, given, granted, opened, reserved
 
 HOLD = {"pool": "gpu", "allocation_id": "a", "owner": "ann", "quantity": 2}

@@ -4,9 +4,9 @@ import inspect
 
 import pytest
 
-from bursar import MemoryEventLog
-from bursar.domain import ports
-from bursar.domain.ports import EventLog, LogReader, LogWriter
+from holdbook import MemoryEventLog
+from holdbook.domain import ports
+from holdbook.domain.ports import EventLog, LogReader, LogWriter
 
 
 def methods(port: type) -> set[str]:

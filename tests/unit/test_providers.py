@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bursar import Limits, Malformed, MemoryResourceProvider, Resource, ResourceMetadata, ResourceProvider
+from holdbook import Limits, Malformed, MemoryResourceProvider, Resource, ResourceMetadata, ResourceProvider
 from support.deciding import after
 from support.providers import Scripted
 

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocate,
     ClosePool,
     Limits,
@@ -16,10 +16,10 @@ from bursar import (
     Release,
     Reserve,
 )
-from bursar.domain.batch import Asked, Batch
-from bursar.domain.cache import PoolCache
-from bursar.domain.queueing import Queue, Room
-from bursar.infrastructure.memory import MemoryReader
+from holdbook.domain.batch import Asked, Batch
+from holdbook.domain.cache import PoolCache
+from holdbook.domain.queueing import Queue, Room
+from holdbook.infrastructure.memory import MemoryReader
 from support.deciding import T0, History, allocated, given, opened, refusal, waiting
 
 FULL = given(opened(), opened("cpu"), allocated("held", gpu=8))

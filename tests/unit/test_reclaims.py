@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import AllocationState, Ledger, Limits, Reclaim, Wanted
-from bursar.domain.events import Reclaimed
-from bursar.infrastructure.workload import read_lines, run_workload
-from bursar.replay.as_of import allocations_as_of, state_at
-from bursar.replay.incident import Incident, Level
-from bursar.replay.stored import RowsInMemory
-from bursar.replay.usage_report import Grouping, usage_report
-from bursar.replay.verify import verify
-from bursar.replay.what_if import what_if
+from holdbook import AllocationState, Ledger, Limits, Reclaim, Wanted
+from holdbook.domain.events import Reclaimed
+from holdbook.infrastructure.workload import read_lines, run_workload
+from holdbook.replay.as_of import allocations_as_of, state_at
+from holdbook.replay.incident import Incident, Level
+from holdbook.replay.stored import RowsInMemory
+from holdbook.replay.usage_report import Grouping, usage_report
+from holdbook.replay.verify import verify
+from holdbook.replay.what_if import what_if
 from support.story import T0, Clock, seconds
 from support.tampering import rechained, rewritten
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bursar.domain.records import StoredRow, canonical_bytes, chain_hash, genesis
+from holdbook.domain.records import StoredRow, canonical_bytes, chain_hash, genesis
 
 FIRST = StoredRow(
     position=1,
@@ -50,13 +50,13 @@ def test_the_canonical_bytes_are_the_array_of_the_columns() -> None:
 
 def test_the_chain_begins_with_the_ledger_s_id() -> None:
     """Two ledgers with the same events have different chains."""
-    assert genesis("L") == hashlib.sha256(b"bursar-log-1\x00L").digest()
-    assert genesis("ü") == hashlib.sha256(b"bursar-log-1\x00\xc3\xbc").digest()
+    assert genesis("L") == hashlib.sha256(b"holdbook-log-1\x00L").digest()
+    assert genesis("ü") == hashlib.sha256(b"holdbook-log-1\x00\xc3\xbc").digest()
 
 
 def test_a_row_s_hash_covers_the_one_before_it() -> None:
     """SHA-256 over 32 bytes and the row's bytes, row by row."""
-    begin = hashlib.sha256(b"bursar-log-1\x00L").digest()
+    begin = hashlib.sha256(b"holdbook-log-1\x00L").digest()
     one = hashlib.sha256(begin + FIRST_BYTES).digest()
     two = hashlib.sha256(one + SECOND_BYTES).digest()
     assert chain_hash(genesis("L"), FIRST) == one
@@ -66,8 +66,8 @@ def test_a_row_s_hash_covers_the_one_before_it() -> None:
 def test_the_chain_s_test_vector() -> None:
     """A change of these digits is another format."""
     one = chain_hash(genesis("00000000-0000-7000-8000-000000000000"), FIRST)
-    assert one.hex() == "38d04803dcff0cdf9623c4ccbbf29883a1cd2a61a68cd8db866999aff888320d"
-    assert chain_hash(one, SECOND).hex() == "c4d66783193a4adaeff4bf3db588340c7ec4d87473ec17f2f5e734960d667ce5"
+    assert one.hex() == "0a9510081bfa5c50e10e50e35ff647c21872f6d1f3e3646c772ffd59fb2fce83"
+    assert chain_hash(one, SECOND).hex() == "0a68a7945b1064bb2416fde87ceee22b76e469775426c2a66c25d50063f00c7d"
 
 
 def changed_field(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bursar import (
+from holdbook import (
     Allocate,
     ChangeLimits,
     ClosePool,
@@ -23,9 +23,9 @@ from bursar import (
     Transfer,
     Void,
 )
-from bursar.domain.errors import Refused
-from bursar.domain.events import LedgerClosed, PoolClosed, Released
-from bursar.domain.refusals import PRECEDENCE, explain, is_transient
+from holdbook.domain.errors import Refused
+from holdbook.domain.events import LedgerClosed, PoolClosed, Released
+from holdbook.domain.refusals import PRECEDENCE, explain, is_transient
 from support.deciding import History, allocated, given, opened, reserved
 
 C = RefusalCode

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from bursar import Ledger, Limits, LogCorrupt, OpenPool, RefusalCode, Refused
-from bursar.infrastructure.rights import Rights, granted
+from holdbook import Ledger, Limits, LogCorrupt, OpenPool, RefusalCode, Refused
+from holdbook.infrastructure.rights import Rights, granted
 
 
 async def test_a_grant_without_an_allocation() -> None:

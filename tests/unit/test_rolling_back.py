@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bursar import Ledger, Limits, OpenPool, Reserve
-from bursar.infrastructure.adopting import adopt
-from bursar.infrastructure.old_form import read_old_form
-from bursar.infrastructure.rolling_back import NotRolledBack, RolledBack, roll_back
+from holdbook import Ledger, Limits, OpenPool, Reserve
+from holdbook.infrastructure.adopting import adopt
+from holdbook.infrastructure.old_form import read_old_form
+from holdbook.infrastructure.rolling_back import NotRolledBack, RolledBack, roll_back
 from support.deciding import Clock, after, events_of, kinds_of
 
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar.replay.checkpoints import Signed
-from bursar.replay.findings import Check, Finding, Findings, Harm, SealsChecked
-from bursar.replay.merkle import leaf_hash
-from bursar.replay.notes import Note
-from bursar.replay.seals import NOT_SEALED, SealCheck, Sealing
+from holdbook.replay.checkpoints import Signed
+from holdbook.replay.findings import Check, Finding, Findings, Harm, SealsChecked
+from holdbook.replay.merkle import leaf_hash
+from holdbook.replay.notes import Note
+from holdbook.replay.seals import NOT_SEALED, SealCheck, Sealing
 from support.sealing import LEDGER_ID, NEW, OLD, OTHER, MemorySeals, signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bursar.replay.notes import SignerKey, VerifierKey
+    from holdbook.replay.notes import SignerKey, VerifierKey
 
 ROWS = {position: b"row %d" % position for position in range(1, 13)}
 """Canonical bytes of the rows of a log, by position."""
@@ -355,7 +355,7 @@ class TestSince:
 
     def test_no_tree(self) -> None:
         """Without the stored tree there is nothing to go on from; where nothing more is sealed, it is not needed."""
-        said = "the stored tree over the first 7 events is not there: run `bursar seal`"
+        said = "the stored tree over the first 7 events is not there: run `holdbook seal`"
         assert self.checked(MemorySeals(checkpoints(), []), 7, ROWS) == [(None, said)]
         assert self.checked(MemorySeals(checkpoints()[:1], []), 7, ROWS) == []
         assert self.checked(None, 7, ROWS) == []

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Expire, Ledger, Malformed, MemoryEventLog, Wanted
-from bursar.domain.allocation import fold
-from bursar.replay import stories
+from holdbook import Expire, Ledger, Malformed, MemoryEventLog, Wanted
+from holdbook.domain.allocation import fold
+from holdbook.replay import stories
 from support.logs import append, granted, opened
 from support.story import T0, Clock, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bursar import Step
+    from holdbook import Step
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Limits, LogUnavailable, Malformed, Outcome, Overloaded, Sweeper
-from bursar.domain.events import Expired
+from holdbook import Ledger, Limits, LogUnavailable, Malformed, Outcome, Overloaded, Sweeper
+from holdbook.domain.events import Expired
 from support.deciding import Clock, after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bursar import BursarError
+    from holdbook import HoldbookError
 
 SECONDS_MAX = 60.0
 """How long a test waits for what has to come."""
@@ -24,7 +24,7 @@ SECONDS_MAX = 60.0
 class Shop(Ledger):
     """A ledger of one pool, which can be away."""
 
-    away: tuple[BursarError, ...] = ()
+    away: tuple[HoldbookError, ...] = ()
 
     def time_to_deadline(self) -> timedelta | None:
         """Look, or fail as often as was said."""
@@ -151,11 +151,11 @@ def test_sweepers_side_by_side_do_no_harm(ledger: Shop, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("error", [LogUnavailable("away", transient=True), Overloaded("full")])
-def test_failures_that_pass_are_waited_for(ledger: Shop, clock: Clock, error: BursarError) -> None:
+def test_failures_that_pass_are_waited_for(ledger: Shop, clock: Clock, error: HoldbookError) -> None:
     """With pauses that grow to half a minute; whoever listens is told; then all goes on as before."""
     hold(ledger, 200)
     ledger.away = (error,) * 6
-    heard: list[BursarError] = []
+    heard: list[HoldbookError] = []
     night = Night(clock, 9)
     Sweeper(ledger).run(night, heard.append)
     assert (heard, night.pauses) == ([error] * 6, [2, 4, 8, 16, 30, 30, 1, 1, 1])
@@ -209,7 +209,7 @@ def test_in_a_service(ledger: Shop, clock: Clock) -> None:
     sweeper = Sweeper(ledger, interval=0.001, tell=lambda _: swept.set())
     for _ in range(2):
         with sweeper:
-            (thread,) = {one for one in threading.enumerate() if one.name == "bursar-sweeper"} - before
+            (thread,) = {one for one in threading.enumerate() if one.name == "holdbook-sweeper"} - before
             assert swept.wait(SECONDS_MAX)
         assert not thread.is_alive()
         swept.clear()

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NoOpTracerProvider, StatusCode
 
-from bursar import (
+from holdbook import (
     Allocate,
     CommandIdReused,
     Ledger,
@@ -28,8 +28,8 @@ from bursar import (
     Release,
     UnifiedResourceManager,
 )
-from bursar.infrastructure import tracing
-from bursar.infrastructure.tracing import provider_call
+from holdbook.infrastructure import tracing
+from holdbook.infrastructure.tracing import provider_call
 from support.providers import Scripted
 
 if TYPE_CHECKING:
@@ -99,15 +99,15 @@ def test_a_grant(ledger: Ledger, spans: Spans) -> None:
     """A command is a child of its caller's span, and tells its id, its verb, where, and what it is about."""
     with caller() as parent:
         ledger.allocate({"gpu": 1}, owner="a", tags={"password": HIDDEN}, allocation_id="job-1", command_id="c-1")
-    span = spans.one("bursar allocate")
+    span = spans.one("holdbook allocate")
     assert parent_of(span) == parent
     assert span.status.status_code is StatusCode.UNSET
     assert attributes(span) == {
-        "bursar.command.id": "c-1",
-        "bursar.command.verb": "allocate",
-        "bursar.pools": ("gpu",),
-        "bursar.allocation.id": "job-1",
-        "bursar.position": 2,
+        "holdbook.command.id": "c-1",
+        "holdbook.command.verb": "allocate",
+        "holdbook.pools": ("gpu",),
+        "holdbook.allocation.id": "job-1",
+        "holdbook.position": 2,
     }
     assert HIDDEN not in spans.texts()
 
@@ -115,13 +115,13 @@ def test_a_grant(ledger: Ledger, spans: Spans) -> None:
 def test_what_a_command_only_learns_when_it_is_decided(ledger: Ledger, spans: Spans) -> None:
     """An allocation that the ledger names, and pools that a command does not, are told at its end; a repeat too."""
     held = ledger.allocate({"gpu": 1}, owner="a")
-    assert attributes(spans.one("bursar allocate"))["bursar.allocation.id"] == held.id
+    assert attributes(spans.one("holdbook allocate"))["holdbook.allocation.id"] == held.id
     ledger.release(held.id, command_id="r-1")
     ledger.release(held.id, command_id="r-1")
-    first, again = map(attributes, spans.named("bursar release"))
-    assert (first["bursar.pools"], first["bursar.allocation.id"]) == (("gpu",), held.id)
-    assert "bursar.repeated" not in first
-    assert again["bursar.repeated"] is True
+    first, again = map(attributes, spans.named("holdbook release"))
+    assert (first["holdbook.pools"], first["holdbook.allocation.id"]) == (("gpu",), held.id)
+    assert "holdbook.repeated" not in first
+    assert again["holdbook.repeated"] is True
 
 
 def test_a_refusal_is_no_error(ledger: Ledger, spans: Spans) -> None:
@@ -129,10 +129,10 @@ def test_a_refusal_is_no_error(ledger: Ledger, spans: Spans) -> None:
     with pytest.raises(Refused):
         ledger.allocate({"gpu": 9}, owner="a")
     ledger.submit(Allocate(quantities={"gpu": 9}, owner="a")).result()
-    for span in spans.named("bursar allocate"):
+    for span in spans.named("holdbook allocate"):
         assert span.status.status_code is StatusCode.UNSET
-        assert attributes(span)["bursar.refusal.code"] == "above_capacity"
-    assert len(spans.named("bursar allocate")) == 2
+        assert attributes(span)["holdbook.refusal.code"] == "above_capacity"
+    assert len(spans.named("holdbook allocate")) == 2
 
 
 def test_an_error(ledger: Ledger, spans: Spans) -> None:
@@ -142,7 +142,7 @@ def test_an_error(ledger: Ledger, spans: Spans) -> None:
     with pytest.raises(CommandIdReused):
         ledger.execute(again)
     assert isinstance(ledger.submit(again).exception(), CommandIdReused)
-    failed = spans.named("bursar allocate")[1:]
+    failed = spans.named("holdbook allocate")[1:]
     assert [(span.status.status_code, attributes(span)["error.type"]) for span in failed] == [
         (StatusCode.ERROR, "CommandIdReused")
     ] * 2
@@ -156,13 +156,13 @@ def test_a_commit_is_linked_to_its_commands(ledger: Ledger, spans: Spans) -> Non
     for promise in promises:
         promise.result()
     ledger.close()
-    commits = spans.named("bursar commit")
-    ids = {span.context.span_id for span in spans.named("bursar allocate") if span.context}
+    commits = spans.named("holdbook commit")
+    ids = {span.context.span_id for span in spans.named("holdbook allocate") if span.context}
     assert [link.context.span_id for commit in commits for link in commit.links] != []
     assert {link.context.span_id for commit in commits for link in commit.links} == ids
-    assert sum(attributes(commit)["bursar.commit.commands"] for commit in commits) == 3
-    assert sum(attributes(commit)["bursar.commit.events"] for commit in commits) == 3
-    assert attributes(commits[-1])["bursar.position"] == 4
+    assert sum(attributes(commit)["holdbook.commit.commands"] for commit in commits) == 3
+    assert sum(attributes(commit)["holdbook.commit.events"] for commit in commits) == 3
+    assert attributes(commits[-1])["holdbook.position"] == 4
     assert {parent_of(commit) for commit in commits} == {None}
 
 
@@ -170,8 +170,8 @@ def test_an_import_is_committed_where_it_is_called(ledger: Ledger, spans: Spans)
     """A batch that brings its own times has a commit, a child of its caller's span; its commands have no spans."""
     with caller() as parent:
         ledger.record([Allocate(quantities={"gpu": 1}, owner="a")])
-    assert parent_of(spans.one("bursar commit")) == parent
-    assert spans.named("bursar allocate") == []
+    assert parent_of(spans.one("holdbook commit")) == parent
+    assert spans.named("holdbook allocate") == []
 
 
 def test_a_commit_that_fails(ledger: Ledger, spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_a_commit_that_fails(ledger: Ledger, spans: Spans, monkeypatch: pytest.M
     monkeypatch.setattr(ledger, "_try", fail)
     with pytest.raises(LogUnavailable):
         ledger.allocate({"gpu": 1}, owner="a")
-    for name in ("bursar commit", "bursar allocate"):
+    for name in ("holdbook commit", "holdbook allocate"):
         assert spans.one(name).status.status_code is StatusCode.ERROR
         assert attributes(spans.one(name))["error.type"] == "LogUnavailable"
     assert HIDDEN not in spans.texts()
@@ -199,11 +199,11 @@ def test_a_command_that_is_cancelled_or_not_taken(spans: Spans) -> None:
         with pytest.raises(Overloaded):
             ledger.submit(Release(allocation_id="c"))
         waiting.cancel()
-    ends = {attributes(span)["bursar.allocation.id"]: span for span in spans.named("bursar release")}
-    assert attributes(ends["b"])["bursar.cancelled"] is True
+    ends = {attributes(span)["holdbook.allocation.id"]: span for span in spans.named("holdbook release")}
+    assert attributes(ends["b"])["holdbook.cancelled"] is True
     assert ends["b"].status.status_code is StatusCode.UNSET
     assert attributes(ends["c"])["error.type"] == "Overloaded"
-    assert attributes(ends["a"])["bursar.refusal.code"] == "allocation_not_found"
+    assert attributes(ends["a"])["holdbook.refusal.code"] == "allocation_not_found"
     assert tracing._asked == {}  # noqa: SLF001 - nothing is kept of what was answered
 
 
@@ -213,14 +213,14 @@ def test_a_command_that_waits(ledger: Ledger, spans: Spans) -> None:
     waiting = ledger.submit(Allocate(quantities={"gpu": 1}, owner="b", wait=timedelta(hours=1)))
     while not ledger.queue():
         sleep(0)
-    assert len(spans.named("bursar allocate")) == 1
+    assert len(spans.named("holdbook allocate")) == 1
     ledger.release(held.id)
     granted = waiting.result()
-    _, span = spans.named("bursar allocate")
-    assert attributes(span)["bursar.position"] == granted.position
-    assert "bursar.refusal.code" not in attributes(span)
+    _, span = spans.named("holdbook allocate")
+    assert attributes(span)["holdbook.position"] == granted.position
+    assert "holdbook.refusal.code" not in attributes(span)
     ledger.close()
-    links = [link.context.span_id for commit in spans.named("bursar commit") for link in commit.links]
+    links = [link.context.span_id for commit in spans.named("holdbook commit") for link in commit.links]
     assert span.context is not None
     assert links.count(span.context.span_id) >= 2
 
@@ -233,12 +233,12 @@ async def test_a_call_of_a_provider(spans: Spans) -> None:
             inner = trace.get_current_span().get_span_context().span_id
         with pytest.raises(OSError, match=HIDDEN), provider_call("release", "gpu"):
             raise OSError(HIDDEN)
-    done, failed = spans.one("bursar provider allocate"), spans.one("bursar provider release")
+    done, failed = spans.one("holdbook provider allocate"), spans.one("holdbook provider release")
     assert parent_of(done) == parent_of(failed) == parent
     assert done.context is not None
     assert done.context.span_id == inner
-    assert attributes(done) == {"bursar.resource.type": "gpu", "bursar.allocation.id": "job-1"}
-    assert attributes(failed) == {"bursar.resource.type": "gpu", "error.type": "OSError"}
+    assert attributes(done) == {"holdbook.resource.type": "gpu", "holdbook.allocation.id": "job-1"}
+    assert attributes(failed) == {"holdbook.resource.type": "gpu", "error.type": "OSError"}
     assert failed.status.status_code is StatusCode.ERROR
     assert HIDDEN not in spans.texts()
 
@@ -262,11 +262,11 @@ async def test_a_resource(spans: Spans) -> None:
             await manager.release(resource.id)
             await manager.cleanup()
     calls = ["allocate", "validate", "release", "release", "cleanup"]
-    found = [span for call in dict.fromkeys(calls) for span in spans.named(f"bursar provider {call}")]
-    assert [span.name for span in found] == [f"bursar provider {call}" for call in calls]
-    commands = [spans.one(f"bursar {verb}") for verb in ("reserve", "confirm", "release")]
+    found = [span for call in dict.fromkeys(calls) for span in spans.named(f"holdbook provider {call}")]
+    assert [span.name for span in found] == [f"holdbook provider {call}" for call in calls]
+    commands = [spans.one(f"holdbook {verb}") for verb in ("reserve", "confirm", "release")]
     assert {parent_of(span) for span in (*found, *commands)} == {parent}
-    assert {attributes(span)["bursar.allocation.id"] for span in (*found[:-1], *commands)} == {resource.id}
+    assert {attributes(span)["holdbook.allocation.id"] for span in (*found[:-1], *commands)} == {resource.id}
     failed = [attributes(span).get("error.type") for span in found]
     assert failed == [None, None, "OSError", None, None]
     assert HIDDEN not in spans.texts()
@@ -298,7 +298,7 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 import asyncio
-from bursar import Ledger, Limits, MemoryResourceProvider, UnifiedResourceManager
+from holdbook import Ledger, Limits, MemoryResourceProvider, UnifiedResourceManager
 
 async def main(ledger):
     manager = UnifiedResourceManager(ledger)

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from bursar import LogCorrupt, Malformed
-from bursar.domain.events import Expired, LimitsChanged, Released, Renewed, Resized, Transferred, Voided
-from bursar.domain.limits import Limits
-from bursar.domain.units import Assignment
+from holdbook import LogCorrupt, Malformed
+from holdbook.domain.events import Expired, LimitsChanged, Released, Renewed, Resized, Transferred, Voided
+from holdbook.domain.limits import Limits
+from holdbook.domain.units import Assignment
 from support.deciding import History, after, allocated, envelope, opened, reserved
 
 HOLD: dict[str, Any] = {"pool": "gpu", "owner": "ann"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bursar import Malformed
-from bursar.infrastructure.usage import COLUMNS, usage_over_time
+from holdbook import Malformed
+from holdbook.infrastructure.usage import COLUMNS, usage_over_time
 
 
 def row(hour: int, used: int, peak: int | None = None) -> dict[str, Any]:

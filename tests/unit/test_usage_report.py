@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bursar import Allocate, Confirm, Ledger, Malformed, Release, Resize
-from bursar.domain.events import Allocated, Confirmed, Released, Reserved, Resized, Transferred, Voided
-from bursar.replay import usage_report as module
-from bursar.replay.usage_report import Grouping, UsageRow, usage_report
+from holdbook import Allocate, Confirm, Ledger, Malformed, Release, Resize
+from holdbook.domain.events import Allocated, Confirmed, Released, Reserved, Resized, Transferred, Voided
+from holdbook.replay import usage_report as module
+from holdbook.replay.usage_report import Grouping, UsageRow, usage_report
 from support.deciding import T0, Clock, after, allocated, given, granted, ledger_on, opened, refusal, reserved
 
 if TYPE_CHECKING:
-    from bursar.domain.events import Event
+    from holdbook.domain.events import Event
     from support.deciding import History
 
 POOL = given(opened(total=100), opened("cpu", total=100, unit="core"))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from bursar.domain import values
-from bursar.domain.values import (
+from holdbook.domain import values
+from holdbook.domain.values import (
     At,
     Duration,
     FencingToken,

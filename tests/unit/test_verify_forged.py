@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Limits
-from bursar.domain.values import canonical_json
-from bursar.replay.stored import RowsInMemory
-from bursar.replay.verify import verify
+from holdbook import Ledger, Limits
+from holdbook.domain.values import canonical_json
+from holdbook.replay.stored import RowsInMemory
+from holdbook.replay.verify import verify
 from support.story import Clock, seconds, tell
 from support.tampering import rechained, renumbered, rewritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import StoredRow
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import StoredRow
 
 
 @pytest.fixture

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bursar import Ledger, Limits
-from bursar.domain.records import chain_hash, genesis
-from bursar.replay.breaks import WAITING_MAX
-from bursar.replay.findings import Check, Harm
-from bursar.replay.stored import RowsInMemory
-from bursar.replay.verify import Start, verify
+from holdbook import Ledger, Limits
+from holdbook.domain.records import chain_hash, genesis
+from holdbook.replay.breaks import WAITING_MAX
+from holdbook.replay.findings import Check, Harm
+from holdbook.replay.stored import RowsInMemory
+from holdbook.replay.verify import Start, verify
 from support.logs import load_pool_at_head
 from support.story import Clock, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bursar.domain.pool import Pool
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import StoredRow
-    from bursar.replay.findings import Finding, Report
+    from holdbook.domain.pool import Pool
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import StoredRow
+    from holdbook.replay.findings import Finding, Report
 
 GARBAGE = hashlib.sha256(b"garbage").digest()
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar import Ledger, Limits
-from bursar.domain.errors import LogUnavailable
-from bursar.infrastructure.database import Database
-from bursar.infrastructure.stored_rows import SQLRows
-from bursar.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, ViewChecked
-from bursar.replay.stored import RowsInMemory
-from bursar.replay.verify import verify
-from bursar.replay.views import NEAR_EVENTS, CheckedViews, reading
+from holdbook import Ledger, Limits
+from holdbook.domain.errors import LogUnavailable
+from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.stored_rows import SQLRows
+from holdbook.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, ViewChecked
+from holdbook.replay.stored import RowsInMemory
+from holdbook.replay.verify import verify
+from holdbook.replay.views import NEAR_EVENTS, CheckedViews, reading
 from support.story import Clock, tell
 from support.tampering import rechained
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from bursar.domain.ports import EventLog
-    from bursar.domain.records import Recorded, StoredRow
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import Recorded, StoredRow
 
 
 class TestReport:

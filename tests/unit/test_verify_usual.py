@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bursar.replay import usual
-from bursar.replay.stored import RowsInMemory
-from bursar.replay.usual import Usual
-from bursar.replay.verify import verify
+from holdbook.replay import usual
+from holdbook.replay.stored import RowsInMemory
+from holdbook.replay.usual import Usual
+from holdbook.replay.verify import verify
 from support.hurrying import LOG, ROWS, verified
 
 if TYPE_CHECKING:
-    from bursar.domain.records import StoredRow
+    from holdbook.domain.records import StoredRow
 
 STORY = 36
 """Rows before the usual commands."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bursar import Limits
-from bursar.domain.events import (
+from holdbook import Limits
+from holdbook.domain.events import (
     EVENTS,
     Confirmed,
     LimitsChanged,
@@ -16,11 +16,11 @@ from bursar.domain.events import (
     Resized,
     ValidationFailed,
 )
-from bursar.domain.refusals import RefusalCode
-from bursar.projections.allocation_history import ALLOCATION_HISTORY
-from bursar.projections.metrics import METRICS, OPERATIONS
-from bursar.projections.pool_usage import POOL_USAGE
-from bursar.projections.validation_failures import VALIDATION_FAILURES
+from holdbook.domain.refusals import RefusalCode
+from holdbook.projections.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.metrics import METRICS, OPERATIONS
+from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.projections.validation_failures import VALIDATION_FAILURES
 from support.deciding import History, allocated, opened, reserved
 from support.viewing import rows_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bursar.domain.refusals import RefusalCode
-from bursar.replay.window import POINTS_MAX, Line, Marks, Point, Window, value_at
+from holdbook.domain.refusals import RefusalCode
+from holdbook.replay.window import POINTS_MAX, Line, Marks, Point, Window, value_at
 from support.deciding import T0, after
 
 WINDOW = Window(T0, after(300))

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from bursar import CommandIdReused, Ledger, LogCorrupt, Release
-from bursar.infrastructure.workload import ImportStopped, export_line, export_lines, read_lines, run_workload, with_id
+from holdbook import CommandIdReused, Ledger, LogCorrupt, Release
+from holdbook.infrastructure.workload import ImportStopped, export_line, export_lines, read_lines, run_workload, with_id
 from support.workloads import made_up
 
 

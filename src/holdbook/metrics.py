@@ -1,9 +1,9 @@
-"""What this process tells Prometheus: expose ``bursar.metrics.registry``, or add its collectors to your own."""
+"""What this process tells Prometheus: expose ``holdbook.metrics.registry``, or add its collectors to your own."""
 
 from prometheus_client import CollectorRegistry
 
-from bursar.infrastructure.exposition import CommitsCollector, CountersCollector, LedgersCollector
-from bursar.infrastructure.telemetry import COUNTERS, LEDGERS
+from holdbook.infrastructure.exposition import CommitsCollector, CountersCollector, LedgersCollector
+from holdbook.infrastructure.telemetry import COUNTERS, LEDGERS
 
 __all__ = ["registry"]
 

@@ -1,4 +1,4 @@
-"""Bursar at work: one process, threads and asyncio, on both databases."""
+"""Holdbook at work: one process, threads and asyncio, on both databases."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from uuid_utils import uuid7
 
 from benchmarks.case import Case
 from benchmarks.measure import Sample, Span, in_tasks, in_threads
-from bursar import Allocate, Ledger, Limits, Refused, Release
+from holdbook import Allocate, Ledger, Limits, Refused, Release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.places import Place
     from benchmarks.plan import Plan
-    from bursar.domain.batch import Outcome
-    from bursar.domain.commands import Command
+    from holdbook.domain.batch import Outcome
+    from holdbook.domain.commands import Command
 
-SYSTEM: Final = "Bursar"
+SYSTEM: Final = "Holdbook"
 ONE: Final = "one hot pool"
 MANY: Final = "64 pools"
 THREE: Final = "three pools an allocation"

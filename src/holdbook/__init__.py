@@ -1,9 +1,9 @@
-"""Bursar: an event-sourced ledger of finite resources."""
+"""Holdbook: an event-sourced ledger of finite resources."""
 
-from bursar.domain import events
-from bursar.domain.allocation import Allocation, AllocationState
-from bursar.domain.batch import Outcome, PoolStatus
-from bursar.domain.commands import (
+from holdbook.domain import events
+from holdbook.domain.allocation import Allocation, AllocationState
+from holdbook.domain.batch import Outcome, PoolStatus
+from holdbook.domain.commands import (
     Allocate,
     ChangeLimits,
     CloseLedger,
@@ -20,9 +20,9 @@ from bursar.domain.commands import (
     Transfer,
     Void,
 )
-from bursar.domain.errors import (
-    BursarError,
+from holdbook.domain.errors import (
     CommandIdReused,
+    HoldbookError,
     LogCorrupt,
     LogUnavailable,
     Malformed,
@@ -34,22 +34,22 @@ from bursar.domain.errors import (
     Refused,
     UnknownEvent,
 )
-from bursar.domain.fencing import Fence, StaleToken
-from bursar.domain.limits import Limits
-from bursar.domain.queueing import Waiting
-from bursar.domain.records import Recorded
-from bursar.domain.refusals import RefusalCode
-from bursar.domain.resources import Resource, ResourceMetadata, ResourceProvider
-from bursar.domain.values import Token
-from bursar.domain.wanted import Wanted
-from bursar.infrastructure.held import Held
-from bursar.infrastructure.leases import Lease, LeaseLost
-from bursar.infrastructure.ledger import Ledger
-from bursar.infrastructure.manager import UnifiedResourceManager
-from bursar.infrastructure.memory import MemoryEventLog
-from bursar.infrastructure.monitor import ResourceMonitor
-from bursar.infrastructure.old_managers import MemoryResource, MemoryResourceManager, ResourceManager
-from bursar.infrastructure.providers import (
+from holdbook.domain.fencing import Fence, StaleToken
+from holdbook.domain.limits import Limits
+from holdbook.domain.queueing import Waiting
+from holdbook.domain.records import Recorded
+from holdbook.domain.refusals import RefusalCode
+from holdbook.domain.resources import Resource, ResourceMetadata, ResourceProvider
+from holdbook.domain.values import Token
+from holdbook.domain.wanted import Wanted
+from holdbook.infrastructure.held import Held
+from holdbook.infrastructure.leases import Lease, LeaseLost
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.manager import UnifiedResourceManager
+from holdbook.infrastructure.memory import MemoryEventLog
+from holdbook.infrastructure.monitor import ResourceMonitor
+from holdbook.infrastructure.old_managers import MemoryResource, MemoryResourceManager, ResourceManager
+from holdbook.infrastructure.providers import (
     ConnectionResourceProvider,
     DirectoryResourceProvider,
     MemoryResourceProvider,
@@ -57,21 +57,20 @@ from bursar.infrastructure.providers import (
     UnitResourceProvider,
     make_or_undo,
 )
-from bursar.infrastructure.reconciling import NotReconciled, Reconciliation
-from bursar.infrastructure.schema import SchemaMismatch
-from bursar.infrastructure.sweeper import Sweeper
-from bursar.projections.generations import Generation
-from bursar.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
-from bursar.projections.rebuild import Rebuilt
-from bursar.replay.obstacles import Explanation, Holder, Obstacle
-from bursar.replay.stories import Change, Page, Step
-from bursar.replay.what_if import WhatIf
+from holdbook.infrastructure.reconciling import NotReconciled, Reconciliation
+from holdbook.infrastructure.schema import SchemaMismatch
+from holdbook.infrastructure.sweeper import Sweeper
+from holdbook.projections.generations import Generation
+from holdbook.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
+from holdbook.projections.rebuild import Rebuilt
+from holdbook.replay.obstacles import Explanation, Holder, Obstacle
+from holdbook.replay.stories import Change, Page, Step
+from holdbook.replay.what_if import WhatIf
 
 __all__ = [
     "Allocate",
     "Allocation",
     "AllocationState",
-    "BursarError",
     "Change",
     "ChangeLimits",
     "CloseLedger",
@@ -86,6 +85,7 @@ __all__ = [
     "Fence",
     "Generation",
     "Held",
+    "HoldbookError",
     "Holder",
     "Lease",
     "LeaseLost",

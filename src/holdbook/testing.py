@@ -1,6 +1,6 @@
 """What a provider of resources promises, as tests that any provider can run, under plain pytest.
 
-from bursar.testing import ProviderConformance
+from holdbook.testing import ProviderConformance
 
 class TestScratchDirectories(ProviderConformance):
     def make_provider(self):
@@ -14,17 +14,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bursar.domain.allocation import AllocationState
-from bursar.domain.resources import Resource, ResourceMetadata
-from bursar.domain.values import Token
-from bursar.infrastructure.clock import new_id, system_clock
-from bursar.infrastructure.ledger import Ledger
-from bursar.infrastructure.manager import UnifiedResourceManager
+from holdbook.domain.allocation import AllocationState
+from holdbook.domain.resources import Resource, ResourceMetadata
+from holdbook.domain.values import Token
+from holdbook.infrastructure.clock import new_id, system_clock
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.manager import UnifiedResourceManager
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from bursar.domain.resources import ResourceProvider
+    from holdbook.domain.resources import ResourceProvider
 
 __all__ = ["ProviderConformance"]
 
