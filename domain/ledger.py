@@ -13,6 +13,7 @@ from holdbook.domain.answers import Answer
 from holdbook.domain.attempt import Attempt
 from holdbook.domain.batch import Asked, Batch, Outcome, PoolStatus, describe
 from holdbook.domain.cache import PoolCache
+from holdbook.domain.checks import given_name
 from holdbook.domain.commands import (
     Allocate,
     ChangeLimits,
@@ -31,7 +32,6 @@ from holdbook.domain.commands import (
     Void,
 )
 from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
-from holdbook.domain.given import given_name
 from holdbook.domain.known import KnownEnd, NotKnown
 from holdbook.domain.queueing import Undecided
 from holdbook.domain.records import Place

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from holdbook.domain.event_filter import Wanted
     from holdbook.domain.pool import Pool
     from holdbook.domain.queueing import Waiting
     from holdbook.domain.records import Place, Recorded, StoredRow
-    from holdbook.domain.wanted import Wanted
 
     Clock = Callable[[], datetime]
     """Tells the present instant, in UTC."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
+    from holdbook.domain.event_filter import Wanted
     from holdbook.domain.records import StoredRow
-    from holdbook.domain.wanted import Wanted
 
     Fields = Mapping[str, Any]
     Read = Callable[[StoredRow], Fields]

@@ -15,9 +15,9 @@ import structlog
 from holdbook.domain import ledger as domain
 from holdbook.domain.answers import Answer
 from holdbook.domain.batch import PoolStatus
+from holdbook.domain.checks import given_seconds
 from holdbook.domain.commands import Allocate, Release, Void
 from holdbook.domain.errors import HoldbookError, LogCorrupt, LogUnavailable, Malformed
-from holdbook.domain.given import given_seconds
 from holdbook.domain.queueing import SERVED_MAX, Room, Undecided
 from holdbook.domain.records import LOG_FORMAT
 from holdbook.infrastructure import schema
@@ -61,12 +61,12 @@ if TYPE_CHECKING:
     from holdbook.domain.batch import Asked, Outcome
     from holdbook.domain.cache import PoolCache
     from holdbook.domain.commands import Command
+    from holdbook.domain.event_filter import Wanted
     from holdbook.domain.limits import Limits
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import Clock, EventLog
     from holdbook.domain.queueing import Waiting
     from holdbook.domain.values import Token
-    from holdbook.domain.wanted import Wanted
     from holdbook.infrastructure.leases import OnLost
     from holdbook.projections.generations import Generation
     from holdbook.projections.projector import ViewStatus

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from holdbook.domain.checks import given_name
 from holdbook.domain.commands import OpenPool
 from holdbook.domain.errors import Malformed, ProviderFault
-from holdbook.domain.given import given_name
 from holdbook.domain.limits import Limits
 from holdbook.domain.values import QUANTITY_MAX
 from holdbook.infrastructure.about import about_error

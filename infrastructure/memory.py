@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from eventsourcing.persistence import Notification, StoredEvent
 
+    from holdbook.domain.event_filter import Wanted
     from holdbook.domain.pool import Pool
     from holdbook.domain.queueing import Waiting
     from holdbook.domain.records import Recorded
-    from holdbook.domain.wanted import Wanted
 
 
 class MemoryEventLog(BaseEventLog):

@@ -61,7 +61,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - nothing else has to wait for it
 
     found = Environment(
-        loader=PackageLoader("holdbook.infrastructure", "pages"),
+        loader=PackageLoader("holdbook.infrastructure.presentation", "pages"),
         autoescape=True,  # what comes from the log is text, whatever it looks like
         undefined=StrictUndefined,
         trim_blocks=True,

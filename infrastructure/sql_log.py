@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import Notification, StoredEvent
     from sqlalchemy import Column, Connection, Select
 
+    from holdbook.domain.event_filter import Wanted
     from holdbook.domain.pool import Pool
     from holdbook.domain.queueing import Waiting
     from holdbook.domain.records import Recorded
-    from holdbook.domain.wanted import Wanted
     from holdbook.infrastructure.database import Database
     from holdbook.infrastructure.mapper import EventMapper
     from holdbook.infrastructure.transactions import Appending

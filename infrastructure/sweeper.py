@@ -6,9 +6,9 @@ from datetime import timedelta
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
+from holdbook.domain.checks import given_seconds
 from holdbook.domain.commands import Expire
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
-from holdbook.domain.given import given_seconds
 from holdbook.infrastructure.logging import get_logger
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from holdbook.domain.errors import Malformed, NotFound
+from holdbook.domain.event_filter import Wanted
 from holdbook.domain.events import LedgerClosed, LimitsChanged, Reclaimed, ValidationFailed, is_ending, is_opening
 from holdbook.domain.pool import evolve
 from holdbook.domain.refusals import explain
 from holdbook.domain.values import instant_text
-from holdbook.domain.wanted import Wanted
 from holdbook.replay.as_of import state_at
 from holdbook.replay.window import Line, Marks, Window
 

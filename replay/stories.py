@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from holdbook.domain.allocation import fold
 from holdbook.domain.answers import Answer
 from holdbook.domain.errors import Malformed
+from holdbook.domain.event_filter import Wanted
 from holdbook.domain.events import LedgerClosed, LimitsChanged, PoolClosed, PoolOpened
 from holdbook.domain.values import instant_text
-from holdbook.domain.wanted import Wanted
 from holdbook.replay.as_of import end_of_command
 
 if TYPE_CHECKING:

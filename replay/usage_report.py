@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from holdbook.domain.allocation import fold
 from holdbook.domain.errors import Malformed
+from holdbook.domain.event_filter import Wanted
 from holdbook.domain.events import (
     AllocationEvent,
     Confirmed,
@@ -24,7 +25,6 @@ from holdbook.domain.events import (
     is_opening,
 )
 from holdbook.domain.values import check_name, instant_text
-from holdbook.domain.wanted import Wanted
 from holdbook.replay.as_of import state_at
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from rich.text import Text
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
+from holdbook.domain.event_filter import Wanted
 from holdbook.domain.events import AllocationEvent, PoolOpened, Reclaimed, ValidationFailed
 from holdbook.domain.refusals import RefusalCode, explain
-from holdbook.domain.wanted import Wanted
 from holdbook.infrastructure.cli.options import Common, TagOption, command
 from holdbook.infrastructure.cli.output import STATE_STYLES, brief, emit, progress, say, show, table, when
 from holdbook.infrastructure.cli.parsing import moment, name, pairs

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from holdbook.domain.allocation import Allocation
 from holdbook.domain.commands import Allocate
 from holdbook.domain.errors import Refused
+from holdbook.domain.event_filter import Wanted
 from holdbook.domain.limits import Limits
-from holdbook.domain.wanted import Wanted
 from holdbook.infrastructure.cli.output import allocation_table, pool_table, sheet, when
 from holdbook.infrastructure.cli.shapes import allocation_shape, pool_shape, refusal_shape, step_shape
 from holdbook.infrastructure.cli.stories import history_table

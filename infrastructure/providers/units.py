@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from holdbook.domain.limits import Limits
-from holdbook.domain.units import Assignment
+from holdbook.domain.unit_assignment import Assignment
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.providers.keeping import Keeping, check_size
 
@@ -23,7 +23,7 @@ _Units = tuple[str, ...]
 class UnitResourceProvider(Keeping[_Units, _Units]):
     """Named units: a resource is a tuple of names, ``size`` of them, which no other holder has, in any process.
 
-    Which allocation has which units follows from the events of the pool; see `holdbook.domain.units`. Every process has
+    Which allocation has which units follows from the events of the pool; see `holdbook.domain.unit_assignment`. Every process has
     to be given the same units in the same order. Without a ledger the provider assigns them itself.
     """
 

@@ -34,6 +34,7 @@ from holdbook.domain.errors import (
     Refused,
     UnknownEvent,
 )
+from holdbook.domain.event_filter import Wanted
 from holdbook.domain.fencing import Fence, StaleToken
 from holdbook.domain.limits import Limits
 from holdbook.domain.queueing import Waiting
@@ -41,7 +42,6 @@ from holdbook.domain.records import Recorded
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from holdbook.domain.values import Token
-from holdbook.domain.wanted import Wanted
 from holdbook.infrastructure.held import Held
 from holdbook.infrastructure.leases import Lease, LeaseLost
 from holdbook.infrastructure.ledger import Ledger

@@ -23,7 +23,7 @@ from holdbook import (
     Void,
 )
 from holdbook.domain.events import AllocationEvent, Ending
-from holdbook.domain.units import Assignment
+from holdbook.domain.unit_assignment import Assignment
 from support.deciding import Clock
 
 if TYPE_CHECKING:

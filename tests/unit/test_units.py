@@ -7,7 +7,7 @@ import pytest
 from holdbook import LogCorrupt, Malformed
 from holdbook.domain.events import Expired, LimitsChanged, Released, Renewed, Resized, Transferred, Voided
 from holdbook.domain.limits import Limits
-from holdbook.domain.units import Assignment
+from holdbook.domain.unit_assignment import Assignment
 from support.deciding import History, after, allocated, envelope, opened, reserved
 
 HOLD: dict[str, Any] = {"pool": "gpu", "owner": "ann"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from holdbook.domain.checks import given_name
 from holdbook.domain.errors import LogCorrupt, Malformed
 from holdbook.domain.events import Resized, is_ending, is_opening
-from holdbook.domain.given import given_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

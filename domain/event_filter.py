@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from holdbook.domain.checks import given_name
 from holdbook.domain.errors import Malformed
-from holdbook.domain.given import given_name
 from holdbook.domain.refusals import RefusalCode
 
 if TYPE_CHECKING:
