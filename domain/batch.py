@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdbook.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
 from holdbook.domain.commands import Allocate, CloseLedger, Command, Expire, OpenPool, Reclaim, Reserve, content
-from holdbook.domain.decide import decide
+from holdbook.domain.decisions.context import ASKING_IF_CLOSED, Past, Situation, named_pools, reach, time_of
+from holdbook.domain.decisions.decide import decide
 from holdbook.domain.errors import CommandIdReused, HoldbookError, LogCorrupt, LogUnavailable, Refused
 from holdbook.domain.events import LEDGER_STREAM, Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
 from holdbook.domain.queueing import Queue, Undecided, Waiting
 from holdbook.domain.records import Recorded
 from holdbook.domain.refusals import is_transient
-from holdbook.domain.situation import ASKING_IF_CLOSED, Past, Situation, named_pools, reach, time_of
 from holdbook.domain.values import first_difference
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdbook.domain.decide import decide
+from holdbook.domain.decisions.context import Situation, time_of
+from holdbook.domain.decisions.decide import decide
 from holdbook.domain.events import Expired, ValidationFailed
 from holdbook.domain.refusals import RefusalCode, explain, is_transient
-from holdbook.domain.situation import Situation, time_of
 from holdbook.domain.values import AT_YEAR_MAX
 
 if TYPE_CHECKING:

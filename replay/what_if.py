@@ -11,12 +11,12 @@ from pydantic_core import from_json
 
 from holdbook.domain.allocation import STATE_AFTER
 from holdbook.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
+from holdbook.domain.decisions.context import Past
 from holdbook.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
 from holdbook.domain.event_filter import Wanted
 from holdbook.domain.events import LEDGER_STREAM, ValidationFailed, is_ending, is_opening
 from holdbook.domain.limits import Limits
 from holdbook.domain.refusals import RefusalCode, explain
-from holdbook.domain.situation import Past
 from holdbook.domain.values import QUANTITY_MAX, derived_id, instant_text
 from holdbook.replay.as_of import State, state_at
 from holdbook.replay.worlds import Decided, Peak, World

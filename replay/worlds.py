@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdbook.domain.allocation import STATE_AFTER
 from holdbook.domain.batch import PoolStatus
 from holdbook.domain.commands import CloseLedger, Expire
-from holdbook.domain.decide import decide
+from holdbook.domain.decisions.context import Past, Situation, named_pools, reach, time_of
+from holdbook.domain.decisions.decide import decide
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Event, Expired, LedgerClosed, ValidationFailed, is_apart, is_ending, is_opening
 from holdbook.domain.pool import evolve
-from holdbook.domain.situation import Past, Situation, named_pools, reach, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -9,7 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from holdbook.domain.allocation import STATE_AFTER
-from holdbook.domain.decide import decide
+from holdbook.domain.decisions.context import Past, Situation, named_pools, reach, time_of
+from holdbook.domain.decisions.decide import decide
 from holdbook.domain.events import (
     Allocated,
     Ending,
@@ -25,7 +26,6 @@ from holdbook.domain.limits import Limits
 from holdbook.domain.pool import Pool, evolve
 from holdbook.domain.queueing import Waiting
 from holdbook.domain.records import Recorded
-from holdbook.domain.situation import Past, Situation, named_pools, reach, time_of
 from holdbook.infrastructure.memory import MemoryEventLog
 
 if TYPE_CHECKING:

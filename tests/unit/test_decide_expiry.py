@@ -19,8 +19,8 @@ from holdbook import (
     Renew,
     Resize,
 )
+from holdbook.domain.decisions.context import named_pools
 from holdbook.domain.events import Expired, LimitsChanged, PoolClosed, Released, Renewed
-from holdbook.domain.situation import named_pools
 from holdbook.replay.verify import verify
 from support.deciding import Clock, after, allocated, given, opened, reserved
 

@@ -3,9 +3,9 @@
 import pytest
 
 from holdbook import Allocate, ChangeLimits, ClosePool, Command, Limits, OpenPool, PoolAlreadyOpen, RefusalCode, Release
-from holdbook.domain.decide import decide
+from holdbook.domain.decisions.context import Situation
+from holdbook.domain.decisions.decide import decide
 from holdbook.domain.events import LimitsChanged, PoolClosed, PoolOpened, Released
-from holdbook.domain.situation import Situation
 from support.deciding import T0, allocated, given, opened
 
 OPEN = OpenPool(pool="gpu", resource_type="accelerator", unit="device", limits=Limits(total=8))

@@ -25,6 +25,7 @@ from holdbook.domain.commands import (
     Transfer,
     Void,
 )
+from holdbook.domain.decisions.context import horizon
 from holdbook.domain.errors import PoolAlreadyOpen
 from holdbook.domain.events import (
     Allocated,
@@ -46,16 +47,15 @@ from holdbook.domain.events import (
     Voided,
 )
 from holdbook.domain.refusals import PRECEDENCE, RefusalCode
-from holdbook.domain.situation import horizon
 from holdbook.domain.values import first_difference, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from holdbook.domain.decisions.context import Situation
     from holdbook.domain.limits import Limits
     from holdbook.domain.pool import Hold, Pool
-    from holdbook.domain.situation import Situation
 
 
 def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:

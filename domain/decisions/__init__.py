@@ -1,0 +1,1 @@
+"""Decide a command: from the state and the command to the events. Pure; no log, no clock."""
