@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.event_filter import Wanted
+    from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
-    from holdbook.domain.queueing import Waiting
     from holdbook.domain.records import Place, Recorded, StoredRow
 
     Clock = Callable[[], datetime]

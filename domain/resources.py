@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.limits import Limits
     from holdbook.domain.values import Token
 

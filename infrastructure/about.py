@@ -9,8 +9,8 @@ from holdbook.domain.errors import CommandIdReused, LogUnavailable, Malformed, P
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from holdbook.domain.batch import Asked
     from holdbook.domain.commands import Command
+    from holdbook.domain.handling.batch import Asked
 
 CALLERS_FAULTS: Final = (Malformed, CommandIdReused, PoolAlreadyOpen)
 """What is wrong with one command, and says nothing of the log."""

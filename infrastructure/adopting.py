@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from holdbook.domain.batch import Outcome
     from holdbook.domain.commands import Command
     from holdbook.domain.errors import Malformed, Refused
     from holdbook.domain.events import Event
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.batch import Outcome
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.infrastructure.old_form import Entry, HeldLine, LimitsLine, OldState
 
 _FIELDS: Final = {

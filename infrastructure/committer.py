@@ -15,7 +15,7 @@ from holdbook.infrastructure.forks import Birthplace
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from holdbook.domain.batch import Asked, Outcome
+    from holdbook.domain.handling.batch import Asked, Outcome
 
     Answer = Outcome | BaseException
     Commit = Callable[[list[Asked], Callable[[], Iterable[Asked]]], Sequence[Answer]]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from holdbook.domain.batch import Outcome
     from holdbook.domain.errors import Refused
+    from holdbook.domain.handling.batch import Outcome
     from holdbook.domain.ports import Clock
     from holdbook.domain.values import Token
     from holdbook.infrastructure.committer import Promise

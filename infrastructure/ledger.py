@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from holdbook.domain import ledger as domain
 from holdbook.domain.answers import Answer
-from holdbook.domain.batch import PoolStatus
 from holdbook.domain.checks import given_seconds
 from holdbook.domain.commands import Allocate, Release, Void
 from holdbook.domain.errors import HoldbookError, LogCorrupt, LogUnavailable, Malformed
-from holdbook.domain.queueing import SERVED_MAX, Room, Undecided
+from holdbook.domain.handling import named_commands as domain
+from holdbook.domain.handling.batch import PoolStatus
+from holdbook.domain.handling.queue import SERVED_MAX, Room, Undecided
 from holdbook.domain.records import LOG_FORMAT
 from holdbook.infrastructure import schema
 from holdbook.infrastructure.about import about_batch, about_command, about_error
@@ -57,15 +57,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from holdbook.domain.attempt import Attempt
-    from holdbook.domain.batch import Asked, Outcome
-    from holdbook.domain.cache import PoolCache
     from holdbook.domain.commands import Command
     from holdbook.domain.event_filter import Wanted
+    from holdbook.domain.handling.batch import Asked, Outcome
+    from holdbook.domain.handling.commit_attempt import Attempt
+    from holdbook.domain.handling.pool_cache import PoolCache
+    from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.limits import Limits
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import Clock, EventLog
-    from holdbook.domain.queueing import Waiting
     from holdbook.domain.values import Token
     from holdbook.infrastructure.leases import OnLost
     from holdbook.projections.generations import Generation

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import Notification, StoredEvent
 
     from holdbook.domain.event_filter import Wanted
+    from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
-    from holdbook.domain.queueing import Waiting
     from holdbook.domain.records import Recorded
 
 

@@ -30,7 +30,7 @@ from holdbook.replay.seals import Sealing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.replay.checkpoints import Signed
     from holdbook.replay.notes import VerifierKey
 

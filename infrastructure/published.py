@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, FromClause, Select
 
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.projections.generations import Generation
     from holdbook.projections.view import View
 

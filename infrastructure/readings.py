@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, FromClause
 
-    from holdbook.domain.ledger import Ledger
-    from holdbook.domain.queueing import Waiting
+    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.queue import Waiting
     from holdbook.projections.generations import Generation
     from holdbook.projections.view import View
 

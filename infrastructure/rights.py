@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from holdbook.domain.allocation import Allocation
-    from holdbook.domain.batch import Outcome
     from holdbook.domain.commands import Command
+    from holdbook.domain.handling.batch import Outcome
     from holdbook.infrastructure.committer import Promise
     from holdbook.infrastructure.ledger import Ledger
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from holdbook.domain.allocation import Allocation
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.ports import Clock, EventLog
     from holdbook.replay.as_of import State
 

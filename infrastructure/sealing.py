@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.infrastructure.database import Database
     from holdbook.replay.notes import NoteSignature, SignerKey
 

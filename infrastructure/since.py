@@ -16,7 +16,7 @@ from holdbook.replay.verify import Start
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.replay.notes import VerifierKey
     from holdbook.replay.seals import Sealing
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Select
 
     from holdbook.domain.event_filter import Wanted
+    from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
-    from holdbook.domain.queueing import Waiting
     from holdbook.domain.records import Recorded
     from holdbook.infrastructure.database import Database
     from holdbook.infrastructure.mapper import EventMapper

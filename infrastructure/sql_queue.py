@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Double, cast, delete, exists, func, not_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from holdbook.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
+from holdbook.domain.handling.queue import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
 from holdbook.domain.values import instant, instant_text
 from holdbook.infrastructure.tables import queue, waiters
 

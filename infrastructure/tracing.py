@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
 
-    from holdbook.domain.attempt import Attempt
-    from holdbook.domain.batch import Asked, Outcome
+    from holdbook.domain.handling.batch import Asked, Outcome
+    from holdbook.domain.handling.commit_attempt import Attempt
 
 NAME: Final = "holdbook"
 """The name of the tracer."""

@@ -17,7 +17,7 @@ from holdbook.replay.verify import Report, Start, verify
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.pool import Pool
     from holdbook.infrastructure.database import Database
     from holdbook.replay.seals import Sealing

@@ -13,14 +13,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import LogUnavailable, Overloaded
-from holdbook.domain.queueing import STAY_SECONDS, Undecided
+from holdbook.domain.handling.queue import STAY_SECONDS, Undecided
 from holdbook.infrastructure.committer import Promise, wake
 from holdbook.infrastructure.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdbook.domain.batch import Asked
+    from holdbook.domain.handling.batch import Asked
     from holdbook.domain.ports import EventLog
     from holdbook.infrastructure.committer import Answer, Committer, Sleeper
     from holdbook.infrastructure.ledger import Ledger

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-    from holdbook.domain.batch import Outcome
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.batch import Outcome
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import StoredRow
 

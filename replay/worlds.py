@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdbook.domain.allocation import STATE_AFTER
-from holdbook.domain.batch import PoolStatus
 from holdbook.domain.commands import CloseLedger, Expire
 from holdbook.domain.decisions.context import Past, Situation, named_pools, reach, time_of
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Event, Expired, LedgerClosed, ValidationFailed, is_apart, is_ending, is_opening
+from holdbook.domain.handling.batch import PoolStatus
 from holdbook.domain.pool import evolve
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 
 from typer import Option, Typer
 
-from holdbook.domain.batch import Outcome
 from holdbook.domain.commands import Allocate, Confirm, Expire, Release, Renew, Reserve, Resize, Transfer, Void
 from holdbook.domain.errors import HoldbookError, Malformed
+from holdbook.domain.handling.batch import Outcome
 from holdbook.infrastructure.cli.issuing import catch_up, issue, sentence
 from holdbook.infrastructure.cli.options import (
     AllocationId,

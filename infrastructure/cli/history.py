@@ -7,7 +7,7 @@ from typer import Option, Typer
 
 from holdbook.domain.allocation import Allocation, AllocationState
 from holdbook.domain.answers import Answer
-from holdbook.domain.ledger import select
+from holdbook.domain.handling.named_commands import select
 from holdbook.infrastructure.cli.options import AllocationId, Common, Past, TagOption, command
 from holdbook.infrastructure.cli.output import allocation_sheet, allocation_table, emit, say, show
 from holdbook.infrastructure.cli.parsing import name, pairs

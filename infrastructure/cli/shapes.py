@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.allocation import Allocation
-    from holdbook.domain.batch import Outcome, PoolStatus
     from holdbook.domain.errors import Refused
-    from holdbook.domain.queueing import Waiting
+    from holdbook.domain.handling.batch import Outcome, PoolStatus
+    from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.records import Recorded
     from holdbook.replay.obstacles import Explanation, Obstacle
     from holdbook.replay.stories import Step

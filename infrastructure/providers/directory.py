@@ -20,7 +20,7 @@ from holdbook.infrastructure.providers.keeping import Keeping, check_size, make_
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.resources import Resource, ResourceMetadata
 
 _SHORT: Final = "right-"

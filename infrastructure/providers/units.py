@@ -14,7 +14,7 @@ from holdbook.infrastructure.providers.keeping import Keeping, check_size
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.resources import Resource, ResourceMetadata
 
 _Units = tuple[str, ...]

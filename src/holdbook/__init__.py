@@ -2,7 +2,6 @@
 
 from holdbook.domain import events
 from holdbook.domain.allocation import Allocation, AllocationState
-from holdbook.domain.batch import Outcome, PoolStatus
 from holdbook.domain.commands import (
     Allocate,
     ChangeLimits,
@@ -36,8 +35,9 @@ from holdbook.domain.errors import (
 )
 from holdbook.domain.event_filter import Wanted
 from holdbook.domain.fencing import Fence, StaleToken
+from holdbook.domain.handling.batch import Outcome, PoolStatus
+from holdbook.domain.handling.queue import Waiting
 from holdbook.domain.limits import Limits
-from holdbook.domain.queueing import Waiting
 from holdbook.domain.records import Recorded
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.resources import Resource, ResourceMetadata, ResourceProvider

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from benchmarks.places import Place
     from benchmarks.plan import Plan
-    from holdbook.domain.batch import Outcome
     from holdbook.domain.commands import Command
+    from holdbook.domain.handling.batch import Outcome
 
 SYSTEM: Final = "Holdbook"
 ONE: Final = "one hot pool"

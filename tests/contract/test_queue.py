@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdbook.domain.queueing import AHEAD_SECONDS_MAX, GONE_SECONDS
+from holdbook.domain.handling.queue import AHEAD_SECONDS_MAX, GONE_SECONDS
 from holdbook.domain.records import Place
 from support.deciding import T0, after, waiting
 from support.logs import Log, execute, granted, open_log, opened, query

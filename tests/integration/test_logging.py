@@ -131,7 +131,7 @@ def test_a_snapshot_that_fails_is_a_warning(
 ) -> None:
     """A snapshot that cannot be saved is a warning: no command fails because of it."""
     configure_logging(Settings(log_format="json"))
-    monkeypatch.setattr("holdbook.domain.cache.MILESTONE_EVENTS", 2)
+    monkeypatch.setattr("holdbook.domain.handling.pool_cache.MILESTONE_EVENTS", 2)
     with Ledger.open(sqlite_url) as ledger:
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
         ledger.allocate({"gpu": 1}, owner="a")

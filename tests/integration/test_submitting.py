@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Allocate, CommandIdReused, Expire, Ledger, Limits, LogUnavailable, Malformed, Release
-from holdbook.domain.batch import Asked
+from holdbook.domain.handling.batch import Asked
 from holdbook.domain.values import instant
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.committer import Committer, Promise

@@ -12,7 +12,7 @@ import pytest
 
 from holdbook import Ledger, LogUnavailable, MemoryEventLog, RefusalCode, UnknownEvent
 from holdbook.domain.errors import Overloaded
-from holdbook.domain.queueing import STAY_SECONDS
+from holdbook.domain.handling.queue import STAY_SECONDS
 from holdbook.domain.records import Place
 from holdbook.infrastructure.committer import Committer
 from holdbook.infrastructure.waiting import WaitingPromise

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from holdbook import ChangeLimits, Limits, Malformed, MemoryEventLog, OpenPool, PoolAlreadyOpen
 from holdbook.domain.commands import Command, command_from
-from holdbook.domain.ledger import Ledger
+from holdbook.domain.handling.named_commands import Ledger
 from holdbook.domain.records import StoredRow
 from holdbook.replay.what_if import DONE, WhatIf, what_if
 from support.deciding import Clock, after, ledger_on

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdbook import Outcome, Refused
-    from holdbook.domain import ledger as domain
     from holdbook.domain.commands import Command
+    from holdbook.domain.handling import named_commands as domain
     from holdbook.domain.records import Recorded
 
 pytestmark = pytest.mark.untraced

@@ -21,10 +21,10 @@ from holdbook.domain.events import (
     Reserved,
     ValidationFailed,
 )
-from holdbook.domain.ledger import Ledger
+from holdbook.domain.handling.named_commands import Ledger
+from holdbook.domain.handling.queue import Waiting
 from holdbook.domain.limits import Limits
 from holdbook.domain.pool import Pool, evolve
-from holdbook.domain.queueing import Waiting
 from holdbook.domain.records import Recorded
 from holdbook.infrastructure.memory import MemoryEventLog
 

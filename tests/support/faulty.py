@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from holdbook import Limits
-    from holdbook.domain.ledger import Ledger
+    from holdbook.domain.handling.named_commands import Ledger
 
 FAULTS = {
     "allocate": (

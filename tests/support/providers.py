@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from holdbook import Ledger
-    from holdbook.domain import ledger as domain
+    from holdbook.domain.handling import named_commands as domain
 
     Step = Callable[..., Awaitable[None]]
 

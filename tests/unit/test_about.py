@@ -17,8 +17,8 @@ from holdbook import (
     Refused,
     Release,
 )
-from holdbook.domain.batch import Asked
 from holdbook.domain.errors import CommandIdReused
+from holdbook.domain.handling.batch import Asked
 from holdbook.domain.refusals import RefusalCode
 from holdbook.infrastructure.about import about_batch, about_command, about_error
 

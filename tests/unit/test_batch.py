@@ -27,7 +27,7 @@ from holdbook import (
 )
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Allocated, Released
-from holdbook.domain.ledger import Ledger
+from holdbook.domain.handling.named_commands import Ledger
 from holdbook.infrastructure.memory import MemoryReader
 from support.deciding import Clock, after, allocated, events_of, given, ledger_on, opened, refusal
 

@@ -6,7 +6,7 @@ import pytest
 
 from holdbook import Allocate, CloseLedger, Command, Limits, OpenPool, Outcome, RefusalCode, Refused, Release, Wanted
 from holdbook.domain.events import Expired, LedgerClosed, PoolClosed
-from holdbook.domain.ledger import Ledger
+from holdbook.domain.handling.named_commands import Ledger
 from holdbook.infrastructure import ledger as infrastructure
 from holdbook.projections.metrics import METRICS
 from holdbook.projections.pool_usage import POOL_USAGE

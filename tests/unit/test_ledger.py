@@ -25,10 +25,10 @@ from holdbook import (
     Release,
     Token,
 )
-from holdbook.domain import cache
-from holdbook.domain import ledger as domain
-from holdbook.domain.attempt import Attempt
-from holdbook.domain.batch import Outcome
+from holdbook.domain.handling import named_commands as domain
+from holdbook.domain.handling import pool_cache as cache
+from holdbook.domain.handling.batch import Outcome
+from holdbook.domain.handling.commit_attempt import Attempt
 from holdbook.domain.records import Place, Recorded, StoredRow
 from holdbook.infrastructure.memory import MemoryReader, MemoryWriter
 from support.deciding import (

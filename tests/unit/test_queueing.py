@@ -16,9 +16,9 @@ from holdbook import (
     Release,
     Reserve,
 )
-from holdbook.domain.batch import Asked, Batch
-from holdbook.domain.cache import PoolCache
-from holdbook.domain.queueing import Queue, Room
+from holdbook.domain.handling.batch import Asked, Batch
+from holdbook.domain.handling.pool_cache import PoolCache
+from holdbook.domain.handling.queue import Queue, Room
 from holdbook.infrastructure.memory import MemoryReader
 from support.deciding import T0, History, allocated, given, opened, refusal, waiting
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from holdbook.domain.batch import Asked, Batch, Outcome
     from holdbook.domain.commands import Command
+    from holdbook.domain.handling.batch import Asked, Batch, Outcome
     from holdbook.domain.records import Place
 
     Accept = Callable[[Command, Outcome], object]

@@ -14,7 +14,7 @@ from holdbook.domain.decisions.context import ASKING_IF_CLOSED, Past, Situation,
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.errors import CommandIdReused, HoldbookError, LogCorrupt, LogUnavailable, Refused
 from holdbook.domain.events import LEDGER_STREAM, Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
-from holdbook.domain.queueing import Queue, Undecided, Waiting
+from holdbook.domain.handling.queue import Queue, Undecided, Waiting
 from holdbook.domain.records import Recorded
 from holdbook.domain.refusals import is_transient
 from holdbook.domain.values import first_difference
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from holdbook.domain.cache import PoolCache
+    from holdbook.domain.handling.pool_cache import PoolCache
     from holdbook.domain.limits import Limits
     from holdbook.domain.pool import Hold, Pool
     from holdbook.domain.ports import LogReader

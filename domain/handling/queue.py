@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from holdbook.domain.batch import Asked
+    from holdbook.domain.handling.batch import Asked
     from holdbook.domain.ports import LogReader
 
 

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from holdbook.domain.allocation import Allocation, AllocationState, fold
 from holdbook.domain.answers import Answer
-from holdbook.domain.attempt import Attempt
-from holdbook.domain.batch import Asked, Batch, Outcome, PoolStatus, describe
-from holdbook.domain.cache import PoolCache
 from holdbook.domain.checks import given_name
 from holdbook.domain.commands import (
     Allocate,
@@ -32,8 +29,11 @@ from holdbook.domain.commands import (
     Void,
 )
 from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
-from holdbook.domain.known import KnownEnd, NotKnown
-from holdbook.domain.queueing import Undecided
+from holdbook.domain.handling.batch import Asked, Batch, Outcome, PoolStatus, describe
+from holdbook.domain.handling.commit_attempt import Attempt
+from holdbook.domain.handling.known_end import KnownEnd, NotKnown
+from holdbook.domain.handling.pool_cache import PoolCache
+from holdbook.domain.handling.queue import Undecided
 from holdbook.domain.records import Place
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
-    from holdbook.domain.attempt import Accept
+    from holdbook.domain.handling.commit_attempt import Accept
     from holdbook.domain.limits import Limits
     from holdbook.domain.ports import Clock, EventLog, LogReader, NewId
     from holdbook.domain.records import Recorded

@@ -1,0 +1,1 @@
+"""Handle a command: load the pools that it reaches, decide, number the events, record them."""
