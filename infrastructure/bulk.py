@@ -13,8 +13,8 @@ from holdbook.projections.generations import RowsRefused
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from holdbook.projections.definition import Key, Row, Table
     from holdbook.projections.fold import Net
-    from holdbook.projections.view import Key, Row, Table
 
 _REFUSALS: Final = (
     *(psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException),

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, FromClause, Select
 
     from holdbook.infrastructure.database import Database
+    from holdbook.projections.definition import Table, View
     from holdbook.projections.generations import Generation
-    from holdbook.projections.view import Table, View
 
 DIFFERENCES_MAX: Final = 10
 """The most differing rows that are told."""

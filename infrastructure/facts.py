@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from holdbook.domain.values import instant
 from holdbook.infrastructure.tables import events
-from holdbook.projections.view import Fact
+from holdbook.projections.definition import Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from holdbook.infrastructure.sql_log import SQLEventLog
+    from holdbook.projections.definition import Fact, Table, View
     from holdbook.projections.generations import Generation
-    from holdbook.projections.view import Fact, Table, View
 
 PAGE_EVENTS: Final = 5000
 """How many events are read at a time."""

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from holdbook.infrastructure.bulk import Bulk
     from holdbook.infrastructure.database import Database
+    from holdbook.projections.definition import Key, Row, Table, View
     from holdbook.projections.fold import Net
-    from holdbook.projections.view import Key, Row, Table, View
 
 _PIECE_ROWS: Final = 2000
 """How many rows are removed in one transaction where writers of the log wait for it."""

@@ -43,10 +43,10 @@ from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.telemetry import LEDGERS, Commits
 from holdbook.infrastructure.tracing import command_span, commit_span
 from holdbook.infrastructure.waiting import Waiter, WaitingPromise, WaitingRoom
-from holdbook.projections.catalogue import VIEWS
 from holdbook.projections.fold import no_collections
 from holdbook.projections.generations import State
 from holdbook.projections.projector import Projector
+from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay import stories
 from holdbook.replay.as_of import state_at
 from holdbook.replay.obstacles import explained

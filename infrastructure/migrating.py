@@ -18,7 +18,7 @@ from holdbook.domain.errors import LogUnavailable
 from holdbook.infrastructure.generations import prepare
 from holdbook.infrastructure.schema import HEAD, VERSION_TABLE, revision_of
 from holdbook.infrastructure.tables import metadata
-from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.views.catalogue import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

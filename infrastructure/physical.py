@@ -11,7 +11,7 @@ from holdbook.infrastructure.tables import PlainText
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from holdbook.projections.view import Table, View
+    from holdbook.projections.definition import Table, View
 
 
 def physical(table: Table, generation: int, *, with_key: bool = True, with_indexes: bool = True) -> sa.Table:

@@ -15,9 +15,9 @@ from holdbook.domain.values import instant_text
 from holdbook.infrastructure.generations import list_generations
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.projections.generations import State
-from holdbook.projections.metrics import LASTED, METRICS
-from holdbook.projections.pool_usage import BUCKET_CHARACTERS, POOL_USAGE, bucket_named
-from holdbook.projections.validation_failures import VALIDATION_FAILURES
+from holdbook.projections.views.metrics import LASTED, METRICS
+from holdbook.projections.views.pool_usage import BUCKET_CHARACTERS, POOL_USAGE, bucket_named
+from holdbook.projections.views.validation_failures import VALIDATION_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, FromClause, Select
 
     from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.projections.definition import View
     from holdbook.projections.generations import Generation
-    from holdbook.projections.view import View
 
     Row = dict[str, Any]
 

@@ -13,11 +13,11 @@ from holdbook.infrastructure.generations import list_generations
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.sql_queue import SQLQueue
 from holdbook.infrastructure.tables import events
-from holdbook.projections.catalogue import VIEWS
-from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
 from holdbook.projections.generations import State
-from holdbook.projections.metrics import DONE, LASTED, METRICS, TIMED
-from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.projections.views.catalogue import VIEWS
+from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.views.metrics import DONE, LASTED, METRICS, TIMED
+from holdbook.projections.views.pool_usage import POOL_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.handling.queue import Waiting
+    from holdbook.projections.definition import View
     from holdbook.projections.generations import Generation
-    from holdbook.projections.view import View
 
 _POOL_STREAM: Final = "pool:"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.records import StoredRow
     from holdbook.infrastructure.event_log import BaseEventLog
-    from holdbook.projections.view import View
+    from holdbook.projections.definition import View
 
 PAGE_EVENTS: Final = 5000
 """How many events are read at a time."""

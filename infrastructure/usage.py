@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.values import instant, instant_text
-from holdbook.projections.pool_usage import BUCKET, bucket_of
+from holdbook.projections.views.pool_usage import BUCKET, bucket_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,10 +13,10 @@ from holdbook.domain.errors import LogCorrupt
 from holdbook.infrastructure.generations import SQLStore, list_generations
 from holdbook.infrastructure.physical import physical
 from holdbook.infrastructure.stored_rows import page_statement, read_page
-from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.definition import Fact
 from holdbook.projections.fold import WholeFold
 from holdbook.projections.generations import State
-from holdbook.projections.view import Fact
+from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.views import CheckedViews
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from holdbook.infrastructure.database import Database
     from holdbook.infrastructure.sql_log import SQLEventLog
+    from holdbook.projections.definition import Key, Row, Table, View
     from holdbook.projections.generations import Generation
-    from holdbook.projections.view import Key, Row, Table, View
 
 PAGE_EVENTS: Final = 10_000
 """How many events are read at a time."""

@@ -16,8 +16,8 @@ from holdbook.projections.generations import Moved, RowsRefused, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from holdbook.projections.definition import Fact, View
     from holdbook.projections.generations import Generation, Source, Store
-    from holdbook.projections.view import Fact, View
 
     Progress = Callable[[int, int], None]
     """Is told events done and events in all, on an average over the views at work."""

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import HoldbookError
-from holdbook.projections.view import Add, Drop, Set
+from holdbook.projections.definition import Add, Drop, Set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from holdbook.projections.view import Fact, Find, Key, Row, Table, View
+    from holdbook.projections.definition import Fact, Find, Key, Row, Table, View
 
     Load = Callable[[Table, Collection[Key]], Mapping[Key, Row]]
     """Reads the last rows of a table whose keys begin so; those that there are, by what they were found by."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from holdbook.projections.definition import Fact, Key, Row, Table, View
     from holdbook.projections.fold import Net
-    from holdbook.projections.view import Fact, Key, Row, Table, View
 
 
 class State(StrEnum):

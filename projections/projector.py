@@ -7,10 +7,10 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, NotFound
-from holdbook.projections.catalogue import VIEWS
 from holdbook.projections.engine import BATCH_EVENTS, Build, Engine, no_progress
 from holdbook.projections.generations import State
 from holdbook.projections.rebuild import Rebuild
+from holdbook.projections.views.catalogue import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from threading import Event
 
     from holdbook.domain.ports import Clock
+    from holdbook.projections.definition import View
     from holdbook.projections.engine import Progress
     from holdbook.projections.generations import Generation, Source, Store
     from holdbook.projections.rebuild import Checker, Rebuilt, Tell
-    from holdbook.projections.view import View
 
 WATCH_SECONDS: Final = 1.0
 """How long a follower waits for news before it looks whether it is to stop."""

@@ -11,9 +11,9 @@ from holdbook.projections.generations import Moved, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from holdbook.projections.definition import View
     from holdbook.projections.engine import Engine, Progress
     from holdbook.projections.generations import Compared, Generation
-    from holdbook.projections.view import View
 
     Tell = Callable[[str], object]
 

@@ -21,7 +21,7 @@ from holdbook.infrastructure.ledger import Ledger, outdated_views
 from holdbook.infrastructure.proofs import sealing_of
 from holdbook.infrastructure.since import start_at
 from holdbook.infrastructure.verification import verify_ledger
-from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.checkpoints import Signed
 from holdbook.replay.findings import Report, SealsChecked
 from holdbook.replay.notes import VerifierKey

@@ -16,9 +16,9 @@ from holdbook.infrastructure.cli.options import Acting, Common, command, spread
 from holdbook.infrastructure.cli.output import emit, progress, say, show, table, tell_failure, when
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.rehearsal import Failure, rehearse
-from holdbook.projections.catalogue import VIEWS
 from holdbook.projections.projector import ViewStatus
 from holdbook.projections.rebuild import Rebuilt
+from holdbook.projections.views.catalogue import VIEWS
 
 projections = Typer(help="Operate the published views; without a command, their status.")
 events = Typer(help="Look at the events themselves.")

@@ -21,9 +21,9 @@ from holdbook.infrastructure.cli.shapes import failure_shape
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.published import Published
 from holdbook.infrastructure.usage import COLUMNS, usage_over_time
-from holdbook.projections.metrics import LASTED, METRICS
-from holdbook.projections.pool_usage import BUCKET
-from holdbook.projections.validation_failures import VALIDATION_FAILURES
+from holdbook.projections.views.metrics import LASTED, METRICS
+from holdbook.projections.views.pool_usage import BUCKET
+from holdbook.projections.views.validation_failures import VALIDATION_FAILURES
 
 top = Typer()
 

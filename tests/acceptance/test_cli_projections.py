@@ -13,9 +13,9 @@ import pytest
 from holdbook import Ledger, Limits
 from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.projections.allocation_history import ALLOCATION_HISTORY
-from holdbook.projections.catalogue import VIEWS
-from holdbook.projections.metrics import METRICS
+from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.views.catalogue import VIEWS
+from holdbook.projections.views.metrics import METRICS
 from support.cli import PROCESS_SECONDS_MAX, Holdbook, environment, program
 from support.logs import execute, query
 from support.projecting import failing, keeper

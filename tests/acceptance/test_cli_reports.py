@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, Limits, Refused
-from holdbook.projections.metrics import LASTED
-from holdbook.projections.validation_failures import VALIDATION_FAILURES
+from holdbook.projections.views.metrics import LASTED
+from holdbook.projections.views.validation_failures import VALIDATION_FAILURES
 from support.cli import Holdbook, run
 from support.logs import account, query
 

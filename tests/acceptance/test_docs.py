@@ -24,8 +24,8 @@ from holdbook.domain.refusals import RefusalCode, explain, is_transient
 from holdbook.infrastructure.cli.app import app
 from holdbook.infrastructure.settings import Settings
 from holdbook.infrastructure.tables import events, generations, skipped_events
-from holdbook.projections.catalogue import VIEWS
 from holdbook.projections.generations import State
+from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.findings import Check, Harm
 from support.documents import ROOT, Block, Page, Session, check_output, first_cells, pages
 

@@ -14,7 +14,7 @@ from benchmarks.holdbook_cases import SYSTEM, Holder, thread_step
 from benchmarks.measure import PATIENCE_SECONDS, Sample, Span, Window, settle
 from benchmarks.rebuild import rebuild
 from holdbook import Ledger
-from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.views.catalogue import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

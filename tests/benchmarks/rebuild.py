@@ -22,9 +22,9 @@ from holdbook import Allocate, Ledger, Release
 from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.projections.catalogue import VIEWS
-from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
 from holdbook.projections.engine import Build, Engine
+from holdbook.projections.views.catalogue import VIEWS
+from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from benchmarks.places import Place
     from benchmarks.plan import Plan
     from holdbook.domain.commands import Command
-    from holdbook.projections.view import View
+    from holdbook.projections.definition import View
 
 SYSTEM: Final = "Holdbook"
 SELECT: Final = "bare SELECT"

@@ -8,7 +8,7 @@ import pytest
 
 from holdbook import Ledger, LogUnavailable, Refused
 from holdbook.infrastructure.published import Published
-from holdbook.projections.metrics import LASTED, METRICS
+from holdbook.projections.views.metrics import LASTED, METRICS
 from support.logs import execute, query
 from support.projecting import head_of, keeper, with_columns
 from support.story import Clock, tell

@@ -13,7 +13,7 @@ import pytest
 from holdbook import Allocate, Ledger, Limits, LogUnavailable, NotFound, Refused
 from holdbook.infrastructure import migrating
 from holdbook.infrastructure.verification import verify_ledger
-from holdbook.projections.metrics import METRICS
+from holdbook.projections.views.metrics import METRICS
 from support.logs import Clock, account, execute, query, raw_rows
 from support.processes import barrier, catch_up_together, running
 from support.projecting import (

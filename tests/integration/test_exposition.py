@@ -13,8 +13,8 @@ from holdbook.domain.commands import command_from
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.exposition import LedgersCollector
 from holdbook.infrastructure.published import Published
-from holdbook.projections.catalogue import VIEWS
-from holdbook.projections.metrics import LASTED
+from holdbook.projections.views.catalogue import VIEWS
+from holdbook.projections.views.metrics import LASTED
 from support.logs import Clock, execute
 from support.scraping import Scrape, collect
 from support.workloads import made_up

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, LogUnavailable, Malformed, NotFound, ViewBehind, ViewStopped
-from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
-from holdbook.projections.metrics import METRICS
+from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.views.metrics import METRICS
 from support.logs import query
 from support.processes import running, serve
 from support.projecting import NAMES, check_right, failing, head_of, keeper, run_made_up, status_of

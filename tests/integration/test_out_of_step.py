@@ -9,7 +9,7 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from holdbook import Ledger, LogCorrupt
-from holdbook.projections.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from support.logs import execute, query
 from support.projecting import NAMES, check_right, handled_by, keeper, log_of, status_of
 from support.story import Clock, tell
@@ -17,7 +17,7 @@ from support.story import Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from holdbook.projections.view import Fact, Find, Handler
+    from holdbook.projections.definition import Fact, Find, Handler
 
 HEAD = 36
 """Events that the story leaves."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, ViewBehind
-from holdbook.projections.allocation_history import ALLOCATION_HISTORY
-from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
 from holdbook.projections.generations import State
-from holdbook.projections.metrics import METRICS
+from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.views.metrics import METRICS
 from support.cli import Holdbook
 from support.logs import execute, query
 from support.projecting import (
@@ -30,7 +30,7 @@ from support.story import Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdbook.projections.view import Fact, View
+    from holdbook.projections.definition import Fact, View
     from integration.conftest import Messages
 
 ROWS = 36

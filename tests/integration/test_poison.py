@@ -9,10 +9,10 @@ import pytest
 
 from holdbook import Ledger, Malformed, NotFound, ViewStopped
 from holdbook.infrastructure.verification import verify_ledger
-from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
-from holdbook.projections.metrics import METRICS
-from holdbook.projections.pool_usage import POOL_USAGE
-from holdbook.projections.view import Add
+from holdbook.projections.definition import Add
+from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.views.metrics import METRICS
+from holdbook.projections.views.pool_usage import POOL_USAGE
 from support.cli import Holdbook
 from support.logs import query
 from support.projecting import (
@@ -31,7 +31,7 @@ from support.projecting import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdbook.projections.view import Fact, Find, Handler, View
+    from holdbook.projections.definition import Fact, Find, Handler, View
 
 COMMANDS = 150
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, NotFound
-from holdbook.projections.allocation_history import ALLOCATION_HISTORY
 from holdbook.projections.generations import State
-from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.views.pool_usage import POOL_USAGE
 from support.logs import execute, query
 from support.projecting import (
     NAMES,
@@ -29,7 +29,7 @@ from support.story import Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from holdbook.projections.view import Fact
+    from holdbook.projections.definition import Fact
 
 ROWS = 36
 """Events that the story leaves."""

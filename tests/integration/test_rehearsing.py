@@ -9,9 +9,9 @@ import pytest
 from holdbook import Ledger
 from holdbook.infrastructure import rehearsal
 from holdbook.infrastructure.rehearsal import rehearse
-from holdbook.projections.catalogue import VIEWS
-from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
-from holdbook.projections.metrics import METRICS
+from holdbook.projections.views.catalogue import VIEWS
+from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.views.metrics import METRICS
 from support.cli import Holdbook
 from support.logs import query
 from support.projecting import contents, failing, head_of, log_of, run_made_up

@@ -15,8 +15,8 @@ from sqlalchemy.engine import make_url
 
 from holdbook import Ledger, LogUnavailable
 from holdbook.infrastructure import publishing
-from holdbook.projections.allocation_history import ALLOCATION_HISTORY
 from holdbook.projections.generations import State
+from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from support.logs import account, execute, query, raw_connection
 from support.projecting import check_right, generations, head_of, keeper, log_of, status_of, with_columns
 from support.story import Clock, tell

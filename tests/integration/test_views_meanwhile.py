@@ -14,8 +14,8 @@ from sqlalchemy import event
 from holdbook import Ledger, LogCorrupt, Refused
 from holdbook.infrastructure.generations import SQLStore
 from holdbook.projections.generations import State
-from holdbook.projections.metrics import METRICS
-from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.projections.views.metrics import METRICS
+from holdbook.projections.views.pool_usage import POOL_USAGE
 from support.logs import execute, query
 from support.projecting import (
     check_right,

@@ -14,7 +14,7 @@ from holdbook.infrastructure import migrating, schema
 from holdbook.infrastructure.database import Database
 from holdbook.infrastructure.published import Published
 from holdbook.infrastructure.verification import verify_ledger
-from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.views.catalogue import VIEWS
 from support.cli import Holdbook, run
 from support.first_schema import FIRST_VIEWS, LIVE, UNFINISHED, make_first_schema
 from support.logs import execute, query, raw_rows

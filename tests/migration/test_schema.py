@@ -15,7 +15,7 @@ from holdbook import Ledger, Limits, LogUnavailable, SchemaMismatch
 from holdbook.infrastructure import migrating, schema
 from holdbook.infrastructure.database import Database
 from holdbook.infrastructure.tables import metadata
-from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.views.catalogue import VIEWS
 from support.logs import execute, query, raw_rows, take_snapshot
 
 if TYPE_CHECKING:

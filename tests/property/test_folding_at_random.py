@@ -14,11 +14,11 @@ from holdbook.domain.commands import command_from
 from holdbook.domain.events import Allocated, Event
 from holdbook.domain.values import canonical_json
 from holdbook.infrastructure.facts import fact_of
-from holdbook.projections.allocation_history import ALLOCATION_HISTORY
-from holdbook.projections.catalogue import VIEWS
-from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.definition import Add, Drop, Set, Table, View
 from holdbook.projections.fold import HandlerFailed, Known, WholeFold, fold
-from holdbook.projections.view import Add, Drop, Set, Table, View
+from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.views.catalogue import VIEWS
+from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
 from support.deciding import Clock, envelope, ledger_on
 from support.strategies import commands, events, small_limits, tags
 from support.viewing import Tables, facts_of
@@ -26,7 +26,7 @@ from support.viewing import Tables, facts_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdbook.projections.view import Fact, Find
+    from holdbook.projections.definition import Fact, Find
 
 pytestmark = pytest.mark.untraced
 

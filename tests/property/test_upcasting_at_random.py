@@ -18,8 +18,8 @@ from holdbook.domain.pool import Pool, evolve
 from holdbook.infrastructure.event_log import chained
 from holdbook.infrastructure.facts import fact_of
 from holdbook.infrastructure.mapper import EventMapper
-from holdbook.projections.catalogue import VIEWS
 from holdbook.projections.fold import WholeFold
+from holdbook.projections.views.catalogue import VIEWS
 from support.deciding import Clock, envelope, ledger_on
 from support.strategies import commands, events, small_limits
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from holdbook import Ledger
 from holdbook.infrastructure import migrating, tables
 from holdbook.infrastructure.database import Database
-from holdbook.projections.view import Table, View
+from holdbook.projections.definition import Table, View
 from support.logs import execute, open_log, raw_connection
 from support.story import Clock, tell
 from support.viewing import Tables, facts_of_rows

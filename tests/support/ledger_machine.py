@@ -14,7 +14,7 @@ from holdbook.domain.commands import command_from
 from holdbook.domain.ports import EventLog, LogWriter
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.verification import verify_ledger
-from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.what_if import what_if
 from support.reference_model import Answer, Json, Model
 

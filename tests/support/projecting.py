@@ -14,10 +14,10 @@ from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.infrastructure.workload import read_lines, run_workload
-from holdbook.projections.catalogue import VIEWS
+from holdbook.projections.definition import Drop
 from holdbook.projections.engine import BATCH_EVENTS
 from holdbook.projections.projector import Projector
-from holdbook.projections.view import Drop
+from holdbook.projections.views.catalogue import VIEWS
 from support.logs import query, raw_rows
 from support.workloads import made_up
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from holdbook import Ledger
     from holdbook.domain.ports import Clock
+    from holdbook.projections.definition import Fact, Find, Handler, Key, Table, View
     from holdbook.projections.generations import Generation
     from holdbook.projections.projector import ViewStatus
-    from holdbook.projections.view import Fact, Find, Handler, Key, Table, View
     from support.logs import Row
 
     Rows = dict[str, list[Row]]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from holdbook.domain.records import Recorded, StoredRow
+    from holdbook.projections.definition import Fact, Key, Table, View
     from holdbook.projections.fold import Net
-    from holdbook.projections.view import Fact, Key, Table, View
     from support.deciding import History
 
 Row = dict[str, Any]

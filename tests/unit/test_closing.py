@@ -8,8 +8,8 @@ from holdbook import Allocate, CloseLedger, Command, Limits, OpenPool, Outcome, 
 from holdbook.domain.events import Expired, LedgerClosed, PoolClosed
 from holdbook.domain.handling.named_commands import Ledger
 from holdbook.infrastructure import ledger as infrastructure
-from holdbook.projections.metrics import METRICS
-from holdbook.projections.pool_usage import POOL_USAGE
+from holdbook.projections.views.metrics import METRICS
+from holdbook.projections.views.pool_usage import POOL_USAGE
 from holdbook.replay.as_of import state_at
 from holdbook.replay.findings import Check
 from holdbook.replay.incident import Incident

@@ -9,18 +9,18 @@ import pytest
 
 from holdbook.domain.errors import LogUnavailable
 from holdbook.projections import fold as module
-from holdbook.projections.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.definition import Add, Drop, Fact, Set, Table, View
 from holdbook.projections.fold import HandlerFailed, Known, Net, WholeFold, fold, no_collections
 from holdbook.projections.generations import Moved
-from holdbook.projections.pool_usage import POOL_USAGE
-from holdbook.projections.view import Add, Drop, Fact, Set, Table, View
+from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
+from holdbook.projections.views.pool_usage import POOL_USAGE
 from support.deciding import History, allocated, opened
 from support.viewing import Tables, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from holdbook.projections.view import Find, Key, Row
+    from holdbook.projections.definition import Find, Key, Row
 
 MARKS = Table(
     name="marks",

@@ -18,7 +18,7 @@ from holdbook.domain.events import (
     Voided,
 )
 from holdbook.projections.fold import HandlerFailed
-from holdbook.projections.metrics import LASTED, METRICS, TIMED
+from holdbook.projections.views.metrics import LASTED, METRICS, TIMED
 from support.deciding import History, after, allocated, opened, reserved
 from support.viewing import SECONDS, rows_of
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from holdbook.projections.allocation_history import ALLOCATION_HISTORY
-from holdbook.projections.catalogue import VIEWS
-from holdbook.projections.metrics import METRICS
-from holdbook.projections.view import Add, Table, View
+from holdbook.projections.definition import Add, Table, View
+from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.views.catalogue import VIEWS
+from holdbook.projections.views.metrics import METRICS
 
 TABLE = Table(
     name="totals", columns={"name": str, "kind": str, "count": int}, key=("name", "kind"), found_by=("name", "kind")

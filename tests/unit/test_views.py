@@ -17,10 +17,10 @@ from holdbook.domain.events import (
     ValidationFailed,
 )
 from holdbook.domain.refusals import RefusalCode
-from holdbook.projections.allocation_history import ALLOCATION_HISTORY
-from holdbook.projections.metrics import METRICS, OPERATIONS
-from holdbook.projections.pool_usage import POOL_USAGE
-from holdbook.projections.validation_failures import VALIDATION_FAILURES
+from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
+from holdbook.projections.views.metrics import METRICS, OPERATIONS
+from holdbook.projections.views.pool_usage import POOL_USAGE
+from holdbook.projections.views.validation_failures import VALIDATION_FAILURES
 from support.deciding import History, allocated, opened, reserved
 from support.viewing import rows_of
 

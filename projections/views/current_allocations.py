@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import to_json
 
-from holdbook.projections.view import Add, Drop, Set, Table, View
+from holdbook.projections.definition import Add, Drop, Set, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from holdbook.projections.view import Fact, Find, Key, Row
+    from holdbook.projections.definition import Fact, Find, Key, Row
 
 _TABLE: Final = Table(
     name="current_allocations",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.limits import Limits
 from holdbook.domain.values import instant_text
-from holdbook.projections.view import Add, Set, Table, View
+from holdbook.projections.definition import Add, Set, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from holdbook.projections.view import Fact, Find, Key, Row
+    from holdbook.projections.definition import Fact, Find, Key, Row
 
 BUCKET: Final = timedelta(hours=1)
 """How long a bucket is; buckets begin on the hour, UTC."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from holdbook.projections.view import Add, Table, View
+from holdbook.projections.definition import Add, Table, View
 
 if TYPE_CHECKING:
-    from holdbook.projections.view import Fact, Find
+    from holdbook.projections.definition import Fact, Find
 
 _TABLE: Final = Table(
     name="allocation_history",

@@ -6,14 +6,14 @@ from bisect import bisect_left
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from holdbook.projections.current_allocations import hold_of
-from holdbook.projections.validation_failures import asked
-from holdbook.projections.view import Add, Drop, Set, Table, View
+from holdbook.projections.definition import Add, Drop, Set, Table, View
+from holdbook.projections.views.current_allocations import hold_of
+from holdbook.projections.views.validation_failures import asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from holdbook.projections.view import Fact, Find, Key, Row
+    from holdbook.projections.definition import Fact, Find, Key, Row
 
 DONE: Final = "done"
 REFUSED: Final = "refused"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.values import canonical_json
-from holdbook.projections.view import Add, Table, View
+from holdbook.projections.definition import Add, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdbook.projections.view import Fact, Find
+    from holdbook.projections.definition import Fact, Find
 
 _TABLE: Final = Table(
     name="validation_failures",
