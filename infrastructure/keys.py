@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import HoldbookError, Malformed
-from holdbook.replay.checkpoints import ORIGIN, Signed, Trust
-from holdbook.replay.merkle import is_consistent
-from holdbook.replay.notes import Kind, NoteSignature, SignerKey, VerifierKey, decode_hash, encode_hash
+from holdbook.replay.evidence.checkpoints import ORIGIN, Signed, Trust
+from holdbook.replay.evidence.merkle import is_consistent
+from holdbook.replay.evidence.notes import Kind, NoteSignature, SignerKey, VerifierKey, decode_hash, encode_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -12,8 +12,8 @@ from holdbook.infrastructure.sealing import NotSealed, SealStore
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.stored_rows import SQLRows
 from holdbook.infrastructure.tiles import StoredTree, TreeDamaged, read_leaves
-from holdbook.replay.bundle import Earlier, Head, Sealed, row_line
-from holdbook.replay.merkle import (
+from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line
+from holdbook.replay.evidence.merkle import (
     CompactRange,
     append_subtrees,
     compact_range,
@@ -24,15 +24,15 @@ from holdbook.replay.merkle import (
     leaf_hash,
     range_proof,
 )
-from holdbook.replay.notes import encode_hash
+from holdbook.replay.evidence.notes import encode_hash
 from holdbook.replay.seals import Sealing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from holdbook.domain.handling.named_commands import Ledger
-    from holdbook.replay.checkpoints import Signed
-    from holdbook.replay.notes import VerifierKey
+    from holdbook.replay.evidence.checkpoints import Signed
+    from holdbook.replay.evidence.notes import VerifierKey
 
 PAGE_ROWS = 5000
 """How many rows are read at a time."""

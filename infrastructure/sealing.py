@@ -20,9 +20,9 @@ from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.stored_rows import SQLRows
 from holdbook.infrastructure.tables import checkpoints, cosignatures, events, seal_keys
 from holdbook.infrastructure.tiles import Edge, StoredTree
-from holdbook.replay.checkpoints import Checkpoint, Signed
-from holdbook.replay.merkle import leaf_hash, root
-from holdbook.replay.notes import Kind, Note, VerifierKey
+from holdbook.replay.evidence.checkpoints import Checkpoint, Signed
+from holdbook.replay.evidence.merkle import leaf_hash, root
+from holdbook.replay.evidence.notes import Kind, Note, VerifierKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.infrastructure.database import Database
-    from holdbook.replay.notes import NoteSignature, SignerKey
+    from holdbook.replay.evidence.notes import NoteSignature, SignerKey
 
 BATCH_ROWS: Final = 5000
 """How many rows are hashed and written at a time."""

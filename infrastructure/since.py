@@ -9,15 +9,15 @@ from holdbook.domain.errors import LogCorrupt, Malformed, NotFound
 from holdbook.infrastructure.keys import read_checkpoint
 from holdbook.infrastructure.sealing import NotSealed
 from holdbook.replay.as_of import state_at
-from holdbook.replay.checkpoints import Signed, Trust
-from holdbook.replay.notes import Kind
+from holdbook.replay.evidence.checkpoints import Signed, Trust
+from holdbook.replay.evidence.notes import Kind
 from holdbook.replay.verify import Start
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from holdbook.domain.handling.named_commands import Ledger
-    from holdbook.replay.notes import VerifierKey
+    from holdbook.replay.evidence.notes import VerifierKey
     from holdbook.replay.seals import Sealing
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from holdbook.domain.errors import HoldbookError
 from holdbook.infrastructure.tables import seal_tiles
-from holdbook.replay.merkle import HASH_BYTES, fold
+from holdbook.replay.evidence.merkle import HASH_BYTES, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

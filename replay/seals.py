@@ -7,16 +7,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from holdbook.domain.errors import Malformed
-from holdbook.replay.checkpoints import Signed, Trust
+from holdbook.replay.evidence.checkpoints import Signed, Trust
+from holdbook.replay.evidence.merkle import CompactRange, leaf_hash
+from holdbook.replay.evidence.notes import Kind
 from holdbook.replay.findings import Check, Harm, SealsChecked
-from holdbook.replay.merkle import CompactRange, leaf_hash
-from holdbook.replay.notes import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from holdbook.replay.evidence.notes import VerifierKey
     from holdbook.replay.findings import Findings
-    from holdbook.replay.notes import VerifierKey
 
 UNKNOWN: Final = bytes(32)
 """Stands for the hash of a row that is not there, or that no log has written."""

@@ -42,7 +42,7 @@ from holdbook.infrastructure.sealing import NotSealed
 from holdbook.infrastructure.settings import Settings
 from holdbook.infrastructure.tiles import TreeDamaged
 from holdbook.projections.projector import ViewStopped
-from holdbook.replay.bundle import BundleRefused
+from holdbook.replay.evidence.bundle import BundleRefused
 
 REFUSED = 1
 """Refused, not found, or a check that failed."""

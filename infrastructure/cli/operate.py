@@ -22,9 +22,9 @@ from holdbook.infrastructure.proofs import sealing_of
 from holdbook.infrastructure.since import start_at
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.projections.views.catalogue import VIEWS
-from holdbook.replay.checkpoints import Signed
+from holdbook.replay.evidence.checkpoints import Signed
+from holdbook.replay.evidence.notes import VerifierKey
 from holdbook.replay.findings import Report, SealsChecked
-from holdbook.replay.notes import VerifierKey
 
 top = Typer()
 db = Typer(help="Make, upgrade and check the database's schema.")

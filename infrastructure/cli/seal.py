@@ -21,9 +21,9 @@ from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.keys import Witness, log_verifier, others_may_read, read_key, read_verifier, write_key
 from holdbook.infrastructure.proofs import Consistency, Inclusion, Prover, checkpoint_shape
 from holdbook.infrastructure.sealing import Kept, Sealer
-from holdbook.replay.bundle import Proven, verify_bundle
-from holdbook.replay.checkpoints import Signed
-from holdbook.replay.notes import Kind, SignerKey
+from holdbook.replay.evidence.bundle import Proven, verify_bundle
+from holdbook.replay.evidence.checkpoints import Signed
+from holdbook.replay.evidence.notes import Kind, SignerKey
 
 top = Typer()
 seal = Typer(help="Sign checkpoints of the log; without a command, sign one now.")

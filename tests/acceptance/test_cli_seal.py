@@ -20,10 +20,17 @@ from holdbook.infrastructure.cli import seal as cli
 from holdbook.infrastructure.cli.options import Common
 from holdbook.infrastructure.sealing import Sealer
 from holdbook.infrastructure.settings import Settings
-from holdbook.replay.bundle import Earlier, Head, Sealed, row_line, verify_bundle
-from holdbook.replay.checkpoints import Signed
-from holdbook.replay.merkle import consistency_proof, inclusion_proof, is_included, leaf_hash, range_proof, root
-from holdbook.replay.notes import Kind, SignerKey, VerifierKey
+from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line, verify_bundle
+from holdbook.replay.evidence.checkpoints import Signed
+from holdbook.replay.evidence.merkle import (
+    consistency_proof,
+    inclusion_proof,
+    is_included,
+    leaf_hash,
+    range_proof,
+    root,
+)
+from holdbook.replay.evidence.notes import Kind, SignerKey, VerifierKey
 from support.cli import PROCESS_SECONDS_MAX, Holdbook, call, environment, program
 from support.documents import ROOT
 from support.logs import execute, query

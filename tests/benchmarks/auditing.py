@@ -26,7 +26,7 @@ from holdbook.infrastructure.proofs import Prover
 from holdbook.infrastructure.sealing import Sealer
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.replay.as_of import state_at
-from holdbook.replay.notes import Kind, SignerKey
+from holdbook.replay.evidence.notes import Kind, SignerKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,8 +16,8 @@ from holdbook.infrastructure.proofs import Prover, SQLSeals, sealing_of
 from holdbook.infrastructure.sealing import NotSealed, Sealer
 from holdbook.infrastructure.tiles import TreeDamaged
 from holdbook.infrastructure.verification import verify_ledger
-from holdbook.replay.bundle import verify_bundle
-from holdbook.replay.merkle import is_consistent, is_included, leaf_hash
+from holdbook.replay.evidence.bundle import verify_bundle
+from holdbook.replay.evidence.merkle import is_consistent, is_included, leaf_hash
 from support.logs import MOMENT, execute, query, raw_rows
 from support.processes import build_tree, running
 from support.sealing import NEW, OLD, OTHER, WITNESS
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from holdbook.replay.checkpoints import Signed
-    from holdbook.replay.notes import SignerKey, VerifierKey
+    from holdbook.replay.evidence.checkpoints import Signed
+    from holdbook.replay.evidence.notes import SignerKey, VerifierKey
     from support.tampering import Tamperer
 
 ROWS = 36

@@ -13,7 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from holdbook.infrastructure.tables import seal_tiles
 from holdbook.infrastructure.tiles import TILE_HASHES, Edge, StoredTree, TreeDamaged, read_leaves
-from holdbook.replay.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, root
+from holdbook.replay.evidence.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, root
 from support.trees import mth, numbered_leaves
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from holdbook import Ledger
 from holdbook.domain.records import canonical_bytes, genesis
-from holdbook.replay.bundle import Earlier, Head, Sealed, row_line
-from holdbook.replay.checkpoints import Checkpoint, Signed
-from holdbook.replay.merkle import CompactRange, compact_range, consistency_proof, leaf_hash, range_proof
-from holdbook.replay.notes import Kind, Note, SignerKey
+from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line
+from holdbook.replay.evidence.checkpoints import Checkpoint, Signed
+from holdbook.replay.evidence.merkle import CompactRange, compact_range, consistency_proof, leaf_hash, range_proof
+from holdbook.replay.evidence.notes import Kind, Note, SignerKey
 from support.story import Clock, tell
 from support.trees import Hashes, mth
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from holdbook.domain.records import StoredRow
-    from holdbook.replay.notes import VerifierKey
+    from holdbook.replay.evidence.notes import VerifierKey
 
 LEDGER_ID = "0199-a"
 

@@ -11,9 +11,9 @@ from pydantic_core import to_json
 
 from holdbook import Malformed
 from holdbook.domain.records import canonical_bytes
-from holdbook.replay import bundle
-from holdbook.replay.bundle import BundleRefused, Earlier, Head, Proven, Sealed, row_line, verify_bundle
-from holdbook.replay.merkle import leaf_hash
+from holdbook.replay.evidence import bundle
+from holdbook.replay.evidence.bundle import BundleRefused, Earlier, Head, Proven, Sealed, row_line, verify_bundle
+from holdbook.replay.evidence.merkle import leaf_hash
 from support.sealing import (
     NEW,
     OLD,
@@ -30,7 +30,7 @@ from support.sealing import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdbook.replay.notes import SignerKey
+    from holdbook.replay.evidence.notes import SignerKey
 
 SIZE = 36
 """Rows of the story."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from holdbook import Malformed
-from holdbook.replay.checkpoints import Checkpoint, Signed, Trust
-from holdbook.replay.notes import Kind, Note, SignerKey
+from holdbook.replay.evidence.checkpoints import Checkpoint, Signed, Trust
+from holdbook.replay.evidence.notes import Kind, Note, SignerKey
 
 OLD, NEW, OTHER = (SignerKey.generate(name, Kind.NOTE) for name in ("old", "new", "other"))
 WITNESS = SignerKey.generate("witness", Kind.WITNESS)

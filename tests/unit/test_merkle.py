@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdbook.replay.merkle import (
+from holdbook.replay.evidence.merkle import (
     EMPTY_ROOT,
     CompactRange,
     append_subtrees,

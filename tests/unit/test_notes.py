@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdbook import Malformed
-from holdbook.replay.notes import Kind, Note, NoteSignature, SignerKey, VerifierKey, decode_hash, encode_hash
+from holdbook.replay.evidence.notes import Kind, Note, NoteSignature, SignerKey, VerifierKey, decode_hash, encode_hash
 
 PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 PETER_SECRET = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"  # noqa: S105 - published

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdbook.replay.checkpoints import Signed
+from holdbook.replay.evidence.checkpoints import Signed
+from holdbook.replay.evidence.merkle import leaf_hash
+from holdbook.replay.evidence.notes import Note
 from holdbook.replay.findings import Check, Finding, Findings, Harm, SealsChecked
-from holdbook.replay.merkle import leaf_hash
-from holdbook.replay.notes import Note
 from holdbook.replay.seals import NOT_SEALED, SealCheck, Sealing
 from support.sealing import LEDGER_ID, NEW, OLD, OTHER, MemorySeals, signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdbook.replay.notes import SignerKey, VerifierKey
+    from holdbook.replay.evidence.notes import SignerKey, VerifierKey
 
 ROWS = {position: b"row %d" % position for position in range(1, 13)}
 """Canonical bytes of the rows of a log, by position."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from holdbook.domain.errors import Malformed
-from holdbook.replay.notes import Kind, Note, VerifierKey, decode_hash, encode_hash
+from holdbook.replay.evidence.notes import Kind, Note, VerifierKey, decode_hash, encode_hash
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

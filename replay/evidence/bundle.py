@@ -13,9 +13,9 @@ from pydantic_core import from_json, to_json
 
 from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.domain.records import StoredRow, canonical_bytes
-from holdbook.replay.checkpoints import Checkpoint, Signed, Trust
-from holdbook.replay.merkle import CompactRange, append_subtrees, is_consistent, leaf_hash
-from holdbook.replay.notes import Kind, VerifierKey, decode_hash, encode_hash
+from holdbook.replay.evidence.checkpoints import Checkpoint, Signed, Trust
+from holdbook.replay.evidence.merkle import CompactRange, append_subtrees, is_consistent, leaf_hash
+from holdbook.replay.evidence.notes import Kind, VerifierKey, decode_hash, encode_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,0 +1,1 @@
+"""Evidence that needs no database: Merkle trees, signed notes, checkpoints and bundles."""
