@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.views_here import SQLView
 from holdbook.projections.fold import no_collections
-from holdbook.replay.views import ViewCheck
+from holdbook.replay.verification.view_check import ViewCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -25,7 +25,7 @@ from holdbook.replay.evidence.merkle import (
     range_proof,
 )
 from holdbook.replay.evidence.notes import encode_hash
-from holdbook.replay.seals import Sealing
+from holdbook.replay.verification.seal_check import Sealing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

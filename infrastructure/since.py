@@ -11,14 +11,14 @@ from holdbook.infrastructure.sealing import NotSealed
 from holdbook.replay.as_of import state_at
 from holdbook.replay.evidence.checkpoints import Signed, Trust
 from holdbook.replay.evidence.notes import Kind
-from holdbook.replay.verify import Start
+from holdbook.replay.verification.verifier import Start
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.replay.evidence.notes import VerifierKey
-    from holdbook.replay.seals import Sealing
+    from holdbook.replay.verification.seal_check import Sealing
 
 
 def start_at(ledger: Ledger, sealing: Sealing, given: str) -> Start:

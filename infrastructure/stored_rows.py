@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from holdbook.domain.records import StoredRow
 from holdbook.infrastructure.tables import events, ledger_meta
-from holdbook.replay.stored import OPENINGS
+from holdbook.replay.verification.raw_log import OPENINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

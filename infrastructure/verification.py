@@ -1,4 +1,4 @@
-"""Verification of a ledger: the checks of `holdbook.replay.verify`, given the database's rows, views and snapshots."""
+"""Verification of a ledger: the checks of `holdbook.replay.verification.verifier`, given the database's rows, views and snapshots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.stored_rows import SQLRows
 from holdbook.infrastructure.views_here import views_of
 from holdbook.projections.fold import no_collections
-from holdbook.replay.verify import Report, Start, verify
+from holdbook.replay.verification.verifier import Report, Start, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.pool import Pool
     from holdbook.infrastructure.database import Database
-    from holdbook.replay.seals import Sealing
-    from holdbook.replay.views import Comparison
+    from holdbook.replay.verification.seal_check import Sealing
+    from holdbook.replay.verification.view_check import Comparison
 
 
 def verify_ledger(

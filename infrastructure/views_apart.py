@@ -16,7 +16,7 @@ from holdbook.infrastructure.mapper import EventMapper
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.views_here import views_of
 from holdbook.projections.fold import no_collections
-from holdbook.replay.views import Compared
+from holdbook.replay.verification.view_check import Compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable

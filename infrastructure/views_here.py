@@ -17,7 +17,7 @@ from holdbook.projections.definition import Fact
 from holdbook.projections.fold import WholeFold
 from holdbook.projections.generations import State
 from holdbook.projections.views.catalogue import VIEWS
-from holdbook.replay.views import CheckedViews
+from holdbook.replay.verification.view_check import CheckedViews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -24,7 +24,7 @@ from holdbook.infrastructure.verification import verify_ledger
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import VerifierKey
-from holdbook.replay.findings import Report, SealsChecked
+from holdbook.replay.verification.findings import Report, SealsChecked
 
 top = Typer()
 db = Typer(help="Make, upgrade and check the database's schema.")

@@ -4,7 +4,7 @@ import pytest
 
 from holdbook import Ledger, Limits
 from holdbook.projections.views.metrics import METRICS
-from holdbook.replay.findings import Check, Finding, Harm, Report, ViewChecked
+from holdbook.replay.verification.findings import Check, Finding, Harm, Report, ViewChecked
 from support.cli import Holdbook
 from support.tampering import tampering
 

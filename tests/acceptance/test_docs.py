@@ -26,7 +26,7 @@ from holdbook.infrastructure.settings import Settings
 from holdbook.infrastructure.tables import events, generations, skipped_events
 from holdbook.projections.generations import State
 from holdbook.projections.views.catalogue import VIEWS
-from holdbook.replay.findings import Check, Harm
+from holdbook.replay.verification.findings import Check, Harm
 from support.documents import ROOT, Block, Page, Session, check_output, first_cells, pages
 
 REFERENCE = ROOT / "docs" / "reference"

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from holdbook import Ledger
-from holdbook.replay.verify import verify
+from holdbook.replay.verification.verifier import verify
 from support.leaking import acquire_and_count
 from support.machine import free_ports
 from support.processes import running

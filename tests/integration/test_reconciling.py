@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from holdbook import Ledger, Reconciliation
-from holdbook.replay.verify import verify
+from holdbook.replay.verification.verifier import verify
 from support.holding import LEASE, OPTIONS, Place, Service, hold_everything
 from support.machine import bound, free_ports
 from support.processes import running

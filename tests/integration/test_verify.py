@@ -10,8 +10,8 @@ import pytest
 from holdbook import Ledger
 from holdbook.domain.records import StoredRow
 from holdbook.infrastructure.verification import verify_ledger
-from holdbook.replay.findings import Check, Harm
-from holdbook.replay.verify import Start
+from holdbook.replay.verification.findings import Check, Harm
+from holdbook.replay.verification.verifier import Start
 from support.logs import load_pool_at_head, take_snapshot
 from support.story import Clock, tell
 from support.tampering import renumbered, tampering
@@ -19,7 +19,7 @@ from support.tampering import renumbered, tampering
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdbook.replay.verify import Report
+    from holdbook.replay.verification.verifier import Report
     from support.tampering import Tamperer
 
     Change = Callable[[list[StoredRow]], Sequence[StoredRow]]

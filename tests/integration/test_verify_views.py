@@ -12,7 +12,7 @@ from holdbook import Ledger
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.infrastructure.views_here import SQLView
 from holdbook.projections.views.catalogue import VIEWS
-from holdbook.replay.findings import Check
+from holdbook.replay.verification.findings import Check
 from support.logs import take_snapshot
 from support.story import Clock, seconds, tell
 from support.tampering import tampering

@@ -17,8 +17,8 @@ from holdbook.infrastructure import views_apart
 from holdbook.infrastructure.database import Database
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.infrastructure.views_apart import ViewsApart, work
-from holdbook.replay.findings import Harm
-from holdbook.replay.views import Compared
+from holdbook.replay.verification.findings import Harm
+from holdbook.replay.verification.view_check import Compared
 from support.story import Clock, tell
 from support.tampering import tampering
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger, Limits
-from holdbook.replay.stored import RowsInMemory
-from holdbook.replay.usual import Usual
-from holdbook.replay.verify import verify
+from holdbook.replay.verification.fast_path import Usual
+from holdbook.replay.verification.raw_log import RowsInMemory
+from holdbook.replay.verification.verifier import verify
 from support.story import Clock, seconds, tell
 from support.tampering import rechained
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import StoredRow
-    from holdbook.replay.findings import Report
+    from holdbook.replay.verification.findings import Report
 
 ODD_NAME = 'x","quantity":1,"y":"z'
 """A name that would say something else if it were not escaped."""

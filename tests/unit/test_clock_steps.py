@@ -22,7 +22,7 @@ from holdbook import (
 )
 from holdbook.domain.events import Expired
 from holdbook.infrastructure.clock import new_id
-from holdbook.replay.verify import verify
+from holdbook.replay.verification.verifier import verify
 from support.deciding import Clock, after
 from support.leasing import Watch, go, renewals, watch
 

@@ -21,7 +21,7 @@ from holdbook import (
 )
 from holdbook.domain.decisions.context import named_pools
 from holdbook.domain.events import Expired, LimitsChanged, PoolClosed, Released, Renewed
-from holdbook.replay.verify import verify
+from holdbook.replay.verification.verifier import verify
 from support.deciding import Clock, after, allocated, given, opened, reserved
 
 C = RefusalCode

@@ -9,8 +9,8 @@ import pytest
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.merkle import leaf_hash
 from holdbook.replay.evidence.notes import Note
-from holdbook.replay.findings import Check, Finding, Findings, Harm, SealsChecked
-from holdbook.replay.seals import NOT_SEALED, SealCheck, Sealing
+from holdbook.replay.verification.findings import Check, Finding, Findings, Harm, SealsChecked
+from holdbook.replay.verification.seal_check import NOT_SEALED, SealCheck, Sealing
 from support.sealing import LEDGER_ID, NEW, OLD, OTHER, MemorySeals, signed
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 
 from holdbook import Ledger, Limits
 from holdbook.domain.values import canonical_json
-from holdbook.replay.stored import RowsInMemory
-from holdbook.replay.verify import verify
+from holdbook.replay.verification.raw_log import RowsInMemory
+from holdbook.replay.verification.verifier import verify
 from support.story import Clock, seconds, tell
 from support.tampering import rechained, renumbered, rewritten
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from holdbook import Ledger, Limits
 from holdbook.domain.records import chain_hash, genesis
-from holdbook.replay.breaks import WAITING_MAX
-from holdbook.replay.findings import Check, Harm
-from holdbook.replay.stored import RowsInMemory
-from holdbook.replay.verify import Start, verify
+from holdbook.replay.verification.findings import Check, Harm
+from holdbook.replay.verification.raw_log import RowsInMemory
+from holdbook.replay.verification.tampering import WAITING_MAX
+from holdbook.replay.verification.verifier import Start, verify
 from support.logs import load_pool_at_head
 from support.story import Clock, tell
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import StoredRow
-    from holdbook.replay.findings import Finding, Report
+    from holdbook.replay.verification.findings import Finding, Report
 
 GARBAGE = hashlib.sha256(b"garbage").digest()
 

@@ -12,10 +12,10 @@ from holdbook import Ledger, Limits
 from holdbook.domain.errors import LogUnavailable
 from holdbook.infrastructure.database import Database
 from holdbook.infrastructure.stored_rows import SQLRows
-from holdbook.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, ViewChecked
-from holdbook.replay.stored import RowsInMemory
-from holdbook.replay.verify import verify
-from holdbook.replay.views import NEAR_EVENTS, CheckedViews, reading
+from holdbook.replay.verification.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, ViewChecked
+from holdbook.replay.verification.raw_log import RowsInMemory
+from holdbook.replay.verification.verifier import verify
+from holdbook.replay.verification.view_check import NEAR_EVENTS, CheckedViews, reading
 from support.story import Clock, tell
 from support.tampering import rechained
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdbook.replay import usual
-from holdbook.replay.stored import RowsInMemory
-from holdbook.replay.usual import Usual
-from holdbook.replay.verify import verify
+from holdbook.replay.verification import fast_path as usual
+from holdbook.replay.verification.fast_path import Usual
+from holdbook.replay.verification.raw_log import RowsInMemory
+from holdbook.replay.verification.verifier import verify
 from support.hurrying import LOG, ROWS, verified
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from holdbook.domain.events import Expired
-from holdbook.replay.findings import Check, Harm
+from holdbook.replay.verification.findings import Check, Harm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdbook.domain.records import Recorded, StoredRow
-    from holdbook.replay.findings import Findings
+    from holdbook.replay.verification.findings import Findings
 
 
 @dataclass(slots=True)

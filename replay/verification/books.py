@@ -30,16 +30,16 @@ from holdbook.domain.events import (
     is_apart,
 )
 from holdbook.domain.values import Token, instant_text
-from holdbook.replay.contradictions import Contradictions
-from holdbook.replay.findings import Check
-from holdbook.replay.pool_book import Grant, Part, PoolBook
+from holdbook.replay.verification.contradictions import Contradictions
+from holdbook.replay.verification.findings import Check
+from holdbook.replay.verification.pool_book import Grant, Part, PoolBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from holdbook.domain.pool import Pool
     from holdbook.domain.records import Recorded
-    from holdbook.replay.findings import Findings
+    from holdbook.replay.verification.findings import Findings
 
 
 class Books:

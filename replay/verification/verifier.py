@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import LEDGER_STREAM, Expired
 from holdbook.domain.records import StoredRow, genesis
-from holdbook.replay.agreement import disagreements
-from holdbook.replay.books import Books
-from holdbook.replay.chain import Chain, Versions, canonical_texts
-from holdbook.replay.commands import Commands, carrier
-from holdbook.replay.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, Report, ViewChecked
-from holdbook.replay.seals import NOT_SEALED, SealCheck
-from holdbook.replay.snapshots import SnapshotCheck
-from holdbook.replay.stored import AFTER_ALL, BEFORE_ALL, are_sound, fault_of, pages, rows_of
-from holdbook.replay.usual import Usual
-from holdbook.replay.views import NO_VIEWS
+from holdbook.replay.verification.books import Books
+from holdbook.replay.verification.chain import Chain, Versions, canonical_texts
+from holdbook.replay.verification.command_check import disagreements
+from holdbook.replay.verification.command_groups import Commands, carrier
+from holdbook.replay.verification.fast_path import Usual
+from holdbook.replay.verification.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, Report, ViewChecked
+from holdbook.replay.verification.raw_log import AFTER_ALL, BEFORE_ALL, are_sound, fault_of, pages, rows_of
+from holdbook.replay.verification.seal_check import NOT_SEALED, SealCheck
+from holdbook.replay.verification.snapshot_check import SnapshotCheck
+from holdbook.replay.verification.view_check import NO_VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import Recorded
-    from holdbook.replay.commands import Group
-    from holdbook.replay.seals import Sealing
-    from holdbook.replay.snapshots import Snapshots
-    from holdbook.replay.stored import Page, StoredLog
-    from holdbook.replay.views import Comparison
+    from holdbook.replay.verification.command_groups import Group
+    from holdbook.replay.verification.raw_log import Page, StoredLog
+    from holdbook.replay.verification.seal_check import Sealing
+    from holdbook.replay.verification.snapshot_check import Snapshots
+    from holdbook.replay.verification.view_check import Comparison
 
 __all__ = ["Check", "Finding", "Harm", "Report", "Start", "ViewChecked", "verify"]
 

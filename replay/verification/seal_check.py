@@ -10,13 +10,13 @@ from holdbook.domain.errors import Malformed
 from holdbook.replay.evidence.checkpoints import Signed, Trust
 from holdbook.replay.evidence.merkle import CompactRange, leaf_hash
 from holdbook.replay.evidence.notes import Kind
-from holdbook.replay.findings import Check, Harm, SealsChecked
+from holdbook.replay.verification.findings import Check, Harm, SealsChecked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from holdbook.replay.evidence.notes import VerifierKey
-    from holdbook.replay.findings import Findings
+    from holdbook.replay.verification.findings import Findings
 
 UNKNOWN: Final = bytes(32)
 """Stands for the hash of a row that is not there, or that no log has written."""

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from holdbook.domain.records import Recorded
-    from holdbook.replay.books import Books
-    from holdbook.replay.pool_book import Grant
+    from holdbook.replay.verification.books import Books
+    from holdbook.replay.verification.pool_book import Grant
 
 Fields = dict[str, Any]
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.records import StoredRow
-from holdbook.replay.findings import Check, Finding, Findings, Harm, ViewChecked
-from holdbook.replay.stored import BEFORE_ALL, pages
+from holdbook.replay.verification.findings import Check, Finding, Findings, Harm, ViewChecked
+from holdbook.replay.verification.raw_log import BEFORE_ALL, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from holdbook.replay.stored import Page, StoredLog
+    from holdbook.replay.verification.raw_log import Page, StoredLog
 
     Key = tuple[Any, ...]
     Read = Callable[[int, int], Iterable[tuple[Sequence[Any], int]]]

@@ -25,16 +25,16 @@ from holdbook.domain.values import (
     Token,
     instant_text,
 )
-from holdbook.replay.pool_book import Grant, Part
-from holdbook.replay.stored import is_time
+from holdbook.replay.verification.pool_book import Grant, Part
+from holdbook.replay.verification.raw_log import is_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdbook.replay.books import Books
-    from holdbook.replay.pool_book import PoolBook
-    from holdbook.replay.snapshots import SnapshotCheck
-    from holdbook.replay.stored import Page
+    from holdbook.replay.verification.books import Books
+    from holdbook.replay.verification.pool_book import PoolBook
+    from holdbook.replay.verification.raw_log import Page
+    from holdbook.replay.verification.snapshot_check import SnapshotCheck
 
     Fields = dict[str, Any]
     Row = tuple[Any, ...]

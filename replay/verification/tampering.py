@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from holdbook.replay.findings import Check, Harm
+from holdbook.replay.verification.findings import Check, Harm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from holdbook.domain.records import StoredRow
-    from holdbook.replay.findings import Findings
+    from holdbook.replay.verification.findings import Findings
 
 WAITING_MAX: Final = 64
 """How many rows that do not follow are kept, to find those that stand in each other's places."""

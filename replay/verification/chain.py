@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import to_json
 
 from holdbook.domain.records import canonical_bytes
-from holdbook.replay.breaks import WAITING_MAX, Break, Breaks
-from holdbook.replay.findings import Check, Harm
+from holdbook.replay.verification.findings import Check, Harm
+from holdbook.replay.verification.tampering import WAITING_MAX, Break, Breaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from holdbook.domain.records import StoredRow
-    from holdbook.replay.findings import Findings
+    from holdbook.replay.verification.findings import Findings
 
 _REACH: Final = 2000
 """By how many places rows are tried elsewhere, to tell how many were taken out before them, or put in."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from holdbook.domain.errors import LogCorrupt
-from holdbook.replay.findings import Check
+from holdbook.replay.verification.findings import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from holdbook.domain.pool import Hold, Pool
-    from holdbook.replay.findings import Findings
-    from holdbook.replay.pool_book import Part, PoolBook
+    from holdbook.replay.verification.findings import Findings
+    from holdbook.replay.verification.pool_book import Part, PoolBook
 
 
 class Snapshots(Protocol):

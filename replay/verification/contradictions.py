@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from holdbook.domain.values import instant_text
-from holdbook.replay.findings import Check, Harm
+from holdbook.replay.verification.findings import Check, Harm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from holdbook.domain.records import Recorded
-    from holdbook.replay.findings import Findings
-    from holdbook.replay.pool_book import Part, PoolBook
+    from holdbook.replay.verification.findings import Findings
+    from holdbook.replay.verification.pool_book import Part, PoolBook
 
 
 class Contradictions:
