@@ -47,10 +47,10 @@ from holdbook.projections.fold import no_collections
 from holdbook.projections.generations import State
 from holdbook.projections.projector import Projector
 from holdbook.projections.views.catalogue import VIEWS
-from holdbook.replay import stories
-from holdbook.replay.as_of import state_at
+from holdbook.replay.history import stories
+from holdbook.replay.history.as_of import state_at
+from holdbook.replay.history.stories import EVERYTHING, STEPS_MAX
 from holdbook.replay.obstacles import explained
-from holdbook.replay.stories import EVERYTHING, STEPS_MAX
 from holdbook.replay.what_if import FLIPS, what_if
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.leases import OnLost
     from holdbook.projections.generations import Generation
     from holdbook.projections.projector import ViewStatus
+    from holdbook.replay.history.stories import Page
     from holdbook.replay.obstacles import Explanation
-    from holdbook.replay.stories import Page
     from holdbook.replay.what_if import Changes, WhatIf
 
 PATIENCE_SECONDS: Final = 30.0

@@ -9,7 +9,7 @@ from holdbook.domain.allocation import AllocationState
 from holdbook.domain.errors import HoldbookError
 from holdbook.domain.events import LEDGER_STREAM, PoolClosed
 from holdbook.infrastructure.old_form import OLD_LIMITS, HeldLine, LimitsLine, old_form
-from holdbook.replay.as_of import state_at
+from holdbook.replay.history.as_of import state_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.ports import Clock, EventLog
-    from holdbook.replay.as_of import State
+    from holdbook.replay.history.as_of import State
 
 SHARE: Final = 500
 """How many lines are written before progress is told."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from holdbook.domain.errors import LogCorrupt, Malformed, NotFound
 from holdbook.infrastructure.keys import read_checkpoint
 from holdbook.infrastructure.sealing import NotSealed
-from holdbook.replay.as_of import state_at
 from holdbook.replay.evidence.checkpoints import Signed, Trust
 from holdbook.replay.evidence.notes import Kind
+from holdbook.replay.history.as_of import state_at
 from holdbook.replay.verification.verifier import Start
 
 if TYPE_CHECKING:

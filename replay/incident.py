@@ -18,7 +18,7 @@ from holdbook.domain.events import LedgerClosed, LimitsChanged, Reclaimed, Valid
 from holdbook.domain.pool import evolve
 from holdbook.domain.refusals import explain
 from holdbook.domain.values import instant_text
-from holdbook.replay.as_of import state_at
+from holdbook.replay.history.as_of import state_at
 from holdbook.replay.window import Line, Marks, Window
 
 if TYPE_CHECKING:

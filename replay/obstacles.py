@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from holdbook.domain.commands import Allocate
     from holdbook.domain.events import Event
     from holdbook.domain.pool import Pool
-    from holdbook.replay.as_of import State
+    from holdbook.replay.history.as_of import State
 
 
 class Holder(NamedTuple):

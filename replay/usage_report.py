@@ -25,7 +25,7 @@ from holdbook.domain.events import (
     is_opening,
 )
 from holdbook.domain.values import check_name, instant_text
-from holdbook.replay.as_of import state_at
+from holdbook.replay.history.as_of import state_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import Recorded
-    from holdbook.replay.as_of import State
+    from holdbook.replay.history.as_of import State
 
 PAGE_ROWS: Final = 5000
 """About how many rows are read at a time."""

@@ -18,7 +18,7 @@ from holdbook.domain.events import LEDGER_STREAM, ValidationFailed, is_ending, i
 from holdbook.domain.limits import Limits
 from holdbook.domain.refusals import RefusalCode, explain
 from holdbook.domain.values import QUANTITY_MAX, derived_id, instant_text
-from holdbook.replay.as_of import State, state_at
+from holdbook.replay.history.as_of import State, state_at
 from holdbook.replay.worlds import Decided, Peak, World
 
 if TYPE_CHECKING:

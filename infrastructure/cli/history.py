@@ -13,7 +13,7 @@ from holdbook.infrastructure.cli.output import allocation_sheet, allocation_tabl
 from holdbook.infrastructure.cli.parsing import name, pairs
 from holdbook.infrastructure.cli.shapes import allocation_shape
 from holdbook.infrastructure.clock import system_clock
-from holdbook.replay.as_of import allocations_as_of, state_at
+from holdbook.replay.history.as_of import allocations_as_of, state_at
 
 top = Typer()
 

@@ -12,7 +12,7 @@ from holdbook.infrastructure.cli.options import Common, Issuing, Past, PoolArgum
 from holdbook.infrastructure.cli.output import emit, holds, limits_sheet, pool_table, say, show, table, when
 from holdbook.infrastructure.cli.parsing import limit, name
 from holdbook.infrastructure.cli.shapes import pool_shape, waiting_shape
-from holdbook.replay.as_of import state_at
+from holdbook.replay.history.as_of import state_at
 
 top = Typer()
 pool = Typer(help="Open, change and close pools.", no_args_is_help=False)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.batch import Outcome, PoolStatus
     from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.records import Recorded
+    from holdbook.replay.history.stories import Step
     from holdbook.replay.obstacles import Explanation, Obstacle
-    from holdbook.replay.stories import Step
 
 
 def allocation_shape(one: Allocation) -> dict[str, Any]:

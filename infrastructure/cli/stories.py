@@ -18,7 +18,7 @@ from holdbook.infrastructure.cli.output import STATE_STYLES, brief, emit, progre
 from holdbook.infrastructure.cli.parsing import moment, name, pairs
 from holdbook.infrastructure.cli.shapes import step_shape
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.replay.stories import STEPS_MAX, Page, Step, find
+from holdbook.replay.history.stories import STEPS_MAX, Page, Step, find
 
 top = Typer()
 

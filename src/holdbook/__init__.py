@@ -63,8 +63,8 @@ from holdbook.infrastructure.sweeper import Sweeper
 from holdbook.projections.generations import Generation
 from holdbook.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
 from holdbook.projections.rebuild import Rebuilt
+from holdbook.replay.history.stories import Change, Page, Step
 from holdbook.replay.obstacles import Explanation, Holder, Obstacle
-from holdbook.replay.stories import Change, Page, Step
 from holdbook.replay.what_if import WhatIf
 
 __all__ = [

@@ -25,8 +25,8 @@ from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.proofs import Prover
 from holdbook.infrastructure.sealing import Sealer
 from holdbook.infrastructure.verification import verify_ledger
-from holdbook.replay.as_of import state_at
 from holdbook.replay.evidence.notes import Kind, SignerKey
+from holdbook.replay.history.as_of import state_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ import pytest
 from holdbook import Allocate, Ledger, Limits, OpenPool, Release
 from holdbook.domain.commands import command_from
 from holdbook.domain.errors import LogCorrupt
-from holdbook.replay.as_of import state_at
+from holdbook.replay.history.as_of import state_at
 from support.cli import Holdbook
 from support.logs import take_snapshot
 from support.plain_fold import described, folded, records_of, whole_commands

@@ -14,7 +14,7 @@ import pytest
 
 from holdbook import Allocate, Ledger, Limits
 from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.replay.as_of import allocations_as_of
+from holdbook.replay.history.as_of import allocations_as_of
 from support.cli import Holdbook
 from support.logs import raw_rows
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdbook.replay.as_of import allocations_as_of, state_at
+from holdbook.replay.history.as_of import allocations_as_of, state_at
 from support.busy import busy_log
 from support.deciding import T0
 from support.plain_fold import described, folded, records_of, whole_commands
@@ -16,7 +16,7 @@ from support.strategies import commands, small_limits
 
 if TYPE_CHECKING:
     from holdbook import MemoryEventLog
-    from holdbook.replay.as_of import State
+    from holdbook.replay.history.as_of import State
 
 Fields = dict[str, Any]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from holdbook import Limits
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import Recorded
-    from holdbook.replay.as_of import State
+    from holdbook.replay.history.as_of import State
 
     Holds = dict[tuple[str, str], tuple[int, str, datetime | None]]
     """By allocation and pool: how much, whose, until when."""

@@ -11,7 +11,7 @@ from holdbook import Ledger, Limits
 from holdbook.domain.allocation import AllocationState
 from holdbook.domain.commands import Allocate, OpenPool, Release
 from holdbook.domain.errors import Malformed
-from holdbook.replay.as_of import allocations_as_of, state_at
+from holdbook.replay.history.as_of import allocations_as_of, state_at
 from support.story import T0, Clock, seconds, tell
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from holdbook.domain.handling.named_commands import Ledger
 from holdbook.infrastructure import ledger as infrastructure
 from holdbook.projections.views.metrics import METRICS
 from holdbook.projections.views.pool_usage import POOL_USAGE
-from holdbook.replay.as_of import state_at
+from holdbook.replay.history.as_of import state_at
+from holdbook.replay.history.stories import find
 from holdbook.replay.incident import Incident
-from holdbook.replay.stories import find
 from holdbook.replay.verification.findings import Check
 from holdbook.replay.verification.verifier import Start, verify
 from holdbook.replay.what_if import what_if

@@ -11,7 +11,7 @@ import pytest
 from holdbook import AllocationState, Ledger, Limits, Reclaim, Wanted
 from holdbook.domain.events import Reclaimed
 from holdbook.infrastructure.workload import read_lines, run_workload
-from holdbook.replay.as_of import allocations_as_of, state_at
+from holdbook.replay.history.as_of import allocations_as_of, state_at
 from holdbook.replay.incident import Incident, Level
 from holdbook.replay.usage_report import Grouping, usage_report
 from holdbook.replay.verification.raw_log import RowsInMemory

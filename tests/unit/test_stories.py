@@ -10,7 +10,7 @@ import pytest
 
 from holdbook import Expire, Ledger, Malformed, MemoryEventLog, Wanted
 from holdbook.domain.allocation import fold
-from holdbook.replay import stories
+from holdbook.replay.history import stories
 from support.logs import append, granted, opened
 from support.story import T0, Clock, tell
 

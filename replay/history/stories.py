@@ -13,7 +13,7 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.event_filter import Wanted
 from holdbook.domain.events import LedgerClosed, LimitsChanged, PoolClosed, PoolOpened
 from holdbook.domain.values import instant_text
-from holdbook.replay.as_of import end_of_command
+from holdbook.replay.history.as_of import end_of_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
