@@ -50,8 +50,8 @@ from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.history import stories
 from holdbook.replay.history.as_of import state_at
 from holdbook.replay.history.stories import EVERYTHING, STEPS_MAX
-from holdbook.replay.obstacles import explained
-from holdbook.replay.what_if import FLIPS, what_if
+from holdbook.replay.simulation.explanation import explained
+from holdbook.replay.simulation.what_if import FLIPS, what_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -71,8 +71,8 @@ if TYPE_CHECKING:
     from holdbook.projections.generations import Generation
     from holdbook.projections.projector import ViewStatus
     from holdbook.replay.history.stories import Page
-    from holdbook.replay.obstacles import Explanation
-    from holdbook.replay.what_if import Changes, WhatIf
+    from holdbook.replay.simulation.explanation import Explanation
+    from holdbook.replay.simulation.what_if import Changes, WhatIf
 
 PATIENCE_SECONDS: Final = 30.0
 """How long a commit may take, with reconnecting and looking up what became of it, before its callers are told."""

@@ -15,7 +15,7 @@ from holdbook.infrastructure.cli.output import emit, holds_tags, say, show, tabl
 from holdbook.infrastructure.cli.parsing import duration, moment, quantities
 from holdbook.infrastructure.cli.shapes import explanation_shape
 from holdbook.infrastructure.clock import new_id
-from holdbook.replay.obstacles import Explanation, Holder, Obstacle
+from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
 
 top = Typer()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.records import Recorded
     from holdbook.replay.history.stories import Step
-    from holdbook.replay.obstacles import Explanation, Obstacle
+    from holdbook.replay.simulation.explanation import Explanation, Obstacle
 
 
 def allocation_shape(one: Allocation) -> dict[str, Any]:

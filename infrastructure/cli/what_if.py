@@ -13,8 +13,8 @@ from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.options import Common, command
 from holdbook.infrastructure.cli.output import brief, emit, holds, progress, say, show, table, when
 from holdbook.infrastructure.cli.parsing import limit, moment, pairs
-from holdbook.replay.what_if import DONE, FLIPS, Fault, Flip, PoolPeaks, Verdict, WhatIf
-from holdbook.replay.worlds import Peak
+from holdbook.replay.simulation.what_if import DONE, FLIPS, Fault, Flip, PoolPeaks, Verdict, WhatIf
+from holdbook.replay.simulation.world import Peak
 
 top = Typer()
 

@@ -64,8 +64,8 @@ from holdbook.projections.generations import Generation
 from holdbook.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
 from holdbook.projections.rebuild import Rebuilt
 from holdbook.replay.history.stories import Change, Page, Step
-from holdbook.replay.obstacles import Explanation, Holder, Obstacle
-from holdbook.replay.what_if import WhatIf
+from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
+from holdbook.replay.simulation.what_if import WhatIf
 
 __all__ = [
     "Allocate",

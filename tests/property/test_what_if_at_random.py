@@ -18,7 +18,7 @@ from holdbook import ChangeLimits, Limits, Malformed, MemoryEventLog, OpenPool, 
 from holdbook.domain.commands import Command, command_from
 from holdbook.domain.handling.named_commands import Ledger
 from holdbook.domain.records import StoredRow
-from holdbook.replay.what_if import DONE, WhatIf, what_if
+from holdbook.replay.simulation.what_if import DONE, WhatIf, what_if
 from support.deciding import Clock, after, ledger_on
 from support.strategies import POOLS, commands, small_limits
 

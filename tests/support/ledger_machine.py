@@ -15,7 +15,7 @@ from holdbook.domain.ports import EventLog, LogWriter
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.projections.views.catalogue import VIEWS
-from holdbook.replay.what_if import what_if
+from holdbook.replay.simulation.what_if import what_if
 from support.reference_model import Answer, Json, Model
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,9 +13,9 @@ from holdbook.projections.views.pool_usage import POOL_USAGE
 from holdbook.replay.history.as_of import state_at
 from holdbook.replay.history.stories import find
 from holdbook.replay.incident import Incident
+from holdbook.replay.simulation.what_if import what_if
 from holdbook.replay.verification.findings import Check
 from holdbook.replay.verification.verifier import Start, verify
-from holdbook.replay.what_if import what_if
 from support.deciding import (
     SEVERAL,
     Clock,

@@ -19,7 +19,7 @@ from holdbook.domain.limits import Limits
 from holdbook.domain.refusals import RefusalCode, explain
 from holdbook.domain.values import QUANTITY_MAX, derived_id, instant_text
 from holdbook.replay.history.as_of import State, state_at
-from holdbook.replay.worlds import Decided, Peak, World
+from holdbook.replay.simulation.world import Decided, Peak, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
