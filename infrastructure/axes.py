@@ -10,7 +10,7 @@ from holdbook.domain.values import instant_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdbook.replay.window import Window
+    from holdbook.replay.reports.timeline import Window
 
 TIME_TICKS_MAX: Final = 9
 """The most ticks on an axis of time, give or take one."""

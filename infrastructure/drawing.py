@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from holdbook.replay.incident import Timeline
-    from holdbook.replay.window import Mark, Point, Window
+    from holdbook.replay.reports.incident import Timeline
+    from holdbook.replay.reports.timeline import Mark, Point, Window
 
 WIDTH: Final = 1000
 """Width of a plot; all lengths are in the plot's own units, about pixels."""

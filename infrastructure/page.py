@@ -9,14 +9,14 @@ from holdbook.domain.events import EVENTS, Ending
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure import drawing
 from holdbook.infrastructure.wording import change, codes_text, number, time_text, words
-from holdbook.replay.incident import LAPSED, REFUSED
+from holdbook.replay.reports.incident import LAPSED, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from jinja2 import Environment
 
-    from holdbook.replay.incident import Incident, Step
+    from holdbook.replay.reports.incident import Incident, Step
 
 ENDINGS: Final = (*(kind for kind, event in EVENTS.items() if issubclass(event, Ending)), LAPSED)
 """The kinds of steps in which holds end."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.refusals import RefusalCode
-    from holdbook.replay.incident import Level, Step
+    from holdbook.replay.reports.incident import Level, Step
 
 
 def codes_text(codes: Counter[RefusalCode]) -> str:

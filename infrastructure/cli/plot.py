@@ -14,8 +14,8 @@ from holdbook.infrastructure.cli.output import when
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdbook.replay.incident import Timeline
-    from holdbook.replay.window import Window
+    from holdbook.replay.reports.incident import Timeline
+    from holdbook.replay.reports.timeline import Window
 
 HEIGHT: Final = 12
 """Lines from nothing to the most there is."""

@@ -15,7 +15,7 @@ from holdbook.infrastructure.cli.parsing import moment, name
 from holdbook.infrastructure.cli.plot import plot_window
 from holdbook.infrastructure.page import write_page
 from holdbook.infrastructure.wording import change, codes_text, number, time_text, words
-from holdbook.replay.incident import LAPSED, REFUSED, Incident, Step, Timeline
+from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, Step, Timeline
 
 top = Typer()
 

@@ -14,7 +14,7 @@ from holdbook.infrastructure.cli.output import emit, emit_csv, progress, say, sh
 from holdbook.infrastructure.cli.parsing import moment
 from holdbook.infrastructure.cli.reports import Reporting
 from holdbook.infrastructure.clock import system_clock
-from holdbook.replay.usage_report import Grouping, UsageReport, UsageRow, usage_report
+from holdbook.replay.reports.usage import Grouping, UsageReport, UsageRow, usage_report
 
 top = Typer()
 

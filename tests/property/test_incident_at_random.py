@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from holdbook.infrastructure.drawing import BOTTOM, LANE_BOTTOM, LANE_TOP, MARK_WIDTH, RIGHT, TOP, Plot, plots
 from holdbook.replay.history.as_of import state_at
-from holdbook.replay.incident import REFUSED, Incident, Level, Step, Timeline
-from holdbook.replay.window import INTERVALS, Line, Point, Window, value_at
+from holdbook.replay.reports.incident import REFUSED, Incident, Level, Step, Timeline
+from holdbook.replay.reports.timeline import INTERVALS, Line, Point, Window, value_at
 from support.deciding import T0
 from support.incidents import log_of, replayed
 from support.strategies import commands, small_limits

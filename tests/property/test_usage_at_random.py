@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdbook.replay.usage_report import Grouping, UsageReport, usage_report
+from holdbook.replay.reports.usage import Grouping, UsageReport, usage_report
 from support.busy import busy_log
 from support.deciding import T0
 from support.strategies import OWNERS, commands, quantities, small_limits

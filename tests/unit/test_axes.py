@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from holdbook.infrastructure.axes import scale_begins, short, time_ticks, value_ticks
-from holdbook.replay.window import Window
+from holdbook.replay.reports.timeline import Window
 
 
 def window(begin: str, end: str) -> Window:

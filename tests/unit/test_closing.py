@@ -12,7 +12,7 @@ from holdbook.projections.views.metrics import METRICS
 from holdbook.projections.views.pool_usage import POOL_USAGE
 from holdbook.replay.history.as_of import state_at
 from holdbook.replay.history.stories import find
-from holdbook.replay.incident import Incident
+from holdbook.replay.reports.incident import Incident
 from holdbook.replay.simulation.what_if import what_if
 from holdbook.replay.verification.findings import Check
 from holdbook.replay.verification.verifier import Start, verify

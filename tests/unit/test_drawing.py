@@ -15,8 +15,8 @@ from holdbook.infrastructure.drawing import (
     TOP,
     plots,
 )
-from holdbook.replay.incident import Timeline
-from holdbook.replay.window import Line, Window
+from holdbook.replay.reports.incident import Timeline
+from holdbook.replay.reports.timeline import Line, Window
 from support.deciding import T0, after
 
 WINDOW = Window(T0, after(100))

@@ -11,7 +11,7 @@ from holdbook import Ledger, Limits, Refused
 from holdbook.domain.commands import Allocate, OpenPool
 from holdbook.domain.errors import Malformed, NotFound
 from holdbook.domain.refusals import RefusalCode
-from holdbook.replay.incident import LAPSED, REFUSED, Incident, Level, Step
+from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, Level, Step
 from support.incidents import replayed
 from support.story import T0, Clock, seconds, tell
 

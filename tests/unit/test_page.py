@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger, Limits, Refused
-from holdbook.replay.incident import Incident
+from holdbook.replay.reports.incident import Incident
 from support.incidents import Element, page_of, parsed
 from support.story import T0, Clock, seconds, tell
 

@@ -9,8 +9,8 @@ import pytest
 
 from holdbook.domain.refusals import RefusalCode
 from holdbook.infrastructure.cli.plot import HEIGHT, plot, plot_window
-from holdbook.replay.incident import Timeline
-from holdbook.replay.window import Line, Window
+from holdbook.replay.reports.incident import Timeline
+from holdbook.replay.reports.timeline import Line, Window
 from support.deciding import T0, after
 
 

@@ -12,9 +12,9 @@ from holdbook import AllocationState, Ledger, Limits, Reclaim, Wanted
 from holdbook.domain.events import Reclaimed
 from holdbook.infrastructure.workload import read_lines, run_workload
 from holdbook.replay.history.as_of import allocations_as_of, state_at
-from holdbook.replay.incident import Incident, Level
+from holdbook.replay.reports.incident import Incident, Level
+from holdbook.replay.reports.usage import Grouping, usage_report
 from holdbook.replay.simulation.what_if import what_if
-from holdbook.replay.usage_report import Grouping, usage_report
 from holdbook.replay.verification.raw_log import RowsInMemory
 from holdbook.replay.verification.verifier import verify
 from support.story import T0, Clock, seconds

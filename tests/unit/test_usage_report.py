@@ -9,8 +9,8 @@ import pytest
 
 from holdbook import Allocate, Confirm, Ledger, Malformed, Release, Resize
 from holdbook.domain.events import Allocated, Confirmed, Released, Reserved, Resized, Transferred, Voided
-from holdbook.replay import usage_report as module
-from holdbook.replay.usage_report import Grouping, UsageRow, usage_report
+from holdbook.replay.reports import usage as module
+from holdbook.replay.reports.usage import Grouping, UsageRow, usage_report
 from support.deciding import T0, Clock, after, allocated, given, granted, ledger_on, opened, refusal, reserved
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from holdbook.domain.refusals import RefusalCode
-from holdbook.replay.window import POINTS_MAX, Line, Marks, Point, Window, value_at
+from holdbook.replay.reports.timeline import POINTS_MAX, Line, Marks, Point, Window, value_at
 from support.deciding import T0, after
 
 WINDOW = Window(T0, after(300))

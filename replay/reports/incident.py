@@ -19,7 +19,7 @@ from holdbook.domain.pool import evolve
 from holdbook.domain.refusals import explain
 from holdbook.domain.values import instant_text
 from holdbook.replay.history.as_of import state_at
-from holdbook.replay.window import Line, Marks, Window
+from holdbook.replay.reports.timeline import Line, Marks, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

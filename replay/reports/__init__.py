@@ -1,0 +1,1 @@
+"""Reports on a window of time: incidents, timelines and usage."""
