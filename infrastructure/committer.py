@@ -10,7 +10,7 @@ from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from holdbook.domain.errors import LogUnavailable, Overloaded
-from holdbook.infrastructure.forks import Birthplace
+from holdbook.infrastructure.fork_guard import Birthplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence

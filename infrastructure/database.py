@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed
-from holdbook.infrastructure.forks import Birthplace
+from holdbook.infrastructure.fork_guard import Birthplace
 from holdbook.infrastructure.transactions import (
     BUSY_SECONDS,
     CHANNEL,

@@ -16,7 +16,7 @@ from holdbook.domain.commands import Renew
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
 from holdbook.domain.refusals import RefusalCode, explain
 from holdbook.infrastructure.about import about_error
-from holdbook.infrastructure.forks import Birthplace
+from holdbook.infrastructure.fork_guard import Birthplace
 from holdbook.infrastructure.logging import get_logger
 from holdbook.infrastructure.rights import decided
 
