@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from holdbook.domain.commands import Confirm, Reserve
 from holdbook.domain.errors import Malformed, ProviderFault, ProviderHung
 from holdbook.domain.resources import Resource, ResourceMetadata
-from holdbook.infrastructure.about import about_error
 from holdbook.infrastructure.holdings import Held, Holdings
-from holdbook.infrastructure.logging import get_logger
 from holdbook.infrastructure.providing import asked, described, kind_of, stopped, within
 from holdbook.infrastructure.rights import Rights, decided, granted, withdrawn
-from holdbook.infrastructure.tracing import provider_call
+from holdbook.infrastructure.telemetry.context import about_error
+from holdbook.infrastructure.telemetry.logging import get_logger
+from holdbook.infrastructure.telemetry.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from holdbook.infrastructure.about import about_error
-from holdbook.infrastructure.logging import get_logger
 from holdbook.infrastructure.providing import described, kind_of, within
-from holdbook.infrastructure.tracing import provider_call
+from holdbook.infrastructure.telemetry.context import about_error
+from holdbook.infrastructure.telemetry.logging import get_logger
+from holdbook.infrastructure.telemetry.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,10 +23,10 @@ from prometheus_client.registry import Collector
 
 from holdbook.domain.errors import HoldbookError
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.logging import get_logger
 from holdbook.infrastructure.readings import read_ledger
 from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.infrastructure.telemetry import COUNTED
+from holdbook.infrastructure.telemetry.counters import COUNTED
+from holdbook.infrastructure.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from holdbook.domain.ports import Clock
     from holdbook.infrastructure.ledger import Ledger
     from holdbook.infrastructure.readings import OperationReading, Reading
-    from holdbook.infrastructure.telemetry import Counters, Distribution, Ledgers, Watched
+    from holdbook.infrastructure.telemetry.counters import Counters, Distribution, Ledgers, Watched
 
 _FAMILIES: Final[dict[str, type[Any]]] = {
     "counter": CounterMetricFamily,

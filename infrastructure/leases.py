@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from holdbook.domain.commands import Renew
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
 from holdbook.domain.refusals import RefusalCode, explain
-from holdbook.infrastructure.about import about_error
 from holdbook.infrastructure.fork_guard import Birthplace
-from holdbook.infrastructure.logging import get_logger
 from holdbook.infrastructure.rights import decided
+from holdbook.infrastructure.telemetry.context import about_error
+from holdbook.infrastructure.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

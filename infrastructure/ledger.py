@@ -21,7 +21,6 @@ from holdbook.domain.handling.batch import PoolStatus
 from holdbook.domain.handling.queue import SERVED_MAX, Room, Undecided
 from holdbook.domain.records import LOG_FORMAT
 from holdbook.infrastructure import schema
-from holdbook.infrastructure.about import about_batch, about_command, about_error
 from holdbook.infrastructure.clock import new_id, system_clock
 from holdbook.infrastructure.committer import (
     BATCH_COMMANDS_MAX,
@@ -36,12 +35,13 @@ from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.held import holding
 from holdbook.infrastructure.leases import Lease, Leases
-from holdbook.infrastructure.logging import get_logger
 from holdbook.infrastructure.mapper import EventMapper
 from holdbook.infrastructure.memory import MemoryEventLog
 from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.infrastructure.telemetry import LEDGERS, Commits
-from holdbook.infrastructure.tracing import command_span, commit_span
+from holdbook.infrastructure.telemetry.context import about_batch, about_command, about_error
+from holdbook.infrastructure.telemetry.counters import LEDGERS, Commits
+from holdbook.infrastructure.telemetry.logging import get_logger
+from holdbook.infrastructure.telemetry.tracing import command_span, commit_span
 from holdbook.infrastructure.waiting import Waiter, WaitingPromise, WaitingRoom
 from holdbook.projections.fold import no_collections
 from holdbook.projections.generations import State

@@ -12,19 +12,19 @@ from holdbook.domain.commands import OpenPool
 from holdbook.domain.errors import Malformed, ProviderFault
 from holdbook.domain.limits import Limits
 from holdbook.domain.values import QUANTITY_MAX
-from holdbook.infrastructure.about import about_error
 from holdbook.infrastructure.acquiring import Acquirer
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.deadline_watch import DeadlineWatch
 from holdbook.infrastructure.ending import Ending
 from holdbook.infrastructure.holdings import Held, Holdings
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.logging import get_logger
 from holdbook.infrastructure.providing import Registered, asked, described, kind_of
 from holdbook.infrastructure.reconciling import Reconciler
 from holdbook.infrastructure.rights import Rights
-from holdbook.infrastructure.telemetry import COUNTERS
-from holdbook.infrastructure.tracing import provider_call
+from holdbook.infrastructure.telemetry.context import about_error
+from holdbook.infrastructure.telemetry.counters import COUNTERS
+from holdbook.infrastructure.telemetry.logging import get_logger
+from holdbook.infrastructure.telemetry.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from holdbook.domain.resources import Resource, ResourceProvider
     from holdbook.infrastructure.leases import Lease, OnLost
     from holdbook.infrastructure.reconciling import Reconciliation
-    from holdbook.infrastructure.telemetry import Counters
+    from holdbook.infrastructure.telemetry.counters import Counters
 
 RESERVATION_TTL: Final = timedelta(minutes=1)
 """How long a provider may take to make a resource before the right to it lapses, unless the manager is told."""

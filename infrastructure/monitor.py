@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdbook.infrastructure.telemetry import COUNTERS
+from holdbook.infrastructure.telemetry.counters import COUNTERS
 
 if TYPE_CHECKING:
-    from holdbook.infrastructure.telemetry import Count, Counters
+    from holdbook.infrastructure.telemetry.counters import Count, Counters
 
 
 class ResourceMonitor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from holdbook.domain.errors import PoolAlreadyOpen, ProviderHung
 from holdbook.domain.values import REASON_CHARACTERS_MAX
-from holdbook.infrastructure.masking import mask_text
+from holdbook.infrastructure.telemetry.masking import mask_text
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator

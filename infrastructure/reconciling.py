@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdbook.domain.errors import ProviderFault
-from holdbook.infrastructure.about import about_error
 from holdbook.infrastructure.acquiring import MANAGER_TAG
-from holdbook.infrastructure.logging import get_logger
 from holdbook.infrastructure.providing import described, kind_of, within
-from holdbook.infrastructure.tracing import provider_call
+from holdbook.infrastructure.telemetry.context import about_error
+from holdbook.infrastructure.telemetry.logging import get_logger
+from holdbook.infrastructure.telemetry.tracing import provider_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self, Unpack
 from holdbook.domain.checks import given_seconds
 from holdbook.domain.commands import Expire
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
-from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

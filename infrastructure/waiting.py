@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdbook.domain.errors import LogUnavailable, Overloaded
 from holdbook.domain.handling.queue import STAY_SECONDS, Undecided
 from holdbook.infrastructure.committer import Promise, wake
-from holdbook.infrastructure.logging import get_logger
+from holdbook.infrastructure.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

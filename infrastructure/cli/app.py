@@ -35,11 +35,11 @@ from holdbook.infrastructure.cli.options import ReaderGone
 from holdbook.infrastructure.cli.output import emit, say
 from holdbook.infrastructure.cli.shapes import error_shape
 from holdbook.infrastructure.keys import NotCosigned
-from holdbook.infrastructure.logging import configure_logging
 from holdbook.infrastructure.rolling_back import NotRolledBack
 from holdbook.infrastructure.schema import SchemaMismatch
 from holdbook.infrastructure.sealing import NotSealed
 from holdbook.infrastructure.settings import Settings
+from holdbook.infrastructure.telemetry.logging import configure_logging
 from holdbook.infrastructure.tiles import TreeDamaged
 from holdbook.projections.projector import ViewStopped
 from holdbook.replay.evidence.bundle import BundleRefused

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from holdbook.infrastructure.exposition import CommitsCollector, CountersCollector, LedgersCollector
-from holdbook.infrastructure.telemetry import COUNTERS, LEDGERS
+from holdbook.infrastructure.telemetry.counters import COUNTERS, LEDGERS
 
 __all__ = ["registry"]
 

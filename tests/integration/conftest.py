@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, Limits, UnifiedResourceManager
-from holdbook.infrastructure.telemetry import Counters
+from holdbook.infrastructure.telemetry.counters import Counters
 from support.deciding import Clock
 from support.providers import Scripted
 

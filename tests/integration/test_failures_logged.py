@@ -24,8 +24,8 @@ from holdbook import (
     Release,
     UnifiedResourceManager,
 )
-from holdbook.infrastructure.logging import NAME, configure_logging, get_logger
 from holdbook.infrastructure.settings import Settings
+from holdbook.infrastructure.telemetry.logging import NAME, configure_logging, get_logger
 from support.providers import Scripted
 
 if TYPE_CHECKING:

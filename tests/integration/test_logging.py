@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, Refused
-from holdbook.infrastructure.logging import NAME, configure_logging, get_logger
 from holdbook.infrastructure.settings import Settings
+from holdbook.infrastructure.telemetry.logging import NAME, configure_logging, get_logger
 from support.cli import Holdbook
 from support.logs import execute
 

@@ -21,7 +21,7 @@ from support.deciding import after, kinds_of
 from support.providers import Scripted, failing, hang, until
 
 if TYPE_CHECKING:
-    from holdbook.infrastructure.telemetry import Counters
+    from holdbook.infrastructure.telemetry.counters import Counters
     from integration.conftest import Messages
     from support.deciding import Clock
 

@@ -14,7 +14,7 @@ from support.providers import Scripted, failing, hang, is_deciding, until
 
 if TYPE_CHECKING:
     from holdbook import Resource
-    from holdbook.infrastructure.telemetry import Counters
+    from holdbook.infrastructure.telemetry.counters import Counters
     from integration.conftest import Messages
 
 

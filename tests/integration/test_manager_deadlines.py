@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdbook import Resource
-    from holdbook.infrastructure.telemetry import Counters
+    from holdbook.infrastructure.telemetry.counters import Counters
 
 SHORTLY = timedelta(milliseconds=50)
 

@@ -26,7 +26,7 @@ from support.processes import acquire_forever, running
 from support.providers import Scripted, failing, hang, until
 
 if TYPE_CHECKING:
-    from holdbook.infrastructure.telemetry import Counters
+    from holdbook.infrastructure.telemetry.counters import Counters
     from integration.conftest import Messages
 
 MINUTE = timedelta(minutes=1)

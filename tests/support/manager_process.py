@@ -18,7 +18,7 @@ from holdbook import (
     UnifiedResourceManager,
     UnitResourceProvider,
 )
-from holdbook.infrastructure.telemetry import Counters
+from holdbook.infrastructure.telemetry.counters import Counters
 from support.faulty import CALL, Call, Faulty, Odd
 from support.stepped_loop import SteppedLedger, SteppedLoop, Time
 

@@ -20,7 +20,7 @@ from holdbook import (
 from holdbook.domain.errors import CommandIdReused
 from holdbook.domain.handling.batch import Asked
 from holdbook.domain.refusals import RefusalCode
-from holdbook.infrastructure.about import about_batch, about_command, about_error
+from holdbook.infrastructure.telemetry.context import about_batch, about_command, about_error
 
 OPENING = OpenPool(pool="gpu", resource_type="gpu", limits=Limits(total=1))
 GRANT = Allocate(quantities={"gpu": 1, "cpu": 2}, owner="a", allocation_id="job-1")

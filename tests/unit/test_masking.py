@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdbook import Token
-from holdbook.infrastructure.masking import MASK, mask_message, mask_text, masked
+from holdbook.infrastructure.telemetry.masking import MASK, mask_message, mask_text, masked
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from holdbook.infrastructure.exposition import (
     Metric,
     label_name,
 )
-from holdbook.infrastructure.telemetry import Counters, Ledgers
+from holdbook.infrastructure.telemetry.counters import Counters, Ledgers
 from holdbook.metrics import registry
 from support.logs import Clock, execute
 from support.scraping import Scrape, collect

@@ -8,7 +8,7 @@ from weakref import ref
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, Malformed, ResourceMonitor
-from holdbook.infrastructure.telemetry import COUNTERS, LEDGERS, Count, Counters, Distribution, Histogram
+from holdbook.infrastructure.telemetry.counters import COUNTERS, LEDGERS, Count, Counters, Distribution, Histogram
 
 
 def test_counters_are_told_apart_by_their_labels() -> None:

@@ -28,8 +28,8 @@ from holdbook import (
     Release,
     UnifiedResourceManager,
 )
-from holdbook.infrastructure import tracing
-from holdbook.infrastructure.tracing import provider_call
+from holdbook.infrastructure.telemetry import tracing
+from holdbook.infrastructure.telemetry.tracing import provider_call
 from support.providers import Scripted
 
 if TYPE_CHECKING:

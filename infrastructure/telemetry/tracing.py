@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from holdbook.infrastructure.about import about_command
+from holdbook.infrastructure.telemetry.context import about_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

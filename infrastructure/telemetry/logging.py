@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 
-from holdbook.infrastructure.masking import mask_message
+from holdbook.infrastructure.telemetry.masking import mask_message
 
 if TYPE_CHECKING:
     from collections.abc import Collection
