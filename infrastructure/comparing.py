@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, column, func, inspect, or_, select
 from sqlalchemy import table as table_clause
 
-from holdbook.infrastructure.tables import generations
+from holdbook.infrastructure.database.tables import generations
 from holdbook.projections.generations import Compared
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, FromClause, Select
 
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
     from holdbook.projections.definition import Table, View
     from holdbook.projections.generations import Generation
 

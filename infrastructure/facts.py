@@ -9,7 +9,7 @@ from pydantic_core import from_json
 from sqlalchemy import func, select
 
 from holdbook.domain.values import instant
-from holdbook.infrastructure.tables import events
+from holdbook.infrastructure.database.tables import events
 from holdbook.projections.definition import Fact
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy import and_, exists, or_
 
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.tables import events
+from holdbook.infrastructure.database.tables import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -16,8 +16,8 @@ from holdbook.infrastructure import physical, publishing
 from holdbook.infrastructure.bulk import PostgresBulk, SQLiteBulk
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.comparing import compare
-from holdbook.infrastructure.tables import generations as table
-from holdbook.infrastructure.tables import skipped_events
+from holdbook.infrastructure.database.tables import generations as table
+from holdbook.infrastructure.database.tables import skipped_events
 from holdbook.projections.generations import Compared, Generation, Moved, State
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
     from holdbook.infrastructure.bulk import Bulk
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
     from holdbook.projections.definition import Key, Row, Table, View
     from holdbook.projections.fold import Net
 

@@ -29,7 +29,7 @@ from holdbook.infrastructure.committer import (
     Promise,
     Sleeper,
 )
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.generations import SQLStore

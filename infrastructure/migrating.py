@@ -15,9 +15,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from holdbook.domain.errors import LogUnavailable
+from holdbook.infrastructure.database.tables import metadata
 from holdbook.infrastructure.generations import prepare
 from holdbook.infrastructure.schema import HEAD, VERSION_TABLE, revision_of
-from holdbook.infrastructure.tables import metadata
 from holdbook.projections.views.catalogue import VIEWS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
 
 
 def upgrade(database: Database, revision: str = "head") -> None:

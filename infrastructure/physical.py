@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from holdbook.infrastructure.tables import PlainText
+from holdbook.infrastructure.database.tables import PlainText
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
 
 _Result = TypeVar("_Result")
 

@@ -11,7 +11,7 @@ from holdbook.domain.errors import HoldbookError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
 
 VERSION_TABLE: Final = "holdbook_schema"
 """Where Alembic keeps the schema's revision; a name of our own, as other programs may use the database too."""

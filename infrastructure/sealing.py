@@ -16,9 +16,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, NotFound
 from holdbook.domain.records import StoredRow, canonical_bytes, genesis
 from holdbook.domain.values import instant_text
+from holdbook.infrastructure.database.tables import checkpoints, cosignatures, events, seal_keys
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.stored_rows import SQLRows
-from holdbook.infrastructure.tables import checkpoints, cosignatures, events, seal_keys
 from holdbook.infrastructure.tiles import Edge, StoredTree
 from holdbook.replay.evidence.checkpoints import Checkpoint, Signed
 from holdbook.replay.evidence.merkle import leaf_hash, root
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
     from holdbook.domain.handling.named_commands import Ledger
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
     from holdbook.replay.evidence.notes import NoteSignature, SignerKey
 
 BATCH_ROWS: Final = 5000

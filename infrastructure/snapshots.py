@@ -19,7 +19,7 @@ from holdbook.domain.events import PoolOpened
 from holdbook.domain.limits import Limits
 from holdbook.domain.pool import Hold, Pool
 from holdbook.domain.values import Token, instant, instant_text
-from holdbook.infrastructure.tables import of_stream, snapshots
+from holdbook.infrastructure.database.tables import of_stream, snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,12 +11,12 @@ from sqlalchemy import Text, case, cast, func, select
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.records import Place, StoredRow, genesis
 from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.database.postgres import CHANNEL, LOCK
+from holdbook.infrastructure.database.tables import events, ledger_meta, of_stream
 from holdbook.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
 from holdbook.infrastructure.finding import ROWS_TESTED, chosen, clauses, is_exact
 from holdbook.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
 from holdbook.infrastructure.sql_queue import SQLQueue
-from holdbook.infrastructure.tables import events, ledger_meta, of_stream
-from holdbook.infrastructure.transactions import CHANNEL, LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
     from holdbook.domain.records import Recorded
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
+    from holdbook.infrastructure.database.postgres import Appending
     from holdbook.infrastructure.mapper import EventMapper
-    from holdbook.infrastructure.transactions import Appending
 
 _IDS_PER_STATEMENT: Final = 1000
 """The most ids looked up in one statement; both databases bound the number of parameters."""

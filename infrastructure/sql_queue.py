@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from holdbook.domain.handling.queue import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
 from holdbook.domain.values import instant, instant_text
-from holdbook.infrastructure.tables import queue, waiters
+from holdbook.infrastructure.database.tables import queue, waiters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

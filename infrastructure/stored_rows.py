@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 
 from holdbook.domain.records import StoredRow
-from holdbook.infrastructure.tables import events, ledger_meta
+from holdbook.infrastructure.database.tables import events, ledger_meta
 from holdbook.replay.verification.raw_log import OPENINGS
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
 
 _FIRST: Final = "{0}ordinal = 0"
 """The first rows of commands."""

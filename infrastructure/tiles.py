@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from holdbook.domain.errors import HoldbookError
-from holdbook.infrastructure.tables import seal_tiles
+from holdbook.infrastructure.database.tables import seal_tiles
 from holdbook.replay.evidence.merkle import HASH_BYTES, fold
 
 if TYPE_CHECKING:

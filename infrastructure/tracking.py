@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from eventsourcing.persistence import IntegrityError, Tracking, TrackingRecorder
 from sqlalchemy import select, text, update
 
-from holdbook.infrastructure.tables import tracking as table
+from holdbook.infrastructure.database.tables import tracking as table
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
 
 
 class SQLTracking(TrackingRecorder):

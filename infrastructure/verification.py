@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.pool import Pool
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
     from holdbook.replay.verification.seal_check import Sealing
     from holdbook.replay.verification.view_check import Comparison
 

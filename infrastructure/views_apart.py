@@ -11,7 +11,7 @@ from threading import Thread
 from typing import IO, TYPE_CHECKING, Final, Self, cast
 
 from holdbook.domain.errors import HoldbookError, LogUnavailable
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.mapper import EventMapper
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.views_here import views_of

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from holdbook.infrastructure.database import Database
+    from holdbook.infrastructure.database.database import Database
     from holdbook.infrastructure.sql_log import SQLEventLog
     from holdbook.projections.definition import Key, Row, Table, View
     from holdbook.projections.generations import Generation

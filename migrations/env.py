@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
+from holdbook.infrastructure.database.tables import metadata
 from holdbook.infrastructure.schema import VERSION_TABLE
-from holdbook.infrastructure.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

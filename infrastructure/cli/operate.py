@@ -14,7 +14,7 @@ from holdbook.domain.errors import LogUnavailable, Malformed
 from holdbook.infrastructure import schema
 from holdbook.infrastructure.cli.options import Common, TrustedKeys, command
 from holdbook.infrastructure.cli.output import emit, progress, say
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.keys import log_verifier, read_checkpoint
 from holdbook.infrastructure.ledger import Ledger, outdated_views

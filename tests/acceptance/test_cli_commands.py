@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from holdbook import Ledger, Limits, LogUnavailable
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.projections.projector import Projector
 from support.cli import PROCESS_SECONDS_MAX, Holdbook, call, environment, program
 from support.queueing import until_queued

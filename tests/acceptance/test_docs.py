@@ -22,8 +22,8 @@ from holdbook.domain.limits import Limits
 from holdbook.domain.records import LOG_FORMAT, StoredRow, canonical_bytes, chain_hash, genesis
 from holdbook.domain.refusals import RefusalCode, explain, is_transient
 from holdbook.infrastructure.cli.app import app
+from holdbook.infrastructure.database.tables import events, generations, skipped_events
 from holdbook.infrastructure.settings import Settings
-from holdbook.infrastructure.tables import events, generations, skipped_events
 from holdbook.projections.generations import State
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.verification.findings import Check, Harm

@@ -14,7 +14,7 @@ import pytest
 from eventsourcing.tests import persistence as library
 
 from holdbook import MemoryEventLog
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.mapper import EventMapper
 from holdbook.infrastructure.snapshots import SQLSnapshots
 from holdbook.infrastructure.sql_log import SQLEventLog

@@ -20,7 +20,7 @@ from holdbook import (
     Release,
     UnknownEvent,
 )
-from holdbook.infrastructure.transactions import NEWS_ROWS_MAX
+from holdbook.infrastructure.database.postgres import NEWS_ROWS_MAX
 from support.logs import execute, query, raw_rows
 from support.processes import barrier, race, running, serve
 

@@ -10,7 +10,7 @@ import pytest
 
 from holdbook import Ledger, Limits, LogCorrupt
 from holdbook.domain.records import StoredRow
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from support.logs import append, execute, granted, open_log, query, raw_rows
 
 

@@ -23,8 +23,8 @@ from holdbook import (
     UnifiedResourceManager,
 )
 from holdbook.domain.events import Renewed
-from holdbook.infrastructure import transactions
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.database import postgres as transactions
 from holdbook.infrastructure.verification import verify_ledger
 from support.leasing import SECONDS_MAX, Watch, renewals, watch
 from support.processes import allocate_ahead, forked, keep_for_ever, running

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Allocate, HoldbookError, Ledger, Limits, LogUnavailable, Overloaded
-from holdbook.infrastructure import database
+from holdbook.infrastructure.database import database
 from support.faults import FaultProxy
 from support.logs import execute, query, raw_rows
 from support.outcomes import (

@@ -14,7 +14,7 @@ import pytest
 
 from holdbook import Ledger, LogUnavailable
 from holdbook.infrastructure import views_apart
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.infrastructure.views_apart import ViewsApart, work
 from holdbook.replay.verification.findings import Harm

@@ -11,7 +11,7 @@ import pytest
 
 from holdbook import Ledger, SchemaMismatch
 from holdbook.infrastructure import migrating, schema
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.published import Published
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.projections.views.catalogue import VIEWS

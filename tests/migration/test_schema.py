@@ -13,8 +13,8 @@ from sqlalchemy import create_engine, inspect
 
 from holdbook import Ledger, Limits, LogUnavailable, SchemaMismatch
 from holdbook.infrastructure import migrating, schema
-from holdbook.infrastructure.database import Database
-from holdbook.infrastructure.tables import metadata
+from holdbook.infrastructure.database.database import Database
+from holdbook.infrastructure.database.tables import metadata
 from holdbook.projections.views.catalogue import VIEWS
 from support.logs import execute, query, raw_rows, take_snapshot
 
@@ -229,7 +229,7 @@ def test_alembic_works_from_the_installed_package(empty_sqlite_url: str, tmp_pat
     """The migrations are found in the package, wherever the program runs."""
     program = (
         "import sys; from holdbook.infrastructure import migrating, schema;"
-        "from holdbook.infrastructure.database import Database;"
+        "from holdbook.infrastructure.database.database import Database;"
         "database = Database(sys.argv[1]); database.make_file(); migrating.upgrade(database);"
         "print(schema.current_revision(database)); database.close()"
     )

@@ -9,7 +9,7 @@ import pytest
 
 from holdbook import Ledger, SchemaMismatch
 from holdbook.infrastructure import migrating, schema
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.proofs import sealing_of
 from holdbook.infrastructure.sealing import Sealer
 from holdbook.infrastructure.verification import verify_ledger

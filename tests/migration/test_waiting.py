@@ -9,7 +9,7 @@ import pytest
 
 from holdbook import Ledger, SchemaMismatch
 from holdbook.infrastructure import migrating, schema
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from support.logs import raw_rows
 from support.old_schemas import restored, tables_in
 from support.queueing import ask, line_up, open_pools, waiting_in

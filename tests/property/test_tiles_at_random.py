@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from holdbook.infrastructure.tables import seal_tiles
+from holdbook.infrastructure.database.tables import seal_tiles
 from holdbook.infrastructure.tiles import TILE_HASHES, Edge, StoredTree, TreeDamaged, read_leaves
 from holdbook.replay.evidence.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, root
 from support.trees import mth, numbered_leaves

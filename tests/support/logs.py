@@ -14,7 +14,7 @@ from holdbook import Limits, MemoryEventLog
 from holdbook.domain.events import Allocated, Event, PoolOpened
 from holdbook.domain.pool import Pool, evolve
 from holdbook.domain.records import Place, Recorded
-from holdbook.infrastructure.database import Database
+from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.mapper import EventMapper
 from holdbook.infrastructure.snapshots import save_pool
 from holdbook.infrastructure.sql_log import SQLEventLog

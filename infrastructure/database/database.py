@@ -18,8 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed
-from holdbook.infrastructure.fork_guard import Birthplace
-from holdbook.infrastructure.transactions import (
+from holdbook.infrastructure.database.postgres import (
     BUSY_SECONDS,
     CHANNEL,
     CONNECT_SECONDS,
@@ -28,6 +27,7 @@ from holdbook.infrastructure.transactions import (
     PostgresTransactions,
     SQLiteTransactions,
 )
+from holdbook.infrastructure.fork_guard import Birthplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from holdbook.domain.records import Place, StoredRow
-    from holdbook.infrastructure.transactions import Appending
+    from holdbook.infrastructure.database.postgres import Appending
 
 _CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "holdbook"}
 

@@ -1,0 +1,1 @@
+"""Reach a database: engines, transactions, tables, on SQLite and PostgreSQL."""
