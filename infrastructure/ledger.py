@@ -20,7 +20,6 @@ from holdbook.domain.handling import named_commands as domain
 from holdbook.domain.handling.batch import PoolStatus
 from holdbook.domain.handling.queue import SERVED_MAX, Room, Undecided
 from holdbook.domain.records import LOG_FORMAT
-from holdbook.infrastructure import schema
 from holdbook.infrastructure.clock import new_id, system_clock
 from holdbook.infrastructure.committer import (
     BATCH_COMMANDS_MAX,
@@ -37,6 +36,7 @@ from holdbook.infrastructure.held import holding
 from holdbook.infrastructure.leases import Lease, Leases
 from holdbook.infrastructure.mapper import EventMapper
 from holdbook.infrastructure.memory import MemoryEventLog
+from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.telemetry.context import about_batch, about_command, about_error
 from holdbook.infrastructure.telemetry.counters import LEDGERS, Commits
@@ -430,7 +430,7 @@ def _open_log(database: Database, *, create: bool) -> SQLEventLog:
             raise LogUnavailable(message)
         database.make_file()
     if create and schema.current_revision(database) is None:
-        from holdbook.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+        from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
         migrating.upgrade(database)
     schema.require_current(database)

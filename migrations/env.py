@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from holdbook.infrastructure.database.tables import metadata
-from holdbook.infrastructure.schema import VERSION_TABLE
+from holdbook.infrastructure.schema.revision import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

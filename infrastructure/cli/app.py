@@ -36,7 +36,7 @@ from holdbook.infrastructure.cli.output import emit, say
 from holdbook.infrastructure.cli.shapes import error_shape
 from holdbook.infrastructure.keys import NotCosigned
 from holdbook.infrastructure.rolling_back import NotRolledBack
-from holdbook.infrastructure.schema import SchemaMismatch
+from holdbook.infrastructure.schema.revision import SchemaMismatch
 from holdbook.infrastructure.sealing import NotSealed
 from holdbook.infrastructure.settings import Settings
 from holdbook.infrastructure.telemetry.logging import configure_logging

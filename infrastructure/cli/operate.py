@@ -11,7 +11,6 @@ from sqlalchemy import inspect
 from typer import Exit, Option, Typer
 
 from holdbook.domain.errors import LogUnavailable, Malformed
-from holdbook.infrastructure import schema
 from holdbook.infrastructure.cli.options import Common, TrustedKeys, command
 from holdbook.infrastructure.cli.output import emit, progress, say
 from holdbook.infrastructure.database.database import Database
@@ -19,6 +18,7 @@ from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.keys import log_verifier, read_checkpoint
 from holdbook.infrastructure.ledger import Ledger, outdated_views
 from holdbook.infrastructure.proofs import sealing_of
+from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.since import start_at
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.projections.views.catalogue import VIEWS
@@ -171,7 +171,7 @@ def _with_database(options: Common, work: Callable[[Database], None]) -> None:
 @command(db, "upgrade", "holdbook db upgrade --database postgresql://ledger@host/holdbook")
 def upgrade(options: Common) -> None:
     """Bring the schema up to date and publish the views."""
-    from holdbook.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+    from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
     def work(database: Database) -> None:
         migrating.upgrade(database)
@@ -228,7 +228,7 @@ def _problems(database: Database) -> list[str]:
         return [f"the schema is at {found}; this version of Holdbook wants {wanted}: run `holdbook db upgrade`"]
     with database.reading() as connection:
         published = set(inspect(connection).get_view_names())
-    from holdbook.infrastructure import migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+    from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
     differences = [f"the schema differs: {difference}" for difference in migrating.differences(database)]
     missing = [view.name for view in VIEWS if view.name not in published]

@@ -58,7 +58,7 @@ from holdbook.infrastructure.providers import (
     make_or_undo,
 )
 from holdbook.infrastructure.reconciling import NotReconciled, Reconciliation
-from holdbook.infrastructure.schema import SchemaMismatch
+from holdbook.infrastructure.schema.revision import SchemaMismatch
 from holdbook.infrastructure.sweeper import Sweeper
 from holdbook.projections.generations import Generation
 from holdbook.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped

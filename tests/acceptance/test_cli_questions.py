@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from holdbook import Ledger, Limits
 from holdbook.domain.records import StoredRow, chain_hash, genesis
-from holdbook.infrastructure import schema
 from holdbook.infrastructure.database.database import Database
+from holdbook.infrastructure.schema import revision as schema
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
 from support.cli import Holdbook, call

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from holdbook import Ledger, Limits
-from holdbook.infrastructure import schema
 from holdbook.infrastructure.database.database import Database
+from holdbook.infrastructure.schema import revision as schema
 from support.cli import Done, Holdbook, call, environment, jsonl, run
 from support.workloads import made_up, write_workload
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, LogUnavailable, NotFound, Refused
-from holdbook.infrastructure import migrating
+from holdbook.infrastructure.schema import upgrade as migrating
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.projections.views.metrics import METRICS
 from support.logs import Clock, account, execute, query, raw_rows

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from holdbook import Ledger, Limits, LogUnavailable, Malformed, SchemaMismatch
-from holdbook.infrastructure import schema
+from holdbook.infrastructure.schema import revision as schema
 from support.logs import execute, query
 from support.processes import barrier, open_together, running
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, SchemaMismatch
-from holdbook.infrastructure import migrating, schema
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.published import Published
+from holdbook.infrastructure.schema import revision as schema
+from holdbook.infrastructure.schema import upgrade as migrating
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.projections.views.catalogue import VIEWS
 from support.cli import Holdbook, run

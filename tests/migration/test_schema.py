@@ -12,9 +12,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from holdbook import Ledger, Limits, LogUnavailable, SchemaMismatch
-from holdbook.infrastructure import migrating, schema
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.database.tables import metadata
+from holdbook.infrastructure.schema import revision as schema
+from holdbook.infrastructure.schema import upgrade as migrating
 from holdbook.projections.views.catalogue import VIEWS
 from support.logs import execute, query, raw_rows, take_snapshot
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger, SchemaMismatch
-from holdbook.infrastructure import migrating, schema
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.proofs import sealing_of
+from holdbook.infrastructure.schema import revision as schema
+from holdbook.infrastructure.schema import upgrade as migrating
 from holdbook.infrastructure.sealing import Sealer
 from holdbook.infrastructure.verification import verify_ledger
 from support.logs import MOMENT, raw_rows

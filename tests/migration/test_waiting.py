@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger, SchemaMismatch
-from holdbook.infrastructure import migrating, schema
 from holdbook.infrastructure.database.database import Database
+from holdbook.infrastructure.schema import revision as schema
+from holdbook.infrastructure.schema import upgrade as migrating
 from support.logs import raw_rows
 from support.old_schemas import restored, tables_in
 from support.queueing import ask, line_up, open_pools, waiting_in

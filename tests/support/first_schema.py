@@ -6,9 +6,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from holdbook import Ledger
-from holdbook.infrastructure import migrating
 from holdbook.infrastructure.database import tables
 from holdbook.infrastructure.database.database import Database
+from holdbook.infrastructure.schema import upgrade as migrating
 from holdbook.projections.definition import Table, View
 from support.logs import execute, open_log, raw_connection
 from support.story import Clock, tell

@@ -1,0 +1,1 @@
+"""The schema's revision: which one a database is at, and upgrading it."""
