@@ -23,8 +23,8 @@ from prometheus_client.registry import Collector
 
 from holdbook.domain.errors import HoldbookError
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.readings import read_ledger
-from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.telemetry.counters import COUNTED
 from holdbook.infrastructure.telemetry.logging import get_logger
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.records import StoredRow
-    from holdbook.infrastructure.mapper import EventMapper
-    from holdbook.infrastructure.sql_log import SQLEventLog
+    from holdbook.infrastructure.log.mapper import EventMapper
+    from holdbook.infrastructure.log.sql_log import SQLEventLog
 
 _COLUMNS: Final = (
     "position, type, command_id, ordinal, ordinals, occurred_at, recorded_at, actor, correlation_id, causation_id, "

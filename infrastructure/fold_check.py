@@ -12,7 +12,7 @@ from holdbook.replay.verification.view_check import ViewCheck
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from holdbook.infrastructure.sql_log import SQLEventLog
+    from holdbook.infrastructure.log.sql_log import SQLEventLog
     from holdbook.projections.definition import Fact, Table, View
     from holdbook.projections.generations import Generation
 

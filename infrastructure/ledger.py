@@ -34,10 +34,10 @@ from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.held import holding
 from holdbook.infrastructure.leases import Lease, Leases
-from holdbook.infrastructure.mapper import EventMapper
-from holdbook.infrastructure.memory import MemoryEventLog
+from holdbook.infrastructure.log.mapper import EventMapper
+from holdbook.infrastructure.log.memory_log import MemoryEventLog
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.schema import revision as schema
-from holdbook.infrastructure.sql_log import SQLEventLog
 from holdbook.infrastructure.telemetry.context import about_batch, about_command, about_error
 from holdbook.infrastructure.telemetry.counters import LEDGERS, Commits
 from holdbook.infrastructure.telemetry.logging import get_logger

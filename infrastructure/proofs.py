@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from holdbook.domain.errors import Malformed, NotFound
 from holdbook.domain.records import StoredRow, canonical_bytes
+from holdbook.infrastructure.log.raw_rows import SQLRows
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.sealing import NotSealed, SealStore
-from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.infrastructure.stored_rows import SQLRows
 from holdbook.infrastructure.tiles import StoredTree, TreeDamaged, read_leaves
 from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line
 from holdbook.replay.evidence.merkle import (

@@ -11,8 +11,8 @@ from sqlalchemy import table as table_clause
 from holdbook.domain.values import instant, instant_text
 from holdbook.infrastructure.database.tables import events
 from holdbook.infrastructure.generations import list_generations
-from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.infrastructure.sql_queue import SQLQueue
+from holdbook.infrastructure.log.sql_log import SQLEventLog
+from holdbook.infrastructure.log.sql_queue import SQLQueue
 from holdbook.projections.generations import State
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS

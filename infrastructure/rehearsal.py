@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from holdbook.domain.records import StoredRow
-    from holdbook.infrastructure.event_log import BaseEventLog
+    from holdbook.infrastructure.log.recorder import BaseEventLog
     from holdbook.projections.definition import View
 
 PAGE_EVENTS: Final = 5000

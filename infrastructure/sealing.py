@@ -17,8 +17,8 @@ from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Not
 from holdbook.domain.records import StoredRow, canonical_bytes, genesis
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.database.tables import checkpoints, cosignatures, events, seal_keys
-from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.infrastructure.stored_rows import SQLRows
+from holdbook.infrastructure.log.raw_rows import SQLRows
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.tiles import Edge, StoredTree
 from holdbook.replay.evidence.checkpoints import Checkpoint, Signed
 from holdbook.replay.evidence.merkle import leaf_hash, root

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from holdbook.infrastructure import views_apart
+from holdbook.infrastructure.log.raw_rows import SQLRows
+from holdbook.infrastructure.log.snapshots import SQLSnapshots, list_snapshots, load_pool_version
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.proofs import sealing_of
-from holdbook.infrastructure.snapshots import SQLSnapshots, list_snapshots, load_pool_version
-from holdbook.infrastructure.sql_log import SQLEventLog
-from holdbook.infrastructure.stored_rows import SQLRows
 from holdbook.infrastructure.views_here import views_of
 from holdbook.projections.fold import no_collections
 from holdbook.replay.verification.verifier import Report, Start, verify

@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Final, Self, cast
 
 from holdbook.domain.errors import HoldbookError, LogUnavailable
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.mapper import EventMapper
-from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.log.mapper import EventMapper
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.views_here import views_of
 from holdbook.projections.fold import no_collections
 from holdbook.replay.verification.view_check import Compared

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from holdbook.domain.errors import LogCorrupt
 from holdbook.infrastructure.generations import SQLStore, list_generations
+from holdbook.infrastructure.log.raw_rows import page_statement, read_page
 from holdbook.infrastructure.physical import physical
-from holdbook.infrastructure.stored_rows import page_statement, read_page
 from holdbook.projections.definition import Fact
 from holdbook.projections.fold import WholeFold
 from holdbook.projections.generations import State
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from holdbook.infrastructure.database.database import Database
-    from holdbook.infrastructure.sql_log import SQLEventLog
+    from holdbook.infrastructure.log.sql_log import SQLEventLog
     from holdbook.projections.definition import Key, Row, Table, View
     from holdbook.projections.generations import Generation
 

@@ -45,8 +45,8 @@ from holdbook.domain.values import Token
 from holdbook.infrastructure.held import Held
 from holdbook.infrastructure.leases import Lease, LeaseLost
 from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.log.memory_log import MemoryEventLog
 from holdbook.infrastructure.manager import UnifiedResourceManager
-from holdbook.infrastructure.memory import MemoryEventLog
 from holdbook.infrastructure.monitor import ResourceMonitor
 from holdbook.infrastructure.old_managers import MemoryResource, MemoryResourceManager, ResourceManager
 from holdbook.infrastructure.providers import (

@@ -12,7 +12,7 @@ import pytest
 
 from holdbook import Ledger, Limits
 from holdbook.infrastructure.generations import SQLStore
-from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.metrics import METRICS

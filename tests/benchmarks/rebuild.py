@@ -21,7 +21,7 @@ from benchmarks.places import connect_postgres, connect_sqlite
 from holdbook import Allocate, Ledger, Release
 from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.generations import SQLStore
-from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.projections.engine import Build, Engine
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS

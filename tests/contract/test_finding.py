@@ -13,8 +13,8 @@ from holdbook import Ledger, MemoryEventLog, Wanted
 from holdbook.domain.commands import COMMANDS, Command, command_from
 from holdbook.domain.events import EVENTS, Allocated, AllocationEvent, Opening, Reclaimed, Transferred, ValidationFailed
 from holdbook.domain.refusals import RefusalCode
-from holdbook.infrastructure.event_log import chained
-from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.log.mapper import EventMapper
+from holdbook.infrastructure.log.recorder import chained
 from support.logs import MOMENT, append, granted, opened
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def plainly(records: Sequence[Recorded], wanted: Wanted) -> Iterator[int]:
 
 def test_what_is_wanted_is_found(ledger: Ledger, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """For all questions, the rows are those that a filter of the events finds: none more, none less, in order."""
-    monkeypatch.setattr("holdbook.infrastructure.sql_log.ROWS_TESTED", 7)  # so that one reading is seldom enough
+    monkeypatch.setattr("holdbook.infrastructure.log.sql_log.ROWS_TESTED", 7)  # so that one reading is seldom enough
     ledger.record(list(random_commands()))
     records = [log.decode(row) for row in log.rows(limit=10**6)]
     head = len(records)

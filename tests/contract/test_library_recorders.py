@@ -15,15 +15,15 @@ from eventsourcing.tests import persistence as library
 
 from holdbook import MemoryEventLog
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.mapper import EventMapper
-from holdbook.infrastructure.snapshots import SQLSnapshots
-from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.log.mapper import EventMapper
+from holdbook.infrastructure.log.snapshots import SQLSnapshots
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.tracking import SQLTracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdbook.infrastructure.event_log import BaseEventLog
+    from holdbook.infrastructure.log.recorder import BaseEventLog
 
 
 @contextmanager

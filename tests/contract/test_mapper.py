@@ -8,13 +8,13 @@ import pytest
 
 from holdbook import LogCorrupt, UnknownEvent
 from holdbook.domain.events import EVENTS, Event
-from holdbook.infrastructure.mapper import EventMapper, StreamEvent
+from holdbook.infrastructure.log.mapper import EventMapper, StreamEvent
 from support.logs import granted, opened
 
 if TYPE_CHECKING:
     from eventsourcing.domain import DomainEventProtocol
 
-    from holdbook.infrastructure.upcasting import Upcasters
+    from holdbook.infrastructure.log.upcasters import Upcasters
 
 
 class Moved(Event):

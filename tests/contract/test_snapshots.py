@@ -12,7 +12,7 @@ from eventsourcing.popo import POPOAggregateRecorder
 from holdbook import Ledger, Limits, LogCorrupt, MemoryEventLog, Refused
 from holdbook.domain.commands import Allocate, Release
 from holdbook.domain.pool import Pool, evolve
-from holdbook.infrastructure.snapshots import (
+from holdbook.infrastructure.log.snapshots import (
     SNAPSHOT_EVENTS_MIN,
     SQLSnapshots,
     is_due,

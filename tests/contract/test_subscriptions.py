@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger, Limits, LogUnavailable, Refused
-from holdbook.infrastructure.event_log import chained
+from holdbook.infrastructure.log.recorder import chained
 from support.logs import append, execute, granted, open_log, opened
 from support.processes import running, serve
 

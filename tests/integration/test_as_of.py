@@ -22,7 +22,7 @@ from support.workloads import POOLS, made_up
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from holdbook.infrastructure.sql_log import SQLEventLog
+    from holdbook.infrastructure.log.sql_log import SQLEventLog
 
 
 def test_fifty_positions_and_fifty_times(database_url: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Allocate, Ledger, Limits
-from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.replay.history.as_of import allocations_as_of
 from support.cli import Holdbook
 from support.logs import raw_rows

@@ -24,7 +24,7 @@ from holdbook import Limits, Outcome, PoolAlreadyOpen
 from holdbook.domain.commands import Command, command_from
 from holdbook.domain.pool import Pool, evolve
 from holdbook.domain.records import StoredRow, chain_hash, genesis
-from holdbook.infrastructure.memory import MemoryEventLog
+from holdbook.infrastructure.log.memory_log import MemoryEventLog
 from support.deciding import Clock, ledger_on
 from support.logs import take_snapshot
 from support.reference_model import Answer, Model, ModelAllocation

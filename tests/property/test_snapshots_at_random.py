@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdbook.domain.pool import Pool, evolve
-from holdbook.infrastructure.snapshots import load_pool, load_pool_version, pool_chunks, pool_header, save_pool
+from holdbook.infrastructure.log.snapshots import load_pool, load_pool_version, pool_chunks, pool_header, save_pool
 from support.busy import busy_log
 from support.strategies import commands, small_limits
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_mach
 
 from holdbook import HoldbookError, Ledger, Limits, MemoryEventLog
 from holdbook.domain.pool import Pool
-from holdbook.infrastructure.memory import MemoryReader
+from holdbook.infrastructure.log.memory_log import MemoryReader
 from support import profiles
 from support.ledger_machine import LedgerMachine, Viewed
 from support.postgres import Databases

@@ -14,7 +14,7 @@ from holdbook import Limits, Malformed, Token
 from holdbook.domain.commands import Command, command_from
 from holdbook.domain.records import StoredRow, canonical_bytes
 from holdbook.domain.values import Duration, canonical_json, first_difference, instant, instant_text, seconds
-from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.log.mapper import EventMapper
 from support.deciding import envelope
 from support.strategies import FIELDS, commands, durations, events, instants, names
 

@@ -19,7 +19,7 @@ from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.generations import SQLStore
-from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.projections.projector import Projector
 from support.deciding import Clock

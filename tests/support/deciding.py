@@ -26,7 +26,7 @@ from holdbook.domain.handling.queue import Waiting
 from holdbook.domain.limits import Limits
 from holdbook.domain.pool import Pool, evolve
 from holdbook.domain.records import Recorded
-from holdbook.infrastructure.memory import MemoryEventLog
+from holdbook.infrastructure.log.memory_log import MemoryEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,9 +15,9 @@ from holdbook.domain.events import Allocated, Event, PoolOpened
 from holdbook.domain.pool import Pool, evolve
 from holdbook.domain.records import Place, Recorded
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.mapper import EventMapper
-from holdbook.infrastructure.snapshots import save_pool
-from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.log.mapper import EventMapper
+from holdbook.infrastructure.log.snapshots import save_pool
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

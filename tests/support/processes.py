@@ -23,8 +23,8 @@ from holdbook.domain.commands import command_from
 from holdbook.infrastructure import sealing
 from holdbook.infrastructure.adopting import adopt
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.log.sql_log import SQLWriter
 from holdbook.infrastructure.old_form import read_old_form
-from holdbook.infrastructure.sql_log import SQLWriter
 from support.providers import Scripted, hang
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.generations import SQLStore
-from holdbook.infrastructure.sql_log import SQLEventLog
+from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification import verify_ledger
 from holdbook.infrastructure.workload import read_lines, run_workload
 from holdbook.projections.definition import Drop

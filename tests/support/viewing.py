@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from holdbook.infrastructure.facts import fact_of
-from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.projections.fold import Known, WholeFold, fold
 
 if TYPE_CHECKING:

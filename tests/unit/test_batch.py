@@ -28,7 +28,7 @@ from holdbook import (
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Allocated, Released
 from holdbook.domain.handling.named_commands import Ledger
-from holdbook.infrastructure.memory import MemoryReader
+from holdbook.infrastructure.log.memory_log import MemoryReader
 from support.deciding import Clock, after, allocated, events_of, given, ledger_on, opened, refusal
 
 OPEN = OpenPool(pool="gpu", resource_type="accelerator", unit="device", limits=Limits(total=8))

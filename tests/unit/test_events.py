@@ -31,7 +31,7 @@ from holdbook.domain.events import (
     ValidationFailed,
     Voided,
 )
-from holdbook.infrastructure.mapper import EventMapper
+from holdbook.infrastructure.log.mapper import EventMapper
 from support.deciding import envelope
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "events.jsonl"

@@ -30,7 +30,7 @@ from holdbook.domain.handling import pool_cache as cache
 from holdbook.domain.handling.batch import Outcome
 from holdbook.domain.handling.commit_attempt import Attempt
 from holdbook.domain.records import Place, Recorded, StoredRow
-from holdbook.infrastructure.memory import MemoryReader, MemoryWriter
+from holdbook.infrastructure.log.memory_log import MemoryReader, MemoryWriter
 from support.deciding import (
     SEVERAL,
     Clock,

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from holdbook import LogCorrupt, UnknownEvent
 from holdbook.domain.events import EVENTS, Event, PoolClosed, Released
-from holdbook.infrastructure.mapper import NO_HASH, EventMapper, StreamEvent, topic_of
-from holdbook.infrastructure.upcasting import UPCASTERS
+from holdbook.infrastructure.log.mapper import NO_HASH, EventMapper, StreamEvent, topic_of
+from holdbook.infrastructure.log.upcasters import UPCASTERS
 from support.deciding import after, allocated, envelope, opened
 
 MAPPER = EventMapper()

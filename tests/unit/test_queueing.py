@@ -19,7 +19,7 @@ from holdbook import (
 from holdbook.domain.handling.batch import Asked, Batch
 from holdbook.domain.handling.pool_cache import PoolCache
 from holdbook.domain.handling.queue import Queue, Room
-from holdbook.infrastructure.memory import MemoryReader
+from holdbook.infrastructure.log.memory_log import MemoryReader
 from support.deciding import T0, History, allocated, given, opened, refusal, waiting
 
 FULL = given(opened(), opened("cpu"), allocated("held", gpu=8))

@@ -11,7 +11,7 @@ import pytest
 from holdbook import Ledger, Limits
 from holdbook.domain.errors import LogUnavailable
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.stored_rows import SQLRows
+from holdbook.infrastructure.log.raw_rows import SQLRows
 from holdbook.replay.verification.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, ViewChecked
 from holdbook.replay.verification.raw_log import RowsInMemory
 from holdbook.replay.verification.verifier import verify

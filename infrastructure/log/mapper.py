@@ -13,7 +13,7 @@ from holdbook.domain.errors import LogCorrupt, Malformed, UnknownEvent
 from holdbook.domain.events import EVENTS, Event
 from holdbook.domain.records import Recorded, StoredRow
 from holdbook.domain.values import instant, instant_text
-from holdbook.infrastructure.upcasting import UPCASTERS, Upcasters
+from holdbook.infrastructure.log.upcasters import UPCASTERS, Upcasters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,10 +15,10 @@ from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Opening
 from holdbook.domain.records import Place, StoredRow, genesis
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
-from holdbook.infrastructure.finding import chosen
-from holdbook.infrastructure.mapper import EventMapper
-from holdbook.infrastructure.snapshots import load_pool, load_pool_version, snapshot_versions
+from holdbook.infrastructure.log.mapper import EventMapper
+from holdbook.infrastructure.log.recorder import BaseEventLog, chained, notification, one_event, stored_event
+from holdbook.infrastructure.log.search import chosen
+from holdbook.infrastructure.log.snapshots import load_pool, load_pool_version, snapshot_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

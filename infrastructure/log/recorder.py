@@ -18,8 +18,8 @@ from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.records import StoredRow, chain_hash
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.clock import new_id, system_clock
-from holdbook.infrastructure.mapper import NO_HASH, EventMapper, topic_of
-from holdbook.infrastructure.snapshots import is_due, save_pool
+from holdbook.infrastructure.log.mapper import NO_HASH, EventMapper, topic_of
+from holdbook.infrastructure.log.snapshots import is_due, save_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -13,10 +13,10 @@ from holdbook.domain.records import Place, StoredRow, genesis
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.database.postgres import CHANNEL, LOCK
 from holdbook.infrastructure.database.tables import events, ledger_meta, of_stream
-from holdbook.infrastructure.event_log import BaseEventLog, chained, notification, one_event, stored_event
-from holdbook.infrastructure.finding import ROWS_TESTED, chosen, clauses, is_exact
-from holdbook.infrastructure.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
-from holdbook.infrastructure.sql_queue import SQLQueue
+from holdbook.infrastructure.log.recorder import BaseEventLog, chained, notification, one_event, stored_event
+from holdbook.infrastructure.log.search import ROWS_TESTED, chosen, clauses, is_exact
+from holdbook.infrastructure.log.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
+from holdbook.infrastructure.log.sql_queue import SQLQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from holdbook.domain.records import Recorded
     from holdbook.infrastructure.database.database import Database
     from holdbook.infrastructure.database.postgres import Appending
-    from holdbook.infrastructure.mapper import EventMapper
+    from holdbook.infrastructure.log.mapper import EventMapper
 
 _IDS_PER_STATEMENT: Final = 1000
 """The most ids looked up in one statement; both databases bound the number of parameters."""
