@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.resources import ResourceProvider
-    from holdbook.infrastructure.committer import Promise
+    from holdbook.infrastructure.commit.committer import Promise
     from holdbook.infrastructure.ending import Ending
     from holdbook.infrastructure.providing import Registered
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.batch import Outcome
     from holdbook.domain.ports import Clock
     from holdbook.domain.values import Token
-    from holdbook.infrastructure.committer import Promise
+    from holdbook.infrastructure.commit.committer import Promise
     from holdbook.infrastructure.ledger import Ledger
 
     OnLost = Callable[["LeaseLost"], object]

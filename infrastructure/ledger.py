@@ -21,13 +21,14 @@ from holdbook.domain.handling.batch import PoolStatus
 from holdbook.domain.handling.queue import SERVED_MAX, Room, Undecided
 from holdbook.domain.records import LOG_FORMAT
 from holdbook.infrastructure.clock import new_id, system_clock
-from holdbook.infrastructure.committer import (
+from holdbook.infrastructure.commit.committer import (
     BATCH_COMMANDS_MAX,
     SHARED_BATCH_COMMANDS_MAX,
     Committer,
     Promise,
     Sleeper,
 )
+from holdbook.infrastructure.commit.waiting_room import Waiter, WaitingPromise, WaitingRoom
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.fold_check import FoldCheck
@@ -42,7 +43,6 @@ from holdbook.infrastructure.telemetry.context import about_batch, about_command
 from holdbook.infrastructure.telemetry.counters import LEDGERS, Commits
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import command_span, commit_span
-from holdbook.infrastructure.waiting import Waiter, WaitingPromise, WaitingRoom
 from holdbook.projections.fold import no_collections
 from holdbook.projections.generations import State
 from holdbook.projections.projector import Projector

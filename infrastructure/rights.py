@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.commands import Command
     from holdbook.domain.handling.batch import Outcome
-    from holdbook.infrastructure.committer import Promise
+    from holdbook.infrastructure.commit.committer import Promise
     from holdbook.infrastructure.ledger import Ledger
 
 ENDED_BY_ITSELF = frozenset({RefusalCode.ALLOCATION_ENDED, RefusalCode.ALLOCATION_NOT_FOUND})

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdbook.infrastructure.committer import Committer
+    from holdbook.infrastructure.commit.committer import Committer
     from holdbook.infrastructure.ledger import Ledger
 
 

@@ -13,7 +13,7 @@ from holdbook import Allocate, CommandIdReused, Expire, Ledger, Limits, LogUnava
 from holdbook.domain.handling.batch import Asked
 from holdbook.domain.values import instant
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.committer import Committer, Promise
+from holdbook.infrastructure.commit.committer import Committer, Promise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from holdbook import Ledger, LogUnavailable, MemoryEventLog, RefusalCode, Unknow
 from holdbook.domain.errors import Overloaded
 from holdbook.domain.handling.queue import STAY_SECONDS
 from holdbook.domain.records import Place
-from holdbook.infrastructure.committer import Committer
-from holdbook.infrastructure.waiting import WaitingPromise
+from holdbook.infrastructure.commit.committer import Committer
+from holdbook.infrastructure.commit.waiting_room import WaitingPromise
 from support.faults import FaultProxy
 from support.logs import execute, granted, query
 from support.outcomes import DEADLINE_SECONDS, answers, count
@@ -34,7 +34,7 @@ from support.queueing import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from holdbook.infrastructure.committer import Promise
+    from holdbook.infrastructure.commit.committer import Promise
     from support.faults import Part
 
 

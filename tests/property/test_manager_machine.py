@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from holdbook import Ledger, MemoryEventLog, Resource, UnifiedResourceManager, UnitResourceProvider
 from holdbook.domain.commands import Command, Confirm
 from holdbook.infrastructure.acquiring import Acquirer
-from holdbook.infrastructure.committer import Promise
+from holdbook.infrastructure.commit.committer import Promise
 from holdbook.infrastructure.ending import Ending
 from holdbook.infrastructure.holdings import Held, Holdings
 from holdbook.infrastructure.reconciling import Reconciler

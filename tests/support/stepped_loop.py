@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook import Ledger
 from holdbook.domain.errors import LogUnavailable
-from holdbook.infrastructure.committer import Promise, wake
-from holdbook.infrastructure.waiting import WaitingPromise, _State
+from holdbook.infrastructure.commit.committer import Promise, wake
+from holdbook.infrastructure.commit.waiting_room import WaitingPromise, _State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import LogUnavailable, Overloaded
 from holdbook.domain.handling.queue import STAY_SECONDS, Undecided
-from holdbook.infrastructure.committer import Promise, wake
+from holdbook.infrastructure.commit.committer import Promise, wake
 from holdbook.infrastructure.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.handling.batch import Asked
     from holdbook.domain.ports import EventLog
-    from holdbook.infrastructure.committer import Answer, Committer, Sleeper
+    from holdbook.infrastructure.commit.committer import Answer, Committer, Sleeper
     from holdbook.infrastructure.ledger import Ledger
 
 _LOOK_SECONDS: Final = 1.0

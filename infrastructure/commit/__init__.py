@@ -1,0 +1,1 @@
+"""Group commit: one thread records what all other threads and tasks of the process ask for."""
