@@ -33,8 +33,8 @@ from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.generations import SQLStore
-from holdbook.infrastructure.held import holding
-from holdbook.infrastructure.leases import Lease, Leases
+from holdbook.infrastructure.leases.held import holding
+from holdbook.infrastructure.leases.lease import Lease, Leases
 from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.memory_log import MemoryEventLog
 from holdbook.infrastructure.log.sql_log import SQLEventLog
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import Clock, EventLog
     from holdbook.domain.values import Token
-    from holdbook.infrastructure.leases import OnLost
+    from holdbook.infrastructure.leases.lease import OnLost
     from holdbook.projections.generations import Generation
     from holdbook.projections.projector import ViewStatus
     from holdbook.replay.history.stories import Page

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from holdbook.domain.resources import Resource, ResourceProvider
-    from holdbook.infrastructure.leases import Lease, OnLost
+    from holdbook.infrastructure.leases.lease import Lease, OnLost
     from holdbook.infrastructure.reconciling import Reconciliation
     from holdbook.infrastructure.telemetry.counters import Counters
 

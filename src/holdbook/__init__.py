@@ -42,8 +42,9 @@ from holdbook.domain.records import Recorded
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from holdbook.domain.values import Token
-from holdbook.infrastructure.held import Held
-from holdbook.infrastructure.leases import Lease, LeaseLost
+from holdbook.infrastructure.leases.held import Held
+from holdbook.infrastructure.leases.lease import Lease, LeaseLost
+from holdbook.infrastructure.leases.sweeper import Sweeper
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.log.memory_log import MemoryEventLog
 from holdbook.infrastructure.manager import UnifiedResourceManager
@@ -59,7 +60,6 @@ from holdbook.infrastructure.providers import (
 )
 from holdbook.infrastructure.reconciling import NotReconciled, Reconciliation
 from holdbook.infrastructure.schema.revision import SchemaMismatch
-from holdbook.infrastructure.sweeper import Sweeper
 from holdbook.projections.generations import Generation
 from holdbook.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
 from holdbook.projections.rebuild import Rebuilt

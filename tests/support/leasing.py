@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from holdbook import Ledger, Limits
-from holdbook.infrastructure import leases
+from holdbook.infrastructure.leases import lease as leases
 from support.deciding import Clock
 
 if TYPE_CHECKING:

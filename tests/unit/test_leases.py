@@ -27,7 +27,7 @@ from holdbook import (
     Refused,
     Token,
 )
-from holdbook.infrastructure import leases
+from holdbook.infrastructure.leases import lease as leases
 from support.deciding import Clock, after
 from support.leasing import MINUTE, SECONDS_MAX, Patient, Watch, clock, go, held, ledger, renewals, watch
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from holdbook.infrastructure.leases import Lease, OnLost
+    from holdbook.infrastructure.leases.lease import Lease, OnLost
     from holdbook.infrastructure.ledger import Ledger
 
 P = ParamSpec("P")
