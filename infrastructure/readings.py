@@ -10,9 +10,9 @@ from sqlalchemy import table as table_clause
 
 from holdbook.domain.values import instant, instant_text
 from holdbook.infrastructure.database.tables import events
-from holdbook.infrastructure.generations import list_generations
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.log.sql_queue import SQLQueue
+from holdbook.infrastructure.views.store import list_generations
 from holdbook.projections.generations import State
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS

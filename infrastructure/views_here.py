@@ -10,9 +10,9 @@ from pydantic_core import from_json
 from sqlalchemy import select
 
 from holdbook.domain.errors import LogCorrupt
-from holdbook.infrastructure.generations import SQLStore, list_generations
 from holdbook.infrastructure.log.raw_rows import page_statement, read_page
-from holdbook.infrastructure.physical import physical
+from holdbook.infrastructure.views.physical import physical
+from holdbook.infrastructure.views.store import SQLStore, list_generations
 from holdbook.projections.definition import Fact
 from holdbook.projections.fold import WholeFold
 from holdbook.projections.generations import State

@@ -14,13 +14,13 @@ from holdbook.domain.errors import LogUnavailable, Malformed
 from holdbook.infrastructure.cli.options import Common, TrustedKeys, command
 from holdbook.infrastructure.cli.output import emit, progress, say
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.keys import log_verifier, read_checkpoint
 from holdbook.infrastructure.ledger import Ledger, outdated_views
 from holdbook.infrastructure.proofs import sealing_of
 from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.since import start_at
 from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import VerifierKey

@@ -15,7 +15,7 @@ from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.options import Acting, Common, command, spread
 from holdbook.infrastructure.cli.output import emit, progress, say, show, table, tell_failure, when
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.rehearsal import Failure, rehearse
+from holdbook.infrastructure.views.dry_run import Failure, rehearse
 from holdbook.projections.projector import ViewStatus
 from holdbook.projections.rebuild import Rebuilt
 from holdbook.projections.views.catalogue import VIEWS

@@ -19,8 +19,8 @@ from holdbook.infrastructure.cli.parsing import moment, name
 from holdbook.infrastructure.cli.plot import plot
 from holdbook.infrastructure.cli.shapes import failure_shape
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.published import Published
-from holdbook.infrastructure.usage import COLUMNS, usage_over_time
+from holdbook.infrastructure.views.queries import Published
+from holdbook.infrastructure.views.usage_over_time import COLUMNS, usage_over_time
 from holdbook.projections.views.metrics import LASTED, METRICS
 from holdbook.projections.views.pool_usage import BUCKET
 from holdbook.projections.views.validation_failures import VALIDATION_FAILURES

@@ -16,8 +16,8 @@ from alembic.migration import MigrationContext
 
 from holdbook.domain.errors import LogUnavailable
 from holdbook.infrastructure.database.tables import metadata
-from holdbook.infrastructure.generations import prepare
 from holdbook.infrastructure.schema.revision import HEAD, VERSION_TABLE, revision_of
+from holdbook.infrastructure.views.store import prepare
 from holdbook.projections.views.catalogue import VIEWS
 
 if TYPE_CHECKING:

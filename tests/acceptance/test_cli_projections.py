@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, Limits
-from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.log.sql_log import SQLEventLog
+from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.metrics import METRICS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger, LogUnavailable, Refused
-from holdbook.infrastructure.published import Published
+from holdbook.infrastructure.views.queries import Published
 from holdbook.projections.views.metrics import LASTED, METRICS
 from support.logs import execute, query
 from support.projecting import head_of, keeper, with_columns
@@ -60,7 +60,7 @@ def test_of_two_views_it_is_what_both_have_seen(ledger: Ledger) -> None:
 
 def test_one_generation(ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that is read page by page comes from one generation, whatever is published meanwhile."""
-    monkeypatch.setattr("holdbook.infrastructure.published.PAGE_ROWS", 2)
+    monkeypatch.setattr("holdbook.infrastructure.views.queries.PAGE_ROWS", 2)
     refuse(ledger, 4)
     ledger.projector().catch_up()
     answer = Published(ledger).failures({})

@@ -12,7 +12,7 @@ from holdbook import Allocate, Ledger, Limits
 from holdbook.domain.commands import command_from
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.exposition import LedgersCollector
-from holdbook.infrastructure.published import Published
+from holdbook.infrastructure.views.queries import Published
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.metrics import LASTED
 from support.logs import Clock, execute

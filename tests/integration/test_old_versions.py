@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger, LogCorrupt, UnknownEvent
-from holdbook.infrastructure.facts import SQLFacts, fact_of
 from holdbook.infrastructure.log.recorder import chained
 from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.views.facts import SQLFacts, fact_of
 from support.projecting import log_of
 from support.story import Clock, tell
 from support.tampering import tampering

@@ -318,7 +318,7 @@ class TestPruned:
 
     def test_in_pieces(self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """On SQLite rows go a piece at a time, so that commands come in between; what was interrupted is done later."""
-        monkeypatch.setattr("holdbook.infrastructure.generations._PIECE_ROWS", 5)
+        monkeypatch.setattr("holdbook.infrastructure.views.store._PIECE_ROWS", 5)
         with Ledger.open(sqlite_url) as ledger:
             run_made_up(ledger, 40)
             ledger.projector().catch_up()
@@ -344,7 +344,7 @@ class TestPruned:
 
 def test_history_is_compared_piece_by_piece(ledger: Ledger, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables that only grow are compared in pieces: what differs in any of them is found, up to the number told."""
-    monkeypatch.setattr("holdbook.infrastructure.comparing.PIECE_ROWS", 4)
+    monkeypatch.setattr("holdbook.infrastructure.views.comparison.PIECE_ROWS", 4)
     execute(database_url, "UPDATE gen_allocation_history_1 SET owner = 'eve' WHERE position IN (4, 36)")
     [built] = keeper(ledger, ALLOCATION_HISTORY).rebuild()
     assert [line.partition(":")[0] for line in built.differences] == [

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger
-from holdbook.infrastructure import rehearsal
-from holdbook.infrastructure.rehearsal import rehearse
+from holdbook.infrastructure.views import dry_run as rehearsal
+from holdbook.infrastructure.views.dry_run import rehearse
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
 from holdbook.projections.views.metrics import METRICS

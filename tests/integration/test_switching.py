@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from holdbook import Ledger, LogUnavailable
-from holdbook.infrastructure import publishing
+from holdbook.infrastructure.views import publication as publishing
 from holdbook.projections.generations import State
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from support.logs import account, execute, query, raw_connection

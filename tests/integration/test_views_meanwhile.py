@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from holdbook import Ledger, LogCorrupt, Refused
-from holdbook.infrastructure.generations import SQLStore
+from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.generations import State
 from holdbook.projections.views.metrics import METRICS
 from holdbook.projections.views.pool_usage import POOL_USAGE

@@ -11,10 +11,10 @@ import pytest
 
 from holdbook import Ledger, SchemaMismatch
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.published import Published
 from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.schema import upgrade as migrating
 from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.views.queries import Published
 from holdbook.projections.views.catalogue import VIEWS
 from support.cli import Holdbook, run
 from support.first_schema import FIRST_VIEWS, LIVE, UNFINISHED, make_first_schema

@@ -13,7 +13,7 @@ from holdbook import MemoryEventLog
 from holdbook.domain.commands import command_from
 from holdbook.domain.events import Allocated, Event
 from holdbook.domain.values import canonical_json
-from holdbook.infrastructure.facts import fact_of
+from holdbook.infrastructure.views.facts import fact_of
 from holdbook.projections.definition import Add, Drop, Set, Table, View
 from holdbook.projections.fold import HandlerFailed, Known, WholeFold, fold
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY

@@ -15,9 +15,9 @@ from holdbook.domain import allocation
 from holdbook.domain.commands import command_from
 from holdbook.domain.events import EVENTS, Event
 from holdbook.domain.pool import Pool, evolve
-from holdbook.infrastructure.facts import fact_of
 from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.recorder import chained
+from holdbook.infrastructure.views.facts import fact_of
 from holdbook.projections.fold import WholeFold
 from holdbook.projections.views.catalogue import VIEWS
 from support.deciding import Clock, envelope, ledger_on

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from holdbook import HoldbookError, Ledger
 from holdbook.domain.commands import command_from
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.facts import SQLFacts
 from holdbook.infrastructure.fold_check import FoldCheck
-from holdbook.infrastructure.generations import SQLStore
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.views.facts import SQLFacts
+from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.projector import Projector
 from support.deciding import Clock
 from support.logs import query

@@ -6,8 +6,8 @@ import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from holdbook.infrastructure.facts import fact_of
 from holdbook.infrastructure.log.mapper import EventMapper
+from holdbook.infrastructure.views.facts import fact_of
 from holdbook.projections.fold import Known, WholeFold, fold
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdbook import Malformed
-from holdbook.infrastructure.usage import COLUMNS, usage_over_time
+from holdbook.infrastructure.views.usage_over_time import COLUMNS, usage_over_time
 
 
 def row(hour: int, used: int, peak: int | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from holdbook.domain.errors import LogCorrupt
-from holdbook.infrastructure.facts import fact_of
+from holdbook.infrastructure.views.facts import fact_of
 from holdbook.projections.fold import WholeFold
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from sqlalchemy import table as table_clause
 
 from holdbook.domain.errors import LogUnavailable
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.generations import list_generations
 from holdbook.infrastructure.log.sql_log import SQLEventLog
+from holdbook.infrastructure.views.store import list_generations
 from holdbook.projections.generations import State
 from holdbook.projections.views.metrics import LASTED, METRICS
 from holdbook.projections.views.pool_usage import BUCKET_CHARACTERS, POOL_USAGE, bucket_named

@@ -12,12 +12,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from holdbook.domain.errors import NotFound
 from holdbook.domain.values import instant, instant_text
-from holdbook.infrastructure import physical, publishing
-from holdbook.infrastructure.bulk import PostgresBulk, SQLiteBulk
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.comparing import compare
 from holdbook.infrastructure.database.tables import generations as table
 from holdbook.infrastructure.database.tables import skipped_events
+from holdbook.infrastructure.views import physical
+from holdbook.infrastructure.views import publication as publishing
+from holdbook.infrastructure.views.bulk import PostgresBulk, SQLiteBulk
+from holdbook.infrastructure.views.comparison import compare
 from holdbook.projections.generations import Compared, Generation, Moved, State
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
-    from holdbook.infrastructure.bulk import Bulk
     from holdbook.infrastructure.database.database import Database
+    from holdbook.infrastructure.views.bulk import Bulk
     from holdbook.projections.definition import Key, Row, Table, View
     from holdbook.projections.fold import Net
 

@@ -1,0 +1,1 @@
+"""Published views in SQL: their generations, bulk writes, publication and queries."""
