@@ -30,7 +30,6 @@ from holdbook.infrastructure.commit.committer import (
 )
 from holdbook.infrastructure.commit.waiting_room import Waiter, WaitingPromise, WaitingRoom
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.leases.held import holding
 from holdbook.infrastructure.leases.lease import Lease, Leases
 from holdbook.infrastructure.log.mapper import EventMapper
@@ -41,6 +40,7 @@ from holdbook.infrastructure.telemetry.context import about_batch, about_command
 from holdbook.infrastructure.telemetry.counters import LEDGERS, Commits
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import command_span, commit_span
+from holdbook.infrastructure.verification.fold_check import FoldCheck
 from holdbook.infrastructure.views.facts import SQLFacts
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.fold import no_collections

@@ -18,8 +18,8 @@ from holdbook.infrastructure.keys import log_verifier, read_checkpoint
 from holdbook.infrastructure.ledger import Ledger, outdated_views
 from holdbook.infrastructure.proofs import sealing_of
 from holdbook.infrastructure.schema import revision as schema
-from holdbook.infrastructure.since import start_at
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.start import start_at
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.evidence.checkpoints import Signed

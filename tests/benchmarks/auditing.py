@@ -24,7 +24,7 @@ from holdbook import Ledger
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.proofs import Prover
 from holdbook.infrastructure.sealing import Sealer
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.replay.evidence.notes import Kind, SignerKey
 from holdbook.replay.history.as_of import state_at
 

@@ -12,7 +12,7 @@ import pytest
 
 from holdbook import Allocate, Ledger, Limits, LogUnavailable, NotFound, Refused
 from holdbook.infrastructure.schema import upgrade as migrating
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.projections.views.metrics import METRICS
 from support.logs import Clock, account, execute, query, raw_rows
 from support.processes import barrier, catch_up_together, running

@@ -25,7 +25,7 @@ from holdbook import (
 from holdbook.domain.events import Renewed
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.database import postgres as transactions
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from support.leasing import SECONDS_MAX, Watch, renewals, watch
 from support.processes import allocate_ahead, forked, keep_for_ever, running
 

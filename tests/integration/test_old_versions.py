@@ -9,7 +9,7 @@ import pytest
 
 from holdbook import Ledger, LogCorrupt, UnknownEvent
 from holdbook.infrastructure.log.recorder import chained
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.views.facts import SQLFacts, fact_of
 from support.projecting import log_of
 from support.story import Clock, tell

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, Malformed, NotFound, ViewStopped
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.projections.definition import Add
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
 from holdbook.projections.views.metrics import METRICS

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from holdbook import Ledger, Limits
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.workload import read_lines, run_workload
 from support.logs import query
 from support.processes import running

@@ -15,7 +15,7 @@ from holdbook.infrastructure.keys import NotCosigned, Witness
 from holdbook.infrastructure.proofs import Prover, SQLSeals, sealing_of
 from holdbook.infrastructure.sealing import NotSealed, Sealer
 from holdbook.infrastructure.tiles import TreeDamaged
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.replay.evidence.bundle import verify_bundle
 from holdbook.replay.evidence.merkle import is_consistent, is_included, leaf_hash
 from support.logs import MOMENT, execute, query, raw_rows

@@ -9,7 +9,7 @@ import pytest
 
 from holdbook import Ledger
 from holdbook.domain.records import StoredRow
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.replay.verification.findings import Check, Harm
 from holdbook.replay.verification.verifier import Start
 from support.logs import load_pool_at_head, take_snapshot

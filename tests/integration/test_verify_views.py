@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger
-from holdbook.infrastructure.verification import verify_ledger
-from holdbook.infrastructure.views_here import SQLView
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
+from holdbook.infrastructure.verification.view_checks import SQLView
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.verification.findings import Check
 from support.logs import take_snapshot

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from holdbook import Ledger, LogUnavailable
-from holdbook.infrastructure import views_apart
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.verification import verify_ledger
-from holdbook.infrastructure.views_apart import ViewsApart, work
+from holdbook.infrastructure.verification import view_process as views_apart
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
+from holdbook.infrastructure.verification.view_process import ViewsApart, work
 from holdbook.replay.verification.findings import Harm
 from holdbook.replay.verification.view_check import Compared
 from support.story import Clock, tell

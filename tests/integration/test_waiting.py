@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Allocate, AllocationState, Ledger, Limits, NotFound, RefusalCode, Refused
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from support.logs import execute
 from support.outcomes import DEADLINE_SECONDS, answers
 from support.queueing import (

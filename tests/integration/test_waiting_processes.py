@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdbook import Ledger
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from support.logs import execute
 from support.outcomes import by_command
 from support.processes import running, wait_in_line

@@ -13,7 +13,7 @@ from holdbook import Ledger, SchemaMismatch
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.schema import upgrade as migrating
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.views.queries import Published
 from holdbook.projections.views.catalogue import VIEWS
 from support.cli import Holdbook, run

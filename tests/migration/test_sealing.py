@@ -13,7 +13,7 @@ from holdbook.infrastructure.proofs import sealing_of
 from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.schema import upgrade as migrating
 from holdbook.infrastructure.sealing import Sealer
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from support.logs import MOMENT, raw_rows
 from support.old_schemas import restored, tables_in
 from support.sealing import OLD

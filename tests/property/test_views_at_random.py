@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from holdbook import HoldbookError, Ledger
 from holdbook.domain.commands import command_from
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.fold_check import FoldCheck
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.views.facts import SQLFacts
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.projector import Projector

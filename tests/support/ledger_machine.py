@@ -13,7 +13,7 @@ from holdbook import CommandIdReused, Ledger, NotFound, PoolAlreadyOpen
 from holdbook.domain.commands import command_from
 from holdbook.domain.ports import EventLog, LogWriter
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.simulation.what_if import what_if
 from support.reference_model import Answer, Json, Model

@@ -11,7 +11,7 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from holdbook import Limits
 from holdbook.domain.allocation import AllocationState
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from support.faulty import FAULTS
 from support.machine import descriptors, is_free, mappings
 from support.manager_process import KINDS, MEASURED, Wanted

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from holdbook import LogUnavailable
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from support.logs import query, raw_rows
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.fold_check import FoldCheck
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.verification import verify_ledger
+from holdbook.infrastructure.verification.fold_check import FoldCheck
+from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.views.facts import SQLFacts
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.infrastructure.workload import read_lines, run_workload

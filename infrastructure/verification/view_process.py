@@ -14,7 +14,7 @@ from holdbook.domain.errors import HoldbookError, LogUnavailable
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.views_here import views_of
+from holdbook.infrastructure.verification.view_checks import views_of
 from holdbook.projections.fold import no_collections
 from holdbook.replay.verification.view_check import Compared
 
@@ -29,7 +29,7 @@ _LOOK_SECONDS: Final = 0.1
 
 _CODE: Final = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from holdbook.infrastructure.views_apart import work; work(sys.stdin.buffer, sys.stdout.buffer)"
+    "from holdbook.infrastructure.verification.view_process import work; work(sys.stdin.buffer, sys.stdout.buffer)"
 )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from holdbook.infrastructure.verification.view_checks import SQLView
 from holdbook.infrastructure.views.facts import SQLFacts
-from holdbook.infrastructure.views_here import SQLView
 from holdbook.projections.fold import no_collections
 from holdbook.replay.verification.view_check import ViewCheck
 
