@@ -34,13 +34,13 @@ from holdbook.infrastructure.cli.issuing import tell_refusal
 from holdbook.infrastructure.cli.options import ReaderGone
 from holdbook.infrastructure.cli.output import emit, say
 from holdbook.infrastructure.cli.shapes import error_shape
-from holdbook.infrastructure.keys import NotCosigned
 from holdbook.infrastructure.rolling_back import NotRolledBack
 from holdbook.infrastructure.schema.revision import SchemaMismatch
-from holdbook.infrastructure.sealing import NotSealed
+from holdbook.infrastructure.seals.key_files import NotCosigned
+from holdbook.infrastructure.seals.sealer import NotSealed
+from holdbook.infrastructure.seals.tiles import TreeDamaged
 from holdbook.infrastructure.settings import Settings
 from holdbook.infrastructure.telemetry.logging import configure_logging
-from holdbook.infrastructure.tiles import TreeDamaged
 from holdbook.projections.projector import ViewStopped
 from holdbook.replay.evidence.bundle import BundleRefused
 

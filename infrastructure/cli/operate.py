@@ -14,10 +14,10 @@ from holdbook.domain.errors import LogUnavailable, Malformed
 from holdbook.infrastructure.cli.options import Common, TrustedKeys, command
 from holdbook.infrastructure.cli.output import emit, progress, say
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.keys import log_verifier, read_checkpoint
 from holdbook.infrastructure.ledger import Ledger, outdated_views
-from holdbook.infrastructure.proofs import sealing_of
 from holdbook.infrastructure.schema import revision as schema
+from holdbook.infrastructure.seals.key_files import log_verifier, read_checkpoint
+from holdbook.infrastructure.seals.prover import sealing_of
 from holdbook.infrastructure.verification.start import start_at
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.views.store import SQLStore

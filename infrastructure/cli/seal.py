@@ -18,9 +18,16 @@ from holdbook.infrastructure.cli.output import emit, emit_line, progress, say, s
 from holdbook.infrastructure.cli.parsing import duration
 from holdbook.infrastructure.cli.signals import stopping
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.keys import Witness, log_verifier, others_may_read, read_key, read_verifier, write_key
-from holdbook.infrastructure.proofs import Consistency, Inclusion, Prover, checkpoint_shape
-from holdbook.infrastructure.sealing import Kept, Sealer
+from holdbook.infrastructure.seals.key_files import (
+    Witness,
+    log_verifier,
+    others_may_read,
+    read_key,
+    read_verifier,
+    write_key,
+)
+from holdbook.infrastructure.seals.prover import Consistency, Inclusion, Prover, checkpoint_shape
+from holdbook.infrastructure.seals.sealer import Kept, Sealer
 from holdbook.replay.evidence.bundle import Proven, verify_bundle
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import Kind, SignerKey

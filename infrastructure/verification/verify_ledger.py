@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from holdbook.infrastructure.log.raw_rows import SQLRows
 from holdbook.infrastructure.log.snapshots import SQLSnapshots, list_snapshots, load_pool_version
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.proofs import sealing_of
+from holdbook.infrastructure.seals.prover import sealing_of
 from holdbook.infrastructure.verification import view_process as views_apart
 from holdbook.infrastructure.verification.view_checks import views_of
 from holdbook.projections.fold import no_collections

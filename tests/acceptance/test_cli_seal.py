@@ -15,10 +15,10 @@ import pytest
 
 from holdbook import Ledger, LogUnavailable
 from holdbook.domain.records import StoredRow, canonical_bytes
-from holdbook.infrastructure import sealing
 from holdbook.infrastructure.cli import seal as cli
 from holdbook.infrastructure.cli.options import Common
-from holdbook.infrastructure.sealing import Sealer
+from holdbook.infrastructure.seals import sealer as sealing
+from holdbook.infrastructure.seals.sealer import Sealer
 from holdbook.infrastructure.settings import Settings
 from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line, verify_bundle
 from holdbook.replay.evidence.checkpoints import Signed

@@ -6,8 +6,8 @@ import pytest
 
 from holdbook import Ledger, Limits
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.proofs import sealing_of
-from holdbook.infrastructure.sealing import Sealer
+from holdbook.infrastructure.seals.prover import sealing_of
+from holdbook.infrastructure.seals.sealer import Sealer
 from holdbook.replay.evidence.notes import Kind, SignerKey
 from support.cli import Holdbook
 from support.tampering import tampering

@@ -22,8 +22,8 @@ from benchmarks.case import Case
 from benchmarks.measure import Sample, Span, Window
 from holdbook import Ledger
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.proofs import Prover
-from holdbook.infrastructure.sealing import Sealer
+from holdbook.infrastructure.seals.prover import Prover
+from holdbook.infrastructure.seals.sealer import Sealer
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.replay.evidence.notes import Kind, SignerKey
 from holdbook.replay.history.as_of import state_at

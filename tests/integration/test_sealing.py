@@ -10,11 +10,11 @@ import pytest
 
 from holdbook import Ledger, Limits, LogUnavailable, Malformed, NotFound
 from holdbook.domain.records import canonical_bytes
-from holdbook.infrastructure import sealing
-from holdbook.infrastructure.keys import NotCosigned, Witness
-from holdbook.infrastructure.proofs import Prover, SQLSeals, sealing_of
-from holdbook.infrastructure.sealing import NotSealed, Sealer
-from holdbook.infrastructure.tiles import TreeDamaged
+from holdbook.infrastructure.seals import sealer as sealing
+from holdbook.infrastructure.seals.key_files import NotCosigned, Witness
+from holdbook.infrastructure.seals.prover import Prover, SQLSeals, sealing_of
+from holdbook.infrastructure.seals.sealer import NotSealed, Sealer
+from holdbook.infrastructure.seals.tiles import TreeDamaged
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.replay.evidence.bundle import verify_bundle
 from holdbook.replay.evidence.merkle import is_consistent, is_included, leaf_hash

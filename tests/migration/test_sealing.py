@@ -9,10 +9,10 @@ import pytest
 
 from holdbook import Ledger, SchemaMismatch
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.proofs import sealing_of
 from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.schema import upgrade as migrating
-from holdbook.infrastructure.sealing import Sealer
+from holdbook.infrastructure.seals.prover import sealing_of
+from holdbook.infrastructure.seals.sealer import Sealer
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from support.logs import MOMENT, raw_rows
 from support.old_schemas import restored, tables_in

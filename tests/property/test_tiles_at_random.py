@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.pool import StaticPool
 
 from holdbook.infrastructure.database.tables import seal_tiles
-from holdbook.infrastructure.tiles import TILE_HASHES, Edge, StoredTree, TreeDamaged, read_leaves
+from holdbook.infrastructure.seals.tiles import TILE_HASHES, Edge, StoredTree, TreeDamaged, read_leaves
 from holdbook.replay.evidence.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, root
 from support.trees import mth, numbered_leaves
 

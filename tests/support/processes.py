@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from holdbook import Allocate, Expire, Ledger, Limits, Refused, Release, UnifiedResourceManager
 from holdbook.domain.commands import command_from
-from holdbook.infrastructure import sealing
 from holdbook.infrastructure.adopting import adopt
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.log.sql_log import SQLWriter
 from holdbook.infrastructure.old_form import read_old_form
+from holdbook.infrastructure.seals import sealer as sealing
 from support.providers import Scripted, hang
 
 if TYPE_CHECKING:

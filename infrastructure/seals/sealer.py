@@ -19,7 +19,7 @@ from holdbook.domain.values import instant_text
 from holdbook.infrastructure.database.tables import checkpoints, cosignatures, events, seal_keys
 from holdbook.infrastructure.log.raw_rows import SQLRows
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.tiles import Edge, StoredTree
+from holdbook.infrastructure.seals.tiles import Edge, StoredTree
 from holdbook.replay.evidence.checkpoints import Checkpoint, Signed
 from holdbook.replay.evidence.merkle import leaf_hash, root
 from holdbook.replay.evidence.notes import Kind, Note, VerifierKey

@@ -10,8 +10,8 @@ from holdbook.domain.errors import Malformed, NotFound
 from holdbook.domain.records import StoredRow, canonical_bytes
 from holdbook.infrastructure.log.raw_rows import SQLRows
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.sealing import NotSealed, SealStore
-from holdbook.infrastructure.tiles import StoredTree, TreeDamaged, read_leaves
+from holdbook.infrastructure.seals.sealer import NotSealed, SealStore
+from holdbook.infrastructure.seals.tiles import StoredTree, TreeDamaged, read_leaves
 from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line
 from holdbook.replay.evidence.merkle import (
     CompactRange,

@@ -1,0 +1,1 @@
+"""Seal the log: sign checkpoints of its Merkle tree, prove events, cosign as a witness."""
