@@ -16,7 +16,7 @@ from holdbook.domain.commands import Renew
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
 from holdbook.domain.refusals import RefusalCode, explain
 from holdbook.infrastructure.fork_guard import Birthplace
-from holdbook.infrastructure.rights import decided
+from holdbook.infrastructure.resources.rights import decided
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 

@@ -47,10 +47,10 @@ from holdbook.infrastructure.leases.lease import Lease, LeaseLost
 from holdbook.infrastructure.leases.sweeper import Sweeper
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.log.memory_log import MemoryEventLog
-from holdbook.infrastructure.manager import UnifiedResourceManager
-from holdbook.infrastructure.monitor import ResourceMonitor
-from holdbook.infrastructure.old_managers import MemoryResource, MemoryResourceManager, ResourceManager
-from holdbook.infrastructure.providers import (
+from holdbook.infrastructure.resources.manager import UnifiedResourceManager
+from holdbook.infrastructure.resources.monitor import ResourceMonitor
+from holdbook.infrastructure.resources.old_managers import MemoryResource, MemoryResourceManager, ResourceManager
+from holdbook.infrastructure.resources.providers import (
     ConnectionResourceProvider,
     DirectoryResourceProvider,
     MemoryResourceProvider,
@@ -58,7 +58,7 @@ from holdbook.infrastructure.providers import (
     UnitResourceProvider,
     make_or_undo,
 )
-from holdbook.infrastructure.reconciling import NotReconciled, Reconciliation
+from holdbook.infrastructure.resources.reconciliation import NotReconciled, Reconciliation
 from holdbook.infrastructure.schema.revision import SchemaMismatch
 from holdbook.projections.generations import Generation
 from holdbook.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped

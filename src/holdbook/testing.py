@@ -19,7 +19,7 @@ from holdbook.domain.resources import Resource, ResourceMetadata
 from holdbook.domain.values import Token
 from holdbook.infrastructure.clock import new_id, system_clock
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.manager import UnifiedResourceManager
+from holdbook.infrastructure.resources.manager import UnifiedResourceManager
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import AllocationState, Ledger, Limits, UnifiedResourceManager
-from holdbook.infrastructure import deadline_watch
+from holdbook.infrastructure.resources import deadlines as deadline_watch
 from support.providers import Scripted
 
 if TYPE_CHECKING:

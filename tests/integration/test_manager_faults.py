@@ -35,7 +35,7 @@ SHORT = timedelta(milliseconds=40)
 @pytest.fixture
 def manager(stored_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> UnifiedResourceManager:
     """A manager that gives providers little time."""
-    monkeypatch.setattr("holdbook.infrastructure.providing.GRACE_SECONDS", 0.01)
+    monkeypatch.setattr("holdbook.infrastructure.resources.provider_calls.GRACE_SECONDS", 0.01)
     return UnifiedResourceManager(stored_ledger, reservation_ttl=SHORT)
 
 

@@ -137,7 +137,7 @@ async def test_a_provider_that_hangs_while_it_takes_back(
     stored_ledger: Ledger, provider: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told to stop when its time is up, and the rest goes on."""
-    monkeypatch.setattr("holdbook.infrastructure.providing.GRACE_SECONDS", 0.01)
+    monkeypatch.setattr("holdbook.infrastructure.resources.provider_calls.GRACE_SECONDS", 0.01)
     manager = UnifiedResourceManager(stored_ledger, reservation_ttl=timedelta(milliseconds=20))
     manager.register_provider("slot", provider)
     provider.things = {"x", "y"}

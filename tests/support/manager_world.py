@@ -16,7 +16,7 @@ from holdbook import HoldbookError, Ledger, NotFound, Refused
 from holdbook.domain.allocation import AllocationState
 from holdbook.domain.errors import ProviderFault, ProviderHung
 from holdbook.domain.refusals import RefusalCode
-from holdbook.infrastructure import manager
+from holdbook.infrastructure.resources import manager
 from support.faulty import Broken, Odd
 from support.machine import descriptors, free_ports, mappings
 from support.manager_process import Job, Process, Wanted

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from holdbook.infrastructure.providers.keeping import make_or_undo
+from holdbook.infrastructure.resources.providers.base import make_or_undo
 
 
 class Workshop:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from holdbook import Ledger, Limits, LogCorrupt, OpenPool, RefusalCode, Refused
-from holdbook.infrastructure.rights import Rights, granted
+from holdbook.infrastructure.resources.rights import Rights, granted
 
 
 async def test_a_grant_without_an_allocation() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.providers.keeping import Keeping, just_one, make_or_undo
+from holdbook.infrastructure.resources.providers.base import Keeping, just_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from holdbook.domain.limits import Limits
 from holdbook.domain.unit_assignment import Assignment
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.providers.keeping import Keeping, check_size
+from holdbook.infrastructure.resources.providers.base import Keeping, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

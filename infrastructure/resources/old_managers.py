@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.resources import Resource
-from holdbook.infrastructure.manager import UnifiedResourceManager
-from holdbook.infrastructure.providers import MemoryResourceProvider
+from holdbook.infrastructure.resources.manager import UnifiedResourceManager
+from holdbook.infrastructure.resources.providers import MemoryResourceProvider
 
 if TYPE_CHECKING:
     from holdbook.infrastructure.ledger import Ledger

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.providers.keeping import Keeping, check_size
+from holdbook.infrastructure.resources.providers.base import Keeping, check_size
 
 if TYPE_CHECKING:
     from holdbook.domain.resources import Resource, ResourceMetadata

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from holdbook.infrastructure.providing import described, kind_of, within
+from holdbook.infrastructure.resources.provider_calls import described, kind_of, within
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import provider_call
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.resources import ResourceProvider
-    from holdbook.infrastructure.holdings import Held, Holdings
-    from holdbook.infrastructure.rights import Rights
+    from holdbook.infrastructure.resources.holdings import Held, Holdings
+    from holdbook.infrastructure.resources.rights import Rights
 
 logger = get_logger()
 

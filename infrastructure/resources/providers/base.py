@@ -12,7 +12,7 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.resources import Resource, ResourceProvider
 from holdbook.domain.values import QUANTITY_MAX
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.providing import described
+from holdbook.infrastructure.resources.provider_calls import described
 from holdbook.infrastructure.telemetry.logging import get_logger
 
 if TYPE_CHECKING:

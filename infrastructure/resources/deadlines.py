@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from holdbook.infrastructure.ending import Ending
-    from holdbook.infrastructure.holdings import Holdings
+    from holdbook.infrastructure.resources.holdings import Holdings
+    from holdbook.infrastructure.resources.release import Ending
 
 LOOK_SECONDS: Final = 60.0
 """How long the watch sleeps at most: the ledger's clock may be set."""

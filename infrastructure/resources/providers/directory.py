@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from holdbook.domain.limits import Limits
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.log.memory_log import MemoryEventLog
-from holdbook.infrastructure.providers.keeping import Keeping, check_size, make_or_undo
+from holdbook.infrastructure.resources.providers.base import Keeping, check_size, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdbook.domain.errors import ProviderFault
-from holdbook.infrastructure.acquiring import MANAGER_TAG
-from holdbook.infrastructure.providing import described, kind_of, within
+from holdbook.infrastructure.resources.acquisition import MANAGER_TAG
+from holdbook.infrastructure.resources.provider_calls import described, kind_of, within
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import provider_call
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.resources import ResourceProvider
-    from holdbook.infrastructure.ending import Ending
-    from holdbook.infrastructure.holdings import Held, Holdings
-    from holdbook.infrastructure.providing import Registered
-    from holdbook.infrastructure.rights import Rights
+    from holdbook.infrastructure.resources.holdings import Held, Holdings
+    from holdbook.infrastructure.resources.provider_calls import Registered
+    from holdbook.infrastructure.resources.release import Ending
+    from holdbook.infrastructure.resources.rights import Rights
 
 logger = get_logger()
 

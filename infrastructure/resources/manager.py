@@ -12,15 +12,15 @@ from holdbook.domain.commands import OpenPool
 from holdbook.domain.errors import Malformed, ProviderFault
 from holdbook.domain.limits import Limits
 from holdbook.domain.values import QUANTITY_MAX
-from holdbook.infrastructure.acquiring import Acquirer
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.deadline_watch import DeadlineWatch
-from holdbook.infrastructure.ending import Ending
-from holdbook.infrastructure.holdings import Held, Holdings
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.providing import Registered, asked, described, kind_of
-from holdbook.infrastructure.reconciling import Reconciler
-from holdbook.infrastructure.rights import Rights
+from holdbook.infrastructure.resources.acquisition import Acquirer
+from holdbook.infrastructure.resources.deadlines import DeadlineWatch
+from holdbook.infrastructure.resources.holdings import Held, Holdings
+from holdbook.infrastructure.resources.provider_calls import Registered, asked, described, kind_of
+from holdbook.infrastructure.resources.reconciliation import Reconciler
+from holdbook.infrastructure.resources.release import Ending
+from holdbook.infrastructure.resources.rights import Rights
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.counters import COUNTERS
 from holdbook.infrastructure.telemetry.logging import get_logger
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.resources import Resource, ResourceProvider
     from holdbook.infrastructure.leases.lease import Lease, OnLost
-    from holdbook.infrastructure.reconciling import Reconciliation
+    from holdbook.infrastructure.resources.reconciliation import Reconciliation
     from holdbook.infrastructure.telemetry.counters import Counters
 
 RESERVATION_TTL: Final = timedelta(minutes=1)
