@@ -14,8 +14,8 @@ from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.infrastructure.cli.options import Common
 from holdbook.infrastructure.cli.output import emit, say, tell_failure
 from holdbook.infrastructure.cli.signals import stopping
-from holdbook.infrastructure.exposition import LedgersCollector
 from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.monitoring.prometheus import LedgersCollector
 
 HOST = "127.0.0.1"
 """Where it listens unless told: nobody else sees it."""

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from holdbook.infrastructure.exposition import CommitsCollector, CountersCollector, LedgersCollector
+from holdbook.infrastructure.monitoring.prometheus import CommitsCollector, CountersCollector, LedgersCollector
 from holdbook.infrastructure.telemetry.counters import COUNTERS, LEDGERS
 
 __all__ = ["registry"]

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from holdbook import Allocate, Ledger, Limits
 from holdbook.domain.commands import command_from
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.exposition import LedgersCollector
+from holdbook.infrastructure.monitoring.prometheus import LedgersCollector
 from holdbook.infrastructure.views.queries import Published
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.metrics import LASTED

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from holdbook import Allocate, Ledger, Limits, ResourceMonitor
-from holdbook.infrastructure.exposition import (
+from holdbook.infrastructure.monitoring.prometheus import (
     DATABASE,
     PROCESS,
     PROGRAM,

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from holdbook.domain.errors import HoldbookError
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.readings import read_ledger
+from holdbook.infrastructure.monitoring.readings import read_ledger
 from holdbook.infrastructure.telemetry.counters import COUNTED
 from holdbook.infrastructure.telemetry.logging import get_logger
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.ports import Clock
     from holdbook.infrastructure.ledger import Ledger
-    from holdbook.infrastructure.readings import OperationReading, Reading
+    from holdbook.infrastructure.monitoring.readings import OperationReading, Reading
     from holdbook.infrastructure.telemetry.counters import Counters, Distribution, Ledgers, Watched
 
 _FAMILIES: Final[dict[str, type[Any]]] = {

@@ -1,0 +1,1 @@
+"""What Prometheus reads: the process's counters and the state of its database."""
