@@ -12,8 +12,8 @@ from holdbook.infrastructure.cli.files import STANDARD_INPUT, readable, whole_fi
 from holdbook.infrastructure.cli.issuing import catch_up
 from holdbook.infrastructure.cli.options import Acting, Common, command
 from holdbook.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
+from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 from holdbook.infrastructure.seals.prover import Prover
-from holdbook.infrastructure.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 
 top = Typer()
 

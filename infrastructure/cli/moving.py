@@ -7,15 +7,15 @@ from typing import Annotated
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.infrastructure.adopting import Adopted, adopt
 from holdbook.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
 from holdbook.infrastructure.cli.issuing import catch_up
 from holdbook.infrastructure.cli.options import Acting, ReasonOption, command
 from holdbook.infrastructure.cli.output import emit, progress, say
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.interchange.adoption import Adopted, adopt
+from holdbook.infrastructure.interchange.old_form import read_old_form
+from holdbook.infrastructure.interchange.rollback import RolledBack, roll_back
 from holdbook.infrastructure.ledger import Ledger, holds_ledger
-from holdbook.infrastructure.old_form import read_old_form
-from holdbook.infrastructure.rolling_back import RolledBack, roll_back
 
 top = Typer()
 

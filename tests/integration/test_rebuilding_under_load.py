@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from holdbook import Ledger, Limits
+from holdbook.infrastructure.interchange.workload import read_lines, run_workload
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
-from holdbook.infrastructure.workload import read_lines, run_workload
 from support.logs import query
 from support.processes import running
 from support.projecting import NAMES, check_right, head_of, run_made_up, store_of

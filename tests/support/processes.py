@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from holdbook import Allocate, Expire, Ledger, Limits, Refused, Release, UnifiedResourceManager
 from holdbook.domain.commands import command_from
-from holdbook.infrastructure.adopting import adopt
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.interchange.adoption import adopt
+from holdbook.infrastructure.interchange.old_form import read_old_form
 from holdbook.infrastructure.log.sql_log import SQLWriter
-from holdbook.infrastructure.old_form import read_old_form
 from holdbook.infrastructure.seals import sealer as sealing
 from support.providers import Scripted, hang
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.interchange.workload import read_lines, run_workload
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification.fold_check import FoldCheck
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.views.facts import SQLFacts
 from holdbook.infrastructure.views.store import SQLStore
-from holdbook.infrastructure.workload import read_lines, run_workload
 from holdbook.projections.definition import Drop
 from holdbook.projections.engine import BATCH_EVENTS
 from holdbook.projections.projector import Projector

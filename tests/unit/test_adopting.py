@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, OpenPool
-from holdbook.infrastructure.adopting import Adopted, adopt
-from holdbook.infrastructure.old_form import AdoptionStopped, OldState, read_old_form
+from holdbook.infrastructure.interchange.adoption import Adopted, adopt
+from holdbook.infrastructure.interchange.old_form import AdoptionStopped, OldState, read_old_form
 from holdbook.replay.verification.verifier import verify
 from support.cli import jsonl
 from support.deciding import T0, Clock, after, kinds_of

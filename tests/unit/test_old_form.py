@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdbook import Limits
-from holdbook.infrastructure.old_form import AdoptionStopped, HeldLine, LimitsLine, OldState, old_form, read_old_form
+from holdbook.infrastructure.interchange.old_form import (
+    AdoptionStopped,
+    HeldLine,
+    LimitsLine,
+    OldState,
+    old_form,
+    read_old_form,
+)
 from support.cli import jsonl
 from support.strategies import instants, limits, names, pool_names, tags
 

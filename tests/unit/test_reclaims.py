@@ -10,7 +10,7 @@ import pytest
 
 from holdbook import AllocationState, Ledger, Limits, Reclaim, Wanted
 from holdbook.domain.events import Reclaimed
-from holdbook.infrastructure.workload import read_lines, run_workload
+from holdbook.infrastructure.interchange.workload import read_lines, run_workload
 from holdbook.replay.history.as_of import allocations_as_of, state_at
 from holdbook.replay.reports.incident import Incident, Level
 from holdbook.replay.reports.usage import Grouping, usage_report

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from holdbook import Ledger, Limits, OpenPool, Reserve
-from holdbook.infrastructure.adopting import adopt
-from holdbook.infrastructure.old_form import read_old_form
-from holdbook.infrastructure.rolling_back import NotRolledBack, RolledBack, roll_back
+from holdbook.infrastructure.interchange.adoption import adopt
+from holdbook.infrastructure.interchange.old_form import read_old_form
+from holdbook.infrastructure.interchange.rollback import NotRolledBack, RolledBack, roll_back
 from support.deciding import Clock, after, events_of, kinds_of
 
 

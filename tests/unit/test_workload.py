@@ -7,7 +7,14 @@ from collections import Counter
 import pytest
 
 from holdbook import CommandIdReused, Ledger, LogCorrupt, Release
-from holdbook.infrastructure.workload import ImportStopped, export_line, export_lines, read_lines, run_workload, with_id
+from holdbook.infrastructure.interchange.workload import (
+    ImportStopped,
+    export_line,
+    export_lines,
+    read_lines,
+    run_workload,
+    with_id,
+)
 from support.workloads import made_up
 
 

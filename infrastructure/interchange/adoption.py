@@ -10,7 +10,7 @@ from holdbook.domain.commands import OpenPool
 from holdbook.domain.errors import CommandIdReused, PoolAlreadyOpen
 from holdbook.domain.refusals import RefusalCode, explain
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.old_form import AdoptionStopped
+from holdbook.infrastructure.interchange.old_form import AdoptionStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from holdbook.domain.events import Event
     from holdbook.domain.handling.batch import Outcome
     from holdbook.domain.handling.named_commands import Ledger
-    from holdbook.infrastructure.old_form import Entry, HeldLine, LimitsLine, OldState
+    from holdbook.infrastructure.interchange.old_form import Entry, HeldLine, LimitsLine, OldState
 
 _FIELDS: Final = {
     RefusalCode.POOL_NOT_FOUND: "resource_type",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from holdbook.domain.allocation import AllocationState
 from holdbook.domain.errors import HoldbookError
 from holdbook.domain.events import LEDGER_STREAM, PoolClosed
-from holdbook.infrastructure.old_form import OLD_LIMITS, HeldLine, LimitsLine, old_form
+from holdbook.infrastructure.interchange.old_form import OLD_LIMITS, HeldLine, LimitsLine, old_form
 from holdbook.replay.history.as_of import state_at
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Lines in and out: workloads, exports, what old managers held."""
