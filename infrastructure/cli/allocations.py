@@ -22,10 +22,10 @@ from holdbook.infrastructure.cli.options import (
 )
 from holdbook.infrastructure.cli.output import emit, say, tell_failure
 from holdbook.infrastructure.cli.parsing import duration, pairs, quantities
-from holdbook.infrastructure.cli.shapes import outcome_shape
 from holdbook.infrastructure.cli.signals import stopping
 from holdbook.infrastructure.leases.sweeper import SWEEP_ALLOCATIONS, Sweeper
 from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.presentation.shapes import outcome_shape
 
 top = Typer()
 

@@ -33,8 +33,8 @@ from holdbook.infrastructure.cli import (
 from holdbook.infrastructure.cli.issuing import tell_refusal
 from holdbook.infrastructure.cli.options import ReaderGone
 from holdbook.infrastructure.cli.output import emit, say
-from holdbook.infrastructure.cli.shapes import error_shape
 from holdbook.infrastructure.interchange.rollback import NotRolledBack
+from holdbook.infrastructure.presentation.shapes import error_shape
 from holdbook.infrastructure.schema.revision import SchemaMismatch
 from holdbook.infrastructure.seals.key_files import NotCosigned
 from holdbook.infrastructure.seals.sealer import NotSealed

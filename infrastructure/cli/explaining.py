@@ -13,8 +13,8 @@ from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.options import Common, TtlOption, command
 from holdbook.infrastructure.cli.output import emit, holds_tags, say, show, table
 from holdbook.infrastructure.cli.parsing import duration, moment, quantities
-from holdbook.infrastructure.cli.shapes import explanation_shape
 from holdbook.infrastructure.clock import new_id
+from holdbook.infrastructure.presentation.shapes import explanation_shape
 from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
 
 top = Typer()

@@ -11,8 +11,8 @@ from holdbook.domain.handling.named_commands import select
 from holdbook.infrastructure.cli.options import AllocationId, Common, Past, TagOption, command
 from holdbook.infrastructure.cli.output import allocation_sheet, allocation_table, emit, say, show
 from holdbook.infrastructure.cli.parsing import name, pairs
-from holdbook.infrastructure.cli.shapes import allocation_shape
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.presentation.shapes import allocation_shape
 from holdbook.replay.history.as_of import allocations_as_of, state_at
 
 top = Typer()

@@ -13,7 +13,7 @@ from typer import Exit
 from holdbook.domain.commands import Allocate, Command, Expire, Reserve
 from holdbook.domain.errors import HoldbookError, Refused
 from holdbook.infrastructure.cli.output import emit, holds, progress, say, when
-from holdbook.infrastructure.cli.shapes import outcome_shape, refusal_shape
+from holdbook.infrastructure.presentation.shapes import outcome_shape, refusal_shape
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.projections.engine import no_progress
 

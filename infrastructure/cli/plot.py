@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from rich.text import Text
 
 from holdbook.domain.values import instant
-from holdbook.infrastructure.axes import scale_begins
 from holdbook.infrastructure.cli.output import when
+from holdbook.infrastructure.presentation.axes import scale_begins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

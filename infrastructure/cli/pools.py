@@ -11,7 +11,7 @@ from holdbook.infrastructure.cli.issuing import decide, issue
 from holdbook.infrastructure.cli.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
 from holdbook.infrastructure.cli.output import emit, holds, limits_sheet, pool_table, say, show, table, when
 from holdbook.infrastructure.cli.parsing import limit, name
-from holdbook.infrastructure.cli.shapes import pool_shape, waiting_shape
+from holdbook.infrastructure.presentation.shapes import pool_shape, waiting_shape
 from holdbook.replay.history.as_of import state_at
 
 top = Typer()

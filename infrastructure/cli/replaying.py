@@ -13,8 +13,8 @@ from holdbook.infrastructure.cli.options import Common, command
 from holdbook.infrastructure.cli.output import emit, progress, say, screen, show, table
 from holdbook.infrastructure.cli.parsing import moment, name
 from holdbook.infrastructure.cli.plot import plot_window
-from holdbook.infrastructure.page import write_page
-from holdbook.infrastructure.wording import change, codes_text, number, time_text, words
+from holdbook.infrastructure.presentation.incident_page import write_page
+from holdbook.infrastructure.presentation.wording import change, codes_text, number, time_text, words
 from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, Step, Timeline
 
 top = Typer()

@@ -17,8 +17,8 @@ from holdbook.infrastructure.cli.options import Common, PoolArgument, command
 from holdbook.infrastructure.cli.output import emit, emit_csv, progress, say, screen, show, table, when
 from holdbook.infrastructure.cli.parsing import moment, name
 from holdbook.infrastructure.cli.plot import plot
-from holdbook.infrastructure.cli.shapes import failure_shape
 from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.presentation.shapes import failure_shape
 from holdbook.infrastructure.views.queries import Published
 from holdbook.infrastructure.views.usage_over_time import COLUMNS, usage_over_time
 from holdbook.projections.views.metrics import LASTED, METRICS

@@ -16,8 +16,8 @@ from holdbook.domain.refusals import RefusalCode, explain
 from holdbook.infrastructure.cli.options import Common, TagOption, command
 from holdbook.infrastructure.cli.output import STATE_STYLES, brief, emit, progress, say, show, table, when
 from holdbook.infrastructure.cli.parsing import moment, name, pairs
-from holdbook.infrastructure.cli.shapes import step_shape
 from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.presentation.shapes import step_shape
 from holdbook.replay.history.stories import STEPS_MAX, Page, Step, find
 
 top = Typer()

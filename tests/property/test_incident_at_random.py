@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdbook.infrastructure.drawing import BOTTOM, LANE_BOTTOM, LANE_TOP, MARK_WIDTH, RIGHT, TOP, Plot, plots
+from holdbook.infrastructure.presentation.drawing import (
+    BOTTOM,
+    LANE_BOTTOM,
+    LANE_TOP,
+    MARK_WIDTH,
+    RIGHT,
+    TOP,
+    Plot,
+    plots,
+)
 from holdbook.replay.history.as_of import state_at
 from holdbook.replay.reports.incident import REFUSED, Incident, Level, Step, Timeline
 from holdbook.replay.reports.timeline import INTERVALS, Line, Point, Window, value_at

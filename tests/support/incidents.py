@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdbook import MemoryEventLog
 from holdbook.domain.commands import command_from
-from holdbook.infrastructure.page import write_page
+from holdbook.infrastructure.presentation.incident_page import write_page
 from holdbook.replay.reports.incident import Incident, Step
 from support.deciding import Clock, ledger_on
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from holdbook.infrastructure.axes import scale_begins, short, time_ticks, value_ticks
+from holdbook.infrastructure.presentation.axes import scale_begins, short, time_ticks, value_ticks
 from holdbook.replay.reports.timeline import Window
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdbook.domain.refusals import RefusalCode
-from holdbook.infrastructure.drawing import (
+from holdbook.infrastructure.presentation.drawing import (
     BOTTOM,
     LANE_BOTTOM,
     LANE_TOP,

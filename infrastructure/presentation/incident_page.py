@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from holdbook.domain.events import EVENTS, Ending
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure import drawing
-from holdbook.infrastructure.wording import change, codes_text, number, time_text, words
+from holdbook.infrastructure.presentation import drawing
+from holdbook.infrastructure.presentation.wording import change, codes_text, number, time_text, words
 from holdbook.replay.reports.incident import LAPSED, REFUSED
 
 if TYPE_CHECKING:

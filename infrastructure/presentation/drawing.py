@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from holdbook.infrastructure.axes import scale_begins, short, time_ticks, value_ticks
-from holdbook.infrastructure.wording import codes_text, time_text
+from holdbook.infrastructure.presentation.axes import scale_begins, short, time_ticks, value_ticks
+from holdbook.infrastructure.presentation.wording import codes_text, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,0 +1,1 @@
+"""How results are shown: JSON shapes, wording, drawings and the page of an incident."""
