@@ -10,7 +10,7 @@ from holdbook.domain.commands import Allocate, Confirm, Expire, Release, Renew, 
 from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.domain.handling.batch import Outcome
 from holdbook.infrastructure.cli.issuing import catch_up, issue, sentence
-from holdbook.infrastructure.cli.options import (
+from holdbook.infrastructure.cli.terminal.options import (
     AllocationId,
     Issuing,
     Quantities,
@@ -20,9 +20,9 @@ from holdbook.infrastructure.cli.options import (
     TtlOption,
     command,
 )
-from holdbook.infrastructure.cli.output import emit, say, tell_failure
-from holdbook.infrastructure.cli.parsing import duration, pairs, quantities
-from holdbook.infrastructure.cli.signals import stopping
+from holdbook.infrastructure.cli.terminal.output import emit, say, tell_failure
+from holdbook.infrastructure.cli.terminal.parsing import duration, pairs, quantities
+from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.leases.sweeper import SWEEP_ALLOCATIONS, Sweeper
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes import outcome_shape

@@ -31,8 +31,8 @@ from holdbook.infrastructure.cli import (
     what_if,
 )
 from holdbook.infrastructure.cli.issuing import tell_refusal
-from holdbook.infrastructure.cli.options import ReaderGone
-from holdbook.infrastructure.cli.output import emit, say
+from holdbook.infrastructure.cli.terminal.options import ReaderGone
+from holdbook.infrastructure.cli.terminal.output import emit, say
 from holdbook.infrastructure.interchange.rollback import NotRolledBack
 from holdbook.infrastructure.presentation.shapes import error_shape
 from holdbook.infrastructure.schema.revision import SchemaMismatch

@@ -8,10 +8,10 @@ from typing import Annotated, TextIO
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
 from holdbook.infrastructure.cli.issuing import catch_up
-from holdbook.infrastructure.cli.options import Acting, Common, command
-from holdbook.infrastructure.cli.output import emit, emit_line, progress, say, sheet, show
+from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
+from holdbook.infrastructure.cli.terminal.options import Acting, Common, command
+from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, sheet, show
 from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 from holdbook.infrastructure.seals.prover import Prover
 

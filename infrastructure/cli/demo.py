@@ -7,8 +7,8 @@ from typing import Annotated
 from rich.text import Text
 from typer import Option, Typer
 
-from holdbook.infrastructure.cli.options import command
-from holdbook.infrastructure.cli.output import emit, say, show
+from holdbook.infrastructure.cli.terminal.options import command
+from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.tour import Clock, Step, tour
 from holdbook.infrastructure.ledger import Ledger
 

@@ -10,9 +10,9 @@ from typer import Argument, Exit, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.options import Common, TtlOption, command
-from holdbook.infrastructure.cli.output import emit, holds_tags, say, show, table
-from holdbook.infrastructure.cli.parsing import duration, moment, quantities
+from holdbook.infrastructure.cli.terminal.options import Common, TtlOption, command
+from holdbook.infrastructure.cli.terminal.output import emit, holds_tags, say, show, table
+from holdbook.infrastructure.cli.terminal.parsing import duration, moment, quantities
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.presentation.shapes import explanation_shape
 from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle

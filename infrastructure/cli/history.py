@@ -8,9 +8,9 @@ from typer import Option, Typer
 from holdbook.domain.allocation import Allocation, AllocationState
 from holdbook.domain.answers import Answer
 from holdbook.domain.handling.named_commands import select
-from holdbook.infrastructure.cli.options import AllocationId, Common, Past, TagOption, command
-from holdbook.infrastructure.cli.output import allocation_sheet, allocation_table, emit, say, show
-from holdbook.infrastructure.cli.parsing import name, pairs
+from holdbook.infrastructure.cli.terminal.options import AllocationId, Common, Past, TagOption, command
+from holdbook.infrastructure.cli.terminal.output import allocation_sheet, allocation_table, emit, say, show
+from holdbook.infrastructure.cli.terminal.parsing import name, pairs
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.presentation.shapes import allocation_shape
 from holdbook.replay.history.as_of import allocations_as_of, state_at

@@ -12,7 +12,7 @@ from typer import Exit
 
 from holdbook.domain.commands import Allocate, Command, Expire, Reserve
 from holdbook.domain.errors import HoldbookError, Refused
-from holdbook.infrastructure.cli.output import emit, holds, progress, say, when
+from holdbook.infrastructure.cli.terminal.output import emit, holds, progress, say, when
 from holdbook.infrastructure.presentation.shapes import outcome_shape, refusal_shape
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.projections.engine import no_progress
@@ -20,7 +20,7 @@ from holdbook.projections.engine import no_progress
 if TYPE_CHECKING:
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.handling.batch import Outcome
-    from holdbook.infrastructure.cli.options import Issuing
+    from holdbook.infrastructure.cli.terminal.options import Issuing
     from holdbook.infrastructure.ledger import Ledger
     from holdbook.projections.engine import Progress
 

@@ -7,10 +7,10 @@ from typing import Annotated
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.infrastructure.cli.files import STANDARD_INPUT, readable, whole_file
 from holdbook.infrastructure.cli.issuing import catch_up
-from holdbook.infrastructure.cli.options import Acting, ReasonOption, command
-from holdbook.infrastructure.cli.output import emit, progress, say
+from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
+from holdbook.infrastructure.cli.terminal.options import Acting, ReasonOption, command
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.interchange.adoption import Adopted, adopt
 from holdbook.infrastructure.interchange.old_form import read_old_form

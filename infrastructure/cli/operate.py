@@ -11,8 +11,8 @@ from sqlalchemy import inspect
 from typer import Exit, Option, Typer
 
 from holdbook.domain.errors import LogUnavailable, Malformed
-from holdbook.infrastructure.cli.options import Common, TrustedKeys, command
-from holdbook.infrastructure.cli.output import emit, progress, say
+from holdbook.infrastructure.cli.terminal.options import Common, TrustedKeys, command
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.ledger import Ledger, outdated_views
 from holdbook.infrastructure.schema import revision as schema

@@ -8,9 +8,9 @@ from typer import Option, Typer
 from holdbook.domain.commands import ChangeLimits, ClosePool, OpenPool
 from holdbook.domain.limits import Limits
 from holdbook.infrastructure.cli.issuing import decide, issue
-from holdbook.infrastructure.cli.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
-from holdbook.infrastructure.cli.output import emit, holds, limits_sheet, pool_table, say, show, table, when
-from holdbook.infrastructure.cli.parsing import limit, name
+from holdbook.infrastructure.cli.terminal.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
+from holdbook.infrastructure.cli.terminal.output import emit, holds, limits_sheet, pool_table, say, show, table, when
+from holdbook.infrastructure.cli.terminal.parsing import limit, name
 from holdbook.infrastructure.presentation.shapes import pool_shape, waiting_shape
 from holdbook.replay.history.as_of import state_at
 

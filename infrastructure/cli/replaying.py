@@ -8,11 +8,11 @@ from rich.text import Text
 from typer import Option, Typer
 
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.files import whole_file
-from holdbook.infrastructure.cli.options import Common, command
-from holdbook.infrastructure.cli.output import emit, progress, say, screen, show, table
-from holdbook.infrastructure.cli.parsing import moment, name
-from holdbook.infrastructure.cli.plot import plot_window
+from holdbook.infrastructure.cli.terminal.files import whole_file
+from holdbook.infrastructure.cli.terminal.options import Common, command
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say, screen, show, table
+from holdbook.infrastructure.cli.terminal.parsing import moment, name
+from holdbook.infrastructure.cli.terminal.plot import plot_window
 from holdbook.infrastructure.presentation.incident_page import write_page
 from holdbook.infrastructure.presentation.wording import change, codes_text, number, time_text, words
 from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, Step, Timeline

@@ -12,11 +12,11 @@ from typer import Argument, Context, Option, Typer
 
 from holdbook.domain.errors import LogUnavailable, Malformed
 from holdbook.domain.values import instant
-from holdbook.infrastructure.cli.files import readable
-from holdbook.infrastructure.cli.options import Common, TrustedKeys, command, spread
-from holdbook.infrastructure.cli.output import emit, emit_line, progress, say, show, table, tell_failure, when
-from holdbook.infrastructure.cli.parsing import duration
-from holdbook.infrastructure.cli.signals import stopping
+from holdbook.infrastructure.cli.terminal.files import readable
+from holdbook.infrastructure.cli.terminal.options import Common, TrustedKeys, command, spread
+from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, show, table, tell_failure, when
+from holdbook.infrastructure.cli.terminal.parsing import duration
+from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.seals.key_files import (
     Witness,

@@ -11,9 +11,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from holdbook.domain.errors import HoldbookError, Malformed
-from holdbook.infrastructure.cli.options import Common
-from holdbook.infrastructure.cli.output import emit, say, tell_failure
-from holdbook.infrastructure.cli.signals import stopping
+from holdbook.infrastructure.cli.terminal.options import Common
+from holdbook.infrastructure.cli.terminal.output import emit, say, tell_failure
+from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.monitoring.prometheus import LedgersCollector
 

@@ -13,9 +13,9 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.event_filter import Wanted
 from holdbook.domain.events import AllocationEvent, PoolOpened, Reclaimed, ValidationFailed
 from holdbook.domain.refusals import RefusalCode, explain
-from holdbook.infrastructure.cli.options import Common, TagOption, command
-from holdbook.infrastructure.cli.output import STATE_STYLES, brief, emit, progress, say, show, table, when
-from holdbook.infrastructure.cli.parsing import moment, name, pairs
+from holdbook.infrastructure.cli.terminal.options import Common, TagOption, command
+from holdbook.infrastructure.cli.terminal.output import STATE_STYLES, brief, emit, progress, say, show, table, when
+from holdbook.infrastructure.cli.terminal.parsing import moment, name, pairs
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes import step_shape
 from holdbook.replay.history.stories import STEPS_MAX, Page, Step, find

@@ -10,9 +10,9 @@ from holdbook.domain.commands import COMMANDS
 from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.options import Common, command
-from holdbook.infrastructure.cli.output import brief, emit, holds, progress, say, show, table, when
-from holdbook.infrastructure.cli.parsing import limit, moment, pairs
+from holdbook.infrastructure.cli.terminal.options import Common, command
+from holdbook.infrastructure.cli.terminal.output import brief, emit, holds, progress, say, show, table, when
+from holdbook.infrastructure.cli.terminal.parsing import limit, moment, pairs
 from holdbook.replay.simulation.what_if import DONE, FLIPS, Fault, Flip, PoolPeaks, Verdict, WhatIf
 from holdbook.replay.simulation.world import Peak
 

@@ -299,7 +299,7 @@ def test_the_actor_is_taken_from_the_nearest_place(sqlite_url: str, monkeypatch:
     holdbook = Holdbook(sqlite_url)
     holdbook("pool", "open", "gpu", "--type", "gpu", "--total", "8")
     call("pool", "close", "gpu", "--database", sqlite_url, env={"HOLDBOOK_ACTOR": "from-env"}).ends(0)
-    monkeypatch.setattr("holdbook.infrastructure.cli.options.getpwuid", {}.__getitem__)
+    monkeypatch.setattr("holdbook.infrastructure.cli.terminal.options.getpwuid", {}.__getitem__)
     holdbook("pool", "open", "cpu", "--type", "cpu", "--total", "8")
     system_user = pwd.getpwuid(os.getuid()).pw_name
     actors = [event["actor"] for event in holdbook("export").lines]

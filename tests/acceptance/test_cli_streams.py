@@ -123,7 +123,7 @@ def test_a_word_that_is_no_text(holdbook: Holdbook) -> None:
 
 def test_people_at_a_terminal_see_progress(holdbook: Holdbook, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar on the standard error once the work takes long, gone at the end; none for programs."""
-    monkeypatch.setattr("holdbook.infrastructure.cli.output.PROGRESS_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("holdbook.infrastructure.cli.terminal.output.PROGRESS_AFTER_SECONDS", 0.0)
     assert "rebuilding" not in holdbook("projections", "rebuild", "current_allocations").err
     code = (
         "import sys; from holdbook.infrastructure.cli import main, output; "

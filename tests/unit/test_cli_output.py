@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from holdbook.infrastructure.cli.output import PROGRESS_AFTER_SECONDS, Bar, brief, table
+from holdbook.infrastructure.cli.terminal.output import PROGRESS_AFTER_SECONDS, Bar, brief, table
 
 
 def printed(thing: object) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from holdbook import Malformed
-from holdbook.infrastructure.cli.parsing import duration, moment, pairs, quantities, whole
+from holdbook.infrastructure.cli.terminal.parsing import duration, moment, pairs, quantities, whole
 
 
 @pytest.mark.parametrize(

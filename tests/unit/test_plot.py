@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from holdbook.domain.refusals import RefusalCode
-from holdbook.infrastructure.cli.plot import HEIGHT, plot, plot_window
+from holdbook.infrastructure.cli.terminal.plot import HEIGHT, plot, plot_window
 from holdbook.replay.reports.incident import Timeline
 from holdbook.replay.reports.timeline import Line, Window
 from support.deciding import T0, after

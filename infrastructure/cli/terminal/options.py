@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from typer import Argument, Context, Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.infrastructure.cli import parsing
+from holdbook.infrastructure.cli.terminal import parsing
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.settings import Settings
 

@@ -1,0 +1,1 @@
+"""The terminal: options, parsing, output, files, signals and plots."""
