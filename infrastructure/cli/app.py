@@ -13,24 +13,15 @@ from typer import BadParameter, Context, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from holdbook.domain.errors import HoldbookError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
-from holdbook.infrastructure.cli import (
-    allocations,
-    data,
-    demo,
-    explaining,
-    history,
-    moving,
-    operate,
-    pools,
-    projections,
-    replaying,
-    reports,
-    seal,
-    stories,
-    usage,
-    what_if,
-)
-from holdbook.infrastructure.cli.issuing import tell_refusal
+from holdbook.infrastructure.cli.commands import allocations, demo, pools, projections, reports, seal, usage, what_if
+from holdbook.infrastructure.cli.commands import allocations_as_of as history
+from holdbook.infrastructure.cli.commands import explain as explaining
+from holdbook.infrastructure.cli.commands import history as stories
+from holdbook.infrastructure.cli.commands import import_export as data
+from holdbook.infrastructure.cli.commands import old_managers as moving
+from holdbook.infrastructure.cli.commands import replay as replaying
+from holdbook.infrastructure.cli.commands import verify as operate
+from holdbook.infrastructure.cli.commands.issue import tell_refusal
 from holdbook.infrastructure.cli.terminal.options import ReaderGone
 from holdbook.infrastructure.cli.terminal.output import emit, say
 from holdbook.infrastructure.interchange.rollback import NotRolledBack

@@ -15,7 +15,7 @@ import pytest
 
 from holdbook import Ledger, LogUnavailable
 from holdbook.domain.records import StoredRow, canonical_bytes
-from holdbook.infrastructure.cli import seal as cli
+from holdbook.infrastructure.cli.commands import seal as cli
 from holdbook.infrastructure.cli.terminal.options import Common
 from holdbook.infrastructure.seals import sealer as sealing
 from holdbook.infrastructure.seals.sealer import Sealer

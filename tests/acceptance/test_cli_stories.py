@@ -136,7 +136,7 @@ def test_pages_go_on(holdbook: Holdbook) -> None:
 
 def test_programs_get_all(holdbook: Holdbook, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a limit programs get every line, however many are read at a time; only the last has nothing after it."""
-    monkeypatch.setattr("holdbook.infrastructure.cli.stories.JSON_STEPS", 10)
+    monkeypatch.setattr("holdbook.infrastructure.cli.commands.history.JSON_STEPS", 10)
     lines = holdbook.lines("history")
     assert [one["position"] for one in lines] == list(range(1, 37))
     assert [one["next"] for one in lines] == [*range(1, 36), None]

@@ -209,7 +209,7 @@ def test_an_error_of_the_system_is_no_traceback(monkeypatch: pytest.MonkeyPatch)
     def fail(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("holdbook.infrastructure.cli.demo.TemporaryDirectory", fail)
+    monkeypatch.setattr("holdbook.infrastructure.cli.commands.demo.TemporaryDirectory", fail)
     done: Done = call("demo").ends(2)
     assert done.err == "error: [Errno 28] No space left on device\n"
 

@@ -37,7 +37,7 @@ def test_a_broken_promise_is_exit_code_1(holdbook: Holdbook, monkeypatch: pytest
         Finding(None, Check.VIEWS, "a row is missing", Harm.VIEW),
     )
     report = Report(9, 9, findings, 5, (ViewChecked("current_allocations", 9, 0, 2),), 1)
-    monkeypatch.setattr("holdbook.infrastructure.cli.operate.verify_ledger", lambda *_, **__: report)
+    monkeypatch.setattr("holdbook.infrastructure.cli.commands.verify.verify_ledger", lambda *_, **__: report)
     said = holdbook("verify", code=1).out.splitlines()
     assert said == [
         "altered event (chain): position 3: the hash is another",
@@ -51,7 +51,7 @@ def test_a_broken_promise_is_exit_code_1(holdbook: Holdbook, monkeypatch: pytest
 def test_what_is_new_is_said_to_be_new(holdbook: Holdbook, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report on what came after a position says so, and that views were not compared."""
     report = Report(3, 12, snapshots=1, since=9)
-    monkeypatch.setattr("holdbook.infrastructure.cli.operate.verify_ledger", lambda *_, **__: report)
+    monkeypatch.setattr("holdbook.infrastructure.cli.commands.verify.verify_ledger", lambda *_, **__: report)
     assert holdbook("verify").out.splitlines() == [
         "every promise holds: 3 events after position 9 and 1 snapshots checked",
         "what came before had been verified then, and was not read; views were not compared",

@@ -7,7 +7,7 @@ from typer import Option, Typer
 
 from holdbook.domain.commands import ChangeLimits, ClosePool, OpenPool
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.cli.issuing import decide, issue
+from holdbook.infrastructure.cli.commands.issue import decide, issue
 from holdbook.infrastructure.cli.terminal.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
 from holdbook.infrastructure.cli.terminal.output import emit, holds, limits_sheet, pool_table, say, show, table, when
 from holdbook.infrastructure.cli.terminal.parsing import limit, name

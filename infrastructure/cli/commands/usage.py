@@ -9,7 +9,7 @@ from typer import Option, Typer
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.reports import Reporting
+from holdbook.infrastructure.cli.commands.reports import Reporting
 from holdbook.infrastructure.cli.terminal.options import command
 from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, show, table, when
 from holdbook.infrastructure.cli.terminal.parsing import moment
