@@ -1,4 +1,4 @@
-"""Verification of a ledger: the checks of `holdbook.replay.verification.verifier`, given the database's rows, views and snapshots."""
+"""Verify a ledger: give the checks of `holdbook.replay.verification` the database's rows, views and snapshots."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ _Units = tuple[str, ...]
 class UnitResourceProvider(Keeping[_Units, _Units]):
     """Named units: a resource is a tuple of names, ``size`` of them, which no other holder has, in any process.
 
-    Which allocation has which units follows from the events of the pool; see `holdbook.domain.unit_assignment`. Every process has
-    to be given the same units in the same order. Without a ledger the provider assigns them itself.
+    Which allocation has which units follows from the events of the pool; see `holdbook.domain.unit_assignment`. Every
+    process has to be given the same units in the same order. Without a ledger the provider assigns them itself.
     """
 
     def __init__(self, units: Sequence[str]) -> None:

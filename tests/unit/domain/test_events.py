@@ -34,7 +34,7 @@ from holdbook.domain.events import (
 from holdbook.infrastructure.log.mapper import EventMapper
 from support.deciding import envelope
 
-SAMPLES = Path(__file__).parents[1] / "samples" / "events.jsonl"
+SAMPLES = Path(__file__).parents[2] / "samples" / "events.jsonl"
 """One line an event: its stored type, its schema version, and the very text that was stored. Lines are only added."""
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
