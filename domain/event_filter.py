@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class EventFilter:
     """What events must be like, in every respect that is given; what is None is not asked for.
 
     Raises `Malformed` for a name, a code or a time that is none.

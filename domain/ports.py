@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from holdbook.domain.event_filter import Wanted
+    from holdbook.domain.event_filter import EventFilter
     from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
-    from holdbook.domain.records import Place, Recorded, StoredRow
+    from holdbook.domain.records import LogPosition, Recorded, StoredRow
 
     Clock = Callable[[], datetime]
     """Tells the present instant, in UTC."""
@@ -88,14 +88,14 @@ class LogReader(Protocol):
 class LogWriter(LogReader, Protocol):
     """A look at the log that holds the log's lock: what it sees stays the last until it appends."""
 
-    def append(self, records: Sequence[Recorded]) -> Place:
+    def append(self, records: Sequence[Recorded]) -> LogPosition:
         """Append events numbered from ``head + 1``; they are durable when the block that opened the writer ends.
 
         Gives the place of the last row that there is then.
         """
         ...
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, place: LogPosition) -> bool:
         """Tell whether a row that was appended earlier is there; if so it is durable when the block ends."""
         ...
 
@@ -131,11 +131,11 @@ class EventLog(Protocol):
         """
         ...
 
-    def chain(self, records: Sequence[Recorded], end: Place) -> Sequence[StoredRow]:
+    def chain(self, records: Sequence[Recorded], end: LogPosition) -> Sequence[StoredRow]:
         """Write events that follow a place as rows."""
         ...
 
-    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
+    def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
         """Append rows if the log still ends at a place and nobody waits in the queue, and tell whether that was so.
 
         They are durable when this returns. Raises `LogUnavailable`, as `writing` does.
@@ -147,7 +147,7 @@ class EventLog(Protocol):
         ...
 
     def find(
-        self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None
+        self, wanted: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
     ) -> Sequence[StoredRow]:
         """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
         ...

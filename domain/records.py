@@ -43,14 +43,14 @@ class StoredRow(NamedTuple):
         return self.ordinal == self.ordinals - 1
 
 
-class Place(NamedTuple):
+class LogPosition(NamedTuple):
     """Where a row is in the log, and its hash, which no other row there, and no other log up to there, can have."""
 
     position: int
     hash: bytes
 
     @classmethod
-    def of(cls, row: StoredRow) -> Place:
+    def of(cls, row: StoredRow) -> LogPosition:
         """Name the place of a row."""
         return cls(row.position, row.hash)
 

@@ -7,7 +7,7 @@ import os
 from holdbook.domain.errors import LogUnavailable
 
 
-class Birthplace:
+class ForkGuard:
     """Remembers the process that something was made in."""
 
     def __init__(self) -> None:

@@ -18,15 +18,15 @@ from holdbook.domain.commands import Allocate, Release, Void
 from holdbook.domain.errors import HoldbookError, LogCorrupt, LogUnavailable, Malformed
 from holdbook.domain.handling import named_commands as domain
 from holdbook.domain.handling.batch import PoolStatus
-from holdbook.domain.handling.queue import SERVED_MAX, Room, Undecided
+from holdbook.domain.handling.queue import SERVED_MAX, FreeCapacity, Undecided
 from holdbook.domain.records import LOG_FORMAT
 from holdbook.infrastructure.clock import new_id, system_clock
 from holdbook.infrastructure.commit.committer import (
     BATCH_COMMANDS_MAX,
     SHARED_BATCH_COMMANDS_MAX,
+    BlockingCaller,
     Committer,
     Promise,
-    Sleeper,
 )
 from holdbook.infrastructure.commit.waiting_room import Waiter, WaitingPromise, WaitingRoom
 from holdbook.infrastructure.database.database import Database
@@ -41,10 +41,10 @@ from holdbook.infrastructure.telemetry.counters import LEDGERS, Commits
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import command_span, commit_span
 from holdbook.infrastructure.verification.fold_check import FoldCheck
-from holdbook.infrastructure.views.facts import SQLFacts
+from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.fold import no_collections
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.projector import Projector
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.history import stories
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from holdbook.domain.commands import Command
-    from holdbook.domain.event_filter import Wanted
-    from holdbook.domain.handling.batch import Asked, Outcome
-    from holdbook.domain.handling.commit_attempt import Attempt
+    from holdbook.domain.event_filter import EventFilter
+    from holdbook.domain.handling.batch import Outcome, PendingCommand
+    from holdbook.domain.handling.commit_attempt import CommitAttempt
     from holdbook.domain.handling.pool_cache import PoolCache
     from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.limits import Limits
@@ -171,7 +171,7 @@ class Ledger(domain.Ledger):
         if not isinstance(log, SQLEventLog):
             message = "a ledger in memory has no published views"
             raise LogUnavailable(message)
-        return Projector(SQLFacts(log), SQLStore(log.database), FoldCheck(log), clock=self._clock, tell=tell)
+        return Projector(SQLViewEvents(log), SQLStore(log.database), FoldCheck(log), clock=self._clock, tell=tell)
 
     def wait_for(self, view: str, position: int, *, timeout: float = WAIT_SECONDS) -> ViewStatus:
         """Wait until a view has seen the event at a position, such as an `Outcome`'s: whoever wrote it then reads it.
@@ -224,7 +224,7 @@ class Ledger(domain.Ledger):
         return None if deadline is None else deadline - self._clock()
 
     def find(
-        self, wanted: Wanted = EVERYTHING, *, after: int = 0, limit: int = STEPS_MAX, upto: int | None = None
+        self, wanted: EventFilter = EVERYTHING, *, after: int = 0, limit: int = STEPS_MAX, upto: int | None = None
     ) -> Page:
         """Find events by what they are about, a page at a time, each with what it changed.
 
@@ -277,7 +277,7 @@ class Ledger(domain.Ledger):
             found = reader.queue()
             return Answer([one for one in found if pool is None or pool in one.quantities], reader.head)
 
-    def servable(self, waiting: Mapping[str, Asked]) -> tuple[set[str], float | None]:
+    def servable(self, waiting: Mapping[str, PendingCommand]) -> tuple[set[str], float | None]:
         """Choose of commands that wait, by id, those that would be decided now, going by a look without the lock.
 
         Those are the first in the queue of all their pools that can be granted together, and, as soon as rules have
@@ -293,7 +293,7 @@ class Ledger(domain.Ledger):
             chosen = [waiting[key] for key in (waiting if changed else first) if key in waiting]
             batch = self._batch(chosen, reader)
             now = self._clock()
-            room = Room({name: PoolStatus.of(pool, now).free for name, pool in pools.items()})
+            room = FreeCapacity({name: PoolStatus.of(pool, now).free for name, pool in pools.items()})
             found = set()
             for one in chosen:
                 quantities = vars(one.command)["quantities"]
@@ -312,12 +312,12 @@ class Ledger(domain.Ledger):
 
     # Group commit
 
-    def _settle(self, command: Command) -> Asked:
+    def _settle(self, command: Command) -> PendingCommand:
         if type(command) is Release or type(command) is Void:
             self._leases.ends_here(command.allocation_id)
         return super()._settle(command)
 
-    def _answer(self, asked: Asked, timeout: float | None) -> Outcome:
+    def _answer(self, asked: PendingCommand, timeout: float | None) -> Outcome:
         if timeout is not None:
             given_seconds("timeout", timeout)
         with command_span(asked) as span:
@@ -325,8 +325,8 @@ class Ledger(domain.Ledger):
             span.answered(outcome)
         return outcome
 
-    def _awaited(self, asked: Asked, timeout: float | None) -> Outcome:
-        sleeper = Sleeper()
+    def _awaited(self, asked: PendingCommand, timeout: float | None) -> Outcome:
+        sleeper = BlockingCaller()
         waiter = self._wait(asked, sleeper) if asked.waits else None
         if waiter is None:
             self._committer.ask(asked, sleeper, self._answers)
@@ -357,7 +357,7 @@ class Ledger(domain.Ledger):
             span.goes_on(promise)
         return promise
 
-    def _promised(self, asked: Asked) -> Promise:
+    def _promised(self, asked: PendingCommand) -> Promise:
         if asked.waits:
             waiting = WaitingPromise()
             waiting.waiter = self._wait(asked, waiting)
@@ -366,13 +366,13 @@ class Ledger(domain.Ledger):
         self._committer.ask(asked, promise, self._answers)
         return promise
 
-    def _wait(self, asked: Asked, caller: Sleeper | WaitingPromise) -> Waiter:
+    def _wait(self, asked: PendingCommand, caller: BlockingCaller | WaitingPromise) -> Waiter:
         """Have a command decided that may wait."""
         waiter = Waiter(asked, caller, self, self._room)
         self._room.ask(waiter)
         return waiter
 
-    def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
+    def _commit(self, attempt: CommitAttempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided, trying again while the database comes back."""
         began = monotonic()
         try:
@@ -389,7 +389,7 @@ class Ledger(domain.Ledger):
             self._committed(attempt)
         return attempt.answers
 
-    def _insist(self, attempt: Attempt, until: float) -> None:
+    def _insist(self, attempt: CommitAttempt, until: float) -> None:
         pause = _PAUSE_SECONDS
         while True:
             try:
@@ -405,7 +405,7 @@ class Ledger(domain.Ledger):
 
     # After the commit
 
-    def _committed(self, attempt: Attempt) -> None:
+    def _committed(self, attempt: CommitAttempt) -> None:
         if logger.isEnabledFor(logging.INFO):  # the common case is that nobody reads them
             for asked, answer in zip(attempt.asked, attempt.answers, strict=True):
                 _report(asked, answer, self._actor)
@@ -458,17 +458,17 @@ def _warn_of_views(database: Database) -> None:
     if outdated:
         logger.warning("views_outdated", views=outdated, way_out="run `holdbook projections rebuild --all`")
     for one in found:
-        if one.state is State.LIVE and one.stopped_at is not None:
+        if one.state is GenerationState.LIVE and one.stopped_at is not None:
             logger.warning("view_stopped", view=one.view, position=one.stopped_at, error=one.error)
 
 
 def outdated_views(found: Iterable[Generation]) -> list[str]:
     """List the views whose live generation was built by other code than this, or that have none."""
-    live = {one.view: one.fingerprint for one in found if one.state is State.LIVE}
+    live = {one.view: one.fingerprint for one in found if one.state is GenerationState.LIVE}
     return [view.name for view in VIEWS if live.get(view.name) != view.fingerprint]
 
 
-def _report(asked: Asked, answer: Outcome | Exception, actor: str | None) -> None:
+def _report(asked: PendingCommand, answer: Outcome | Exception, actor: str | None) -> None:
     command = asked.command
     context = {"correlation_id": command.correlation_id, "actor": command.actor or actor}
     with structlog.contextvars.bound_contextvars(command_id=asked.command_id, **context):

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     Key = tuple[Any, ...]
     Find = Callable[["Table", "Key"], "Row | None"]
     """Finds the last row of a table whose key begins with these values; None if there is none."""
-    Handler = Callable[["Fact", Find], Sequence["Add | Set | Drop"]]
+    Handler = Callable[["ViewEvent", Find], Sequence["Add | Set | Drop"]]
     """Says what an event does to rows. Pure: it looks at nothing but the event and what it finds."""
 
 
-class Fact(NamedTuple):
+class ViewEvent(NamedTuple):
     """An event as handlers take it: as it is stored, all times as text, its fields at the present schema version."""
 
     position: int
@@ -100,7 +100,7 @@ class Drop(NamedTuple):
     table: Table | None = None
 
 
-def _needs_nothing(_fact: Fact) -> Iterable[tuple[Table, Key]]:
+def _needs_nothing(_fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
     return ()
 
 
@@ -116,7 +116,7 @@ class View:
     """The published table, then those that only the handlers use."""
     handlers: Mapping[str, Handler]
     """By stored type name; events of other types do nothing."""
-    needs: Callable[[Fact], Iterable[tuple[Table, Key]]] = field(default=_needs_nothing)
+    needs: Callable[[ViewEvent], Iterable[tuple[Table, Key]]] = field(default=_needs_nothing)
     """Names all that an event's handler may find, so that a batch's rows are loaded together."""
 
     @property

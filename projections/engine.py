@@ -10,13 +10,13 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final, Self
 
 from holdbook.domain.errors import LogCorrupt
-from holdbook.projections.fold import HandlerFailed, Known, fold, no_collections
-from holdbook.projections.generations import Moved, RowsRefused, State
+from holdbook.projections.fold import HandlerFailed, KnownRows, fold, no_collections
+from holdbook.projections.generations import GenerationState, Moved, RowsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from holdbook.projections.definition import Fact, View
+    from holdbook.projections.definition import View, ViewEvent
     from holdbook.projections.generations import Generation, Source, Store
 
     Progress = Callable[[int, int], None]
@@ -46,14 +46,14 @@ class Build:
 
     view: View
     generation: Generation
-    known: Known
+    known: KnownRows
     limit: int | None = None
     """Position at which it waits, if it does."""
 
     @classmethod
     def of(cls, view: View, generation: Generation) -> Build:
         """Begin where a generation stands."""
-        return cls(view, generation, Known(view))
+        return cls(view, generation, KnownRows(view))
 
     @property
     def position(self) -> int:
@@ -68,7 +68,7 @@ class Build:
         """Take note of the generation as the database has it; None if it is gone."""
         if present is None or present.position != self.generation.position:
             self.known.clear()
-        self.generation = present or replace(self.generation, state=State.DISCARDED)
+        self.generation = present or replace(self.generation, state=GenerationState.DISCARDED)
 
 
 class _Reader:
@@ -77,7 +77,7 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._thread = ThreadPoolExecutor(1, "holdbook-views")
-        self._next: tuple[int, int, Future[Sequence[Fact]]] | None = None
+        self._next: tuple[int, int, Future[Sequence[ViewEvent]]] | None = None
         """After which position, and up to which, the next events are read."""
 
     def __enter__(self) -> Self:
@@ -86,7 +86,7 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    def facts(self, after: int, limit: int, end: int) -> Sequence[Fact]:
+    def facts(self, after: int, limit: int, end: int) -> Sequence[ViewEvent]:
         """Read the events after a position, about ``limit``, none after ``end``; raises `LogCorrupt` for none."""
         expected, self._next = self._next, None
         if expected is not None and expected[:2] == (after, end):
@@ -124,7 +124,7 @@ class Engine:
 
         Progress is that of generations that are built, if any are: live ones beside them are almost there.
         """
-        shown = [one for one in builds if one.generation.state is State.BUILDING] or builds
+        shown = [one for one in builds if one.generation.state is GenerationState.BUILDING] or builds
         with _Reader(self.source) as reader:
             self._move(builds, upto, reader, lambda: progress(sum(one.position for one in shown) // len(shown), upto))
 
@@ -137,7 +137,7 @@ class Engine:
                 self._batch(group, reader.facts(after, self._events, min(ends)), upto)
             tell()
 
-    def _batch(self, group: Sequence[Build], facts: Sequence[Fact], upto: int) -> None:
+    def _batch(self, group: Sequence[Build], facts: Sequence[ViewEvent], upto: int) -> None:
         """Move builds that stand at the same place over a batch of events."""
         self._adapt(max(self._step(one, facts, upto) for one in group))
 
@@ -148,7 +148,7 @@ class Engine:
         elif seconds < 0.4 * self.store.batch_seconds_max:
             self._events = min(self._events * 2, self._most)
 
-    def _step(self, build: Build, facts: Sequence[Fact], upto: int) -> float:
+    def _step(self, build: Build, facts: Sequence[ViewEvent], upto: int) -> float:
         """Move one build over events; the seconds that its transaction took."""
         try:
             build.known.trim()
@@ -157,7 +157,7 @@ class Engine:
             self._wait(build, upto)
             return 0.0
 
-    def _write(self, build: Build, facts: Sequence[Fact], began: float) -> float:
+    def _write(self, build: Build, facts: Sequence[ViewEvent], began: float) -> float:
         generation, last = build.generation, facts[-1].position
         wanted = [one for one in facts if one.position not in generation.skipped] if generation.skipped else facts
         try:
@@ -173,7 +173,9 @@ class Engine:
         build.generation = replace(generation, position=last)
         return seconds
 
-    def _corner(self, build: Build, facts: Sequence[Fact], began: float, error: HandlerFailed | RowsRefused) -> float:
+    def _corner(
+        self, build: Build, facts: Sequence[ViewEvent], began: float, error: HandlerFailed | RowsRefused
+    ) -> float:
         """Write what can be written before the command at fault, and stop there."""
         commands = [list(group) for _, group in groupby(facts, key=lambda fact: fact.command_id)]
         if len(commands) > 1:

@@ -12,7 +12,7 @@ from holdbook.projections.definition import Add, Drop, Set
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from holdbook.projections.definition import Fact, Find, Key, Row, Table, View
+    from holdbook.projections.definition import Find, Key, Row, Table, View, ViewEvent
 
     Load = Callable[[Table, Collection[Key]], Mapping[Key, Row]]
     """Reads the last rows of a table whose keys begin so; those that there are, by what they were found by."""
@@ -36,7 +36,7 @@ def no_collections() -> Iterator[None]:
 class HandlerFailed(HoldbookError):
     """A view's handler failed on an event."""
 
-    def __init__(self, view: str, fact: Fact, error: BaseException) -> None:
+    def __init__(self, view: str, fact: ViewEvent, error: BaseException) -> None:
         self.view = view
         self.position = fact.position
         self.event_type = fact.type
@@ -49,7 +49,7 @@ class _Missing(Exception):
     """A handler looks for a row that is not known yet."""
 
 
-class Known:
+class KnownRows:
     """The rows that a view's handlers find, as the events so far have left them."""
 
     def __init__(self, view: View) -> None:
@@ -88,7 +88,7 @@ class Known:
             self.clear()
 
 
-class Net:
+class TableChanges:
     """What a run of events does to one table in all: at most one change a row. Keeps the known rows in step."""
 
     def __init__(self, table: Table, known: dict[Key, Row | None] | None = None) -> None:
@@ -157,12 +157,12 @@ class Net:
             known[key[: self._length]] = row
 
 
-def fold(view: View, facts: Sequence[Fact], known: Known, load: Load) -> list[Net]:
+def fold(view: View, facts: Sequence[ViewEvent], known: KnownRows, load: Load) -> list[TableChanges]:
     """Compute what events do to a view's tables, one net a table.
 
     Raises `HandlerFailed`, naming the event, and whatever ``load`` raises.
     """
-    nets = {table: Net(table, known.of(table)) for table in view.tables}
+    nets = {table: TableChanges(table, known.of(table)) for table in view.tables}
     take: dict[Table | None, Any] = {table: net.take for table, net in nets.items()}
     take[None] = take[view.published]
     handlers, find = view.handlers, known.find
@@ -187,7 +187,7 @@ def fold(view: View, facts: Sequence[Fact], known: Known, load: Load) -> list[Ne
     return list(nets.values())
 
 
-def _needed(view: View, facts: Sequence[Fact]) -> Iterable[tuple[Table, Key]]:
+def _needed(view: View, facts: Sequence[ViewEvent]) -> Iterable[tuple[Table, Key]]:
     for fact in facts:
         if fact.type in view.handlers:
             try:
@@ -212,7 +212,7 @@ class WholeFold:
         }
         """Of tables in which rows are found by less than their key: the last key by what it begins with."""
 
-    def fold(self, facts: Iterable[Fact]) -> list[HandlerFailed]:
+    def fold(self, facts: Iterable[ViewEvent]) -> list[HandlerFailed]:
         """Fold events; those that a handler failed on are left out, and told."""
         failed = []
         handlers, find, drop = self._view.handlers, self._finder(), Drop

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from holdbook.projections.definition import Fact, Key, Row, Table, View
-    from holdbook.projections.fold import Net
+    from holdbook.projections.definition import Key, Row, Table, View, ViewEvent
+    from holdbook.projections.fold import TableChanges
 
 
-class State(StrEnum):
+class GenerationState(StrEnum):
     """What a generation is for."""
 
     BUILDING = "building"
@@ -36,7 +36,7 @@ class Generation:
 
     view: str
     number: int
-    state: State
+    state: GenerationState
     version: int
     """Version of the view that builds it."""
     fingerprint: str
@@ -60,11 +60,11 @@ class Generation:
     @property
     def is_open(self) -> bool:
         """Tell whether it may be moved on."""
-        return self.state in {State.BUILDING, State.LIVE} and self.stopped_at is None
+        return self.state in {GenerationState.BUILDING, GenerationState.LIVE} and self.stopped_at is None
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class GenerationComparison:
     """What a comparison of two generations found."""
 
     position: int
@@ -90,7 +90,7 @@ class Source(Protocol):
         """Find the position of the last event; 0 in an empty log."""
         ...
 
-    def facts(self, after: int, limit: int, upto: int) -> Sequence[Fact]:
+    def facts(self, after: int, limit: int, upto: int) -> Sequence[ViewEvent]:
         """Read the events after a position, about ``limit``, to the end of a command, none after ``upto``."""
         ...
 
@@ -125,7 +125,7 @@ class Store(Protocol):
         """Read the last rows whose keys begin so; raises `Moved` if the generation is not where it was."""
         ...
 
-    def advance(self, generation: Generation, nets: Sequence[Net], position: int, rate: int) -> float:
+    def advance(self, generation: Generation, nets: Sequence[TableChanges], position: int, rate: int) -> float:
         """Write rows and position in one transaction; the seconds that it took.
 
         Raises `Moved` if the generation is not where it was (compare and set), or is not open, and `RowsRefused`.
@@ -148,7 +148,7 @@ class Store(Protocol):
         """Make the indexes that were left out while rows were loaded in bulk."""
         ...
 
-    def compare(self, view: View, live: Generation, building: Generation) -> Compared | None:
+    def compare(self, view: View, live: Generation, building: Generation) -> GenerationComparison | None:
         """Compare two generations where their columns agree; None if they do not stand at the same position."""
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, NotFound
 from holdbook.projections.engine import BATCH_EVENTS, Build, Engine, no_progress
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.rebuild import Rebuild
 from holdbook.projections.views.catalogue import VIEWS
 
@@ -153,7 +153,7 @@ class Projector:
 
     def _status(self, view: View, found: Sequence[Generation], head: int) -> ViewStatus:
         live = next((one for one in found if _is_live(one, view)), None)
-        building = next((one for one in found if one.state is State.BUILDING), None)
+        building = next((one for one in found if one.state is GenerationState.BUILDING), None)
         position = live.position if live else 0
         missed = self._source.recorded_at(position + 1) if position < head else None
         return ViewStatus(
@@ -172,7 +172,7 @@ class Projector:
             building=building.number if building else None,
             building_position=building.position if building else None,
             building_error=building.error if building else None,
-            kept=tuple(one.number for one in found if one.state is State.KEPT),
+            kept=tuple(one.number for one in found if one.state is GenerationState.KEPT),
         )
 
     def wait_for(self, name: str, position: int, timeout: float) -> ViewStatus:
@@ -304,4 +304,4 @@ class Projector:
 
 
 def _is_live(generation: Generation, view: View) -> bool:
-    return generation.view == view.name and generation.state is State.LIVE
+    return generation.view == view.name and generation.state is GenerationState.LIVE

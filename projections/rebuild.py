@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from holdbook.projections.engine import Build, no_progress
-from holdbook.projections.generations import Moved, State
+from holdbook.projections.generations import GenerationState, Moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from holdbook.projections.definition import View
     from holdbook.projections.engine import Engine, Progress
-    from holdbook.projections.generations import Compared, Generation
+    from holdbook.projections.generations import Generation, GenerationComparison
 
     Tell = Callable[[str], object]
 
@@ -93,13 +93,13 @@ class _Work:
         self._store = engine.store
         self._tell = tell
         self.view = view
-        live = [one for one in self._store.generations() if one.view == view.name and one.state is State.LIVE]
+        live = [one for one in self._store.generations() if one.view == view.name and one.state is GenerationState.LIVE]
         self._live = Build.of(view, live[0]) if live else None
         self._is_frozen = bool(live) and (live[0].fingerprint != view.fingerprint or live[0].stopped_at is not None)
         """Whether nobody moves the live generation any more, so that the new one has to meet it where it stands."""
         self.build = self._begin()
         self._resumed_from = self.build.position
-        self._compared: Compared | None = None
+        self._compared: GenerationComparison | None = None
         self._faults: tuple[str, ...] = ()
         if self._live is not None and self._is_frozen and self.build.generation.compared_at is None:
             self.build.limit = self._live.position
@@ -131,7 +131,7 @@ class _Work:
     @property
     def goes_on(self) -> bool:
         """Tell whether it is this worker's to go on with: not failed, and not finished by another."""
-        return self.build.generation.is_open and self.build.generation.state is State.BUILDING
+        return self.build.generation.is_open and self.build.generation.state is GenerationState.BUILDING
 
     def compare(self, *, accept_differences: bool) -> None:
         """Compare the generation with the live one; if they differ and may not, give it up."""
@@ -179,7 +179,7 @@ class _Work:
             generation=generation.number,
             position=generation.position,
             resumed_from=self._resumed_from,
-            published=generation.state is State.LIVE,
+            published=generation.state is GenerationState.LIVE,
             compared_at=generation.compared_at if compared is None else compared.position,
             compared_rows=0 if compared is None else compared.rows,
             differences=() if compared is None else compared.differences,

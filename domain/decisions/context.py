@@ -18,19 +18,19 @@ ASKING_IF_CLOSED: Final = frozenset({OpenPool, CloseLedger})
 """The commands that depend on whether the ledger is closed; to all others its pools tell it."""
 
 
-class Past(NamedTuple):
+class AllocationRecord(NamedTuple):
     """What the log knows of an allocation id that was granted: its pools, and its state if it has ended."""
 
     pools: tuple[str, ...]
     ended: AllocationState | None = None
 
 
-class Situation(NamedTuple):
+class DecisionContext(NamedTuple):
     """All that a decision may depend on."""
 
     pools: Mapping[str, Pool]
     """Every pool that exists among those the command reaches: see `reach`."""
-    past: Past | None = None
+    past: AllocationRecord | None = None
     """What the log knows of the command's allocation id; None if it was never granted."""
     epoch: int = 1
     """The ledger's epoch, for fencing tokens."""
@@ -42,7 +42,7 @@ class Situation(NamedTuple):
     """Whether the ledger is closed, for the commands that ask: see `ASKING_IF_CLOSED`."""
 
 
-def named_pools(command: Command, past: Past | None) -> tuple[str, ...]:
+def named_pools(command: Command, past: AllocationRecord | None) -> tuple[str, ...]:
     """List the pools that a command touches by itself, by name.
 
     `Expire` without a pool touches those with dues, `CloseLedger` every pool that there is.

@@ -53,12 +53,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from holdbook.domain.decisions.context import Situation
+    from holdbook.domain.decisions.context import DecisionContext
     from holdbook.domain.limits import Limits
     from holdbook.domain.pool import Hold, Pool
 
 
-def decide(situation: Situation, command: Command, moment: datetime) -> list[Event]:
+def decide(situation: DecisionContext, command: Command, moment: datetime) -> list[Event]:
     """Decide a command at a moment (see `time_of`): what is due in the pools it reaches expires first.
 
     Then come the command's own events, or its refusal. Raises `PoolAlreadyOpen`. An empty list means that the command
@@ -90,7 +90,7 @@ class _Refusal(Exception):
 class _Scene:
     """The situation at the moment of decision, what has lapsed by then taken off."""
 
-    situation: Situation
+    situation: DecisionContext
     moment: datetime
     lapsed: set[str] = field(default_factory=set)
     """Ids of the allocations that expire with this command."""

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdbook.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
 from holdbook.domain.commands import Allocate, CloseLedger, Command, Expire, OpenPool, Reclaim, Reserve, content
-from holdbook.domain.decisions.context import ASKING_IF_CLOSED, Past, Situation, named_pools, reach, time_of
+from holdbook.domain.decisions.context import (
+    ASKING_IF_CLOSED,
+    AllocationRecord,
+    DecisionContext,
+    named_pools,
+    reach,
+    time_of,
+)
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.errors import CommandIdReused, HoldbookError, LogCorrupt, LogUnavailable, Refused
 from holdbook.domain.events import LEDGER_STREAM, Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
@@ -106,7 +113,7 @@ class Outcome:
         return tuple(dict.fromkeys(r.event.allocation_id for r in self.records if isinstance(r.event, Expired)))
 
 
-class Asked(NamedTuple):
+class PendingCommand(NamedTuple):
     """A command with its id settled."""
 
     command: Command
@@ -117,7 +124,7 @@ class Asked(NamedTuple):
     """True if it is not to be refused for now: it enters the queue instead."""
 
     @classmethod
-    def settle(cls, command: Command, new_id: Callable[[], str]) -> Asked:
+    def settle(cls, command: Command, new_id: Callable[[], str]) -> PendingCommand:
         """Take the id given, else the one derived from what the command names, else a fresh one."""
         settled = command.command_id or command.id_from_content()
         return cls(command, settled or new_id(), fresh=settled is None)
@@ -133,7 +140,7 @@ class Batch:
 
     def __init__(  # noqa: PLR0913 - all that a decision may depend on, each by name
         self,
-        asked: Sequence[Asked],
+        asked: Sequence[PendingCommand],
         *,
         reader: LogReader,
         cache: PoolCache,
@@ -161,18 +168,18 @@ class Batch:
         """Who waits before whom, and who enters and leaves with this batch."""
         cache.look(reader)
 
-    def _recorded_past(self, asked: Iterable[Asked]) -> dict[str, Past]:
+    def _recorded_past(self, asked: Iterable[PendingCommand]) -> dict[str, AllocationRecord]:
         ids = {vars(one.command).get("allocation_id") for one in asked if one.command_id not in self._decided}
         cached = {allocation_id: self._cache.where(allocation_id) for allocation_id in ids if allocation_id}
         found = self._reader.granted({allocation_id for allocation_id, pools in cached.items() if not pools})
         # What the cache knows is kept too: it forgets an allocation that another process ended, once it reads of it.
-        return {allocation_id: Past(pools) for allocation_id, pools in (cached | found).items() if pools}
+        return {allocation_id: AllocationRecord(pools) for allocation_id, pools in (cached | found).items() if pools}
 
     def _repeated_subjects(self) -> set[str]:
         events = (records[-1].event for records in self._decided.values())
         return {event.subject for event in events if event.subject and not isinstance(event, ValidationFailed)}
 
-    def answer(self, one: Asked, *, atomic: bool) -> Outcome | Exception:
+    def answer(self, one: PendingCommand, *, atomic: bool) -> Outcome | Exception:
         """Decide one command; an error in it is its answer and leaves the others alone, unless all are one."""
         try:
             return self.run(one)
@@ -183,7 +190,7 @@ class Batch:
                 raise
             return error
 
-    def run(self, one: Asked, *, dry: bool = False) -> Outcome:
+    def run(self, one: PendingCommand, *, dry: bool = False) -> Outcome:
         """Decide one command; raises `CommandIdReused` and `PoolAlreadyOpen`, and `Undecided` if it has to wait.
 
         Dry, pools and records stay as they were.
@@ -197,7 +204,7 @@ class Batch:
         subject = None if type(one.command) in _GRANTS else vars(one.command).get("allocation_id")
         before = self._holds(subject) if subject else {}
         if decided:  # the id derived from a pool's name stands for its opening: what else comes of it has its own
-            one = Asked(one.command, self._new_id(), fresh=True)
+            one = PendingCommand(one.command, self._new_id(), fresh=True)
         records = self._number(one, decide(situation, one.command, moment), moment)
         if type(one.command) in _GRANTS:
             self._move_in_queue(one, records)
@@ -205,7 +212,7 @@ class Batch:
             self.take(one, records)
         return self._outcome(one, records, before)
 
-    def would_decide(self, one: Asked) -> bool:
+    def would_decide(self, one: PendingCommand) -> bool:
         """Tell whether a command that waits would be decided now, in whatever way; if so it is out of others' way."""
         try:
             self.run(one, dry=True)
@@ -217,7 +224,7 @@ class Batch:
             pass  # it is decided, if by an error
         return True
 
-    def _move_in_queue(self, one: Asked, records: Sequence[Recorded]) -> None:
+    def _move_in_queue(self, one: PendingCommand, records: Sequence[Recorded]) -> None:
         """Have a command that is refused for now wait, if it may: raises `Undecided`; else it waits no more."""
         event = records[-1].event
         if one.may_wait and type(event) is ValidationFailed and is_transient(event.code):
@@ -236,7 +243,7 @@ class Batch:
             raise Undecided
         self.queue.leave(one.command_id)
 
-    def _is_repeat(self, one: Asked, decided: Sequence[Recorded]) -> bool:
+    def _is_repeat(self, one: PendingCommand, decided: Sequence[Recorded]) -> bool:
         if _own(decided).command == one.command.canonical():
             return True
         difference = _difference(one, decided)
@@ -246,7 +253,7 @@ class Batch:
             return False  # the id is the pool's name, or there is but one: for the decision to say if it is a repeat
         raise CommandIdReused(one.command_id, *difference)
 
-    def _repeat(self, one: Asked, decided: Sequence[Recorded]) -> Outcome:
+    def _repeat(self, one: PendingCommand, decided: Sequence[Recorded]) -> Outcome:
         event = _own(decided).event
         if isinstance(event, ValidationFailed):
             refusal = Refused(event.code, event.data, command_id=one.command_id, repeated=True)
@@ -269,7 +276,7 @@ class Batch:
         past = self._histories.get(allocation_id) or self._reader.histories({allocation_id}).get(allocation_id, [])
         return fold(chain(past, self._about.get(allocation_id, ())))
 
-    def _situation(self, one: Asked) -> tuple[Situation, datetime]:
+    def _situation(self, one: PendingCommand) -> tuple[DecisionContext, datetime]:
         """Load every pool that a command reaches; tell the one time that it is decided at."""
         command: Any = one.command
         allocation_id = vars(command).get("allocation_id")
@@ -284,9 +291,9 @@ class Batch:
         if type(command) in _GRANTS:
             new_id = self._new_id() if allocation_id is None else ""
             behind = self.queue.behind(one.command_id, command.quantities)
-            return Situation(pools, past, self._epoch, new_id, behind), moment
+            return DecisionContext(pools, past, self._epoch, new_id, behind), moment
         closed = type(command) in ASKING_IF_CLOSED and self._cache.version(LEDGER_STREAM, self._reader) > 0
-        return Situation(pools, past, self._epoch, closed=closed), moment
+        return DecisionContext(pools, past, self._epoch, closed=closed), moment
 
     def _pool_names(self) -> list[str]:
         """List every pool that was opened, by name, those of this batch included."""
@@ -296,14 +303,14 @@ class Batch:
     def _load(self, names: Iterable[str]) -> dict[str, Pool]:
         return {name: pool for name in names if (pool := self._cache.pool(name, self._reader))}
 
-    def _find_past(self, allocation_id: str) -> Past | None:
+    def _find_past(self, allocation_id: str) -> AllocationRecord | None:
         pools = self._cache.where(allocation_id)
-        past = Past(pools) if pools else self._past.get(allocation_id)
+        past = AllocationRecord(pools) if pools else self._past.get(allocation_id)
         if past is None or past.ended:
             return past
         first = self._cache.pool(past.pools[0], self._reader)
         is_held = first is not None and allocation_id in first.holds
-        return past if is_held else Past(past.pools, self._state_at_end(allocation_id))
+        return past if is_held else AllocationRecord(past.pools, self._state_at_end(allocation_id))
 
     def _state_at_end(self, allocation_id: str) -> AllocationState:
         for recorded in reversed(self._reader.histories({allocation_id}).get(allocation_id, [])):
@@ -317,7 +324,7 @@ class Batch:
         pools = self._load(self._cache.where(allocation_id) or ())
         return {name: hold for name, pool in pools.items() if (hold := pool.holds.get(allocation_id))}
 
-    def _number(self, one: Asked, events: Sequence[Event], occurred_at: datetime) -> list[Recorded]:
+    def _number(self, one: PendingCommand, events: Sequence[Event], occurred_at: datetime) -> list[Recorded]:
         """Wrap events in their envelopes, numbered from the end of the log and of each stream."""
         position = self._reader.head + len(self.records)
         versions: dict[str, int] = {}
@@ -345,7 +352,7 @@ class Batch:
             )
         return records
 
-    def take(self, one: Asked, records: Sequence[Recorded]) -> None:
+    def take(self, one: PendingCommand, records: Sequence[Recorded]) -> None:
         """Let what was decided be seen by the commands that come after."""
         self._taking = True
         self.records += records
@@ -356,11 +363,11 @@ class Batch:
             if event.subject is not None:
                 self._about.setdefault(event.subject, []).append(recorded)
             if is_ending(event) and (pools := self._cache.where(event.allocation_id)):
-                self._past[event.allocation_id] = Past(pools, STATE_AFTER[type(event)])
+                self._past[event.allocation_id] = AllocationRecord(pools, STATE_AFTER[type(event)])
             self._cache.apply(recorded)
         self._taking = False
 
-    def _outcome(self, one: Asked, records: Sequence[Recorded], before: Mapping[str, Hold]) -> Outcome:
+    def _outcome(self, one: PendingCommand, records: Sequence[Recorded], before: Mapping[str, Hold]) -> Outcome:
         if not records and type(one.command) is not Expire:
             return Outcome(command_id=one.command_id, records=(), repeated=True, pool=self._status(one.command))
         refusal = None
@@ -389,7 +396,7 @@ def _own(records: Sequence[Recorded]) -> Recorded:
     return next(recorded for recorded in records if recorded.command is not None)
 
 
-def _difference(one: Asked, decided: Sequence[Recorded]) -> tuple[str, Any, Any]:
+def _difference(one: PendingCommand, decided: Sequence[Recorded]) -> tuple[str, Any, Any]:
     """Find the first field in which a command differs from the one recorded under its id; its name is "" if none."""
     recorded = content(json.loads(_own(decided).command or "{}"))
     return first_difference(recorded, content(one.command.as_dict())) or ("", None, None)

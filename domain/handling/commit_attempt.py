@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from holdbook.domain.commands import Command
-    from holdbook.domain.handling.batch import Asked, Batch, Outcome
-    from holdbook.domain.records import Place
+    from holdbook.domain.handling.batch import Batch, Outcome, PendingCommand
+    from holdbook.domain.records import LogPosition
 
     Accept = Callable[[Command, Outcome], object]
 
 
 @dataclass(slots=True)
-class Attempt:
+class CommitAttempt:
     """Commands to be recorded in one transaction, and what came of it."""
 
-    asked: list[Asked]
-    more: Callable[[], Iterable[Asked]] | None = None
+    asked: list[PendingCommand]
+    more: Callable[[], Iterable[PendingCommand]] | None = None
     """Gives the commands that came while the log's lock was waited for."""
     atomic: bool = False
     """Whether an error in one of the commands is one of all: then nothing is recorded."""
@@ -28,12 +28,12 @@ class Attempt:
     """Told each command and its outcome before anything is recorded; what it raises is an error in that command."""
     answers: Sequence[Outcome | Exception] = ()
     """What the commands' callers are told, once it is sure that the transaction was committed."""
-    end: Place | None = None
+    end: LogPosition | None = None
     """Its last row, if it has any: if the log holds that, it was committed, whatever was heard of it."""
     events: int = 0
     """How many events it has."""
 
-    def answer(self, one: Asked, batch: Batch) -> Outcome | Exception:
+    def answer(self, one: PendingCommand, batch: Batch) -> Outcome | Exception:
         """Have a command decided; raises what is an error of all."""
         answer = batch.answer(one, atomic=self.atomic)
         if self.accept is not None and not isinstance(answer, Exception):

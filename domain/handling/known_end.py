@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from holdbook.domain.records import Place, Recorded
+    from holdbook.domain.records import LogPosition, Recorded
 
 
 class NotKnown(Exception):
@@ -17,7 +17,7 @@ class NotKnown(Exception):
 class KnownEnd:
     """A `LogReader` over nothing. Raises `NotKnown` for every question that a memory cannot answer."""
 
-    def __init__(self, end: Place) -> None:
+    def __init__(self, end: LogPosition) -> None:
         self.head = end.position
         """Position of the last event."""
 

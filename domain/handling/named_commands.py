@@ -29,12 +29,12 @@ from holdbook.domain.commands import (
     Void,
 )
 from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed, NotFound
-from holdbook.domain.handling.batch import Asked, Batch, Outcome, PoolStatus, describe
-from holdbook.domain.handling.commit_attempt import Attempt
+from holdbook.domain.handling.batch import Batch, Outcome, PendingCommand, PoolStatus, describe
+from holdbook.domain.handling.commit_attempt import CommitAttempt
 from holdbook.domain.handling.known_end import KnownEnd, NotKnown
 from holdbook.domain.handling.pool_cache import PoolCache
 from holdbook.domain.handling.queue import Undecided
-from holdbook.domain.records import Place
+from holdbook.domain.records import LogPosition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -105,11 +105,11 @@ class Ledger:
             future.set_result(answer)
         return future
 
-    def _settle(self, command: Command) -> Asked:
+    def _settle(self, command: Command) -> PendingCommand:
         check_live(command)
-        return Asked.settle(command, self._new_id)
+        return PendingCommand.settle(command, self._new_id)
 
-    def _answer(self, asked: Asked, timeout: float | None) -> Outcome:  # noqa: ARG002 - here nothing is waited for
+    def _answer(self, asked: PendingCommand, timeout: float | None) -> Outcome:  # noqa: ARG002 - here nothing is waited for
         """Have a command decided, and wait for the answer."""
         (answer,) = self._answers([asked])
         if isinstance(answer, BaseException):
@@ -117,14 +117,14 @@ class Ledger:
         return answer
 
     def _answers(
-        self, asked: list[Asked], more: Callable[[], Iterable[Asked]] | None = None
+        self, asked: list[PendingCommand], more: Callable[[], Iterable[PendingCommand]] | None = None
     ) -> Sequence[Outcome | BaseException]:
         """Decide commands in one transaction; give each its answer, whatever happens.
 
         ``more``, called once the log's lock is had, gives those that came meanwhile; they are added to ``asked``.
         """
         try:
-            return self._commit(Attempt(asked, more=more))
+            return self._commit(CommitAttempt(asked, more=more))
         except LogUnavailable as error:
             return [error.about(one.command_id) for one in asked]
         except BaseException as error:  # noqa: BLE001 - every caller that waits is told, whatever it was
@@ -137,7 +137,7 @@ class Ledger:
         """
         check_command(command)
         with self._look() as reader:
-            asked = [Asked.settle(command, self._new_id)]
+            asked = [PendingCommand.settle(command, self._new_id)]
             return self._batch(asked, reader).run(asked[0], dry=True)
 
     def record(self, commands: Sequence[Command], *, accept: Accept | None = None) -> list[Outcome]:
@@ -152,16 +152,16 @@ class Ledger:
             check_command(command)
             if vars(command).get("wait") is not None:
                 raise Malformed("wait", vars(command)["wait"], "expected none: a batch is decided at once")
-        asked = [Asked.settle(command, self._new_id) for command in commands]
-        attempt = Attempt(asked, atomic=True, accept=accept)
+        asked = [PendingCommand.settle(command, self._new_id) for command in commands]
+        attempt = CommitAttempt(asked, atomic=True, accept=accept)
         return self._commit(attempt)  # type: ignore[return-value]  # atomic: an error is raised
 
-    def _commit(self, attempt: Attempt) -> Sequence[Outcome | Exception]:
+    def _commit(self, attempt: CommitAttempt) -> Sequence[Outcome | Exception]:
         """Decide commands and record what was decided."""
         self._try(attempt)
         return attempt.answers
 
-    def _try(self, attempt: Attempt, timeout: float | None = None) -> None:
+    def _try(self, attempt: CommitAttempt, timeout: float | None = None) -> None:
         """Decide commands in one transaction, unless an earlier try did and was only not told so."""
         with self._own_cache() as cache:
             if self._try_alone(attempt, cache, timeout):
@@ -183,7 +183,7 @@ class Ledger:
                 attempt.events = len(batch.records)
                 cache.appended(end)
 
-    def _try_alone(self, attempt: Attempt, cache: PoolCache, timeout: float | None) -> bool:
+    def _try_alone(self, attempt: CommitAttempt, cache: PoolCache, timeout: float | None) -> bool:
         """Record one command, if all that it takes to decide it is known, in one trip to the log.
 
         It is decided before the lock is taken, on the log's end as we left it, and recorded if that is the end still.
@@ -199,7 +199,7 @@ class Ledger:
         except (NotKnown, Undecided):
             return False
         rows = self.log.chain(answer.records, cache.end)
-        attempt.answers, attempt.end, attempt.events = [answer], Place.of(rows[-1]), len(rows)
+        attempt.answers, attempt.end, attempt.events = [answer], LogPosition.of(rows[-1]), len(rows)
         if not self.log.append_if(cache.end, rows, timeout):
             attempt.end = None
             return False
@@ -207,7 +207,7 @@ class Ledger:
         cache.appended(attempt.end)
         return True
 
-    def _batch(self, asked: Sequence[Asked], reader: LogReader) -> Batch:
+    def _batch(self, asked: Sequence[PendingCommand], reader: LogReader) -> Batch:
         return Batch(
             asked,
             reader=reader,

@@ -11,7 +11,7 @@ from holdbook.domain.pool import Pool, evolve
 
 if TYPE_CHECKING:
     from holdbook.domain.ports import LogReader
-    from holdbook.domain.records import Place, Recorded, StoredRow
+    from holdbook.domain.records import LogPosition, Recorded, StoredRow
 
 FOLLOWED_EVENTS_MAX: Final = 1000
 """The most events of others that are read as a whole; of more, only those of the pools that are asked for are."""
@@ -35,7 +35,7 @@ class PoolCache:
         self._versions: dict[str, int] = {}
         """Last versions of refusal streams at ``_head``."""
         self._head = 0
-        self.end: Place | None = None
+        self.end: LogPosition | None = None
         """Where the log ends, if the last that was written to it was ours, and nobody else wrote just before."""
         self._seen = seen
         """The furthest that the log itself was seen to reach."""
@@ -87,7 +87,7 @@ class PoolCache:
             except LogCorrupt:
                 self._fresh.discard(name)  # whoever asks for the pool is told
 
-    def appended(self, end: Place) -> None:
+    def appended(self, end: LogPosition) -> None:
         """Note that our own events moved the head; every pool was evolved with them."""
         self._head = end.position
         self.end = end if self._alone else None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from holdbook.domain.handling.batch import Asked
+    from holdbook.domain.handling.batch import PendingCommand
     from holdbook.domain.ports import LogReader
 
 
@@ -53,7 +53,7 @@ class Queue:
     all of them.
     """
 
-    def __init__(self, reader: LogReader, asked: Sequence[Asked]) -> None:
+    def __init__(self, reader: LogReader, asked: Sequence[PendingCommand]) -> None:
         self._reader = reader
         self._leaving_max = len(asked)
         self._first: dict[str, list[str]] = {}
@@ -85,7 +85,7 @@ class Queue:
         self.entered.pop(command_id, None)
 
 
-class Room:
+class FreeCapacity:
     """What is free in pools, less what those whose turn it is will take of it."""
 
     def __init__(self, free: Mapping[str, int]) -> None:

@@ -10,15 +10,15 @@ from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from holdbook.domain.errors import LogUnavailable, Overloaded
-from holdbook.infrastructure.fork_guard import Birthplace
+from holdbook.infrastructure.fork_guard import ForkGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from holdbook.domain.handling.batch import Asked, Outcome
+    from holdbook.domain.handling.batch import Outcome, PendingCommand
 
     Answer = Outcome | BaseException
-    Commit = Callable[[list[Asked], Callable[[], Iterable[Asked]]], Sequence[Answer]]
+    Commit = Callable[[list[PendingCommand], Callable[[], Iterable[PendingCommand]]], Sequence[Answer]]
     """Decides and records commands in one transaction, and gives each its answer, whatever happens.
 
     Called once the log's lock is had, the second argument gives those that came meanwhile, for the first to grow by.
@@ -48,7 +48,7 @@ class Caller(Protocol):
         ...
 
 
-class Sleeper:
+class BlockingCaller:
     """A caller whose thread sleeps until its command is answered: a third of what a future costs."""
 
     __slots__ = ("_answered", "answer")
@@ -138,7 +138,7 @@ def _go_on(waiters: Sequence[asyncio.Future[None]]) -> None:
 
 
 class _Request(NamedTuple):
-    asked: Asked
+    asked: PendingCommand
     caller: Caller
     commit: Commit
 
@@ -156,13 +156,13 @@ class Committer:
         self._entering = Lock()
         self._closed = False
         self._thread: Thread | None = None
-        self.birthplace = Birthplace()
+        self.birthplace = ForkGuard()
         self.committing = 0
         """How many commands are being committed."""
         self.batch_max = BATCH_COMMANDS_MAX
         """The most commands that the next batch takes."""
 
-    def ask(self, asked: Asked, caller: Caller, commit: Commit) -> None:
+    def ask(self, asked: PendingCommand, caller: Caller, commit: Commit) -> None:
         """Put a command at the queue's end; its caller is given an answer, for sure.
 
         Raises `Overloaded` if the queue is full, and `LogUnavailable` after `close` and in a process that was forked.
@@ -207,7 +207,7 @@ class Committer:
         """Have a batch committed, with what comes meanwhile, and answer; tell whether the end was among that."""
         ended = False
 
-        def more() -> list[Asked]:
+        def more() -> list[PendingCommand]:
             nonlocal ended
             known = len(batch)
             if not ended and known < self.batch_max and not self._queue.empty():

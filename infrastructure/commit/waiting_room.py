@@ -20,9 +20,9 @@ from holdbook.infrastructure.telemetry.logging import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdbook.domain.handling.batch import Asked
+    from holdbook.domain.handling.batch import PendingCommand
     from holdbook.domain.ports import EventLog
-    from holdbook.infrastructure.commit.committer import Answer, Committer, Sleeper
+    from holdbook.infrastructure.commit.committer import Answer, BlockingCaller, Committer
     from holdbook.infrastructure.ledger import Ledger
 
 _LOOK_SECONDS: Final = 1.0
@@ -53,7 +53,9 @@ class Waiter:
     waiters: Final = ()
     """Whom the committer has to wake: nobody. The tasks that await the outcome are woken when it is there."""
 
-    def __init__(self, asked: Asked, caller: Sleeper | WaitingPromise, ledger: Ledger, room: WaitingRoom) -> None:
+    def __init__(
+        self, asked: PendingCommand, caller: BlockingCaller | WaitingPromise, ledger: Ledger, room: WaitingRoom
+    ) -> None:
         command: Any = asked.command
         self.asked = asked._replace(may_wait=True)
         self.until = monotonic() + command.wait.total_seconds()

@@ -27,7 +27,7 @@ from holdbook.infrastructure.database.postgres import (
     PostgresTransactions,
     SQLiteTransactions,
 )
-from holdbook.infrastructure.fork_guard import Birthplace
+from holdbook.infrastructure.fork_guard import ForkGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
-    from holdbook.domain.records import Place, StoredRow
+    from holdbook.domain.records import LogPosition, StoredRow
     from holdbook.infrastructure.database.postgres import Appending
 
 _CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "holdbook"}
@@ -78,7 +78,7 @@ class Database:
         self._kept: Connection | None = None
         """The connection kept for the log's transactions."""
         self._turn = Lock()
-        self._birthplace = Birthplace()
+        self._birthplace = ForkGuard()
 
     def _sqlite_engine(self) -> Engine:
         engine = create_engine("sqlite://", creator=self._connect_sqlite, poolclass=QueuePool)
@@ -153,7 +153,7 @@ class Database:
             yield appending
             self._transactions.commit(appending)
 
-    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None) -> bool:
+    def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None) -> bool:
         """Append rows if the log ends at a place and nobody waits, and tell whether that was so."""
         with self._keeping(timeout) as connection:
             return self._transactions.append_if(connection, end, rows)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from sqlalchemy import Connection
 
-    from holdbook.domain.records import Place
+    from holdbook.domain.records import LogPosition
 
 _Result = TypeVar("_Result")
 
@@ -270,7 +270,7 @@ class PostgresTransactions:
             pass
         self._check_commit(cursor)
 
-    def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow]) -> bool:
+    def append_if(self, connection: Connection, end: LogPosition, rows: Sequence[StoredRow]) -> bool:
         """Append rows in one trip if the log ends at a place and nobody waits, and tell whether that was so.
 
         Now and then it tells that it did not, for `begin` to compare the clocks.
@@ -338,7 +338,7 @@ class SQLiteTransactions:
         """Commit; durable when this returns."""
         appending.driver.execute("COMMIT")
 
-    def append_if(self, connection: Connection, end: Place, rows: Sequence[StoredRow]) -> bool:
+    def append_if(self, connection: Connection, end: LogPosition, rows: Sequence[StoredRow]) -> bool:
         """Append rows if the log ends at a place and nobody waits, and tell whether that was so."""
         appending = self.begin(connection)
         is_end = appending.position == end.position and appending.hash == end.hash and not appending.has_queue

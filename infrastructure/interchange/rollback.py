@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.ports import Clock, EventLog
-    from holdbook.replay.history.as_of import State
+    from holdbook.replay.history.as_of import LedgerState
 
 SHARE: Final = 500
 """How many lines are written before progress is told."""
@@ -91,7 +91,7 @@ def roll_back(
     )
 
 
-def _state(log: EventLog) -> State:
+def _state(log: EventLog) -> LedgerState:
     with log.reading() as reader:
         head = reader.head
     return state_at(log, head)
@@ -106,7 +106,7 @@ def _closing_pools(log: EventLog) -> set[str] | None:
     return None
 
 
-def _held(state: State, clock: Clock, *, closed: bool) -> list[Allocation]:
+def _held(state: LedgerState, clock: Clock, *, closed: bool) -> list[Allocation]:
     """List what is held now, oldest first; raises `NotRolledBack`."""
     now = clock()
     held = [one for one in state.allocations() if one.is_open_at(now)]
@@ -117,7 +117,7 @@ def _held(state: State, clock: Clock, *, closed: bool) -> list[Allocation]:
     return held
 
 
-def _limits_line(state: State, name: str) -> LimitsLine:
+def _limits_line(state: LedgerState, name: str) -> LimitsLine:
     pool = state.pools[name]
     return LimitsLine(limits=pool.limits, resource_type=name, unit=pool.unit)
 

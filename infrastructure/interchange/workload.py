@@ -47,7 +47,7 @@ class ImportStopped(HoldbookError):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class WorkloadLine:
     """A command and where it was written."""
 
     number: int
@@ -88,7 +88,7 @@ class Summary:
 # Reading lines
 
 
-def read_lines(file: BinaryIO, name: str) -> Iterator[Line]:
+def read_lines(file: BinaryIO, name: str) -> Iterator[WorkloadLine]:
     """Read a workload's commands, each with its id; raises `ImportStopped` at the first line that is malformed."""
     seen: Counter[str] = Counter()
     for number, raw in numbered_lines(file):
@@ -96,7 +96,7 @@ def read_lines(file: BinaryIO, name: str) -> Iterator[Line]:
             command = parse_line(raw)
         except Malformed as error:
             raise ImportStopped(name, number, error) from None
-        yield Line(number, with_id(command, seen))
+        yield WorkloadLine(number, with_id(command, seen))
 
 
 def numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -171,7 +171,7 @@ def _start(raw: bytes) -> str:
 
 def run_workload(
     ledger: Ledger,
-    lines: Iterable[Line],
+    lines: Iterable[WorkloadLine],
     name: str,
     *,
     batch_commands: int = BATCH_COMMANDS,
@@ -196,7 +196,7 @@ def run_workload(
     return summary
 
 
-def _at_fault(batch: Sequence[Line], error: CommandIdReused | PoolAlreadyOpen) -> int:
+def _at_fault(batch: Sequence[WorkloadLine], error: CommandIdReused | PoolAlreadyOpen) -> int:
     """Find the line an error is about: of those with its id, or its pool, the first that has the value it names."""
     if isinstance(error, CommandIdReused):
         lines = [line for line in batch if _id_of(line.command) == error.command_id]

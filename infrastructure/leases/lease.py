@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from holdbook.domain.commands import Renew
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
 from holdbook.domain.refusals import RefusalCode, explain
-from holdbook.infrastructure.fork_guard import Birthplace
+from holdbook.infrastructure.fork_guard import ForkGuard
 from holdbook.infrastructure.resources.rights import decided
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
@@ -338,7 +338,7 @@ class Leases:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         """Tells people when a lease was lost; nothing is measured by it."""
-        self.birthplace = Birthplace()
+        self.birthplace = ForkGuard()
         self._subjects: weakref.WeakValueDictionary[str, _Subject] = weakref.WeakValueDictionary()
         self._changed = Condition()
         self._turns: list[tuple[float, int, weakref.ref[Lease]]] = []

@@ -13,7 +13,7 @@ from eventsourcing.popo import POPOAggregateRecorder
 
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Opening
-from holdbook.domain.records import Place, StoredRow, genesis
+from holdbook.domain.records import LogPosition, StoredRow, genesis
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.recorder import BaseEventLog, chained, notification, one_event, stored_event
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from eventsourcing.persistence import Notification, StoredEvent
 
-    from holdbook.domain.event_filter import Wanted
+    from holdbook.domain.event_filter import EventFilter
     from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
     from holdbook.domain.records import Recorded
@@ -71,7 +71,7 @@ class MemoryEventLog(BaseEventLog):
             self._extend(writer.appended)
             self._move_queue(writer.entered, writer.left)
 
-    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
+    def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
         """Append rows if the log still ends at a place and nobody waits, and tell whether that was so."""
         with self.writing(timeout) as writer:
             if (writer.head, writer.head_hash) != end or self._queue:
@@ -88,7 +88,9 @@ class MemoryEventLog(BaseEventLog):
                 stop += last.ordinals - 1 - last.ordinal
             return self._rows[after : stop if upto is None else min(stop, upto)]
 
-    def find(self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
+    def find(
+        self, wanted: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
+    ) -> list[StoredRow]:
         """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
         with self._lock:
             return list(
@@ -284,13 +286,13 @@ class MemoryWriter(MemoryReader):
         self.entered: Sequence[Waiting] = ()
         self.left: Collection[str] = ()
 
-    def append(self, records: Sequence[Recorded]) -> Place:
+    def append(self, records: Sequence[Recorded]) -> LogPosition:
         """Append events numbered from ``head + 1``."""
         rows = chained(map(self._log.mapper.to_row, records), self.head, self.head_hash)
         self.insert(rows)
-        return Place.of(rows[-1]) if rows else Place(self.head, self.head_hash)
+        return LogPosition.of(rows[-1]) if rows else LogPosition(self.head, self.head_hash)
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, place: LogPosition) -> bool:
         """Tell whether the log holds a row that was appended earlier."""
         return any(row.hash == place.hash for row in self._log._rows[place.position - 1 : place.position])  # noqa: SLF001
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import LogReader
-    from holdbook.domain.records import Place, Recorded
+    from holdbook.domain.records import LogPosition, Recorded
 
 _WATCH_SECONDS: Final = 0.1
 """How long a subscription's watcher waits before it looks whether it was stopped."""
@@ -67,7 +67,7 @@ class BaseEventLog(ApplicationRecorder):
     def _fields(self, row: StoredRow) -> dict[str, Any]:
         return self.mapper.fields(row.type, row.schema_version, row.data, row.position)
 
-    def chain(self, records: Sequence[Recorded], end: Place) -> list[StoredRow]:
+    def chain(self, records: Sequence[Recorded], end: LogPosition) -> list[StoredRow]:
         """Write events that follow a place as rows."""
         return chained(map(self.mapper.to_row, records), end.position, end.hash)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from holdbook.domain.event_filter import Wanted
+    from holdbook.domain.event_filter import EventFilter
     from holdbook.domain.records import StoredRow
 
     Fields = Mapping[str, Any]
@@ -36,12 +36,12 @@ _REFUSED: Final = "ValidationFailed"
 _OPENINGS: Final = ("Allocated", "Reserved")
 
 
-def is_exact(wanted: Wanted) -> bool:
+def is_exact(wanted: EventFilter) -> bool:
     """Tell whether the conditions of SQL let only through what is wanted."""
     return wanted.owner is None and not wanted.tags and wanted.code is None
 
 
-def clauses(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+def clauses(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:
     """Give conditions that all wanted rows of ``events`` meet."""
     if wanted.pools is not None:
         yield events.c.stream_id.in_(sorted(_streams(wanted.pools)))
@@ -77,7 +77,7 @@ def _holds(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
     return column.contains(text, autoescape=True)  # blind to case in SQLite, which lets too much through and no less
 
 
-def _texts(wanted: Wanted) -> Iterator[str]:
+def _texts(wanted: EventFilter) -> Iterator[str]:
     """Give what the data of a wanted row has in it, word for word."""
     for value in (wanted.owner, wanted.code):
         if value is not None:
@@ -88,7 +88,7 @@ def _tag_texts(tags: Mapping[str, str]) -> Iterator[str]:
     return (to_json({key: value}).decode()[1:-1] for key, value in tags.items())
 
 
-def chosen(rows: Sequence[StoredRow], wanted: Wanted, read: Read, openings: Openings) -> Iterator[StoredRow]:
+def chosen(rows: Sequence[StoredRow], wanted: EventFilter, read: Read, openings: Openings) -> Iterator[StoredRow]:
     """Choose the rows that are wanted."""
     matches = _matcher(wanted, read)
     found = [row for row in rows if matches(row)]
@@ -107,7 +107,7 @@ def _has_tags(present: object, wanted: Mapping[str, str]) -> bool:
     return isinstance(present, dict) and wanted.items() <= present.items()
 
 
-def _matcher(wanted: Wanted, read: Read) -> Callable[[StoredRow], bool]:
+def _matcher(wanted: EventFilter, read: Read) -> Callable[[StoredRow], bool]:
     """Give a test of rows, for everything but tags."""
     streams = None if wanted.pools is None else _streams(wanted.pools)
     since = None if wanted.since is None else instant_text(wanted.since)
@@ -130,7 +130,7 @@ def _matcher(wanted: Wanted, read: Read) -> Callable[[StoredRow], bool]:
     return matches
 
 
-def _says(fields: Fields, wanted: Wanted) -> bool:
+def _says(fields: Fields, wanted: EventFilter) -> bool:
     asked = fields.get("asked", {})
     owners = (fields.get("owner"), fields.get("previous_owner"), asked.get("owner"), asked.get("to"))
     return (wanted.owner is None or wanted.owner in owners) and (wanted.code is None or fields["code"] == wanted.code)

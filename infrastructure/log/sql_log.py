@@ -9,7 +9,7 @@ from eventsourcing.persistence import IntegrityError
 from sqlalchemy import Text, case, cast, func, select
 
 from holdbook.domain.errors import LogCorrupt
-from holdbook.domain.records import Place, StoredRow, genesis
+from holdbook.domain.records import LogPosition, StoredRow, genesis
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.database.postgres import CHANNEL, LOCK
 from holdbook.infrastructure.database.tables import events, ledger_meta, of_stream
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import Notification, StoredEvent
     from sqlalchemy import Column, Connection, Select
 
-    from holdbook.domain.event_filter import Wanted
+    from holdbook.domain.event_filter import EventFilter
     from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
     from holdbook.domain.records import Recorded
@@ -171,18 +171,18 @@ class SQLWriter(SQLReader):
         news = self._appending.news if position == self._since else None
         return super().rows_since(position) if news is None else news
 
-    def append(self, records: Sequence[Recorded]) -> Place:
+    def append(self, records: Sequence[Recorded]) -> LogPosition:
         """Append events numbered from ``head + 1``; durable when the transaction has committed."""
         rows = chained(map(self._mapper.to_row, records), self.head, self.head_hash)
         self.insert(rows)
-        return Place.of(rows[-1]) if rows else Place(self.head, self.head_hash)
+        return LogPosition.of(rows[-1]) if rows else LogPosition(self.head, self.head_hash)
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Insert chained rows in bulk, and wake those who follow the log."""
         if rows:
             self._appending.insert(rows)
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, place: LogPosition) -> bool:
         """Tell whether the log holds a row that was appended earlier; if so, this commit vouches for it again."""
         found = select(events.c.hash).where(events.c.position == place.position)
         if self._connection.execute(found).scalar() != place.hash:
@@ -228,7 +228,7 @@ class SQLEventLog(BaseEventLog):
         with self.database.appending(timeout, since) as appending:
             yield SQLWriter(appending, self, since)
 
-    def append_if(self, end: Place, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
+    def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
         """Append rows if the log still ends at a place and nobody waits, and tell whether that was so."""
         return self.database.append_if(end, rows, timeout)
 
@@ -250,7 +250,9 @@ class SQLEventLog(BaseEventLog):
                 found += [StoredRow(*row) for row in connection.execute(rest.order_by(events.c.position))]
         return found
 
-    def find(self, wanted: Wanted, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
+    def find(
+        self, wanted: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
+    ) -> list[StoredRow]:
         """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
         size = limit if is_exact(wanted) else max(limit, ROWS_TESTED)
         page = select(events).where(*clauses(wanted)).order_by(events.c.position).limit(size)

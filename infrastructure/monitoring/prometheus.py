@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from holdbook.domain.ports import Clock
     from holdbook.infrastructure.ledger import Ledger
     from holdbook.infrastructure.monitoring.readings import OperationReading, Reading
-    from holdbook.infrastructure.telemetry.counters import Counters, Distribution, Ledgers, Watched
+    from holdbook.infrastructure.telemetry.counters import Counters, Distribution, OpenLedgers, WatchedLedger
 
 _FAMILIES: Final[dict[str, type[Any]]] = {
     "counter": CounterMetricFamily,
@@ -186,7 +186,7 @@ def label_name(text: str) -> str:
 class CommitsCollector(Collector):
     """Exposes what the ledgers of a process do themselves."""
 
-    def __init__(self, ledgers: Ledgers) -> None:
+    def __init__(self, ledgers: OpenLedgers) -> None:
         self._ledgers = ledgers
 
     def describe(self) -> Iterable[MetricFamily]:
@@ -196,7 +196,7 @@ class CommitsCollector(Collector):
     def collect(self) -> Iterable[MetricFamily]:
         """Read each ledger; where a process has opened one more than once, it is added up."""
         families = _Families(PROCESS)
-        found: dict[str, list[Watched]] = {}
+        found: dict[str, list[WatchedLedger]] = {}
         for watched in self._ledgers.read():
             found.setdefault(watched.ledger.log.ledger_id, []).append(watched)
         for name, several in found.items():
@@ -249,7 +249,7 @@ class LedgersCollector(Collector):
             )
 
 
-def _tell_process(families: _Families, name: str, watched: Sequence[Watched]) -> None:
+def _tell_process(families: _Families, name: str, watched: Sequence[WatchedLedger]) -> None:
     """Add up what a process's objects of one ledger have done."""
     commits = [one.commits for one in watched]
     _add_distribution(families["holdbook_commit_duration_seconds"], [name], [one.seconds.read() for one in commits])

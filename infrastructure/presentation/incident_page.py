@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from holdbook.replay.reports.incident import Incident, Step
+    from holdbook.replay.reports.incident import Incident, IncidentStep
 
 ENDINGS: Final = (*(kind for kind, event in EVENTS.items() if issubclass(event, Ending)), LAPSED)
 """The kinds of steps in which holds end."""
@@ -53,7 +53,7 @@ def write_page(
         write(part)
 
 
-def _by_day(steps: Sequence[Step]) -> Iterator[tuple[str, Iterator[Step]]]:
+def _by_day(steps: Sequence[IncidentStep]) -> Iterator[tuple[str, Iterator[IncidentStep]]]:
     return groupby(steps, lambda step: instant_text(step.at)[:10])
 
 

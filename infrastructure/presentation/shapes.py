@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.batch import Outcome, PoolStatus
     from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.records import Recorded
-    from holdbook.replay.history.stories import Step
+    from holdbook.replay.history.stories import StoryStep
     from holdbook.replay.simulation.explanation import Explanation, Obstacle
 
 
@@ -85,7 +85,7 @@ def recorded_shape(one: Recorded) -> dict[str, Any]:
     }
 
 
-def step_shape(step: Step) -> dict[str, Any]:
+def step_shape(step: StoryStep) -> dict[str, Any]:
     """Write an event, what it was before and after, and what changed."""
     return {
         **recorded_shape(step.recorded),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.refusals import RefusalCode
-    from holdbook.replay.reports.incident import Level, Step
+    from holdbook.replay.reports.incident import IncidentStep, Level
 
 
 def codes_text(codes: Counter[RefusalCode]) -> str:
@@ -38,7 +38,7 @@ def change(before: Level | None, after: Level | None, field: str) -> str:
     return one if one == other else f"{one} → {other}"
 
 
-def words(step: Step) -> str:
+def words(step: IncidentStep) -> str:
     """Say what there is to say of a step beside what has its place."""
     until = "" if step.deadline is None or step.deadline == step.at else f"until {time_text(step.deadline)}"
     return ", ".join(part for part in (until, step.words) if part)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from holdbook.domain.commands import Confirm, Reserve
 from holdbook.domain.errors import Malformed, ProviderFault, ProviderHung
 from holdbook.domain.resources import Resource, ResourceMetadata
-from holdbook.infrastructure.resources.holdings import Held, Holdings
+from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
 from holdbook.infrastructure.resources.provider_calls import asked, described, kind_of, stopped, within
 from holdbook.infrastructure.resources.rights import Rights, decided, granted, withdrawn
 from holdbook.infrastructure.telemetry.context import about_error
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from holdbook.domain.resources import ResourceProvider
     from holdbook.infrastructure.commit.committer import Promise
     from holdbook.infrastructure.resources.provider_calls import Registered
-    from holdbook.infrastructure.resources.release import Ending
+    from holdbook.infrastructure.resources.release import Releases
 
 MANAGER_TAG: Final = "manager"
 """The tag of a right that names the manager it was reserved by."""
@@ -58,7 +58,7 @@ class Acquirer:
     """Makes allocations, each in a right of its own."""
 
     def __init__(
-        self, rights: Rights, holdings: Holdings, ending: Ending, *, name: str | None, reservation_ttl: timedelta
+        self, rights: Rights, holdings: Holdings, ending: Releases, *, name: str | None, reservation_ttl: timedelta
     ) -> None:
         self._rights = rights
         self._holdings = holdings
@@ -69,7 +69,9 @@ class Acquirer:
         self.undoing: set[asyncio.Task[None]] = set()
         """What goes on though nobody may wait for it any more."""
 
-    async def acquire(self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]) -> Held:
+    async def acquire(
+        self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]
+    ) -> HeldResource:
         """Make an allocation of a new id; whatever is raised, what there was of it is undone."""
         if not registered.opened:
             with registered.being_opened():
@@ -110,7 +112,7 @@ class Acquirer:
         )
         return reserve, Confirm(allocation_id=right, ttl=ttl)
 
-    async def _in_two_phases(self, attempt: _Attempt, confirm: Confirm, options: Mapping[str, Any]) -> Held:
+    async def _in_two_phases(self, attempt: _Attempt, confirm: Confirm, options: Mapping[str, Any]) -> HeldResource:
         reserved = await granted(attempt.deciding)
         clock = asyncio.get_running_loop().time
         since = clock()
@@ -123,7 +125,7 @@ class Acquirer:
         attempt.deciding = self._rights.ask(Confirm(allocation_id=attempt.right, ttl=ttl))
         confirmed = await granted(attempt.deciding)
         metadata.expiration_time = asked_for or confirmed.deadline
-        held = Held(resource, attempt.provider, attempt.resource_type, attempt.right)
+        held = HeldResource(resource, attempt.provider, attempt.resource_type, attempt.right)
         self._holdings.put(held)
         self._holdings.watch(held, confirmed.deadline)
         self._holdings.give_up(attempt.claimed)
@@ -196,7 +198,9 @@ class Acquirer:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the caller gets the cause
             self._holdings.in_hand.discard(attempt.right)
             if attempt.resource is not None:
-                held = Held(attempt.resource, attempt.provider, attempt.resource_type, attempt.right, confirmed=False)
+                held = HeldResource(
+                    attempt.resource, attempt.provider, attempt.resource_type, attempt.right, confirmed=False
+                )
                 held.resource.error = described(error)
                 self._holdings.put(held)
             logger.error(  # noqa: TRY400 - errors of providers are told, as the seed does, in one line

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.infrastructure.resources.holdings import Holdings
-    from holdbook.infrastructure.resources.release import Ending
+    from holdbook.infrastructure.resources.release import Releases
 
 LOOK_SECONDS: Final = 60.0
 """How long the watch sleeps at most: the ledger's clock may be set."""
@@ -23,7 +23,7 @@ AGAIN_SECONDS: Final = 1.0
 class DeadlineWatch:
     """A timer in the manager's event loop, for the earliest deadline that it has heard of. It keeps nobody alive."""
 
-    def __init__(self, ending: Ending, holdings: Holdings, now: Callable[[], datetime]) -> None:
+    def __init__(self, ending: Releases, holdings: Holdings, now: Callable[[], datetime]) -> None:
         self._ending = ending
         self._holdings = holdings
         self._now = now

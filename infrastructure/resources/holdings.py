@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class HeldResource:
     """A resource that a provider made, and the right to it."""
 
     resource: Resource[Any]
@@ -35,7 +35,7 @@ class Holdings:
     def __init__(self) -> None:
         self.in_hand: set[str] = set()
         """The rights of what is held, is being made, and is being ended: nobody else is to touch their things."""
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, HeldResource] = {}
         self._claims: dict[str, ResourceProvider[Any]] = {}
         """Providers of the resources that are not confirmed yet, by the resource's id."""
         self._deadlines: list[tuple[datetime, str]] = []
@@ -53,30 +53,30 @@ class Holdings:
         if resource_id is not None:
             self._claims.pop(resource_id, None)
 
-    def get(self, resource_id: str) -> Held | None:
+    def get(self, resource_id: str) -> HeldResource | None:
         """Find one."""
         return self._held.get(resource_id)
 
-    def put(self, held: Held) -> None:
+    def put(self, held: HeldResource) -> None:
         """Add one, or put it back; an id that was taken meanwhile stays with its new holder."""
         if self._held.setdefault(held.resource.id, held) is held:
             self.in_hand.add(held.right)
         else:
             self.in_hand.discard(held.right)
 
-    def take(self, resource_id: str) -> Held | None:
+    def take(self, resource_id: str) -> HeldResource | None:
         """Take one out; its right stays in hand until it is put back or `forget` is told."""
         return self._held.pop(resource_id, None)
 
-    def forget(self, held: Held) -> None:
+    def forget(self, held: HeldResource) -> None:
         """Take note that one which was taken out has ended."""
         self.in_hand.discard(held.right)
 
-    def all_of(self, provider: ResourceProvider[Any]) -> list[Held]:
+    def all_of(self, provider: ResourceProvider[Any]) -> list[HeldResource]:
         """List every one that a provider made."""
         return [held for held in self._held.values() if held.provider is provider]
 
-    def take_all_of(self, provider: ResourceProvider[Any]) -> list[Held]:
+    def take_all_of(self, provider: ResourceProvider[Any]) -> list[HeldResource]:
         """Take out every one that a provider made."""
         found = self.all_of(provider)
         for held in found:
@@ -87,7 +87,7 @@ class Holdings:
         """List the providers of what is held, one entry for each resource."""
         return [held.provider for held in self._held.values()]
 
-    def watch(self, held: Held, deadline: datetime | None) -> None:
+    def watch(self, held: HeldResource, deadline: datetime | None) -> None:
         """Remember a deadline; None: there is none."""
         if deadline is not None:
             heappush(self._deadlines, (deadline, held.resource.id))
@@ -97,7 +97,7 @@ class Holdings:
         """The earliest deadline that was remembered, of something that may have ended since; None if there is none."""
         return self._deadlines[0][0] if self._deadlines else None
 
-    def due(self, moment: datetime) -> list[Held]:
+    def due(self, moment: datetime) -> list[HeldResource]:
         """List those whose deadline, as last heard of, is not after a moment, and forget that deadline."""
         found = []
         while self._deadlines and self._deadlines[0][0] <= moment:

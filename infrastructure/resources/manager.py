@@ -16,10 +16,10 @@ from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.resources.acquisition import Acquirer
 from holdbook.infrastructure.resources.deadlines import DeadlineWatch
-from holdbook.infrastructure.resources.holdings import Held, Holdings
+from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
 from holdbook.infrastructure.resources.provider_calls import Registered, asked, described, kind_of
 from holdbook.infrastructure.resources.reconciliation import Reconciler
-from holdbook.infrastructure.resources.release import Ending
+from holdbook.infrastructure.resources.release import Releases
 from holdbook.infrastructure.resources.rights import Rights
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.counters import COUNTERS
@@ -66,7 +66,7 @@ class UnifiedResourceManager:
         self._rights = Rights(self.ledger)
         self._holdings = Holdings()
         self._seconds = _check_ttl(reservation_ttl).total_seconds()
-        self._ending = Ending(self._rights, self._holdings, self._seconds / 2)  # what waits for it has a reservation
+        self._ending = Releases(self._rights, self._holdings, self._seconds / 2)  # what waits for it has a reservation
         self._acquirer = Acquirer(
             self._rights, self._holdings, self._ending, name=name, reservation_ttl=reservation_ttl
         )
@@ -101,7 +101,7 @@ class UnifiedResourceManager:
         """
         return (await self._allocate(resource_type, options)).resource
 
-    async def _allocate(self, resource_type: str, options: dict[str, Any]) -> Held:
+    async def _allocate(self, resource_type: str, options: dict[str, Any]) -> HeldResource:
         registered = self._registered.get(resource_type)
         if registered is None:
             message = f"Provider not found: {resource_type}"
@@ -138,7 +138,7 @@ class UnifiedResourceManager:
         else:
             await self._leave(held)
 
-    async def _leave(self, held: Held) -> None:
+    async def _leave(self, held: HeldResource) -> None:
         """Release what is still held, to the end, whoever is cancelled meanwhile."""
         if self._holdings.get(held.resource.id) is not held:
             return
@@ -204,7 +204,7 @@ class UnifiedResourceManager:
             )
         return errors
 
-    async def _wrong_with_right(self, held: Held) -> list[str]:
+    async def _wrong_with_right(self, held: HeldResource) -> list[str]:
         right, token = await self._rights.find(held.right), held.resource.metadata.token
         if right is None:
             return [f"The ledger knows no right {held.right}"]
@@ -255,7 +255,7 @@ async def _ended(task: asyncio.Task[None], seconds: float) -> None:
         task.cancel()
 
 
-def _found(held: Held | None, resource_id: str) -> Held:
+def _found(held: HeldResource | None, resource_id: str) -> HeldResource:
     if held is None:
         message = f"Resource not found: {resource_id}"
         raise ValueError(message)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.resources import ResourceProvider
-    from holdbook.infrastructure.resources.holdings import Held, Holdings
+    from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
     from holdbook.infrastructure.resources.provider_calls import Registered
-    from holdbook.infrastructure.resources.release import Ending
+    from holdbook.infrastructure.resources.release import Releases
     from holdbook.infrastructure.resources.rights import Rights
 
 logger = get_logger()
@@ -65,7 +65,9 @@ class _Done:
 class Reconciler:
     """Reconciles, one provider after another."""
 
-    def __init__(self, rights: Rights, holdings: Holdings, ending: Ending, *, name: str | None, seconds: float) -> None:
+    def __init__(
+        self, rights: Rights, holdings: Holdings, ending: Releases, *, name: str | None, seconds: float
+    ) -> None:
         self._rights = rights
         self._holdings = holdings
         self._ending = ending
@@ -125,7 +127,7 @@ class Reconciler:
         return set(found)
 
     async def _thing(
-        self, provider: ResourceProvider[Any], types: Sequence[str], right: str, held: Held | None, done: _Done
+        self, provider: ResourceProvider[Any], types: Sequence[str], right: str, held: HeldResource | None, done: _Done
     ) -> None:
         """Take back a thing unless its right is open, and record that."""
         pool = types[0]
@@ -146,7 +148,7 @@ class Reconciler:
             logger.warning("Resource reclaimed", resource_type=pool, allocation_id=right)
 
     async def _right(
-        self, provider: ResourceProvider[Any], pool: str, right: str, held: Held | None, done: _Done
+        self, provider: ResourceProvider[Any], pool: str, right: str, held: HeldResource | None, done: _Done
     ) -> None:
         """End a right that is open without a thing."""
         reason = f"reconciled: {kind_of(provider)} does not have it"

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.resources import ResourceProvider
-    from holdbook.infrastructure.resources.holdings import Held, Holdings
+    from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
     from holdbook.infrastructure.resources.rights import Rights
 
 logger = get_logger()
 
 
-class Ending:
+class Releases:
     """Has providers take things back, then ends the rights to them."""
 
     def __init__(self, rights: Rights, holdings: Holdings, seconds: float) -> None:
@@ -30,7 +30,7 @@ class Ending:
         self._seconds = seconds
         """How long a provider may take for what nobody waits for."""
 
-    async def release(self, held: Held) -> None:
+    async def release(self, held: HeldResource) -> None:
         """End one that was taken out; on failure it is put back, and that is raised."""
         try:
             if not held.returned:
@@ -43,14 +43,14 @@ class Ending:
             held.resource.error = described(error)
             raise
 
-    async def _end(self, held: Held) -> None:
+    async def _end(self, held: HeldResource) -> None:
         """End the right to what was returned; one that ended before, at its deadline say, is none the worse."""
         if not await self._rights.end(held.right, confirmed=held.confirmed):
             about = {"resource_id": held.resource.id, "allocation_id": held.right}
             logger.warning("Resource released after its right had ended", **about)
         self._ended(held, "released")
 
-    def _ended(self, held: Held, state: str) -> None:
+    def _ended(self, held: HeldResource, state: str) -> None:
         held.ended = True
         held.resource.state = state
         held.resource.error = None
@@ -67,7 +67,7 @@ class Ending:
         if due:
             await asyncio.gather(*(self._take_back_if_expired(held, moment) for held in due))
 
-    async def _take_back_if_expired(self, held: Held, moment: datetime) -> None:
+    async def _take_back_if_expired(self, held: HeldResource, moment: datetime) -> None:
         try:
             right = await self._rights.find(held.right)
             if right is not None and right.state.is_open:
@@ -81,14 +81,14 @@ class Ending:
             if not isinstance(error, Exception):
                 raise
 
-    async def take_back(self, held: Held) -> bool:
+    async def take_back(self, held: HeldResource) -> bool:
         """Have the provider take back what has no right any more; False if somebody else is ending it.
 
         Raises `ProviderHung`, and what the provider raises; then it stays held.
         """
         return await within(self._seconds, held.provider, "release a resource", self._take_back(held))
 
-    async def _take_back(self, held: Held) -> bool:
+    async def _take_back(self, held: HeldResource) -> bool:
         if self._holdings.get(held.resource.id) is not held:
             return False
         self._holdings.take(held.resource.id)
@@ -102,7 +102,7 @@ class Ending:
         self._ended(held, "expired")
         return True
 
-    async def give_up(self, held: Held, reason: str) -> None:
+    async def give_up(self, held: HeldResource, reason: str) -> None:
         """End the right to a thing that is not there, and let go of its resource."""
         self._holdings.take(held.resource.id)
         try:
@@ -138,7 +138,7 @@ class Ending:
                 self._holdings.put(held)
         return len(left)
 
-    async def _gone(self, provider: ResourceProvider[Any], taken: Iterable[Held]) -> list[Held]:
+    async def _gone(self, provider: ResourceProvider[Any], taken: Iterable[HeldResource]) -> list[HeldResource]:
         """Find what a provider took back before it failed, if it can tell what it has."""
         try:
             there = await provider.inventory()
@@ -147,7 +147,7 @@ class Ending:
             return []
 
 
-def _report(provider: ResourceProvider[Any], error: BaseException, left: Iterable[Held]) -> None:
+def _report(provider: ResourceProvider[Any], error: BaseException, left: Iterable[HeldResource]) -> None:
     """Log a failure, once for each resource that is left, and note it there; once if there is none."""
     said = described(error)
     about: list[dict[str, Any]] = []

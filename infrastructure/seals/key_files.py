@@ -108,7 +108,7 @@ def _unusable(parameter: str, path: Path, expected: str, error: Exception) -> Ma
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenCheckpoint:
     """The largest checkpoint of one ledger that a witness has cosigned."""
 
     number: int
@@ -123,7 +123,7 @@ class Seen:
         return {"number": self.number, "size": self.size, "root": encode_hash(self.root), "keys": keys}
 
     @classmethod
-    def parse(cls, fields: dict[str, Any]) -> Seen:
+    def parse(cls, fields: dict[str, Any]) -> SeenCheckpoint:
         """Read it; raises ValueError, TypeError or KeyError."""
         keys = tuple(map(VerifierKey.parse, fields["keys"]))
         return cls(int(fields["number"]), int(fields["size"]), decode_hash(fields["root"]), keys)
@@ -136,11 +136,11 @@ class Witness:
         self.key = key
         self._path = path.with_name(f"{path.name}.seen")
 
-    def seen(self, ledger_id: str) -> Seen | None:
+    def seen(self, ledger_id: str) -> SeenCheckpoint | None:
         """Recall the last checkpoint of a ledger; raises `Malformed` for a file that is none of its own."""
         try:
             fields = json.loads(self._path.read_text()).get(ORIGIN + ledger_id)
-            return None if fields is None else Seen.parse(fields)
+            return None if fields is None else SeenCheckpoint.parse(fields)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -173,10 +173,12 @@ class Witness:
             raise NotCosigned(f"checkpoint {checkpoint.number} is not signed by a key that the witness trusts")
         if seen is not None:
             _check_going_on(seen, signed, path)
-        self._remember(checkpoint.ledger_id, Seen(checkpoint.number, checkpoint.size, checkpoint.root, _keys(trust)))
+        self._remember(
+            checkpoint.ledger_id, SeenCheckpoint(checkpoint.number, checkpoint.size, checkpoint.root, _keys(trust))
+        )
         return self.key.sign(signed.note.text, int(at.timestamp()))
 
-    def _remember(self, ledger_id: str, seen: Seen) -> None:
+    def _remember(self, ledger_id: str, seen: SeenCheckpoint) -> None:
         """Write down what is about to be signed: whoever stops in between has not signed it."""
         present = json.loads(self._path.read_text()) if self._path.exists() else {}
         part = self._path.with_name(f"{self._path.name}.part")
@@ -191,7 +193,7 @@ def _keys(trust: Trust) -> tuple[VerifierKey, ...]:
     return tuple(sorted(trust.keys, key=str))
 
 
-def _check_going_on(seen: Seen, signed: Signed, path: Callable[[int, int], Sequence[bytes]]) -> None:
+def _check_going_on(seen: SeenCheckpoint, signed: Signed, path: Callable[[int, int], Sequence[bytes]]) -> None:
     checkpoint = signed.checkpoint
     if checkpoint.number < seen.number:
         message = f"checkpoint {checkpoint.number} is older than checkpoint {seen.number}, which was cosigned last"

@@ -12,7 +12,7 @@ from holdbook.infrastructure.log.raw_rows import SQLRows
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.seals.sealer import NotSealed, SealStore
 from holdbook.infrastructure.seals.tiles import StoredTree, TreeDamaged, read_leaves
-from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line
+from holdbook.replay.evidence.bundle import BundleHead, EarlierCheckpoint, Sealed, row_line
 from holdbook.replay.evidence.merkle import (
     CompactRange,
     append_subtrees,
@@ -25,7 +25,7 @@ from holdbook.replay.evidence.merkle import (
     range_proof,
 )
 from holdbook.replay.evidence.notes import encode_hash
-from holdbook.replay.verification.seal_check import Sealing
+from holdbook.replay.verification.seal_check import SealEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -177,7 +177,7 @@ class Prover(SealStore):
         self._check_covered(last, sealed)
         with self.database.reading() as connection:
             left, right = range_proof(first - 1, last, checkpoint.size, StoredTree(connection))
-        yield Head(sealed, first, last, tuple(left), tuple(right), tuple(self._handovers(sealed))).line
+        yield BundleHead(sealed, first, last, tuple(left), tuple(right), tuple(self._handovers(sealed))).line
         tree = CompactRange()
         append_subtrees(tree, first - 1, left)
         for row in self._rows(first, last):
@@ -190,12 +190,12 @@ class Prover(SealStore):
             message = f"the events from position {first} to {last} are not those that checkpoint {checkpoint.number}"
             raise NotSealed(f"{message} was signed over, or the stored tree was altered: run `holdbook verify`")
 
-    def _handovers(self, sealed: Sealed) -> Iterator[Earlier]:
+    def _handovers(self, sealed: Sealed) -> Iterator[EarlierCheckpoint]:
         """Read the earlier checkpoints at which one key handed over to the next, each with its proof."""
         for number in self.handovers():
             if number < sealed.signed.checkpoint.number:
                 before = self._sealed(number)
-                yield Earlier(before, self._path(before.signed, sealed.signed))
+                yield EarlierCheckpoint(before, self._path(before.signed, sealed.signed))
 
 
 class SQLSeals:
@@ -236,7 +236,7 @@ class SQLSeals:
                 return None
 
 
-def sealing_of(ledger: Ledger, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()) -> Sealing:
+def sealing_of(ledger: Ledger, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()) -> SealEvidence:
     """Give what `holdbook verify` compares a ledger's log with; a ledger in memory has no checkpoints of its own."""
     seals = SQLSeals(SealStore(ledger)) if isinstance(ledger.log, SQLEventLog) else None
-    return Sealing(seals, trusted, kept)
+    return SealEvidence(seals, trusted, kept)

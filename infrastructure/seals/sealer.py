@@ -19,7 +19,7 @@ from holdbook.domain.values import instant_text
 from holdbook.infrastructure.database.tables import checkpoints, cosignatures, events, seal_keys
 from holdbook.infrastructure.log.raw_rows import SQLRows
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.seals.tiles import Edge, StoredTree
+from holdbook.infrastructure.seals.tiles import StoredTree, TreeEdge
 from holdbook.replay.evidence.checkpoints import Checkpoint, Signed
 from holdbook.replay.evidence.merkle import leaf_hash, root
 from holdbook.replay.evidence.notes import Kind, Note, VerifierKey
@@ -46,7 +46,7 @@ class NotSealed(HoldbookError):
     """It cannot be sealed, or is not sealed yet."""
 
 
-class Kept(NamedTuple):
+class KeptCheckpoint(NamedTuple):
     """A checkpoint as the database keeps it."""
 
     signed: Signed
@@ -62,11 +62,11 @@ class StoredNote(NamedTuple):
     cosignatures: Sequence[str]
 
 
-def _kept(stored: StoredNote) -> Kept:
+def _kept(stored: StoredNote) -> KeptCheckpoint:
     signed = Signed.parse("".join([stored.note, *(f"{line}\n" for line in stored.cosignatures)]))
     if signed.checkpoint.number != stored.number:
         raise NotSealed(f"the checkpoint kept as number {stored.number} is another: run `holdbook verify`")
-    return Kept(signed, stored.sealed_at)
+    return KeptCheckpoint(signed, stored.sealed_at)
 
 
 class SealStore:
@@ -100,7 +100,7 @@ class SealStore:
         with self.database.reading() as connection:
             return connection.execute(select(func.max(checkpoints.c.number))).scalar() or 0
 
-    def checkpoint(self, number: int | None = None) -> Kept:
+    def checkpoint(self, number: int | None = None) -> KeptCheckpoint:
         """Read a checkpoint, the last if no number is given; raises `NotFound`, `NotSealed` if there is none at all."""
         if number is None:
             number = self.last_number()
@@ -111,7 +111,7 @@ class SealStore:
             raise NotFound("checkpoint", str(number))
         return _kept(found[0])
 
-    def checkpoints(self) -> Iterator[Kept]:
+    def checkpoints(self) -> Iterator[KeptCheckpoint]:
         """Read the checkpoints in order, with their cosignatures."""
         return map(_kept, self.notes())
 
@@ -156,7 +156,7 @@ class Sealer(SealStore):
         source = SQLRows(self.database)
         head = source.head()
         with self.database.reading() as connection:
-            edge = Edge.load(connection)
+            edge = TreeEdge.load(connection)
             chain = self._chain_at(connection, edge.size)
         if edge.size and edge.chain != chain:
             expected = f"the event at position {edge.size} is not the one that the tree was built over"
@@ -273,7 +273,7 @@ def _check_key(signer: SignerKey, old: SignerKey | None, present: Sequence[Verif
         raise NotSealed(f"this ledger is sealed with the key {names}, not {given.verifier.short}: {way_out}")
 
 
-def _grow(edge: Edge, row: StoredRow, before: bytes) -> bytes:
+def _grow(edge: TreeEdge, row: StoredRow, before: bytes) -> bytes:
     """Append one row to the tree; give its hash in the chain."""
     position = edge.size + 1
     if row.position != position:

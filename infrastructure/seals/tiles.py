@@ -55,7 +55,7 @@ def _cut(hashes: bytes) -> list[bytes]:
     return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
 
 
-class Edge:
+class TreeEdge:
     """The right edge of the stored tree, which grows."""
 
     def __init__(self, tiles: Iterable[Tile]) -> None:
@@ -63,7 +63,7 @@ class Edge:
         self._changed: dict[tuple[int, int], Tile] = {}
 
     @classmethod
-    def load(cls, connection: Connection) -> Edge:
+    def load(cls, connection: Connection) -> TreeEdge:
         """Read the last tile of each level."""
         found: list[Tile] = []
         while tile := _last_tile(connection, len(found)):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from holdbook.domain.commands import Command
-    from holdbook.domain.handling.batch import Asked
+    from holdbook.domain.handling.batch import PendingCommand
 
 CALLERS_FAULTS: Final = (Malformed, CommandIdReused, PoolAlreadyOpen)
 """What is wrong with one command, and says nothing of the log."""
@@ -30,7 +30,7 @@ def about_command(command: Command) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value}
 
 
-def about_batch(asked: Iterable[Asked]) -> dict[str, list[str]]:
+def about_batch(asked: Iterable[PendingCommand]) -> dict[str, list[str]]:
     """Tell the ids, the pools and the allocations that commands have and name, each once, by name."""
     found: dict[str, set[str]] = {"command_ids": set(), "pools": set(), "allocation_ids": set()}
     for one in asked:

@@ -127,7 +127,7 @@ class Commits:
             self.failures += 1
 
 
-class Watched(NamedTuple):
+class WatchedLedger(NamedTuple):
     """A ledger of this process, for whoever exposes what it does."""
 
     ledger: Ledger
@@ -135,7 +135,7 @@ class Watched(NamedTuple):
     committer: Committer
 
 
-class Ledgers:
+class OpenLedgers:
     """The open ledgers of a process, none kept from being collected."""
 
     def __init__(self) -> None:
@@ -152,11 +152,11 @@ class Ledgers:
         with self._lock:
             self._found.pop(ledger, None)
 
-    def read(self) -> list[Watched]:
+    def read(self) -> list[WatchedLedger]:
         """List the ledgers, in the order in which they were opened."""
         with self._lock:
-            return [Watched(ledger, *instruments) for ledger, instruments in self._found.items()]
+            return [WatchedLedger(ledger, *instruments) for ledger, instruments in self._found.items()]
 
 
-LEDGERS: Final = Ledgers()
+LEDGERS: Final = OpenLedgers()
 """The ledgers of this process."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
 
-    from holdbook.domain.handling.batch import Asked, Outcome
-    from holdbook.domain.handling.commit_attempt import Attempt
+    from holdbook.domain.handling.batch import Outcome, PendingCommand
+    from holdbook.domain.handling.commit_attempt import CommitAttempt
 
 NAME: Final = "holdbook"
 """The name of the tracer."""
@@ -70,7 +70,7 @@ class Untraced:
 class CommandSpan(Untraced):
     """The span of a command, from when it is asked until it is answered."""
 
-    def __init__(self, span: Span, asked: Asked) -> None:
+    def __init__(self, span: Span, asked: PendingCommand) -> None:
         self._span = span
         self._command_id = asked.command_id
         self._goes_on = False
@@ -111,7 +111,7 @@ class CommandSpan(Untraced):
 _UNTRACED: Final = Untraced()
 
 
-def command_span(asked: Asked) -> Untraced:
+def command_span(asked: PendingCommand) -> Untraced:
     """Begin the span of a command, a child of the caller's, named ``holdbook`` and the command's verb.
 
     Used as a context manager, it ends the span. A refusal is a decision, not an error: its code is an attribute.
@@ -129,14 +129,14 @@ def command_span(asked: Asked) -> Untraced:
     return CommandSpan(tracer.start_span(f"holdbook {asked.command.verb}", attributes=_given(attributes)), asked)
 
 
-def commit_span(attempt: Attempt) -> AbstractContextManager[None]:
+def commit_span(attempt: CommitAttempt) -> AbstractContextManager[None]:
     """Give the span of a commit, linked to those of the commands that are decided in it."""
     tracer = _tracer()
     return nullcontext() if tracer is None else _commit_span(tracer, attempt)
 
 
 @contextmanager
-def _commit_span(tracer: Tracer, attempt: Attempt) -> Iterator[None]:
+def _commit_span(tracer: Tracer, attempt: CommitAttempt) -> Iterator[None]:
     with _span(tracer, "holdbook commit", {}) as span:
         try:
             yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdbook.infrastructure.verification.view_checks import SQLView
-from holdbook.infrastructure.views.facts import SQLFacts
+from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.projections.fold import no_collections
 from holdbook.replay.verification.view_check import ViewCheck
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from holdbook.infrastructure.log.sql_log import SQLEventLog
-    from holdbook.projections.definition import Fact, Table, View
+    from holdbook.projections.definition import Table, View, ViewEvent
     from holdbook.projections.generations import Generation
 
 PAGE_EVENTS: Final = 5000
@@ -39,9 +39,9 @@ class FoldCheck:
             )
 
         checks = [check_of(view, one) for view, one in found]
-        source = SQLFacts(self._log)
+        source = SQLViewEvents(self._log)
 
-        def read(after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:
+        def read(after: int, upto: int) -> Iterator[tuple[Sequence[ViewEvent], int]]:
             while after < upto and (facts := source.facts(after, PAGE_EVENTS, upto)):
                 after = facts[-1].position
                 yield facts, after

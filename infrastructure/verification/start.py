@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.replay.evidence.notes import VerifierKey
-    from holdbook.replay.verification.seal_check import Sealing
+    from holdbook.replay.verification.seal_check import SealEvidence
 
 
-def start_at(ledger: Ledger, sealing: Sealing, given: str) -> Start:
+def start_at(ledger: Ledger, sealing: SealEvidence, given: str) -> Start:
     """Begin at a checkpoint, given by its number or as a file; the pools' state there is read from the log.
 
     Raises `Malformed` for what is no checkpoint of this ledger, `NotFound` for a number that is not there, `NotSealed`
@@ -41,7 +41,7 @@ def start_at(ledger: Ledger, sealing: Sealing, given: str) -> Start:
     return Start(checkpoint.size, checkpoint.chain, state.pools)
 
 
-def _signed(sealing: Sealing, outside: Signed | None, given: str) -> Signed:
+def _signed(sealing: SealEvidence, outside: Signed | None, given: str) -> Signed:
     """Find a checkpoint whose signer is trusted, given by number or from outside, following keys that hand over."""
     seals = sealing.seals
     keys = sealing.trusted or (seals.keys if seals else ())

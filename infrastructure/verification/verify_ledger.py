@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.named_commands import Ledger
     from holdbook.domain.pool import Pool
     from holdbook.infrastructure.database.database import Database
-    from holdbook.replay.verification.seal_check import Sealing
+    from holdbook.replay.verification.seal_check import SealEvidence
     from holdbook.replay.verification.view_check import Comparison
 
 
 def verify_ledger(
     ledger: Ledger,
     progress: Callable[[int, int], None] | None = None,
-    sealing: Sealing | None = None,
+    sealing: SealEvidence | None = None,
     *,
     since: Start | None = None,
 ) -> Report:

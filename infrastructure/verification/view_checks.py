@@ -13,9 +13,9 @@ from holdbook.domain.errors import LogCorrupt
 from holdbook.infrastructure.log.raw_rows import page_statement, read_page
 from holdbook.infrastructure.views.physical import physical
 from holdbook.infrastructure.views.store import SQLStore, list_generations
-from holdbook.projections.definition import Fact
+from holdbook.projections.definition import ViewEvent
 from holdbook.projections.fold import WholeFold
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.verification.view_check import CheckedViews
 
@@ -32,31 +32,31 @@ if TYPE_CHECKING:
 PAGE_EVENTS: Final = 10_000
 """How many events are read at a time."""
 
-_COLUMNS: Final = (*Fact._fields, "schema_version")
+_COLUMNS: Final = (*ViewEvent._fields, "schema_version")
 
 
 def views_of(log: SQLEventLog) -> CheckedViews:
     """Give the live generations of the views that this code built."""
-    live = {one.view: one for one in SQLStore(log.database).generations() if one.state is State.LIVE}
+    live = {one.view: one for one in SQLStore(log.database).generations() if one.state is GenerationState.LIVE}
     by_this_code = [view for view in VIEWS if view.name in live and live[view.name].fingerprint == view.fingerprint]
     views = [SQLView(log.database, view, live[view.name]) for view in by_this_code]
-    return CheckedViews(views, FactsAsTheyAre(log).read)
+    return CheckedViews(views, UncheckedViewEvents(log).read)
 
 
-class FactsAsTheyAre:
+class UncheckedViewEvents:
     """Reads facts of a log in which anything may stand; what cannot be read is left out."""
 
     def __init__(self, log: SQLEventLog) -> None:
         self._log = log
         self._page = page_statement(log.database, _COLUMNS)
 
-    def read(self, after: int, upto: int) -> Iterator[tuple[Sequence[Fact], int]]:
+    def read(self, after: int, upto: int) -> Iterator[tuple[Sequence[ViewEvent], int]]:
         """Read facts after a position up to another, page by page, and where each page ends."""
         while after < upto and (page := read_page(self._log.database, self._page, (after, upto, PAGE_EVENTS))):
             after = page[-1][0]
             yield self._facts(page), after
 
-    def _facts(self, page: Sequence[tuple[Any, ...]]) -> list[Fact]:
+    def _facts(self, page: Sequence[tuple[Any, ...]]) -> list[ViewEvent]:
         """Make facts of rows, a column at a time: where all are as they mostly are, none is looked at by itself."""
         *envelope, texts, versions = zip(*page, strict=True)
         present, fields = self._log.mapper.present, self._log.mapper.fields
@@ -68,11 +68,11 @@ class FactsAsTheyAre:
                 rows = zip(kinds, texts, envelope[0], strict=True)
                 data = [from_json(text) if kind in present else fields(*kind, text, at) for kind, text, at in rows]
             if set(map(type, data)) == {dict}:
-                return list(map(Fact._make, zip(*envelope, data, strict=True)))
+                return list(map(ViewEvent._make, zip(*envelope, data, strict=True)))
         facts = []
         for row in page:
             with suppress(LogCorrupt, TypeError):
-                facts.append(Fact._make((*row[:10], fields(row[1], row[11], row[10], row[0]))))
+                facts.append(ViewEvent._make((*row[:10], fields(row[1], row[11], row[10], row[0]))))
         return facts
 
 
@@ -95,7 +95,7 @@ class SQLView:
             present = (one for one in list_generations(connection) if (one.view, one.number) == (self.name, number))
             yield SQLLook(connection, number, next((one.position for one in present), 0))
 
-    def fold(self, facts: Sequence[Fact]) -> Iterable[object]:
+    def fold(self, facts: Sequence[ViewEvent]) -> Iterable[object]:
         """Fold events, but those that the generation was told to leave out; what went wrong."""
         skipped = self._generation.skipped
         return self._fold.fold([fact for fact in facts if fact.position not in skipped] if skipped else facts)

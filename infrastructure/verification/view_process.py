@@ -16,7 +16,7 @@ from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification.view_checks import views_of
 from holdbook.projections.fold import no_collections
-from holdbook.replay.verification.view_check import Compared
+from holdbook.replay.verification.view_check import ViewComparison
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ class ViewsApart:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: Thread | None = None
         self._done = 0
-        self._answer: Compared | str | None = None
+        self._answer: ViewComparison | str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,21 +78,21 @@ class ViewsApart:
         """Tell how many events have been folded so far."""
         return self._done
 
-    def result(self, tell: Callable[[int], None]) -> Compared:
+    def result(self, tell: Callable[[int], None]) -> ViewComparison:
         """Wait for what was found; raises `LogUnavailable` if the process cannot tell."""
         while self._reader is not None and self._reader.is_alive():
             self._reader.join(_LOOK_SECONDS)
             tell(self._done)
         if self._process is not None:
             self._process.wait()
-        if isinstance(self._answer, Compared):
+        if isinstance(self._answer, ViewComparison):
             return self._answer
         message = self._answer or "the process that compares the views was ended"
         raise LogUnavailable(message)
 
     def _read(self, pipe: IO[bytes]) -> None:
         try:
-            while not isinstance(told := pickle.load(pipe), Compared | str):  # noqa: S301 - from a process of our own
+            while not isinstance(told := pickle.load(pipe), ViewComparison | str):  # noqa: S301 - from a process of our own
                 self._done = told
             self._answer = told
         except (EOFError, pickle.UnpicklingError):  # it was ended
@@ -102,7 +102,7 @@ class ViewsApart:
 def work(asked: IO[bytes], answer: IO[bytes]) -> None:
     """Compare views in this process: reads what is asked, and writes how far it has come, then what was found."""
 
-    def say(told: int | str | Compared) -> None:
+    def say(told: int | str | ViewComparison) -> None:
         pickle.dump(told, answer)
         answer.flush()
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from holdbook.projections.definition import Key, Row, Table
-    from holdbook.projections.fold import Net
+    from holdbook.projections.fold import TableChanges
 
 _REFUSALS: Final = (
     *(psycopg.IntegrityError, psycopg.DataError, psycopg.errors.RaiseException),
@@ -31,7 +31,7 @@ class Bulk(Protocol):
         """Read, for each beginning of a key, the last row that has it."""
         ...
 
-    def write(self, driver: Any, net: Net, generation: int) -> None:  # noqa: ANN401 - either driver's connection
+    def write(self, driver: Any, net: TableChanges, generation: int) -> None:  # noqa: ANN401 - either driver's connection
         """Write what is new in a table; raises `RowsRefused`."""
         ...
 
@@ -53,7 +53,7 @@ class PostgresBulk:
         )
         return _rows(table, driver.execute(statement, _columns(begins), prepare=False))
 
-    def write(self, driver: psycopg.Connection[Any], net: Net, generation: int) -> None:
+    def write(self, driver: psycopg.Connection[Any], net: TableChanges, generation: int) -> None:
         """Write what is new in a table."""
         table, physical = net.table, net.table.physical(generation)
         try:
@@ -92,7 +92,7 @@ class SQLiteBulk:
         for begin in begins:
             yield from _rows(table, driver.execute(statement, begin))
 
-    def write(self, driver: sqlite3.Connection, net: Net, generation: int) -> None:
+    def write(self, driver: sqlite3.Connection, net: TableChanges, generation: int) -> None:
         """Write what is new in a table."""
         table, physical = net.table, net.table.physical(generation)
         try:
@@ -111,7 +111,7 @@ def _refused(table: Table, error: Exception) -> RowsRefused:
     return RowsRefused(f"the database refused a row of {table.name}: {type(error).__name__}: {str(error).strip()}")
 
 
-def _values(net: Net) -> Iterator[Sequence[Any]]:
+def _values(net: TableChanges) -> Iterator[Sequence[Any]]:
     values_of = itemgetter(*net.table.columns)
     for rows in (net.added, net.replaced):
         yield from map(values_of, rows.values())

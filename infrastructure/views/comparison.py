@@ -8,7 +8,7 @@ from sqlalchemy import and_, column, func, inspect, or_, select
 from sqlalchemy import table as table_clause
 
 from holdbook.infrastructure.database.tables import generations
-from holdbook.projections.generations import Compared
+from holdbook.projections.generations import GenerationComparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ PIECE_ROWS: Final = 50_000
 """How much of a table that only grows is compared at one moment."""
 
 
-def compare(database: Database, view: View, live: Generation, building: Generation) -> Compared | None:
+def compare(database: Database, view: View, live: Generation, building: Generation) -> GenerationComparison | None:
     """Compare two generations; None if they do not stand at the same position.
 
     Tables that only grow are compared piece by piece, the others at one moment.
@@ -46,7 +46,7 @@ def compare(database: Database, view: View, live: Generation, building: Generati
                 with database.reading() as connection:
                     rows += pair.count(connection, piece)
                     found += pair.differences(connection, piece)
-    return Compared(position, rows, tuple(found[:DIFFERENCES_MAX]))
+    return GenerationComparison(position, rows, tuple(found[:DIFFERENCES_MAX]))
 
 
 def _common_position(connection: Connection, live: Generation, building: Generation) -> int | None:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from holdbook.domain.values import instant
 from holdbook.infrastructure.database.tables import events
-from holdbook.projections.definition import Fact
+from holdbook.projections.definition import ViewEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ _COLUMNS: Final = (
 )
 
 
-class SQLFacts:
+class SQLViewEvents:
     """Reads facts from a log in a database: the projections' port."""
 
     def __init__(self, log: SQLEventLog) -> None:
@@ -43,7 +43,7 @@ class SQLFacts:
         with self._log.database.reading() as connection:
             return connection.execute(select(func.max(events.c.position))).scalar() or 0
 
-    def facts(self, after: int, limit: int, upto: int) -> Sequence[Fact]:
+    def facts(self, after: int, limit: int, upto: int) -> Sequence[ViewEvent]:
         """Read the events after a position, about ``limit``, to the end of a command, none after ``upto``."""
         with self._log.database.reading() as connection:
             driver: Any = connection.connection.dbapi_connection
@@ -54,7 +54,7 @@ class SQLFacts:
                 rows += driver.execute(self._page, (position, min(rest, upto), ordinals)).fetchall()
         return self._decoded(rows)
 
-    def _decoded(self, rows: Sequence[tuple[Any, ...]]) -> list[Fact]:
+    def _decoded(self, rows: Sequence[tuple[Any, ...]]) -> list[ViewEvent]:
         """Read rows as facts, a column at a time: only what is of an older version is looked at one by one.
 
         A page in which anything cannot be read is read row by row, to name the first.
@@ -66,9 +66,9 @@ class SQLFacts:
             data = list(map(from_json, texts))
             if set(map(type, data)) == {dict}:
                 self._upcast(list(zip(envelope[1], versions, strict=True)), data, envelope[0])
-                return list(map(Fact._make, zip(*envelope, data, strict=True)))
+                return list(map(ViewEvent._make, zip(*envelope, data, strict=True)))
         fields = self._log.mapper.fields
-        return [Fact._make((*row[:10], fields(row[1], row[11], row[10], row[0]))) for row in rows]
+        return [ViewEvent._make((*row[:10], fields(row[1], row[11], row[10], row[0]))) for row in rows]
 
     def _upcast(self, kinds: Sequence[tuple[str, int]], data: list[dict[str, Any]], positions: Sequence[int]) -> None:
         """Bring to the present version, in place, the fields of those that are of another."""
@@ -90,9 +90,9 @@ class SQLFacts:
         return self._log.watching()
 
 
-def fact_of(mapper: EventMapper, row: StoredRow) -> Fact:
+def fact_of(mapper: EventMapper, row: StoredRow) -> ViewEvent:
     """Read a stored row as a fact."""
-    return Fact(
+    return ViewEvent(
         row.position,
         row.type,
         row.command_id,

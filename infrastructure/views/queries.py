@@ -14,7 +14,7 @@ from holdbook.domain.errors import LogUnavailable
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.views.store import list_generations
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.views.metrics import LASTED, METRICS
 from holdbook.projections.views.pool_usage import BUCKET_CHARACTERS, POOL_USAGE, bucket_named
 from holdbook.projections.views.validation_failures import VALIDATION_FAILURES
@@ -36,7 +36,7 @@ PAGE_ROWS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryAnswer:
     """Rows of views, and where in the log they are true."""
 
     rows: Iterable[Row]
@@ -60,7 +60,7 @@ class Published:
     def _reading(self, *views: View) -> Iterator[tuple[Connection, list[_Live]]]:
         """Look at one moment of the database, which must have the views."""
         with self._database.reading() as connection:
-            found = {one.view: one for one in list_generations(connection) if one.state is State.LIVE}
+            found = {one.view: one for one in list_generations(connection) if one.state is GenerationState.LIVE}
             for view in views:
                 if view.name not in found:
                     way_out = "run `holdbook db upgrade` as an account that may make tables"
@@ -68,7 +68,7 @@ class Published:
                     raise LogUnavailable(message)
             yield connection, [_live(connection, view, found[view.name]) for view in views]
 
-    def metrics(self, *, by_pool: bool = False) -> Answer:
+    def metrics(self, *, by_pool: bool = False) -> QueryAnswer:
         """Count operations by resource type, and by pool if that is wanted, and how long they took.
 
         Of a generation that was built before there was a histogram, there is none.
@@ -80,11 +80,11 @@ class Published:
             sums = [source.c[name] for name in ("count", "milliseconds", *LASTED) if name in source.c]
             asked = select(*grouped, *(func.sum(one).label(one.name) for one in sums))
             found = connection.execute(asked.group_by(*grouped).order_by(*grouped)).mappings()
-            return Answer([_whole(row) for row in found], live.generation.position)
+            return QueryAnswer([_whole(row) for row in found], live.generation.position)
 
     def failures(
         self, wanted: Mapping[str, str], *, since: datetime | None = None, until: datetime | None = None
-    ) -> Answer:
+    ) -> QueryAnswer:
         """Read refusals in order; only those with the wanted values in columns, from a time on, before a time.
 
         They are read as they are wanted, none that is recorded after the first was asked for.
@@ -98,7 +98,7 @@ class Published:
             asked = asked.where(source.c.occurred_at >= instant_text(since))
         if until is not None:
             asked = asked.where(source.c.occurred_at < instant_text(until))
-        return Answer(self._pages(asked, source), position)
+        return QueryAnswer(self._pages(asked, source), position)
 
     def _pages(self, asked: Select[Any], source: FromClause) -> Iterator[Row]:
         page = self._page(asked)
@@ -110,7 +110,7 @@ class Published:
         with self._database.reading() as connection:
             return [_row(row) for row in connection.execute(asked).mappings()]
 
-    def usage(self, pool: str) -> tuple[Answer, dict[str, int]]:
+    def usage(self, pool: str) -> tuple[QueryAnswer, dict[str, int]]:
         """Read a pool's rows in the order of time, and how often it refused, by bucket; both at one position."""
         with self._reading(POOL_USAGE, VALIDATION_FAILURES) as (connection, (usage, failures)):
             rows, refused = usage.source, failures.source
@@ -118,7 +118,7 @@ class Published:
             found = connection.execute(select(rows).where(rows.c.pool == pool).order_by(rows.c.bucket)).mappings()
             counted = connection.execute(select(begin, func.count()).where(refused.c.pool == pool).group_by(begin))
             position = min(usage.generation.position, failures.generation.position)
-            answer = Answer([_row(row) for row in found], position)
+            answer = QueryAnswer([_row(row) for row in found], position)
             return answer, {bucket_named(text): count for text, count in counted}
 
 

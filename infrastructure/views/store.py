@@ -19,7 +19,7 @@ from holdbook.infrastructure.views import physical
 from holdbook.infrastructure.views import publication as publishing
 from holdbook.infrastructure.views.bulk import PostgresBulk, SQLiteBulk
 from holdbook.infrastructure.views.comparison import compare
-from holdbook.projections.generations import Compared, Generation, Moved, State
+from holdbook.projections.generations import Generation, GenerationComparison, GenerationState, Moved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.database.database import Database
     from holdbook.infrastructure.views.bulk import Bulk
     from holdbook.projections.definition import Key, Row, Table, View
-    from holdbook.projections.fold import Net
+    from holdbook.projections.fold import TableChanges
 
 _PIECE_ROWS: Final = 2000
 """How many rows are removed in one transaction where writers of the log wait for it."""
@@ -62,7 +62,7 @@ class SQLStore:
 
     # Moving
 
-    def advance(self, generation: Generation, nets: Sequence[Net], position: int, rate: int) -> float:
+    def advance(self, generation: Generation, nets: Sequence[TableChanges], position: int, rate: int) -> float:
         """Write rows and position in one transaction; the seconds that it took.
 
         Raises `Moved` if the generation is not where it was (compare and set), or is not open, and `RowsRefused`.
@@ -117,17 +117,17 @@ class SQLStore:
 
     def begin(self, view: View) -> Generation:
         """Make the view's next generation, or find the unfinished one that the same code began."""
-        self._remove(view.name, {State.DISCARDED})
+        self._remove(view.name, {GenerationState.DISCARDED})
         while True:
             with self._database.changing() as connection:
                 found = _locked(connection, view.name)
                 for one in found:
-                    if one.state is State.BUILDING and one.fingerprint == view.fingerprint:
+                    if one.state is GenerationState.BUILDING and one.fingerprint == view.fingerprint:
                         return one
-                    if one.state is State.BUILDING:
-                        _set_state(connection, one, State.DISCARDED)
+                    if one.state is GenerationState.BUILDING:
+                        _set_state(connection, one, GenerationState.DISCARDED)
                 number = max([_last_skipped(connection, view.name), *(one.number for one in found)]) + 1
-                if enter(connection, view, number, State.BUILDING):
+                if enter(connection, view, number, GenerationState.BUILDING):
                     physical.create(connection, view, number)
 
     def finish(self, view: View, generation: Generation) -> None:
@@ -136,7 +136,7 @@ class SQLStore:
             if any(one.number == generation.number for one in _locked(connection, view.name)):
                 physical.finish(connection, view, generation.number)
 
-    def compare(self, view: View, live: Generation, building: Generation) -> Compared | None:
+    def compare(self, view: View, live: Generation, building: Generation) -> GenerationComparison | None:
         """Compare two generations where their columns agree; None if they do not stand at the same position."""
         return compare(self._database, view, live, building)
 
@@ -149,8 +149,8 @@ class SQLStore:
         """Give a generation that is being built up."""
         with self._database.changing() as connection:
             for one in _locked(connection, generation.view):
-                if one.number == generation.number and one.state is State.BUILDING:
-                    _set_state(connection, one, State.DISCARDED)
+                if one.number == generation.number and one.state is GenerationState.BUILDING:
+                    _set_state(connection, one, GenerationState.DISCARDED)
 
     # Publishing
 
@@ -161,7 +161,7 @@ class SQLStore:
             found = _locked(connection, view.name)
             live = _live(found)
             present = next((one for one in found if one.number == building.number), None)
-            if present is None or present.state is not State.BUILDING:
+            if present is None or present.state is not GenerationState.BUILDING:
                 raise Moved
             if live is not None and live.position > present.position:
                 return False
@@ -175,23 +175,23 @@ class SQLStore:
 
         def switch(connection: Connection) -> Generation:
             found = _locked(connection, view)
-            kept = [one for one in found if one.state is State.KEPT]
+            kept = [one for one in found if one.state is GenerationState.KEPT]
             if not kept:
                 raise NotFound("kept generation of view", view)
             _put(connection, _live(found), kept[-1])
-            return replace(kept[-1], state=State.LIVE)
+            return replace(kept[-1], state=GenerationState.LIVE)
 
         return publishing.patiently(self._database, switch)
 
     def prune(self, view: str) -> list[int]:
         """Remove the view's kept and discarded generations; their numbers."""
-        return self._remove(view, {State.KEPT, State.DISCARDED})
+        return self._remove(view, {GenerationState.KEPT, GenerationState.DISCARDED})
 
-    def _remove(self, view: str, states: Collection[State]) -> list[int]:
+    def _remove(self, view: str, states: Collection[GenerationState]) -> list[int]:
         with self._database.changing() as connection:
             gone = [(one, _tables_of(connection, one)) for one in _locked(connection, view) if one.state in states]
             for one, _ in gone:
-                _set_state(connection, one, State.DISCARDED)  # half removed, it cannot be put back any more
+                _set_state(connection, one, GenerationState.DISCARDED)  # half removed, it cannot be put back any more
         for one, names in gone:
             for name in names if self._database.is_sqlite else ():
                 while self._remove_piece(name):
@@ -205,7 +205,7 @@ class SQLStore:
             return connection.exec_driver_sql(piece).rowcount
 
 
-_IS_OPEN: Final = table.c.state.in_((State.BUILDING, State.LIVE))
+_IS_OPEN: Final = table.c.state.in_((GenerationState.BUILDING, GenerationState.LIVE))
 
 
 def list_generations(connection: Connection) -> list[Generation]:
@@ -219,7 +219,7 @@ def list_generations(connection: Connection) -> list[Generation]:
         Generation(
             view=row.view,
             number=row.generation,
-            state=State(row.state),
+            state=GenerationState(row.state),
             version=row.version,
             fingerprint=row.fingerprint,
             position=row.position,
@@ -241,7 +241,7 @@ def _last_skipped(connection: Connection, view: str) -> int:
     return connection.execute(last).scalar() or 0
 
 
-def enter(connection: Connection, view: View, number: int, state: State) -> bool:
+def enter(connection: Connection, view: View, number: int, state: GenerationState) -> bool:
     """Enter a new generation into the books; tell whether nobody else had done so."""
     values = {
         "view": view.name,
@@ -261,7 +261,7 @@ def prepare(connection: Connection, views: Sequence[View]) -> None:
     """Make and publish the first generation of every view that has none, on a connection that has the log's lock."""
     known = {one.view for one in list_generations(connection)}
     for view in views:
-        if view.name not in known and enter(connection, view, 1, State.LIVE):
+        if view.name not in known and enter(connection, view, 1, GenerationState.LIVE):
             physical.create(connection, view, 1)
             physical.finish(connection, view, 1)
             publishing.point(connection, view.name, view.published.physical(1))
@@ -287,18 +287,18 @@ def _locked(connection: Connection, view: str) -> list[Generation]:
 
 
 def _live(found: Iterable[Generation]) -> Generation | None:
-    return next((one for one in found if one.state is State.LIVE), None)
+    return next((one for one in found if one.state is GenerationState.LIVE), None)
 
 
-def _set_state(connection: Connection, generation: Generation, state: State) -> None:
+def _set_state(connection: Connection, generation: Generation, state: GenerationState) -> None:
     connection.execute(update(table).where(*_is(generation)).values(state=state))
 
 
 def _put(connection: Connection, live: Generation | None, other: Generation) -> None:
     """Put a generation in the place of the live one."""
     if live is not None:
-        _set_state(connection, live, State.KEPT)
-    _set_state(connection, other, State.LIVE)
+        _set_state(connection, live, GenerationState.KEPT)
+    _set_state(connection, other, GenerationState.LIVE)
     publishing.point(connection, other.view, _tables_of(connection, other)[0])
 
 

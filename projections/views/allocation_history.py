@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from holdbook.projections.definition import Add, Table, View
 
 if TYPE_CHECKING:
-    from holdbook.projections.definition import Fact, Find
+    from holdbook.projections.definition import Find, ViewEvent
 
 _TABLE: Final = Table(
     name="allocation_history",
@@ -47,7 +47,7 @@ ABOUT_ALLOCATIONS: Final = (
 )
 
 
-def _happened(fact: Fact, _find: Find) -> tuple[Add, ...]:
+def _happened(fact: ViewEvent, _find: Find) -> tuple[Add, ...]:
     get = fact.data.get
     allocation_id = get("allocation_id")
     if allocation_id is None:  # a refusal that concerns none

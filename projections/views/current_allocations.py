@@ -11,7 +11,7 @@ from holdbook.projections.definition import Add, Drop, Set, Table, View
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from holdbook.projections.definition import Fact, Find, Key, Row
+    from holdbook.projections.definition import Find, Key, Row, ViewEvent
 
 _TABLE: Final = Table(
     name="current_allocations",
@@ -34,12 +34,12 @@ _TABLE: Final = Table(
 )
 
 
-def hold_of(fact: Fact) -> Key:
+def hold_of(fact: ViewEvent) -> Key:
     """Name the hold that an event is about: its allocation and its pool."""
     return fact.data["allocation_id"], fact.data["pool"]
 
 
-def _opened(fact: Fact, _find: Find) -> tuple[Add]:
+def _opened(fact: ViewEvent, _find: Find) -> tuple[Add]:
     data = fact.data
     row = {
         "allocation_id": data["allocation_id"],
@@ -57,27 +57,27 @@ def _opened(fact: Fact, _find: Find) -> tuple[Add]:
     return (Add(row),)
 
 
-def _ended(fact: Fact, _find: Find) -> tuple[Drop]:
+def _ended(fact: ViewEvent, _find: Find) -> tuple[Drop]:
     return (Drop(hold_of(fact)),)
 
 
-def _confirmed(fact: Fact, find: Find) -> tuple[Set]:
+def _confirmed(fact: ViewEvent, find: Find) -> tuple[Set]:
     return _changed(fact, find, {"state": "active", "deadline": fact.data["deadline"]})
 
 
-def _renewed(fact: Fact, find: Find) -> tuple[Set]:
+def _renewed(fact: ViewEvent, find: Find) -> tuple[Set]:
     return _changed(fact, find, {"deadline": fact.data["deadline"]})
 
 
-def _resized(fact: Fact, find: Find) -> tuple[Set]:
+def _resized(fact: ViewEvent, find: Find) -> tuple[Set]:
     return _changed(fact, find, {"quantity": fact.data["quantity"]})
 
 
-def _transferred(fact: Fact, find: Find) -> tuple[Set]:
+def _transferred(fact: ViewEvent, find: Find) -> tuple[Set]:
     return _changed(fact, find, {"owner": fact.data["owner"]})
 
 
-def _changed(fact: Fact, find: Find, values: Row) -> tuple[Set]:
+def _changed(fact: ViewEvent, find: Find, values: Row) -> tuple[Set]:
     row = find(_TABLE, hold_of(fact))
     if row is None:
         allocation_id, pool = hold_of(fact)
@@ -88,7 +88,7 @@ def _changed(fact: Fact, find: Find, values: Row) -> tuple[Set]:
 _CHANGING: Final = {"Confirmed": _confirmed, "Renewed": _renewed, "Resized": _resized, "Transferred": _transferred}
 
 
-def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+def _needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
     return ((_TABLE, hold_of(fact)),) if fact.type in _CHANGING else ()
 
 

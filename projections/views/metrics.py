@@ -13,7 +13,7 @@ from holdbook.projections.views.validation_failures import asked
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from holdbook.projections.definition import Fact, Find, Key, Row
+    from holdbook.projections.definition import Find, Key, Row, ViewEvent
 
 DONE: Final = "done"
 REFUSED: Final = "refused"
@@ -84,43 +84,43 @@ _HOLDS: Final = Table(
 """Since when what is held is held."""
 
 
-def _done(fact: Fact, find: Find) -> tuple[Add | Set]:
+def _done(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
     return (_count(_counter(fact), fact, find),)
 
 
-def _opened(fact: Fact, find: Find) -> tuple[Add | Set, Add]:
+def _opened(fact: ViewEvent, find: Find) -> tuple[Add | Set, Add]:
     allocation_id, pool = hold_of(fact)
     hold = {"allocation_id": allocation_id, "pool": pool, "opened_at": fact.occurred_at}
     return _count(_counter(fact), fact, find), Add(hold, _HOLDS)
 
 
-def _confirmed(fact: Fact, find: Find) -> tuple[Add | Set]:
+def _confirmed(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
     counted = _count(_counter(fact), fact, find)
     _time(counted.row, fact, find)
     return (counted,)
 
 
-def _ended(fact: Fact, find: Find) -> tuple[Add | Set, Drop]:
+def _ended(fact: ViewEvent, find: Find) -> tuple[Add | Set, Drop]:
     counted = _count(_counter(fact), fact, find)
     _time(counted.row, fact, find)
     return counted, Drop(hold_of(fact), _HOLDS)
 
 
-def _refused(fact: Fact, find: Find) -> tuple[Add | Set]:
+def _refused(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
     return (_count(_refusal_counter(fact), fact, find),)
 
 
-def _counter(fact: Fact) -> Key:
+def _counter(fact: ViewEvent) -> Key:
     return fact.data.get("pool", NONE), OPERATIONS[fact.type], DONE, NONE
 
 
-def _refusal_counter(fact: Fact) -> Key:
+def _refusal_counter(fact: ViewEvent) -> Key:
     data = fact.data
     pool = data["pool"] if data["known"] and data["pool"] else NONE
     return pool, asked(data, "command") or NONE, REFUSED, data["code"]
 
 
-def _count(key: Key, fact: Fact, find: Find) -> Add | Set:
+def _count(key: Key, fact: ViewEvent, find: Find) -> Add | Set:
     row = find(_TABLE, key)
     if row is None:
         return Add(_begun(fact, key, find))
@@ -129,13 +129,13 @@ def _count(key: Key, fact: Fact, find: Find) -> Add | Set:
     return Set(row)
 
 
-def _begun(fact: Fact, key: Key, find: Find) -> Row:
+def _begun(fact: ViewEvent, key: Key, find: Find) -> Row:
     named = dict(zip(_TABLE.key, key, strict=True))
     times = dict.fromkeys(("milliseconds", *LASTED), 0 if named["operation"] in TIMED and key[2] == DONE else None)
     return {"resource_type": _resource_type(fact, key[0], find), **named, "count": 1, **times}
 
 
-def _resource_type(fact: Fact, pool: str, find: Find) -> str:
+def _resource_type(fact: ViewEvent, pool: str, find: Find) -> str:
     if fact.type == "PoolOpened":
         return str(fact.data["resource_type"])
     opening = find(_TABLE, _opening_counter(pool))
@@ -146,7 +146,7 @@ def _opening_counter(pool: str) -> Key:
     return pool, OPERATIONS["PoolOpened"], DONE, NONE
 
 
-def _time(row: Row, fact: Fact, find: Find) -> None:
+def _time(row: Row, fact: ViewEvent, find: Find) -> None:
     """Count how long it took since the hold began."""
     hold = find(_HOLDS, hold_of(fact))
     if hold is None:
@@ -158,7 +158,7 @@ def _time(row: Row, fact: Fact, find: Find) -> None:
         row[column] += 1
 
 
-def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+def _needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
     key = _refusal_counter(fact) if fact.type == "ValidationFailed" else _counter(fact)
     yield _TABLE, key
     yield _TABLE, _opening_counter(key[0])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from holdbook.projections.definition import Fact, Find, Key, Row
+    from holdbook.projections.definition import Find, Key, Row, ViewEvent
 
 BUCKET: Final = timedelta(hours=1)
 """How long a bucket is; buckets begin on the hour, UTC."""
@@ -50,13 +50,13 @@ def bucket_named(begin: str) -> str:
     return f"{begin}:00:00.000000Z"
 
 
-def _limited(fact: Fact, find: Find) -> tuple[Add | Set]:
+def _limited(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
     row, change = _row(fact, find)
     row["capacity"] = Limits.model_validate(fact.data["limits"]).capacity
     return (change,)
 
 
-def _opened(fact: Fact, find: Find) -> tuple[Add | Set]:
+def _opened(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
     row, change = _row(fact, find)
     _use(row, fact.data["quantity"])
     row["allocations"] += 1
@@ -64,7 +64,7 @@ def _opened(fact: Fact, find: Find) -> tuple[Add | Set]:
     return (change,)
 
 
-def _ended(fact: Fact, find: Find) -> tuple[Add | Set]:
+def _ended(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
     row, change = _row(fact, find)
     _use(row, -fact.data["quantity"])
     row["allocations"] -= 1
@@ -72,17 +72,17 @@ def _ended(fact: Fact, find: Find) -> tuple[Add | Set]:
     return (change,)
 
 
-def _resized(fact: Fact, find: Find) -> tuple[Add | Set]:
+def _resized(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
     row, change = _row(fact, find)
     _use(row, fact.data["quantity"] - fact.data["previous_quantity"])
     return (change,)
 
 
-def _touched(fact: Fact, find: Find) -> tuple[Add | Set]:
+def _touched(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
     return (_row(fact, find)[1],)
 
 
-def _row(fact: Fact, find: Find) -> tuple[Row, Add | Set]:
+def _row(fact: ViewEvent, find: Find) -> tuple[Row, Add | Set]:
     """Begin the row of an event's bucket from what the pool's last row says, or go on with that; and its change."""
     pool, bucket = fact.data["pool"], bucket_named(fact.occurred_at[:BUCKET_CHARACTERS])
     last = find(_TABLE, (pool,))
@@ -126,7 +126,7 @@ _HANDLERS: Final[dict[str, Any]] = {
 }
 
 
-def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+def _needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
     return ((_TABLE, (fact.data["pool"],)),)
 
 

@@ -10,7 +10,7 @@ from holdbook.projections.definition import Add, Table, View
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdbook.projections.definition import Fact, Find
+    from holdbook.projections.definition import Find, ViewEvent
 
 _TABLE: Final = Table(
     name="validation_failures",
@@ -35,7 +35,7 @@ _TABLE: Final = Table(
 )
 
 
-def _refused(fact: Fact, _find: Find) -> tuple[Add]:
+def _refused(fact: ViewEvent, _find: Find) -> tuple[Add]:
     data = fact.data
     row = {
         "position": fact.position,

@@ -68,7 +68,7 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierCheckpoint:
     """An earlier checkpoint, and the proof that the later one's tree begins with its tree."""
 
     sealed: Sealed
@@ -76,7 +76,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class BundleHead:
     """The first line of a bundle."""
 
     sealed: Sealed
@@ -87,7 +87,7 @@ class Head:
     """The roots of the whole subtrees before the first event."""
     right: tuple[bytes, ...]
     """The roots of the whole subtrees after the last event, up to the checkpoint's size."""
-    earlier: tuple[Earlier, ...] = ()
+    earlier: tuple[EarlierCheckpoint, ...] = ()
 
     @property
     def line(self) -> bytes:
@@ -182,14 +182,14 @@ def _parsed(line: bytes, names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _head(line: bytes) -> Head:
+def _head(line: bytes) -> BundleHead:
     if not line.startswith(to_json({"format": FORMAT})[:-1]):
         shown = line[:40].decode(errors="backslashreplace")
         raise Malformed("FILE", shown, f"expected a bundle, which begins with its format, {FORMAT}")
     try:
         fields = _parsed(line, _HEAD)
         first, last = fields["first"], fields["last"]
-        head = Head(
+        head = BundleHead(
             sealed=_sealed(fields),
             first=first,
             last=last,
@@ -217,10 +217,10 @@ def _sealed(fields: dict[str, Any]) -> Sealed:
     return Sealed(Signed.parse(fields["note"]), tuple(map(VerifierKey.parse, fields["keys"])))
 
 
-def _earlier(fields: dict[str, Any]) -> Earlier:
+def _earlier(fields: dict[str, Any]) -> EarlierCheckpoint:
     if tuple(fields) != _EARLIER:
         raise ValueError(f"expected an object of {', '.join(_EARLIER)}")
-    return Earlier(_sealed(fields), _hashes(fields["proof"]))
+    return EarlierCheckpoint(_sealed(fields), _hashes(fields["proof"]))
 
 
 def _check(work: Callable[[], None], line: int, message: str) -> None:
@@ -248,7 +248,7 @@ def _check_row(line: bytes, number: int, position: int) -> bytes:
 # Signatures
 
 
-def _check_signatures(head: Head, trusted: Sequence[VerifierKey]) -> list[str]:
+def _check_signatures(head: BundleHead, trusted: Sequence[VerifierKey]) -> list[str]:
     """Check every signature; list the trusted keys that signed, and those that they handed over to."""
     trust = Trust(key for key in trusted if key.kind is Kind.NOTE)
     wants_log = bool(trust.keys)
@@ -288,7 +288,7 @@ def _check_keys(sealed: Sealed) -> None:
             raise BundleRefused(1, f"checkpoint {number}: the signature by {signature.name} is wrong")
 
 
-def _check_earlier(one: Earlier, head: Head) -> None:
+def _check_earlier(one: EarlierCheckpoint, head: BundleHead) -> None:
     _check_keys(one.sealed)
     before, after = one.sealed.signed.checkpoint, head.sealed.signed.checkpoint
     same_log = before.ledger_id == after.ledger_id and before.number < after.number

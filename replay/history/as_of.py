@@ -26,7 +26,7 @@ PAGE_ROWS: Final = 5000
 """About how many rows are read at a time."""
 
 
-class State(NamedTuple):
+class LedgerState(NamedTuple):
     """The whole ledger as it was: what had happened by a moment, or up to a position."""
 
     pools: dict[str, Pool]
@@ -53,14 +53,14 @@ class State(NamedTuple):
         return Answer(sorted(was_open, key=lambda one: one.token), self.position)
 
 
-class _Bound(NamedTuple):
+class _Limit(NamedTuple):
     """Up to where events count."""
 
     moment: datetime | None
     position: int
 
     @classmethod
-    def of(cls, log: EventLog, when: datetime | int) -> _Bound:
+    def of(cls, log: EventLog, when: datetime | int) -> _Limit:
         """Read a moment, or a position, which is taken back to the end of a whole command; raises `Malformed`."""
         with log.reading() as reader:
             head = reader.head
@@ -84,21 +84,21 @@ def end_of_command(log: EventLog, position: int, head: int, parameter: str = "po
     return position if last is None or last.ends_command else position - last.ordinal - 1
 
 
-def state_at(log: EventLog, when: datetime | int, pools: Collection[str] | None = None) -> State:
+def state_at(log: EventLog, when: datetime | int, pools: Collection[str] | None = None) -> LedgerState:
     """Read the ledger's state as of a moment, or of a position, of every pool or of those named that there were.
 
     What had occurred by the moment counts, wherever it stands in the log: a pool's own time never goes back, so each
     pool's stream is read from its nearest snapshot to the first event beyond. Raises `Malformed` for a moment without
     its offset from UTC and for a position that the log has not reached, `LogUnavailable`, `LogCorrupt`.
     """
-    bound = _Bound.of(log, when)
+    bound = _Limit.of(log, when)
     with log.reading() as reader:
         names = reader.pool_names() if pools is None else sorted(pools)
         found = {name: pool for name in names if (pool := _pool(reader, name, bound)) is not None}
-    return State(found, bound.moment, bound.position)
+    return LedgerState(found, bound.moment, bound.position)
 
 
-def _pool(reader: LogReader, name: str, bound: _Bound) -> Pool | None:
+def _pool(reader: LogReader, name: str, bound: _Limit) -> Pool | None:
     stream_id = f"pool:{name}"
     versions = reader.snapshots(name)
     usable = bisect_left(versions, 1, key=lambda version: int(bound.excludes(reader.event(stream_id, version))))
@@ -115,7 +115,7 @@ def allocations_as_of(log: EventLog, when: datetime | int) -> Answer[Allocation]
 
     It reads the log from its first event; `state_at` is the quick way to those that were open. Raises as that does.
     """
-    bound = _Bound.of(log, when)
+    bound = _Limit.of(log, when)
     last = "~" if bound.moment is None else instant_text(bound.moment)
     found: dict[str, Allocation] = {}
     for row in _rows(log, bound.position):

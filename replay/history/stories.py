@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from holdbook.domain.allocation import fold
 from holdbook.domain.answers import Answer
 from holdbook.domain.errors import Malformed
-from holdbook.domain.event_filter import Wanted
+from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.events import LedgerClosed, LimitsChanged, PoolClosed, PoolOpened
 from holdbook.domain.values import instant_text
 from holdbook.replay.history.as_of import end_of_command
@@ -31,7 +31,7 @@ STEPS_MAX: Final = 100
 SPAN_EVENTS: Final = 50_000
 """How many events are searched at a time: no statement takes long, and progress can be told."""
 
-EVERYTHING: Final = Wanted()
+EVERYTHING: Final = EventFilter()
 
 
 class Change(NamedTuple):
@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StoryStep:
     """One event, and what it did.
 
     The events of one command that do the same to an allocation, one in each of its pools, are one change: each of them
@@ -75,10 +75,10 @@ class Step:
         }
 
 
-class Page(Answer[Step]):
+class Page(Answer[StoryStep]):
     """Some of the steps that are wanted, in the order of the log, as of a position."""
 
-    def __init__(self, found: Iterable[Step], position: int, next_: int | None) -> None:
+    def __init__(self, found: Iterable[StoryStep], position: int, next_: int | None) -> None:
         super().__init__(found, position)
         self.next = next_
         """What to go on after, up to the same position; None if this is the last page of the answer."""
@@ -90,7 +90,7 @@ def _no_progress(_done: int, _total: int) -> None:
 
 def find(  # noqa: PLR0913 - the last four by name
     log: EventLog,
-    wanted: Wanted = EVERYTHING,
+    wanted: EventFilter = EVERYTHING,
     *,
     after: int = 0,
     limit: int = STEPS_MAX,
@@ -125,7 +125,7 @@ def _end(log: EventLog, upto: int | None) -> int:
     return head if upto is None else end_of_command(log, upto, head, "upto")
 
 
-def steps(log: EventLog, records: Sequence[Recorded]) -> list[Step]:
+def steps(log: EventLog, records: Sequence[Recorded]) -> list[StoryStep]:
     """Tell what each event did; raises `LogUnavailable`, `LogCorrupt`."""
     subjects = {subject for one in records if (subject := one.event.subject) is not None}
     with log.reading() as reader:
@@ -135,7 +135,7 @@ def steps(log: EventLog, records: Sequence[Recorded]) -> list[Step]:
             for history in reader.histories(subjects).values()
             for position, state in _states(history, records[-1].position)
         }
-    return [Step(one, verbs.get(one.command_id, ""), *states.get(one.position, (None, None))) for one in records]
+    return [StoryStep(one, verbs.get(one.command_id, ""), *states.get(one.position, (None, None))) for one in records]
 
 
 def _verbs(reader: LogReader, records: Iterable[Recorded]) -> dict[str, str]:

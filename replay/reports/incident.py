@@ -13,13 +13,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from holdbook.domain.errors import Malformed, NotFound
-from holdbook.domain.event_filter import Wanted
+from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.events import LedgerClosed, LimitsChanged, Reclaimed, ValidationFailed, is_ending, is_opening
 from holdbook.domain.pool import evolve
 from holdbook.domain.refusals import explain
 from holdbook.domain.values import instant_text
 from holdbook.replay.history.as_of import state_at
-from holdbook.replay.reports.timeline import Line, Marks, Window
+from holdbook.replay.reports.timeline import RefusalMarks, StepLine, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -57,7 +57,7 @@ class Level(NamedTuple):
         return cls(0, 0, 0) if pool is None else cls(pool.used, pool.capacity, len(pool.holds))
 
 
-class Step(NamedTuple):
+class IncidentStep(NamedTuple):
     """One event of the window, or one deadline."""
 
     at: datetime
@@ -96,9 +96,9 @@ class Timeline:
         """How it stood at the beginning."""
         self.after = self.before
         """How it stood at the end."""
-        self.used = Line(window, self.before.used)
-        self.capacity = Line(window, self.before.capacity)
-        self.refusals = Marks(window)
+        self.used = StepLine(window, self.before.used)
+        self.capacity = StepLine(window, self.before.capacity)
+        self.refusals = RefusalMarks(window)
         self.events: Counter[str] = Counter()
         """How many steps of each kind there were, refusals apart."""
         self.granted = 0
@@ -117,7 +117,7 @@ class Timeline:
         values = [point.value for line in (self.used, self.capacity) for point in line.points]
         return min(values), max(values)
 
-    def take(self, step: Step, pool: Pool) -> None:
+    def take(self, step: IncidentStep, pool: Pool) -> None:
         """Note a step and how the pool stands after it."""
         self.unit = pool.unit
         self.events[step.kind] += 1
@@ -169,7 +169,7 @@ class Incident:
         self.count = 0
         """How many steps there were, as far as was read."""
 
-    def steps(self, tell: Callable[[int, int], object] = lambda *_: None) -> Iterator[Step]:
+    def steps(self, tell: Callable[[int, int], object] = lambda *_: None) -> Iterator[IncidentStep]:
         """Give each step in order, telling how far the log has been read; for once, and to the end."""
         for rows in self._pages():
             for row in rows:
@@ -182,7 +182,7 @@ class Incident:
         self.pools = dict(sorted(self.pools.items()))
 
     def _pages(self) -> Iterator[Sequence[StoredRow]]:
-        wanted = Wanted(pools=self._names, since=self.window.since, until=self.window.until)
+        wanted = EventFilter(pools=self._names, since=self.window.since, until=self.window.until)
         after, more = 0, True
         while more:
             rows = self._log.find(wanted, after, self._page_rows, upto=self.position)
@@ -190,14 +190,14 @@ class Incident:
             more = len(rows) == self._page_rows
             after = rows[-1].position if rows else after
 
-    def read(self, rows: int, tell: Callable[[int, int], object] = lambda *_: None) -> list[Step]:
+    def read(self, rows: int, tell: Callable[[int, int], object] = lambda *_: None) -> list[IncidentStep]:
         """Read every step, and keep the first of them, so many at most."""
         steps = self.steps(tell)
         kept = list(islice(steps, rows))
         deque(steps, maxlen=0)
         return kept
 
-    def _step(self, recorded: Recorded) -> Step:
+    def _step(self, recorded: Recorded) -> IncidentStep:
         event = recorded.event
         if type(event) is ValidationFailed:
             return self._refusal(event, recorded)
@@ -220,7 +220,7 @@ class Incident:
             timeline.ended += event.quantity
         return step
 
-    def _refusal(self, event: ValidationFailed, recorded: Recorded) -> Step:
+    def _refusal(self, event: ValidationFailed, recorded: Recorded) -> IncidentStep:
         pool = self._pools.get(event.pool or "") if event.known else None
         if pool is None:
             self.unknown[event.code] += 1
@@ -236,10 +236,10 @@ class Incident:
             for allocation_id in pool.due(self.window.until - _TICK):
                 yield cast("datetime", pool.holds[allocation_id].deadline), allocation_id, pool
 
-    def _lapse(self, at: datetime, allocation_id: str, pool: Pool) -> Step:
+    def _lapse(self, at: datetime, allocation_id: str, pool: Pool) -> IncidentStep:
         before = Level.of(pool)
         hold = pool.take(allocation_id)
-        step = Step(
+        step = IncidentStep(
             at=at,
             kind=LAPSED,
             pool=pool.name,
@@ -257,9 +257,9 @@ class Incident:
         return step
 
 
-def _told(recorded: Recorded, before: Level | None, after: Level | None) -> Step:
+def _told(recorded: Recorded, before: Level | None, after: Level | None) -> IncidentStep:
     event = recorded.event
-    return Step(
+    return IncidentStep(
         at=recorded.occurred_at,
         kind=type(event).__name__,
         pool=getattr(event, "pool", None),

@@ -43,7 +43,7 @@ class Point(NamedTuple):
     value: int
 
 
-class Line:
+class StepLine:
     """A value that changes in steps. Where it has many, each part of the window keeps its least, its most, its last."""
 
     def __init__(self, window: Window, value: int, *, points_max: int = POINTS_MAX) -> None:
@@ -115,7 +115,7 @@ class Mark:
         return self.codes.total()
 
 
-class Marks:
+class RefusalMarks:
     """The refusals of a window, those of each part of it together."""
 
     def __init__(self, window: Window) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from holdbook.domain.allocation import fold
 from holdbook.domain.errors import Malformed
-from holdbook.domain.event_filter import Wanted
+from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.events import (
     AllocationEvent,
     Confirmed,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import Recorded
-    from holdbook.replay.history.as_of import State
+    from holdbook.replay.history.as_of import LedgerState
 
 PAGE_ROWS: Final = 5000
 """About how many rows are read at a time."""
@@ -142,7 +142,7 @@ def usage_report(
         head = before.position
         sweep.begin(before, begin)
     first = begin
-    for page in _pages(log, Wanted(since=begin, until=end), head):
+    for page in _pages(log, EventFilter(since=begin, until=end), head):
         asking = _asking(log, page)
         for recorded in page:
             sweep.enter(recorded, asking.get(recorded.position))
@@ -159,7 +159,7 @@ def _head(log: EventLog) -> int:
         return reader.head
 
 
-def _pages(log: EventLog, wanted: Wanted, head: int) -> Iterator[Sequence[Recorded]]:
+def _pages(log: EventLog, wanted: EventFilter, head: int) -> Iterator[Sequence[Recorded]]:
     position = 0
     while position < head and (rows := log.find(wanted, position, PAGE_ROWS, upto=head)):
         yield [log.decode(row) for row in rows]
@@ -231,7 +231,7 @@ class _Sweep:
         """By group and pool."""
         self._units: dict[str, str] = {}
 
-    def begin(self, state: State, moment: datetime) -> None:
+    def begin(self, state: LedgerState, moment: datetime) -> None:
         """Begin with what was held already, less what is over by the beginning, noticed or not."""
         for name, pool in state.pools.items():
             self._units[name] = pool.unit

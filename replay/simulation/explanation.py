@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from holdbook.domain.decisions.context import Situation, time_of
+from holdbook.domain.decisions.context import DecisionContext, time_of
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.events import Expired, ValidationFailed
 from holdbook.domain.refusals import RefusalCode, explain, is_transient
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from holdbook.domain.commands import Allocate
     from holdbook.domain.events import Event
     from holdbook.domain.pool import Pool
-    from holdbook.replay.history.as_of import State
+    from holdbook.replay.history.as_of import LedgerState
 
 
 class Holder(NamedTuple):
@@ -84,7 +84,7 @@ class Explanation:
         return not self.obstacles
 
 
-def explained(state: State, command: Allocate, now: datetime) -> Explanation:
+def explained(state: LedgerState, command: Allocate, now: datetime) -> Explanation:
     """Decide a request over a state at a moment, if refused also at later ones. The state is used up.
 
     Without other commands, nothing but expiry happens as time goes on: what is held only shrinks, limits stay as they
@@ -143,7 +143,7 @@ class _Future(NamedTuple):
         return moments[low] if low < len(moments) else None
 
     def _decide(self, moment: datetime) -> list[Event]:
-        return decide(Situation(self.pools, new_id="asked"), self.command, moment)
+        return decide(DecisionContext(self.pools, new_id="asked"), self.command, moment)
 
     def _expire(self, events: Iterable[Event]) -> None:
         """Take what has expired off the pools, so that no later decision has to."""

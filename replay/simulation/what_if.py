@@ -11,14 +11,14 @@ from pydantic_core import from_json
 
 from holdbook.domain.allocation import STATE_AFTER
 from holdbook.domain.commands import Allocate, ChangeLimits, Command, OpenPool, Reserve, command_from
-from holdbook.domain.decisions.context import Past
+from holdbook.domain.decisions.context import AllocationRecord
 from holdbook.domain.errors import LogCorrupt, Malformed, PoolAlreadyOpen
-from holdbook.domain.event_filter import Wanted
+from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.events import LEDGER_STREAM, ValidationFailed, is_ending, is_opening
 from holdbook.domain.limits import Limits
 from holdbook.domain.refusals import RefusalCode, explain
 from holdbook.domain.values import QUANTITY_MAX, derived_id, instant_text
-from holdbook.replay.history.as_of import State, state_at
+from holdbook.replay.history.as_of import LedgerState, state_at
 from holdbook.replay.simulation.world import Decided, Peak, World
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _LOOK_ROWS: Final = 100
 """How many events are read at a time to find out whether any more is wanted."""
 
 
-class Fault(NamedTuple):
+class Divergence(NamedTuple):
     """Where a command, decided again under the recorded limits, has another outcome than the recorded one."""
 
     position: int
@@ -131,7 +131,7 @@ class WhatIf:
     flips: Sequence[Flip]
     """The first of them."""
     pools: Sequence[PoolPeaks]
-    fault: Fault | None
+    fault: Divergence | None
     """Where the recorded limits do not lead to what was recorded; what comes after that was not decided again."""
 
     @property
@@ -173,7 +173,7 @@ def what_if(  # noqa: PLR0913 - each by name, most with a default
     with log.reading() as reader:
         head = reader.head
         _check_limits(limits, set(reader.pool_names()))
-    state = State({}, None, 0) if since is None else state_at(log, _before(log, since, head))
+    state = LedgerState({}, None, 0) if since is None else state_at(log, _before(log, since, head))
     again = _Again(log, limits, state, since=since, until=until, flips=flips)
     for some in _commands(log, state.position, head, until):
         again.look_up(some)
@@ -185,7 +185,7 @@ def what_if(  # noqa: PLR0913 - each by name, most with a default
 
 def _before(log: EventLog, since: datetime, head: int) -> int:
     """Find a position before, or in, the first command that was decided at a time or later."""
-    rows = log.find(Wanted(since=since), 0, 1, upto=head)
+    rows = log.find(EventFilter(since=since), 0, 1, upto=head)
     return rows[0].position - 1 if rows else head
 
 
@@ -227,7 +227,7 @@ def _commands(log: EventLog, after: int, head: int, until: datetime | None) -> I
 
 def _is_over(log: EventLog, after: int, head: int, until: datetime) -> bool:
     """Tell whether nothing after a position was decided before a time, though what lapsed before may be noticed."""
-    wanted = Wanted(until=until)
+    wanted = EventFilter(until=until)
     while rows := log.find(wanted, after, _LOOK_ROWS, upto=head):
         if any(row.type != "Expired" or row.command is not None for row in rows):
             return False
@@ -269,7 +269,7 @@ class _Again:
         self,
         log: EventLog,
         limits: Changes,
-        state: State,
+        state: LedgerState,
         *,
         since: datetime | None,
         until: datetime | None,
@@ -282,7 +282,7 @@ class _Again:
         self._flips_max = flips
         self._flips: list[Flip] = []
         self._count = _Count()
-        self._fault: Fault | None = None
+        self._fault: Divergence | None = None
         self._epoch = 1
         """The log's epoch when the command was recorded, as its grants tell."""
         self._recorded = World(state.pools, since, closed=_was_closed(log, state.position))
@@ -317,7 +317,7 @@ class _Again:
             decided = self._decide(self._recorded, one, one.command, begun=begun)
             self._fault = _difference(decided, one.records)
         except PoolAlreadyOpen as error:
-            self._fault = Fault(one.first.position, "type", type(one.first.event).__name__, type(error).__name__)
+            self._fault = Divergence(one.first.position, "type", type(one.first.event).__name__, type(error).__name__)
         if self._fault is not None:
             return False
         for recorded in one.records:
@@ -421,26 +421,26 @@ def _was_closed(log: EventLog, position: int) -> bool:
         return any(recorded.position <= position for recorded in reader.stream(LEDGER_STREAM))
 
 
-def _past(events: Iterable[Event]) -> Past | None:
+def _past(events: Iterable[Event]) -> AllocationRecord | None:
     """Tell what is known of an allocation from its events."""
-    past: Past | None = None
+    past: AllocationRecord | None = None
     for event in events:
         if is_opening(event):
-            past = Past(event.pools)
+            past = AllocationRecord(event.pools)
         elif is_ending(event) and past is not None:
             past = past._replace(ended=STATE_AFTER[type(event)])
     return past
 
 
-def _difference(decided: Decided, records: Sequence[Recorded]) -> Fault | None:
+def _difference(decided: Decided, records: Sequence[Recorded]) -> Divergence | None:
     """Find the first field in which what was decided differs from what was recorded."""
     for event, occurred_at, recorded in zip_longest(decided.events, decided.times(), records):
         if recorded is None or type(event) is not type(recorded.event):
             names = [type(one).__name__ if one else None for one in (recorded and recorded.event, event)]
-            return Fault((recorded or records[-1]).position, "type", *names)
+            return Divergence((recorded or records[-1]).position, "type", *names)
         if vars(event) != vars(recorded.event):
             name = next(n for n in vars(event) if getattr(event, n) != getattr(recorded.event, n))
-            return Fault(recorded.position, name, getattr(recorded.event, name), getattr(event, name))
+            return Divergence(recorded.position, name, getattr(recorded.event, name), getattr(event, name))
         if occurred_at != recorded.occurred_at:
-            return Fault(recorded.position, "occurred_at", recorded.occurred_at, occurred_at)
+            return Divergence(recorded.position, "occurred_at", recorded.occurred_at, occurred_at)
     return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from holdbook.domain.allocation import STATE_AFTER
 from holdbook.domain.commands import CloseLedger, Expire
-from holdbook.domain.decisions.context import Past, Situation, named_pools, reach, time_of
+from holdbook.domain.decisions.context import AllocationRecord, DecisionContext, named_pools, reach, time_of
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Event, Expired, LedgerClosed, ValidationFailed, is_apart, is_ending, is_opening
@@ -71,13 +71,13 @@ class World:
         self.pools = pools
         self.closed = closed
         """Whether the ledger was closed."""
-        self.past: dict[str, Past] = {}
+        self.past: dict[str, AllocationRecord] = {}
         """What is known of allocation ids that were granted."""
         self.peaks: dict[str, Peak] = {}
         """The most that was held of each pool so far, since the time that is looked at has begun for it."""
         self._since = since
         self._change = change
-        self._shared: dict[Past, Past] = {}
+        self._shared: dict[AllocationRecord, AllocationRecord] = {}
         """One object for all that is known in the same words: there are as many ids as there were allocations."""
         for pool in pools.values():
             self._learn_holds(pool)
@@ -96,7 +96,7 @@ class World:
                 if name not in self.pools or allocation_id not in self.pools[name].holds:
                     message = f"allocation {allocation_id!r} is held in pool {pool.name!r}, and not in pool {name!r}"
                     raise LogCorrupt(message)
-            self.learn(allocation_id, Past(hold.pools))
+            self.learn(allocation_id, AllocationRecord(hold.pools))
 
     def twin(self, change: Change) -> World:
         """Copy it, for other limits: what happens in one does not happen in the other."""
@@ -108,7 +108,7 @@ class World:
         other.past = self.past.copy()
         return other
 
-    def learn(self, allocation_id: str, past: Past) -> None:
+    def learn(self, allocation_id: str, past: AllocationRecord) -> None:
         """Note what is known of an allocation id."""
         self.past[allocation_id] = self._shared.setdefault(past, past)
 
@@ -138,7 +138,7 @@ class World:
             pools |= self._find(missing)
         if begun and len(self.peaks) < len(self.pools):
             self.begin(pools)  # those too in which something only expires
-        situation = Situation(pools, past, epoch, new_id, behind, self.closed)
+        situation = DecisionContext(pools, past, epoch, new_id, behind, self.closed)
         return Decided(decide(situation, command, moment), moment)
 
     def _find(self, names: Iterable[str]) -> dict[str, Pool]:
@@ -171,9 +171,11 @@ class World:
         name: str = event.pool  # type: ignore[attr-defined]  # every other event is of a pool
         pool = self.pools[name] = evolve(self.pools.get(name), recorded)
         if is_opening(event):
-            self.learn(event.allocation_id, Past(event.pools))
+            self.learn(event.allocation_id, AllocationRecord(event.pools))
         elif is_ending(event):
-            self.learn(event.allocation_id, Past(self.past[event.allocation_id].pools, STATE_AFTER[type(event)]))
+            self.learn(
+                event.allocation_id, AllocationRecord(self.past[event.allocation_id].pools, STATE_AFTER[type(event)])
+            )
             return
         if not counts:
             return

@@ -32,7 +32,7 @@ from holdbook.domain.events import (
 from holdbook.domain.values import Token, instant_text
 from holdbook.replay.verification.contradictions import Contradictions
 from holdbook.replay.verification.findings import Check
-from holdbook.replay.verification.pool_book import Grant, Part, PoolBook
+from holdbook.replay.verification.pool_book import Part, PoolBook, RecordedGrant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ class Books:
         self._epoch_max = epoch
         self._epoch = 1
         self.pools: dict[str, PoolBook] = {}
-        self.open: dict[str, Grant] = {}
+        self.open: dict[str, RecordedGrant] = {}
         """Every open allocation by id."""
         self.closed = False
         """Whether the ledger was closed."""
@@ -68,7 +68,9 @@ class Books:
         for pool in pools:
             book = self.pools[pool.name] = PoolBook.of(pool)
             for allocation_id, hold in pool.holds.items():
-                grant = self.open.setdefault(allocation_id, Grant(hold.pools, hold.token, hold.tags, hold.opened_at))
+                grant = self.open.setdefault(
+                    allocation_id, RecordedGrant(hold.pools, hold.token, hold.tags, hold.opened_at)
+                )
                 self._epoch = max(self._epoch, hold.token.epoch)
                 book.put(allocation_id, Part(grant, hold.quantity, hold.owner, hold.deadline, hold.reserved))
 
@@ -180,7 +182,7 @@ class Books:
         self._doubts.breached(recorded, pool.breaches_of_count())
         self._doubts.breached(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
 
-    def _grant(self, event: Opening, recorded: Recorded) -> Grant:
+    def _grant(self, event: Opening, recorded: Recorded) -> RecordedGrant:
         """Begin the books of an allocation, or find them begun by this command."""
         allocation_id = event.allocation_id
         begun = sum(len(self._happened.get((allocation_id, kind), ())) for kind in (Allocated, Reserved)) > 1
@@ -196,7 +198,7 @@ class Books:
             message = f"epoch {event.epoch} follows {self._epoch}; the ledger is in epoch {self._epoch_max}"
             self._doubts.add(recorded, Check.ENVELOPE, message)
         self._epoch = min(max(self._epoch, event.epoch), self._epoch_max)
-        grant = Grant(event.pools, Token(event.epoch, recorded.position), event.tags, recorded.occurred_at)
+        grant = RecordedGrant(event.pools, Token(event.epoch, recorded.position), event.tags, recorded.occurred_at)
         self.open[allocation_id] = grant
         return grant
 

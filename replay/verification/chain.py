@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from holdbook.domain.records import canonical_bytes
 from holdbook.replay.verification.findings import Check, Harm
-from holdbook.replay.verification.tampering import WAITING_MAX, Break, Breaks
+from holdbook.replay.verification.tampering import WAITING_MAX, ChainBreak, TamperAnalysis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Chain:
     """Follows positions and hashes from row to row; goes on from what is stored, so that one fault is one finding.
 
     Rows whose hashes do not follow, up to the next one whose hash does, are a break. What was done to them is told
-    from where else they fit: see `Breaks`.
+    from where else they fit: see `TamperAnalysis`.
     """
 
     def __init__(self, findings: Findings, before: bytes, position: int = 0) -> None:
@@ -47,9 +47,9 @@ class Chain:
         """The hashes stored in the last rows, by position."""
         self._moved = 0
         """How far rows were moved down since they were written; up, if it is below 0."""
-        self._break: list[Break] = []
+        self._break: list[ChainBreak] = []
         self._tries = _TRIES_MAX
-        self._breaks = Breaks(findings)
+        self._breaks = TamperAnalysis(findings)
         self.canonical: bytes | None = None
         """The canonical bytes of the row that was followed last; None if no log has written it."""
 
@@ -85,7 +85,7 @@ class Chain:
         elif not self._found_moved(row, tail):
             if len(self._break) == WAITING_MAX:
                 self._end_break(self._moved)
-            self._break.append(Break(row, tail, self._before, tuple(self._recent), self._moved))
+            self._break.append(ChainBreak(row, tail, self._before, tuple(self._recent), self._moved))
         self._instead = wanted if self._break and self._break[-1].row is row else None
         self._before = row.hash if type(row.hash) is bytes else wanted or b""
         self._recent.append((row.position, self._before))

@@ -51,25 +51,25 @@ if TYPE_CHECKING:
 
     from holdbook.domain.records import Recorded
     from holdbook.replay.verification.books import Books
-    from holdbook.replay.verification.pool_book import Grant
+    from holdbook.replay.verification.pool_book import RecordedGrant
 
 Fields = dict[str, Any]
 
 
-class Fault(NamedTuple):
+class Disagreement(NamedTuple):
     """Where a command and its events disagree, and how."""
 
     position: int
     message: str
 
 
-def disagreements(records: Sequence[Recorded], carrier: Recorded, books: Books) -> Iterator[Fault]:
+def disagreements(records: Sequence[Recorded], carrier: Recorded, books: Books) -> Iterator[Disagreement]:
     """Compare a whole command's events with its text; the books are as they were before it."""
     try:
         fields = json.loads(carrier.command or "")
         command = command_from(fields)
     except (Malformed, ValueError, TypeError, RecursionError) as error:
-        yield Fault(carrier.position, f"the command cannot be read: {error}")
+        yield Disagreement(carrier.position, f"the command cannot be read: {error}")
         return
     own = [recorded for recorded in records if not isinstance(recorded.event, Expired)]
     yield from _differences(carrier, _envelope(command), carrier)
@@ -79,12 +79,12 @@ def disagreements(records: Sequence[Recorded], carrier: Recorded, books: Books) 
         yield from _done(records, own, command, books)
 
 
-def _differences(recorded: Recorded, wanted: Fields, found: object) -> Iterator[Fault]:
+def _differences(recorded: Recorded, wanted: Fields, found: object) -> Iterator[Disagreement]:
     for name, value in wanted.items():
         said = getattr(found, name)
         if said != value:
             message = f"{name} is {said!r:.200}; by its command it is {value!r:.200}"
-            yield Fault(recorded.position, message)
+            yield Disagreement(recorded.position, message)
 
 
 def _envelope(command: Command) -> Fields:
@@ -92,43 +92,51 @@ def _envelope(command: Command) -> Fields:
     return {**wanted, "actor": command.actor} if command.actor else wanted
 
 
-def _refused(recorded: Recorded, command: Command, fields: Fields, books: Books) -> Iterator[Fault]:
+def _refused(recorded: Recorded, command: Command, fields: Fields, books: Books) -> Iterator[Disagreement]:
     event: Any = recorded.event
     allocation_id = getattr(command, "allocation_id", None)
     wanted = {"asked": fields, "allocation_id": allocation_id, "known": event.pool in books.pools}
     yield from _differences(recorded, wanted, event)
     earliest = command.at or recorded.recorded_at
     if recorded.occurred_at < earliest:
-        yield Fault(recorded.position, f"occurred_at is {recorded.occurred_at}; it was asked at {earliest}")
+        yield Disagreement(recorded.position, f"occurred_at is {recorded.occurred_at}; it was asked at {earliest}")
 
 
-def _done(records: Sequence[Recorded], own: Sequence[Recorded], command: Command, books: Books) -> Iterator[Fault]:
+def _done(
+    records: Sequence[Recorded], own: Sequence[Recorded], command: Command, books: Books
+) -> Iterator[Disagreement]:
     grant = books.open.get(getattr(command, "allocation_id", None) or "")
     moment = _moment(command, records[0], own, grant, books)
     for recorded in records:
         if isinstance(recorded.event, Expired):
             if recorded.event.deadline > moment:
-                yield Fault(recorded.position, f"expired before its deadline: the command was decided at {moment}")
+                yield Disagreement(
+                    recorded.position, f"expired before its deadline: the command was decided at {moment}"
+                )
         elif recorded.occurred_at != moment:
             message = f"occurred_at is {recorded.occurred_at}; the command was decided at {moment}"
-            yield Fault(recorded.position, message)
+            yield Disagreement(recorded.position, message)
     if isinstance(command, AllocationCommand) and grant is None:  # the books tell that nothing is held
         for recorded in own:
             yield from _differences(recorded, {"subject": command.allocation_id}, recorded.event)
         return
     if isinstance(command, AllocationCommand) and grant is not None and command.token not in {None, grant.token}:
         message = f"the command wants token {command.token}; the allocation has {grant.token}"
-        yield Fault((own or records)[0].position, message)
+        yield Disagreement((own or records)[0].position, message)
     wanted = list(_wanted(command, grant, books, moment))
     if [(kind, pool) for kind, pool, _ in wanted] != [(type(r.event), getattr(r.event, "pool", None)) for r in own]:
         asked = ", ".join(f"{kind.__name__} in {pool!r}" for kind, pool, _ in wanted) or "no event of its own"
-        yield Fault((own or records)[0].position, f"the command {command.verb!r} leads to {asked}, not to its events")
+        yield Disagreement(
+            (own or records)[0].position, f"the command {command.verb!r} leads to {asked}, not to its events"
+        )
         return
     for recorded, (_, _, fields) in zip(own, wanted, strict=True):
         yield from _differences(recorded, fields, recorded.event)
 
 
-def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: Grant | None, books: Books) -> datetime:
+def _moment(
+    command: Command, first: Recorded, own: Sequence[Recorded], grant: RecordedGrant | None, books: Books
+) -> datetime:
     """Compute the one time that the command was decided at: its own, or the latest of its pools' times."""
     names = {pool for recorded in own if (pool := getattr(recorded.event, "pool", None))}
     if isinstance(command, AllocationCommand) and grant is not None:
@@ -142,7 +150,7 @@ def _moment(command: Command, first: Recorded, own: Sequence[Recorded], grant: G
 
 
 def _wanted(
-    command: Command, grant: Grant | None, books: Books, moment: datetime
+    command: Command, grant: RecordedGrant | None, books: Books, moment: datetime
 ) -> Iterator[tuple[type[Event], str | None, Fields]]:
     """Tell what events a command that is not refused leads to: their types, pools, and fields."""
     held = grant.pools if grant else ()

@@ -25,7 +25,7 @@ from holdbook.domain.values import (
     Token,
     instant_text,
 )
-from holdbook.replay.verification.pool_book import Grant, Part
+from holdbook.replay.verification.pool_book import Part, RecordedGrant
 from holdbook.replay.verification.raw_log import is_time
 
 if TYPE_CHECKING:
@@ -51,15 +51,15 @@ _shared: Final = itemgetter(3, 4, 5, 7, 8, 9, 10, 11, 12, 13)
 _NO_TAGS: Final[Fields] = {}
 
 
-class Unusual(Exception):
+class NotOnFastPath(Exception):
     """Something that is not as it mostly is."""
 
 
-_UNUSUAL: Final = (Unusual, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_UNUSUAL: Final = (NotOnFastPath, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What unusual values lead to."""
 
 
-class Usual:
+class FastPath:
     """Enters allocations and releases in which nothing is unusual."""
 
     def __init__(self, books: Books, versions: dict[str, int], snapshots: SnapshotCheck) -> None:
@@ -115,10 +115,10 @@ class Usual:
             command = from_json(first[14])
             asked_at, reason = self._asked_at(first, command), command.pop("reason", None)
             if command != {"allocation_id": allocation_id, "command": "release"}:
-                raise Unusual
+                raise NotOnFastPath
             if reason is not None:
                 if not _is_reason(reason):
-                    raise Unusual
+                    raise NotOnFastPath
                 reason_text = to_json(reason).decode()
         pools = [self._books.pools[name] for name in grant.pools]
         occurred_at = self._check_rows(rows, pools, asked_at)
@@ -129,7 +129,7 @@ class Usual:
                 f'"quantity":{part.quantity},"reserved":false,"reason":{reason_text}{end}'
             )
             if row[15] != said or part.reserved:
-                raise Unusual
+                raise NotOnFastPath
         del self._books.open[allocation_id]
         for row, pool in zip(rows, pools, strict=True):
             pool.end(allocation_id)
@@ -146,11 +146,11 @@ class Usual:
         if len(command) > 1 or first[12] is not None or first[13] is not None:
             asked_at = self._asked_at(first, command)
             if take("allocation_id", allocation_id) != allocation_id:
-                raise Unusual
+                raise NotOnFastPath
         if command != {"command": "allocate"} or allocation_id in self._books.open or not _is_name(allocation_id):
-            raise Unusual
+            raise NotOnFastPath
         if len(quantities) > ENTRIES_MAX or len(tags) > ENTRIES_MAX:
-            raise Unusual
+            raise NotOnFastPath
         owner_text = self._name(owner)
         tags_text = ",".join([f"{self._name(key)}:{self._name(value)}" for key, value in tags.items()])
         names = sorted(quantities)
@@ -165,11 +165,11 @@ class Usual:
         for row, pool in zip(rows, pools, strict=True):
             quantity = quantities[pool.opened.pool]
             if type(quantity) is not int or not 1 <= quantity <= QUANTITY_MAX or not pool.grants_plainly(quantity):
-                raise Unusual
+                raise NotOnFastPath
             said = f'{{"pool":{pool.text},{before}{quantity}{after}'
             if row[15] != said and not _are_same(row[15], said):
-                raise Unusual
-        grant = Grant(tuple(names), Token(epoch, first[0]), tags, occurred_at)
+                raise NotOnFastPath
+        grant = RecordedGrant(tuple(names), Token(epoch, first[0]), tags, occurred_at)
         self._books.open[allocation_id] = grant
         for row, pool in zip(rows, pools, strict=True):
             pool.put(allocation_id, Part(grant, quantities[pool.opened.pool], owner, deadline, reserved=False))
@@ -185,14 +185,14 @@ class Usual:
         correlation_id, causation_id = take("correlation_id", None), take("causation_id", None)
         actor, command_id, at = take("actor", None), take("command_id", None), take("at", None)
         if correlation_id != row[12] or causation_id != row[13] or (actor is not None and actor != row[11]):
-            raise Unusual
+            raise NotOnFastPath
         for given in (correlation_id, causation_id, actor, command_id):
             if given is not None and not _is_name(given):
-                raise Unusual
+                raise NotOnFastPath
         if at is None:
             return str(row[10])
         if not is_time(at) or _instant(at).year > AT_YEAR_MAX:
-            raise Unusual
+            raise NotOnFastPath
         return str(at)
 
     def _check_rows(self, rows: Page, pools: Sequence[PoolBook], asked_at: str) -> datetime:
@@ -208,11 +208,11 @@ class Usual:
         for row, pool in zip(rows, pools, strict=True):
             latest = max(latest, pool.time)
             if row[1] != pool.stream_id or row[2] != self._versions[row[1]] + 1:
-                raise Unusual
+                raise NotOnFastPath
             if pool.deadlines and pool.deadlines[0][0] <= occurred_at:
-                raise Unusual
+                raise NotOnFastPath
         if latest != occurred_at or (len(rows) > 1 and not _belong_together(rows)):
-            raise Unusual
+            raise NotOnFastPath
         return occurred_at
 
     def _name(self, name: str) -> str:
@@ -220,7 +220,7 @@ class Usual:
         found = self._names.get(name)
         if found is None:
             if not _is_name(name):
-                raise Unusual
+                raise NotOnFastPath
             if len(self._names) > NAMES_MAX:
                 self._names.clear()
             found = self._names[name] = _text(name)
@@ -254,5 +254,5 @@ def _deadline(pools: Sequence[PoolBook], ttl: object, occurred_at: datetime) -> 
     elif type(ttl) in {int, float} and 0 < ttl <= TTL_SECONDS_MAX:  # type: ignore[operator]  # it is a number
         chosen = timedelta(seconds=ttl)  # type: ignore[arg-type]  # it is a number
     else:
-        raise Unusual
+        raise NotOnFastPath
     return None if chosen is None else occurred_at + chosen

@@ -23,7 +23,7 @@ _STALE_MIN: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class RecordedGrant:
     """What an allocation was granted with."""
 
     pools: tuple[str, ...]
@@ -36,7 +36,7 @@ class Grant:
 class Part:
     """What an allocation holds of one pool."""
 
-    grant: Grant
+    grant: RecordedGrant
     quantity: int
     owner: str
     deadline: datetime | None

@@ -44,7 +44,7 @@ class Seals(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sealing:
+class SealEvidence:
     """What a log is compared with."""
 
     seals: Seals | None = None
@@ -54,7 +54,7 @@ class Sealing:
     """Checkpoints that do."""
 
 
-NOT_SEALED: Final = Sealing()
+NOT_SEALED: Final = SealEvidence()
 
 
 class SealCheck:
@@ -63,7 +63,7 @@ class SealCheck:
     Make it before the log's end is looked up: what is sealed later is not looked at.
     """
 
-    def __init__(self, sealing: Sealing, findings: Findings, ledger_id: str) -> None:
+    def __init__(self, sealing: SealEvidence, findings: Findings, ledger_id: str) -> None:
         self._seals = seals = sealing.seals
         self._findings = findings
         self._ledger_id = ledger_id

@@ -21,7 +21,7 @@ WAITING_MAX: Final = 64
 _DOES_NOT_FOLLOW: Final = "the hash does not follow from the hash before it and what the row says"
 
 
-class Break(NamedTuple):
+class ChainBreak(NamedTuple):
     """A row whose hash does not follow."""
 
     row: StoredRow
@@ -50,14 +50,14 @@ class Break(NamedTuple):
 class _Run:
     """Rows, one after another, that do not follow."""
 
-    rows: Sequence[Break]
+    rows: Sequence[ChainBreak]
     by: int
     """How much further down than those before it the rows after it were moved."""
     hash_only: bool
     at_end: bool
 
 
-class Breaks:
+class TamperAnalysis:
     """Says what was done, one finding for one deed where that can be."""
 
     def __init__(self, findings: Findings) -> None:
@@ -65,7 +65,7 @@ class Breaks:
         self._waiting: list[_Run] = []
         self._rows_waiting = 0
 
-    def add(self, rows: Sequence[Break], by: int, *, hash_only: bool = False, at_end: bool = False) -> None:
+    def add(self, rows: Sequence[ChainBreak], by: int, *, hash_only: bool = False, at_end: bool = False) -> None:
         """Take note of rows, one after another, that do not follow; those after them were moved by so much more."""
         if self._rows_waiting + len(rows) > WAITING_MAX:
             self.settle()
@@ -96,7 +96,7 @@ class Breaks:
                 alone.append(run)
         self._settle_alone(alone, placed)
 
-    def _settle_alone(self, runs: Sequence[_Run], placed: Mapping[int, Break]) -> None:
+    def _settle_alone(self, runs: Sequence[_Run], placed: Mapping[int, ChainBreak]) -> None:
         """Say what was done where rows around were not moved: rows were exchanged, or altered."""
         standing = {one.position + one.moved for run in runs for one in run.rows}
         self._reordered({at: one.position + one.moved for at, one in placed.items() if at in standing})
@@ -177,12 +177,12 @@ class Breaks:
         return frozenset(self._findings.checks_at(position) - {Check.CHAIN, Check.POSITIONS, Check.LIMITS})
 
 
-def _placed(runs: Iterable[_Run], ends: list[tuple[int, bytes]]) -> dict[int, Break]:
+def _placed(runs: Iterable[_Run], ends: list[tuple[int, bytes]]) -> dict[int, ChainBreak]:
     """Find for each place the row that was written there, among those that do not follow where they stand."""
     runs = [run for run in runs if not run.hash_only]
     ends += [(run.rows[0].position - 1 + run.rows[0].moved, run.rows[0].before) for run in runs]
     left = [one for run in runs for one in run.rows]
-    placed: dict[int, Break] = {}
+    placed: dict[int, ChainBreak] = {}
     while ends:
         position, before = ends.pop()
         found = next((one for one in left if one.fits(before, position + 1)), None)
@@ -193,7 +193,7 @@ def _placed(runs: Iterable[_Run], ends: list[tuple[int, bytes]]) -> dict[int, Br
     return placed
 
 
-def _moved_about(runs: Sequence[_Run], placed: Mapping[int, Break]) -> int:
+def _moved_about(runs: Sequence[_Run], placed: Mapping[int, ChainBreak]) -> int:
     """Count the first runs between which rows were moved and none is missing or new; 0 if there are no such."""
     place_of = {one.position: place for place, one in placed.items()}
     base = runs[0].rows[0].moved
@@ -209,14 +209,14 @@ def _moved_about(runs: Sequence[_Run], placed: Mapping[int, Break]) -> int:
     return len(runs)  # what was at the log's end stands elsewhere
 
 
-def _is_of_the_log(one: Break, count: int) -> bool:
+def _is_of_the_log(one: ChainBreak, count: int) -> bool:
     """Tell whether a row is the first one after so many that were put in, and not the last of them."""
     place = one.position + one.moved - count
     before = dict(one.recent).get(one.position - count - 1)
     return before is None or one.fits(before, place)
 
 
-def _inserted_before(rows: Sequence[Break], placed: Mapping[int, Break]) -> int:
+def _inserted_before(rows: Sequence[ChainBreak], placed: Mapping[int, ChainBreak]) -> int:
     """Count the rows that were put in before the last one, if that follows from the hash before them."""
     last = rows[-1]
     if last.position + last.moved in placed:  # rows were exchanged

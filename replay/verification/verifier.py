@@ -18,7 +18,7 @@ from holdbook.replay.verification.books import Books
 from holdbook.replay.verification.chain import Chain, Versions, canonical_texts
 from holdbook.replay.verification.command_check import disagreements
 from holdbook.replay.verification.command_groups import Commands, carrier
-from holdbook.replay.verification.fast_path import Usual
+from holdbook.replay.verification.fast_path import FastPath
 from holdbook.replay.verification.findings import FINDINGS_MAX, Check, Finding, Findings, Harm, Report, ViewChecked
 from holdbook.replay.verification.raw_log import AFTER_ALL, BEFORE_ALL, are_sound, fault_of, pages, rows_of
 from holdbook.replay.verification.seal_check import NOT_SEALED, SealCheck
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from holdbook.domain.records import Recorded
     from holdbook.replay.verification.command_groups import Group
     from holdbook.replay.verification.raw_log import Page, StoredLog
-    from holdbook.replay.verification.seal_check import Sealing
+    from holdbook.replay.verification.seal_check import SealEvidence
     from holdbook.replay.verification.snapshot_check import Snapshots
     from holdbook.replay.verification.view_check import Comparison
 
@@ -60,7 +60,7 @@ def verify(  # noqa: PLR0913 - each by name, each with a default
     stored: StoredLog | None = None,
     views: Comparison = NO_VIEWS,
     snapshots: Snapshots | None = None,
-    seals: Sealing = NOT_SEALED,
+    seals: SealEvidence = NOT_SEALED,
     since: Start | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -83,7 +83,7 @@ class _Pass:
         stored: StoredLog,
         views: Comparison,
         snapshots: Snapshots | None,
-        seals: Sealing,
+        seals: SealEvidence,
         since: Start | None,
     ) -> None:
         self._log = log
@@ -106,7 +106,7 @@ class _Pass:
         self._seals = SealCheck(seals, self._findings, ledger_id)
         if start.position:
             self._seals.begin(start.position)
-        self._usual = Usual(self._books, self._versions.last, self._snapshots)
+        self._usual = FastPath(self._books, self._versions.last, self._snapshots)
         self._events = 0
 
     def run(self, progress: Callable[[int, int], None] | None) -> Report:

@@ -183,7 +183,7 @@ class ViewCheck(Generic[Table]):
         self._say(f"view {self._view.name} {message}", harm)
 
 
-class Compared(NamedTuple):
+class ViewComparison(NamedTuple):
     """What a comparison of views found."""
 
     views: tuple[ViewChecked, ...]
@@ -203,7 +203,7 @@ class Comparison(Protocol):
         """Tell how many events have been folded so far; below 0 if there is nothing to compare."""
         ...
 
-    def result(self, tell: Callable[[int], None]) -> Compared:
+    def result(self, tell: Callable[[int], None]) -> ViewComparison:
         """Give what was found, once all is compared; until then, ``tell`` is told how many events have been folded."""
         ...
 
@@ -218,9 +218,9 @@ class NoViews:
         """Tell that there is nothing to compare."""
         return -1
 
-    def result(self, tell: Callable[[int], None]) -> Compared:  # noqa: ARG002 - there is nothing to tell
+    def result(self, tell: Callable[[int], None]) -> ViewComparison:  # noqa: ARG002 - there is nothing to tell
         """Give nothing."""
-        return Compared(())
+        return ViewComparison(())
 
 
 NO_VIEWS: Final = NoViews()
@@ -245,14 +245,14 @@ class CheckedViews:
         """Tell that nothing has been folded yet."""
         return 0
 
-    def result(self, tell: Callable[[int], None]) -> Compared:
+    def result(self, tell: Callable[[int], None]) -> ViewComparison:
         """Fold the log, and compare."""
         for facts, position in self._read(BEFORE_ALL, self._head):
             for check in self._checks:
                 check.fold(facts, position)
             tell(position)
         views = tuple(check.settle(self._read, self._head) for check in self._checks)
-        return Compared(views, tuple(self._findings.in_order()), self._findings.more)
+        return ViewComparison(views, tuple(self._findings.in_order()), self._findings.more)
 
 
 def reading(stored: StoredLog, read: Callable[[StoredRow], Any]) -> Read:

@@ -33,7 +33,7 @@ from holdbook.domain.errors import (
     Refused,
     UnknownEvent,
 )
-from holdbook.domain.event_filter import Wanted
+from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.fencing import Fence, StaleToken
 from holdbook.domain.handling.batch import Outcome, PoolStatus
 from holdbook.domain.handling.queue import Waiting
@@ -63,7 +63,7 @@ from holdbook.infrastructure.schema.revision import SchemaMismatch
 from holdbook.projections.generations import Generation
 from holdbook.projections.projector import Projector, ViewBehind, ViewStatus, ViewStopped
 from holdbook.projections.rebuild import Rebuilt
-from holdbook.replay.history.stories import Change, Page, Step
+from holdbook.replay.history.stories import Change, Page, StoryStep
 from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
 from holdbook.replay.simulation.what_if import WhatIf
 
@@ -80,6 +80,7 @@ __all__ = [
     "Confirm",
     "ConnectionResourceProvider",
     "DirectoryResourceProvider",
+    "EventFilter",
     "Expire",
     "Explanation",
     "Fence",
@@ -128,7 +129,7 @@ __all__ = [
     "ResourceProvider",
     "SchemaMismatch",
     "StaleToken",
-    "Step",
+    "StoryStep",
     "Sweeper",
     "Token",
     "Transfer",
@@ -140,7 +141,6 @@ __all__ = [
     "ViewStopped",
     "Void",
     "Waiting",
-    "Wanted",
     "WhatIf",
     "events",
     "make_or_undo",

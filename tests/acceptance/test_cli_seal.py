@@ -16,11 +16,11 @@ import pytest
 from holdbook import Ledger, LogUnavailable
 from holdbook.domain.records import StoredRow, canonical_bytes
 from holdbook.infrastructure.cli.commands import seal as cli
-from holdbook.infrastructure.cli.terminal.options import Common
+from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.seals import sealer as sealing
 from holdbook.infrastructure.seals.sealer import Sealer
 from holdbook.infrastructure.settings import Settings
-from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line, verify_bundle
+from holdbook.replay.evidence.bundle import BundleHead, EarlierCheckpoint, Sealed, row_line, verify_bundle
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.merkle import (
     consistency_proof,
@@ -215,7 +215,7 @@ class TestSealing:
                 return super().seal(*arguments, **options)
 
         with Ledger.open(holdbook.url, create=False) as ledger:
-            cli.watch(Twice(ledger), OLD, Common(settings=Settings()), stop, 0.001)
+            cli.watch(Twice(ledger), OLD, CommonOptions(settings=Settings()), stop, 0.001)
         out, err = capsys.readouterr()
         assert Signed.parse(out).checkpoint.size == ROWS
         assert err == "sealing every 0.001 s; interrupt to stop\nsealed: checkpoint 1 over 36 events\n"
@@ -236,7 +236,7 @@ class TestSealing:
                 return super().build(tell)
 
         with Ledger.open(holdbook.url, create=False) as ledger:
-            cli.watch(Interrupted(ledger), OLD, Common(settings=Settings(), json=True), stop, 0.001)
+            cli.watch(Interrupted(ledger), OLD, CommonOptions(settings=Settings(), json=True), stop, 0.001)
             assert query(holdbook.url, "SELECT length(hashes) / 32 FROM seal_tiles") == [(10,)]
             assert Sealer(ledger).last_number() == 0
 
@@ -258,7 +258,7 @@ class TestSealing:
             asked = False
 
         with Ledger.open(holdbook.url, create=False) as ledger:
-            arguments = Away(ledger), OLD, Common(settings=Settings()), stop, 0.001
+            arguments = Away(ledger), OLD, CommonOptions(settings=Settings()), stop, 0.001
             if transient:
                 cli.watch(*arguments)
             else:
@@ -470,8 +470,8 @@ class TestVectors:
         verifiers = [one.verifier for one in keys.values()]
         _, second, third = (Sealed.of(one, verifiers) for one in checkpoints)
         left, right = range_proof(1, 3, 4, at)
-        before = Earlier(second, tuple(consistency_proof(3, 4, at)))
-        head = Head(third, 2, 3, tuple(left), tuple(right), (before,))
+        before = EarlierCheckpoint(second, tuple(consistency_proof(3, 4, at)))
+        head = BundleHead(third, 2, 3, tuple(left), tuple(right), (before,))
         assert [head.line.decode(), *(row_line(row).decode() for row in rows[1:3])] == vectors["bundle"]
 
     def test_they_verify(self, vectors: dict[str, Any]) -> None:

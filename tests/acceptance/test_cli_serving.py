@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from holdbook import Allocate, Ledger, Limits, Malformed
 from holdbook.infrastructure.cli.commands import serve as serving
-from holdbook.infrastructure.cli.terminal.options import Common
+from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.settings import Settings
 from support.cli import PROCESS_SECONDS_MAX, Holdbook, environment, program
 from support.scraping import OPENMETRICS, fetch
@@ -139,7 +139,7 @@ def test_a_database_that_goes_away_and_comes_back(
         psycopg.connect(admin, autocommit=True) as server,
         Ledger.open(postgres_url) as ledger,
         serving.serving(ledger, "0") as url,
-        serving.following(ledger, Common(settings=Settings())),
+        serving.following(ledger, CommonOptions(settings=Settings())),
     ):
         assert fetch(url).all("holdbook_log_events_total") == {(): 0}
         server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

@@ -24,7 +24,7 @@ from holdbook.domain.refusals import RefusalCode, explain, is_transient
 from holdbook.infrastructure.cli.app import app
 from holdbook.infrastructure.database.tables import events, generations, skipped_events
 from holdbook.infrastructure.settings import Settings
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.verification.findings import Check, Harm
 from support.documents import ROOT, Block, Page, Session, check_output, first_cells, pages
@@ -305,7 +305,7 @@ def test_the_books_on_views_are_all_there_with_every_column() -> None:
 
 def test_states_of_generations_are_all_there() -> None:
     """The page of views names each state of a generation."""
-    assert set(State) <= reference("views.md").named
+    assert set(GenerationState) <= reference("views.md").named
 
 
 def test_views_say_which_columns_are_numbers() -> None:

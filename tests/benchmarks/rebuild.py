@@ -20,7 +20,7 @@ from benchmarks.measure import Sample, Span, Window, settle
 from benchmarks.places import connect_postgres, connect_sqlite
 from holdbook import Allocate, Ledger, Release
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.views.facts import SQLFacts
+from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.engine import Build, Engine
 from holdbook.projections.views.catalogue import VIEWS
@@ -107,7 +107,7 @@ def build(url: str, views: Sequence[View]) -> tuple[float, int]:
         log = ledger.log
         if not isinstance(log, SQLEventLog):
             raise TypeError(log)
-        source, store = SQLFacts(log), SQLStore(log.database)
+        source, store = SQLViewEvents(log), SQLStore(log.database)
         engine = Engine(source, store)
         begun = perf_counter()
         head = source.head()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from holdbook import Ledger, MemoryEventLog, Wanted
+from holdbook import EventFilter, Ledger, MemoryEventLog
 from holdbook.domain.commands import COMMANDS, Command, command_from
 from holdbook.domain.events import EVENTS, Allocated, AllocationEvent, Opening, Reclaimed, Transferred, ValidationFailed
 from holdbook.domain.refusals import RefusalCode
@@ -61,8 +61,8 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 moments = st.integers(0, SECONDS).map(lambda number: MOMENT + timedelta(seconds=number))
-questions: st.SearchStrategy[Wanted] = st.builds(
-    Wanted,
+questions: st.SearchStrategy[EventFilter] = st.builds(
+    EventFilter,
     allocation=maybe(st.sampled_from(ALLOCATIONS)),
     pools=maybe(st.frozensets(st.sampled_from([*POOLS, "nowhere"]), max_size=2)),
     owner=maybe(st.sampled_from(NAMES)),
@@ -76,7 +76,7 @@ questions: st.SearchStrategy[Wanted] = st.builds(
 )
 
 
-def plainly(records: Sequence[Recorded], wanted: Wanted) -> Iterator[int]:
+def plainly(records: Sequence[Recorded], wanted: EventFilter) -> Iterator[int]:
     """Give the positions of what is wanted, from the events themselves."""
     tags = {one.event.allocation_id: one.event.tags for one in records if isinstance(one.event, Opening)}
     for one in records:
@@ -110,16 +110,16 @@ def test_what_is_wanted_is_found(ledger: Ledger, log: Log, monkeypatch: pytest.M
     assert {type(one.event) for one in records} >= {Allocated, Transferred, ValidationFailed, Reclaimed}
     seen: set[bool] = set()
 
-    def agrees(wanted: Wanted, after: int, limit: int, upto: int | None) -> None:
+    def agrees(wanted: EventFilter, after: int, limit: int, upto: int | None) -> None:
         last = head if upto is None else upto
         found = [row.position for row in log.find(wanted, after, limit, upto=upto)]
         assert found == [position for position in plainly(records, wanted) if after < position <= last][:limit]
         seen.add(bool(found))
 
     for name in NAMES:
-        agrees(Wanted(owner=name), 0, 1, None)
-        agrees(Wanted(owner=name), 0, head, None)
-        agrees(Wanted(owner=name, code=RefusalCode.POOL_EXHAUSTED), 0, head, None)
+        agrees(EventFilter(owner=name), 0, 1, None)
+        agrees(EventFilter(owner=name), 0, head, None)
+        agrees(EventFilter(owner=name, code=RefusalCode.POOL_EXHAUSTED), 0, head, None)
     numbers = st.integers(0, head)
     check = given(questions, numbers, st.integers(1, head), st.none() | numbers)(agrees)
     settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])(check)()
@@ -129,10 +129,10 @@ def test_what_is_wanted_is_found(ledger: Ledger, log: Log, monkeypatch: pytest.M
 def test_each_event_is_seen_once_while_others_write(ledger: Ledger) -> None:
     """Whoever pages up to the first page's position sees what was there then, once, though more comes between pages."""
     ledger.record(list(random_commands(60)))
-    whole = ledger.find(Wanted(tags={"job": "7"}), limit=10**6)
+    whole = ledger.find(EventFilter(tags={"job": "7"}), limit=10**6)
     assert len(whole) > 12
     seen: list[int] = []
-    page = ledger.find(Wanted(tags={"job": "7"}), limit=5)
+    page = ledger.find(EventFilter(tags={"job": "7"}), limit=5)
     upto = page.position
     for number in range(10**6):
         assert page.position == upto
@@ -140,9 +140,9 @@ def test_each_event_is_seen_once_while_others_write(ledger: Ledger) -> None:
         if page.next is None:
             break
         ledger.allocate({"gpu": 1}, owner=f"late-{number}", tags={"job": "7"})
-        page = ledger.find(Wanted(tags={"job": "7"}), after=page.next, limit=5, upto=upto)
+        page = ledger.find(EventFilter(tags={"job": "7"}), after=page.next, limit=5, upto=upto)
     assert seen == [one.recorded.position for one in whole]
-    later = ledger.find(Wanted(tags={"job": "7"}), after=upto)
+    later = ledger.find(EventFilter(tags={"job": "7"}), after=upto)
     assert [one.after and one.after.owner for one in later][:2] == ["late-0", "late-1"]
 
 
@@ -160,6 +160,6 @@ def test_fields_that_had_other_names(log: Log) -> None:
     (row,) = MemoryEventLog().chain([granted(2, 2, allocation_id="x", command_id="c")], end)
     older = row._replace(data=row.data.replace('"owner"', '"holder"').replace('"tags":{}', '"tags":{"job":"7"}'))
     assert log.append_if(end, chained([older], end.position, end.hash))
-    for wanted in (Wanted(owner="a"), Wanted(tags={"job": "7"})):
+    for wanted in (EventFilter(owner="a"), EventFilter(tags={"job": "7"})):
         assert [one.position for one in log.find(wanted)] == [2]
-    assert log.find(Wanted(owner="gpu")) == []
+    assert log.find(EventFilter(owner="gpu")) == []

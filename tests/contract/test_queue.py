@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook.domain.handling.queue import AHEAD_SECONDS_MAX, GONE_SECONDS
-from holdbook.domain.records import Place
+from holdbook.domain.records import LogPosition
 from support.deciding import T0, after, waiting
 from support.logs import Log, execute, granted, open_log, opened, query
 
@@ -128,7 +128,7 @@ def test_nothing_is_appended_behind_the_back_of_who_waits(log: Log) -> None:
     assert not log.append_if(end, rows)
     leave(log, "a")
     assert log.append_if(end, rows)
-    assert Place.of(rows[-1]) == Place.of(log.rows()[-1])
+    assert LogPosition.of(rows[-1]) == LogPosition.of(log.rows()[-1])
 
 
 def test_leaving_is_news(log: Log, other: Log) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, LogUnavailable
-from holdbook.infrastructure.commit.committer import Sleeper
+from holdbook.infrastructure.commit.committer import BlockingCaller
 from support.logs import raw_rows
 from support.outcomes import (
     DEADLINE_SECONDS,
@@ -88,7 +88,7 @@ def interruptible() -> Iterator[None]:
 def main_thread_waits() -> bool:
     """Tell whether the main thread waits for its command to be answered."""
     frame = sys._current_frames()[threading.main_thread().ident or 0]  # noqa: SLF001 - documented, name or not
-    return frame.f_code is Sleeper.wait.__code__
+    return frame.f_code is BlockingCaller.wait.__code__
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -17,7 +17,7 @@ from support.story import Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from holdbook.projections.definition import Fact, Find, Handler
+    from holdbook.projections.definition import Find, Handler, ViewEvent
 
 HEAD = 36
 """Events that the story leaves."""
@@ -43,7 +43,7 @@ def test_overtaken_while_it_looks_for_the_fault(ledger: Ledger, database_url: st
     failures = 0
 
     def around(handler: Handler) -> Handler:
-        def handled(fact: Fact, find: Find) -> Sequence[Any]:
+        def handled(fact: ViewEvent, find: Find) -> Sequence[Any]:
             nonlocal failures
             if fact.position == FIRST and failures < 3:
                 failures += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, ViewBehind
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
 from holdbook.projections.views.metrics import METRICS
@@ -30,7 +30,7 @@ from support.story import Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdbook.projections.definition import Fact, View
+    from holdbook.projections.definition import View, ViewEvent
     from integration.conftest import Messages
 
 ROWS = 36
@@ -40,7 +40,7 @@ HISTORY = "allocation_history"
 COLUMNS = dict(ALLOCATION_HISTORY.published.columns)
 
 
-def ordinal(fact: Fact) -> dict[str, Any]:
+def ordinal(fact: ViewEvent) -> dict[str, Any]:
     """Give what the column that is added shows."""
     return {"ordinal": fact.ordinal}
 
@@ -143,7 +143,7 @@ class TestRebuilt:
         assert (built.published, built.compared_at, built.position) == (True, ROWS, ROWS + 3)
         assert (built.differences, built.faults) == ((), ())
         assert names_of(database_url, HISTORY) == list(COLUMNS)
-        live = next(one for one in generations(ledger, HISTORY) if one.state is State.LIVE)
+        live = next(one for one in generations(ledger, HISTORY) if one.state is GenerationState.LIVE)
         assert (live.fingerprint, live.number) == (ALLOCATION_HISTORY.fingerprint, 3)
         assert live.fingerprint != other.fingerprint
         ledger.projector().catch_up()
@@ -172,7 +172,7 @@ class TestRebuilt:
         with pytest.raises(InterruptedError):
             keeper(ledger, batch_events=10).rebuild(HISTORY, progress=interrupt)
         [*_, building] = generations(ledger, HISTORY)
-        assert (building.state, building.compared_at) == (State.BUILDING, ROWS)
+        assert (building.state, building.compared_at) == (GenerationState.BUILDING, ROWS)
         assert ROWS < building.position < head_of(ledger)
         said: list[str] = []
         [built] = keeper(ledger, tell=said.append).rebuild(HISTORY)

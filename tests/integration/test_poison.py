@@ -31,7 +31,7 @@ from support.projecting import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdbook.projections.definition import Fact, Find, Handler, View
+    from holdbook.projections.definition import Find, Handler, View, ViewEvent
 
 COMMANDS = 150
 
@@ -57,7 +57,7 @@ def refused(view: View, position: int, **values: Any) -> View:  # noqa: ANN401 -
     """Give a view that makes a row of one event which the database does not take."""
 
     def around(handler: Handler) -> Handler:
-        def handled(fact: Fact, find: Find) -> Any:  # noqa: ANN401 - changes
+        def handled(fact: ViewEvent, find: Find) -> Any:  # noqa: ANN401 - changes
             changes = handler(fact, find)
             if fact.position != position:
                 return changes

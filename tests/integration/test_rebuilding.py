@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Ledger, NotFound
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from holdbook.projections.views.pool_usage import POOL_USAGE
 from support.logs import execute, query
@@ -29,7 +29,7 @@ from support.story import Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from holdbook.projections.definition import Fact
+    from holdbook.projections.definition import ViewEvent
 
 ROWS = 36
 """Events that the story leaves."""
@@ -82,8 +82,8 @@ class TestPublished:
         assert told[-1] == (ROWS, ROWS)
         assert contents(database_url) == before
         assert [(one.number, one.state) for one in generations(ledger, "metrics")] == [
-            (1, State.KEPT),
-            (2, State.LIVE),
+            (1, GenerationState.KEPT),
+            (2, GenerationState.LIVE),
         ]
         ledger.allocate({"cpu": 5}, owner="zoe")
         ledger.projector().catch_up()
@@ -152,7 +152,7 @@ class TestInterrupted:
         check_right(ledger, database_url)
 
 
-def doubled(_fact: Fact, row: dict[str, Any]) -> dict[str, Any]:
+def doubled(_fact: ViewEvent, row: dict[str, Any]) -> dict[str, Any]:
     """Reckon wrongly."""
     return {**row, "used": 2 * row["used"]}
 
@@ -180,8 +180,8 @@ class TestFaults:
         assert contents(database_url) == before
         assert query(database_url, "SELECT * FROM gen_pool_usage_1 ORDER BY pool, bucket") == live
         assert [(one.number, one.state) for one in generations(ledger, "pool_usage")] == [
-            (1, State.LIVE),
-            (2, State.DISCARDED),
+            (1, GenerationState.LIVE),
+            (2, GenerationState.DISCARDED),
         ]
         ledger.allocate({"cpu": 5}, owner="zoe")
         ledger.projector().catch_up()  # the old code goes on, as nothing was published
@@ -267,7 +267,7 @@ class TestPutBack:
         ledger.allocate({"cpu": 5}, owner="zoe")
         ledger.projector().catch_up()
         back = ledger.projector().roll_back("metrics")
-        assert (back.number, back.position, back.state) == (1, ROWS, State.LIVE)
+        assert (back.number, back.position, back.state) == (1, ROWS, GenerationState.LIVE)
         assert status_of(ledger, "metrics").kept == (2,)
         assert query(database_url, "SELECT sum(count) FROM metrics") == [(ROWS,)]
         ledger.projector().catch_up()
@@ -284,7 +284,10 @@ class TestPutBack:
         execute(database_url, f"ALTER TABLE {name} RENAME TO away")
         with pytest.raises(Exception, match=name):
             ledger.projector().roll_back("metrics")
-        assert [(one.number, one.state) for one in generations(ledger, "metrics")] == [(1, State.KEPT), (2, State.LIVE)]
+        assert [(one.number, one.state) for one in generations(ledger, "metrics")] == [
+            (1, GenerationState.KEPT),
+            (2, GenerationState.LIVE),
+        ]
         assert query(database_url, "SELECT sum(count) FROM metrics") == [(ROWS,)]
         execute(database_url, f"ALTER TABLE away RENAME TO {name}")
         assert ledger.projector().roll_back("metrics").number == 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Allocate, CommandIdReused, Expire, Ledger, Limits, LogUnavailable, Malformed, Release
-from holdbook.domain.handling.batch import Asked
+from holdbook.domain.handling.batch import PendingCommand
 from holdbook.domain.values import instant
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.commit.committer import Committer, Promise
@@ -150,14 +150,14 @@ def test_nothing_is_committed_for_those_who_are_gone() -> None:
     batches: list[int] = []
     taken, go_on = Event(), Event()
 
-    def commit(asked: list[Asked], _more: object) -> list[BaseException]:
+    def commit(asked: list[PendingCommand], _more: object) -> list[BaseException]:
         batches.append(len(asked))
         taken.set()
         assert go_on.wait(60)
         return [LogUnavailable()] * len(asked)
 
     committer, promises = Committer(10), [Promise() for _ in range(4)]
-    one = Asked.settle(allocate(0), new_id)
+    one = PendingCommand.settle(allocate(0), new_id)
     committer.ask(one, promises[0], commit)
     assert taken.wait(60)
     for promise in promises[1:3]:

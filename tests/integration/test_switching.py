@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 
 from holdbook import Ledger, LogUnavailable
 from holdbook.infrastructure.views import publication as publishing
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from support.logs import account, execute, query, raw_connection
 from support.projecting import check_right, generations, head_of, keeper, log_of, status_of, with_columns
@@ -82,8 +82,8 @@ class TestGrants:
             keeper(ledger, FEWER).rebuild()
         assert query(postgres_url, "SELECT * FROM mine") == before
         assert [(one.number, one.state) for one in generations(ledger, HISTORY)] == [
-            (1, State.LIVE),
-            (2, State.BUILDING),
+            (1, GenerationState.LIVE),
+            (2, GenerationState.BUILDING),
         ]
         execute(postgres_url, "DROP VIEW mine")
         [built] = keeper(ledger, FEWER).rebuild()
@@ -142,7 +142,7 @@ class TestLocks:
                 assert status_of(ledger, "metrics").generation == 2
                 assert reader.execute(f"SELECT count(*) > 0 FROM {read}").fetchone() == (True,)  # noqa: S608 - names of our own
             working.result(60)
-        stands = [one.number for one in generations(ledger, "metrics") if one.state is State.LIVE]
+        stands = [one.number for one in generations(ledger, "metrics") if one.state is GenerationState.LIVE]
         assert stands == {"rebuild": [3], "roll_back": [1], "prune": [2]}[work]
         check_right(ledger, postgres_url)
 

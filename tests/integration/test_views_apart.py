@@ -18,7 +18,7 @@ from holdbook.infrastructure.verification import view_process as views_apart
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.infrastructure.verification.view_process import ViewsApart, work
 from holdbook.replay.verification.findings import Harm
-from holdbook.replay.verification.view_check import Compared
+from holdbook.replay.verification.view_check import ViewComparison
 from support.story import Clock, tell
 from support.tampering import tampering
 
@@ -120,7 +120,7 @@ def test_work(told_url: str) -> None:
     answer.seek(0)
     assert answered(answer) == ROWS
     found = answered(answer)
-    assert isinstance(found, Compared)
+    assert isinstance(found, ViewComparison)
     assert (len(found.views), found.findings) == (5, ())
 
 

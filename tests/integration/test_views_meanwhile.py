@@ -13,7 +13,7 @@ from sqlalchemy import event
 
 from holdbook import Ledger, LogCorrupt, Refused
 from holdbook.infrastructure.views.store import SQLStore
-from holdbook.projections.generations import State
+from holdbook.projections.generations import GenerationState
 from holdbook.projections.views.metrics import METRICS
 from holdbook.projections.views.pool_usage import POOL_USAGE
 from support.logs import execute, query
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-    from holdbook.projections.fold import Net
+    from holdbook.projections.fold import TableChanges
     from holdbook.projections.generations import Generation
     from support.logs import Row
 
@@ -198,7 +198,7 @@ class TestRebuilding:
 
             event.listen(log_of(ledger).database.engine, "before_cursor_execute", overtake)
             assert store_of(ledger).begin(POOL_USAGE) == begun[0]
-            assert [one.state for one in generations(ledger, "pool_usage")] == [State.BUILDING]
+            assert [one.state for one in generations(ledger, "pool_usage")] == [GenerationState.BUILDING]
 
 
 class TestMoving:
@@ -226,7 +226,7 @@ class TestMoving:
         """Where a transaction takes long, those after the next get smaller, down to some size."""
 
         class Timed(SQLStore):
-            def advance(self, generation: Generation, nets: Sequence[Net], position: int, rate: int) -> float:
+            def advance(self, generation: Generation, nets: Sequence[TableChanges], position: int, rate: int) -> float:
                 super().advance(generation, nets, position, rate)
                 return seconds * self.batch_seconds_max
 

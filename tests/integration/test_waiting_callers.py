@@ -13,7 +13,7 @@ import pytest
 from holdbook import Ledger, LogUnavailable, MemoryEventLog, RefusalCode, UnknownEvent
 from holdbook.domain.errors import Overloaded
 from holdbook.domain.handling.queue import STAY_SECONDS
-from holdbook.domain.records import Place
+from holdbook.domain.records import LogPosition
 from holdbook.infrastructure.commit.committer import Committer
 from holdbook.infrastructure.commit.waiting_room import WaitingPromise
 from support.faults import FaultProxy
@@ -336,7 +336,9 @@ def test_a_log_that_is_not_understood(ledger: Ledger, other: Ledger) -> None:
     promises = line_up(ledger, ask("a"), ask("b"))
     with other.log.writing() as writer:
         position = writer.head + 1
-        [row] = other.log.chain([granted(position, 3, allocation_id="x", command_id="x")], Place(position - 1, b""))
+        [row] = other.log.chain(
+            [granted(position, 3, allocation_id="x", command_id="x")], LogPosition(position - 1, b"")
+        )
         writer.insert([row._replace(type="FromTheFuture")])  # type: ignore[attr-defined]  # past all checks
     for promise in promises:
         with pytest.raises(UnknownEvent, match="FromTheFuture"):

@@ -16,7 +16,7 @@ from support.strategies import commands, small_limits
 
 if TYPE_CHECKING:
     from holdbook import MemoryEventLog
-    from holdbook.replay.history.as_of import State
+    from holdbook.replay.history.as_of import LedgerState
 
 Fields = dict[str, Any]
 
@@ -44,7 +44,7 @@ def test_any_log(limits: Fields, steps: list[tuple[Fields, int, str]], shares: l
         assert_lists_agree(state, log, moment)
 
 
-def assert_lists_agree(state: State, log: MemoryEventLog, when: datetime | int) -> None:
+def assert_lists_agree(state: LedgerState, log: MemoryEventLog, when: datetime | int) -> None:
     """Compare the open allocations, and the pools' sums, with those that the whole log gives."""
     long_way = [one for one in allocations_as_of(log, when) if one.state.is_open]
     assert list(state.allocations()) == long_way

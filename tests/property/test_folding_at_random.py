@@ -15,7 +15,7 @@ from holdbook.domain.events import Allocated, Event
 from holdbook.domain.values import canonical_json
 from holdbook.infrastructure.views.facts import fact_of
 from holdbook.projections.definition import Add, Drop, Set, Table, View
-from holdbook.projections.fold import HandlerFailed, Known, WholeFold, fold
+from holdbook.projections.fold import HandlerFailed, KnownRows, WholeFold, fold
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
@@ -26,7 +26,7 @@ from support.viewing import Tables, facts_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdbook.projections.definition import Fact, Find
+    from holdbook.projections.definition import Find, ViewEvent
 
 pytestmark = pytest.mark.untraced
 
@@ -38,9 +38,9 @@ cuts = st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1)
 """How many events each batch has, and whether all that is known is forgotten after it; over and over."""
 
 
-def check(view: View, facts: Sequence[Fact], cuts: list[tuple[int, bool]]) -> None:
+def check(view: View, facts: Sequence[ViewEvent], cuts: list[tuple[int, bool]]) -> None:
     """Fold facts in pieces into tables: after each piece they are what the whole fold has come to."""
-    whole, tables, known = WholeFold(view), Tables(view), Known(view)
+    whole, tables, known = WholeFold(view), Tables(view), KnownRows(view)
     done, number = 0, 0
     while done < len(facts):
         size, forgets = cuts[number % len(cuts)]
@@ -76,7 +76,7 @@ def test_nets_one_after_another_are_the_whole_fold(
 TOTALS = Table(name="totals", columns={"name": str, "count": int}, key=("name",), found_by=("name",))
 
 
-def _counted(fact: Fact, find: Find) -> list[Add | Set | Drop]:
+def _counted(fact: ViewEvent, find: Find) -> list[Add | Set | Drop]:
     """Count a name up; begin with it, once it has reached three, drop it, and after a drop begin anew at once."""
     name = fact.data["name"]
     row = find(TOTALS, (name,))
@@ -139,5 +139,5 @@ def test_tags_are_canonical(tags: dict[str, str]) -> None:
 def test_history_is_only_added_to() -> None:
     """A table that only grows never asks for a row, so nothing is loaded for it."""
     tables = Tables(ALLOCATION_HISTORY)
-    (net,) = fold(ALLOCATION_HISTORY, facts_of([envelope(GRANT)]), Known(ALLOCATION_HISTORY), tables.load)
+    (net,) = fold(ALLOCATION_HISTORY, facts_of([envelope(GRANT)]), KnownRows(ALLOCATION_HISTORY), tables.load)
     assert (list(net.added), net.replaced, net.dropped, tables.loads) == ([(1,)], {}, set(), [])

@@ -21,8 +21,8 @@ from holdbook.infrastructure.presentation.drawing import (
     plots,
 )
 from holdbook.replay.history.as_of import state_at
-from holdbook.replay.reports.incident import REFUSED, Incident, Level, Step, Timeline
-from holdbook.replay.reports.timeline import INTERVALS, Line, Point, Window, value_at
+from holdbook.replay.reports.incident import REFUSED, Incident, IncidentStep, Level, Timeline
+from holdbook.replay.reports.timeline import INTERVALS, Point, StepLine, Window, value_at
 from support.deciding import T0
 from support.incidents import log_of, replayed
 from support.strategies import commands, small_limits
@@ -52,7 +52,7 @@ def window_of(draw: tuple[datetime, datetime]) -> tuple[datetime, datetime]:
 some_window = st.tuples(moments, moments).map(window_of)
 
 
-def check_moments(log: MemoryEventLog, incident: Incident, steps: Sequence[Step]) -> None:
+def check_moments(log: MemoryEventLog, incident: Incident, steps: Sequence[IncidentStep]) -> None:
     """Compare use and capacity with the state as of each moment at which something happened, and just before it."""
     since, until = incident.window
     times = {since, until - TICK, *(step.at for step in steps), *(step.at - TICK for step in steps)}
@@ -64,7 +64,7 @@ def check_moments(log: MemoryEventLog, incident: Incident, steps: Sequence[Step]
             assert (value_at(timeline.used.points, moment), value_at(timeline.capacity.points, moment)) == wanted
 
 
-def check_steps(steps: Sequence[Step], *, in_order: bool) -> None:
+def check_steps(steps: Sequence[IncidentStep], *, in_order: bool) -> None:
     """See that each step goes on from where its pool was left, and that refusals were decided on what is shown.
 
     The second is so where the clock never went back: an earlier time may be recorded after a refusal.
@@ -122,9 +122,9 @@ window = Window(T0, T0 + timedelta(seconds=100))
 changes = st.lists(st.tuples(st.integers(0, 100 * 10**6 - 1), values), max_size=60)
 
 
-def line_of(changes: list[tuple[int, int]], points_max: int = 1000) -> tuple[Line, list[Point]]:
+def line_of(changes: list[tuple[int, int]], points_max: int = 1000) -> tuple[StepLine, list[Point]]:
     """Let a line change at these microseconds, and list its changes."""
-    line, points = Line(window, 5, points_max=points_max), [Point(T0, 5)]
+    line, points = StepLine(window, 5, points_max=points_max), [Point(T0, 5)]
     for micros, value in sorted(changes, key=lambda change: change[0]):
         at = T0 + timedelta(microseconds=micros)
         line.add(at, value)

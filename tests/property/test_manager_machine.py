@@ -16,9 +16,9 @@ from holdbook import Ledger, MemoryEventLog, Resource, UnifiedResourceManager, U
 from holdbook.domain.commands import Command, Confirm
 from holdbook.infrastructure.commit.committer import Promise
 from holdbook.infrastructure.resources.acquisition import Acquirer
-from holdbook.infrastructure.resources.holdings import Held, Holdings
+from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
 from holdbook.infrastructure.resources.reconciliation import Reconciler
-from holdbook.infrastructure.resources.release import Ending
+from holdbook.infrastructure.resources.release import Releases
 from holdbook.infrastructure.resources.rights import Rights, granted
 from support.manager_machine import ManagerMachine
 from support.manager_world import ManagerWorld
@@ -130,7 +130,7 @@ def leave_when_cancelled(patch: pytest.MonkeyPatch) -> None:
     """A block that is cancelled does not release what it has."""
     leave = UnifiedResourceManager._leave  # noqa: SLF001 - what is to be broken
 
-    async def unless_cancelled(self: UnifiedResourceManager, held: Held) -> None:
+    async def unless_cancelled(self: UnifiedResourceManager, held: HeldResource) -> None:
         if not isinstance(sys.exc_info()[1], asyncio.CancelledError):
             await leave(self, held)
 
@@ -139,18 +139,18 @@ def leave_when_cancelled(patch: pytest.MonkeyPatch) -> None:
 
 def end_the_right_first(patch: pytest.MonkeyPatch) -> None:
     """A release ends the right before the thing is taken back."""
-    release = Ending.release
+    release = Releases.release
 
-    async def too_late(self: Ending, held: Held) -> None:
+    async def too_late(self: Releases, held: HeldResource) -> None:
         await self._rights.end(held.right, confirmed=True)
         await release(self, held)
 
-    patch.setattr(Ending, "release", too_late)
+    patch.setattr(Releases, "release", too_late)
 
 
 def keep_what_has_lapsed(patch: pytest.MonkeyPatch) -> None:
     """What has lapsed is not taken back by the next allocation."""
-    patch.setattr(Ending, "take_back_expired", nothing)
+    patch.setattr(Releases, "take_back_expired", nothing)
 
 
 def leave_things(patch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.pool import StaticPool
 
 from holdbook.infrastructure.database.tables import seal_tiles
-from holdbook.infrastructure.seals.tiles import TILE_HASHES, Edge, StoredTree, TreeDamaged, read_leaves
+from holdbook.infrastructure.seals.tiles import TILE_HASHES, StoredTree, TreeDamaged, TreeEdge, read_leaves
 from holdbook.replay.evidence.merkle import consistency_proof, inclusion_proof, is_consistent, is_included, root
 from support.trees import mth, numbered_leaves
 
@@ -34,9 +34,9 @@ def tiles() -> Iterator[Connection]:
     engine.dispose()
 
 
-def grow(connection: Connection, leaves: Sequence[bytes]) -> Edge:
+def grow(connection: Connection, leaves: Sequence[bytes]) -> TreeEdge:
     """Go on where the tree ends, as a sealer does that begins anew."""
-    edge = Edge.load(connection)
+    edge = TreeEdge.load(connection)
     for leaf in leaves:
         edge.append(leaf, leaf)
     edge.save(connection)
@@ -59,7 +59,7 @@ def test_tiles_are_the_tree(counts: list[int], data: st.DataObject | None) -> No
             edge = grow(connection, LEAVES[done : done + count])
             done += count
             assert (edge.size, edge.chain) == (done, LEAVES[done - 1])
-        assert Edge.load(connection).size == size
+        assert TreeEdge.load(connection).size == size
         assert read_leaves(connection, 0) == LEAVES[:size]
         smaller = 1 + size // 2 if data is None else data.draw(st.integers(1, size))
         at = StoredTree(connection)
@@ -87,13 +87,13 @@ def test_three_levels_of_tiles() -> None:
 def test_who_is_behind_changes_nothing() -> None:
     """A sealer that writes an older state of a tile leaves the newer one as it is."""
     with tiles() as connection:
-        behind = Edge.load(connection)
+        behind = TreeEdge.load(connection)
         for leaf in LEAVES[:200]:
             behind.append(leaf, leaf)
         grow(connection, LEAVES[:700])
         behind.save(connection)
         assert read_leaves(connection, 0) == LEAVES[:700]
-        assert Edge.load(connection).chain == LEAVES[699]
+        assert TreeEdge.load(connection).chain == LEAVES[699]
 
 
 def test_a_hash_that_is_missing() -> None:

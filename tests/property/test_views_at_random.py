@@ -19,7 +19,7 @@ from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification.fold_check import FoldCheck
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
-from holdbook.infrastructure.views.facts import SQLFacts
+from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.projector import Projector
 from support.deciding import Clock
@@ -96,5 +96,5 @@ def projector(ledger: Ledger, batch_events: int) -> Projector:
     """Give a projector with small batches."""
     log = ledger.log
     assert isinstance(log, SQLEventLog)
-    source, store, check = SQLFacts(log), SQLStore(log.database), FoldCheck(log)
+    source, store, check = SQLViewEvents(log), SQLStore(log.database), FoldCheck(log)
     return Projector(source, store, check, clock=system_clock, batch_events=batch_events)

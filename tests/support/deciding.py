@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from holdbook.domain.allocation import STATE_AFTER
-from holdbook.domain.decisions.context import Past, Situation, named_pools, reach, time_of
+from holdbook.domain.decisions.context import AllocationRecord, DecisionContext, named_pools, reach, time_of
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.events import (
     Allocated,
@@ -167,13 +167,13 @@ class History:
                 pools[name] = evolve(pools.get(name), recorded)
         return pools
 
-    def past(self, allocation_id: str | None) -> Past | None:
+    def past(self, allocation_id: str | None) -> AllocationRecord | None:
         """Find what is known of an allocation id."""
         past = None
         for recorded in self.records:
             event = recorded.event
             if isinstance(event, Opening) and event.allocation_id == allocation_id:
-                past = Past(event.pools)
+                past = AllocationRecord(event.pools)
             if isinstance(event, Ending) and event.allocation_id == allocation_id and past:
                 past = past._replace(ended=STATE_AFTER[type(event)])
         return past
@@ -204,7 +204,7 @@ class History:
         while missing := reach(touched, moment, getattr(command, "limit", None)):
             touched |= {name: every[name] for name in missing}
         closed = any(isinstance(recorded.event, LedgerClosed) for recorded in self.records)
-        situation = Situation(touched, past, self.epoch, "new", self.behind, closed=closed)
+        situation = DecisionContext(touched, past, self.epoch, "new", self.behind, closed=closed)
         return Decision(self, command, at, moment, decide(situation, command, moment))
 
 

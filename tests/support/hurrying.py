@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Ledger, Limits
-from holdbook.replay.verification.fast_path import Usual
+from holdbook.replay.verification.fast_path import FastPath
 from holdbook.replay.verification.raw_log import RowsInMemory
 from holdbook.replay.verification.verifier import verify
 from support.story import Clock, seconds, tell
@@ -60,5 +60,5 @@ def verified(rows: Sequence[StoredRow], *, in_a_hurry: bool) -> Report:
     if in_a_hurry:
         return verify(LOG, stored=stored)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Usual, "enter", lambda _self, _page, index: index)
+        patch.setattr(FastPath, "enter", lambda _self, _page, index: index)
         return verify(LOG, stored=stored)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from holdbook import MemoryEventLog
 from holdbook.domain.commands import command_from
 from holdbook.infrastructure.presentation.incident_page import write_page
-from holdbook.replay.reports.incident import Incident, Step
+from holdbook.replay.reports.incident import Incident, IncidentStep
 from support.deciding import Clock, ledger_on
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def log_of(limits: Iterable[dict[str, Any]], steps: Iterable[tuple[dict[str, Any
 
 def replayed(
     log: EventLog, since: datetime, until: datetime, pools: Collection[str] | None = None, *, page_rows: int = 1000
-) -> tuple[Incident, list[Step]]:
+) -> tuple[Incident, list[IncidentStep]]:
     """Read a window to its end."""
     incident = Incident(log, since, until, pools, page_rows=page_rows)
     return incident, list(incident.steps())

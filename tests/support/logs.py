@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from holdbook import Limits, MemoryEventLog
 from holdbook.domain.events import Allocated, Event, PoolOpened
 from holdbook.domain.pool import Pool, evolve
-from holdbook.domain.records import Place, Recorded
+from holdbook.domain.records import LogPosition, Recorded
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.snapshots import save_pool
@@ -116,7 +116,7 @@ def raw_rows(url: str) -> list[Row]:
     return query(url, "SELECT * FROM events ORDER BY position")
 
 
-def append(log: Log, records: Sequence[Recorded]) -> Place:
+def append(log: Log, records: Sequence[Recorded]) -> LogPosition:
     """Append in a transaction of its own; tell where the log ends then."""
     with log.writing() as writer:
         return writer.append(records)

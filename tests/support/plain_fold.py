@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from holdbook import Limits
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import Recorded
-    from holdbook.replay.history.as_of import State
+    from holdbook.replay.history.as_of import LedgerState
 
     Holds = dict[tuple[str, str], tuple[int, str, datetime | None]]
     """By allocation and pool: how much, whose, until when."""
@@ -51,7 +51,7 @@ def folded(records: Iterable[Recorded], moment: datetime | None = None) -> tuple
     return pools, {key: one for key, one in held.items() if moment is None or one[2] is None or moment < one[2]}
 
 
-def described(state: State) -> tuple[Pools, Holds]:
+def described(state: LedgerState) -> tuple[Pools, Holds]:
     """Describe a state as the fold does."""
     pools = {pool.name: (pool.limits, pool.closed) for pool in state.pools.values()}
     held = {

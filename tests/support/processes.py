@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from holdbook import Command, Outcome
-    from holdbook.domain.records import Place, Recorded
+    from holdbook.domain.records import LogPosition, Recorded
 
 _context = multiprocessing.get_context("spawn")
 
@@ -346,7 +346,7 @@ def adopt_halfway(connection: Connection, url: str, file: str) -> None:
     """Adopt a file up to where every row is sent and none is committed; tell how many, and go no further."""
     append = SQLWriter.append
 
-    def halt(writer: SQLWriter, records: Sequence[Recorded]) -> Place:
+    def halt(writer: SQLWriter, records: Sequence[Recorded]) -> LogPosition:
         place = append(writer, records)
         connection.send(len(records))
         connection.recv()  # never comes: the process is killed

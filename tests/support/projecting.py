@@ -12,7 +12,7 @@ from holdbook.infrastructure.interchange.workload import read_lines, run_workloa
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification.fold_check import FoldCheck
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
-from holdbook.infrastructure.views.facts import SQLFacts
+from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.definition import Drop
 from holdbook.projections.engine import BATCH_EVENTS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from holdbook import Ledger
     from holdbook.domain.ports import Clock
-    from holdbook.projections.definition import Fact, Find, Handler, Key, Table, View
+    from holdbook.projections.definition import Find, Handler, Key, Table, View, ViewEvent
     from holdbook.projections.generations import Generation
     from holdbook.projections.projector import ViewStatus
     from support.logs import Row
@@ -56,7 +56,7 @@ def keeper(
     """Keep views, every published one if none is given, so many events at a time."""
     log = log_of(ledger)
     options: dict[str, Any] = {"views": views or VIEWS, "batch_events": batch_events, "clock": clock, "tell": tell}
-    return Projector(SQLFacts(log), store or store_of(ledger), FoldCheck(log), **options)
+    return Projector(SQLViewEvents(log), store or store_of(ledger), FoldCheck(log), **options)
 
 
 def store_of(ledger: Ledger) -> SQLStore:
@@ -166,7 +166,7 @@ def failing(view: View, positions: Container[int]) -> View:
     """Give a view whose handlers fail on the events at some positions; its fingerprint is the same."""
 
     def around(handler: Handler) -> Handler:
-        def handled(fact: Fact, find: Find) -> Sequence[Any]:
+        def handled(fact: ViewEvent, find: Find) -> Sequence[Any]:
             if fact.position in positions:
                 message = "planted"
                 raise ValueError(message)
@@ -177,11 +177,13 @@ def failing(view: View, positions: Container[int]) -> View:
     return handled_by(view, around)
 
 
-def reckoning(view: View, change: Callable[[Fact, dict[str, Any]], dict[str, Any]], *types: str, version: int) -> View:
+def reckoning(
+    view: View, change: Callable[[ViewEvent, dict[str, Any]], dict[str, Any]], *types: str, version: int
+) -> View:
     """Give a view of another version that says something else in the rows of its published table."""
 
     def around(handler: Handler) -> Handler:
-        def handled(fact: Fact, find: Find) -> Sequence[Any]:
+        def handled(fact: ViewEvent, find: Find) -> Sequence[Any]:
             return [
                 one if isinstance(one, Drop) or one.table is not None else one._replace(row=change(fact, dict(one.row)))
                 for one in handler(fact, find)
@@ -193,14 +195,14 @@ def reckoning(view: View, change: Callable[[Fact, dict[str, Any]], dict[str, Any
 
 
 def with_columns(
-    view: View, columns: dict[str, type[str | int]], more: Callable[[Fact], dict[str, Any]] = lambda _fact: {}
+    view: View, columns: dict[str, type[str | int]], more: Callable[[ViewEvent], dict[str, Any]] = lambda _fact: {}
 ) -> View:
     """Give a view whose published table has other columns, filled with what an event gives beside the old ones."""
     old = view.published
     table = replace(old, columns=columns)
 
     def around(handler: Handler) -> Handler:
-        def handled(fact: Fact, find: Find) -> Sequence[Any]:
+        def handled(fact: ViewEvent, find: Find) -> Sequence[Any]:
             changes = handler(fact, lambda one, key: find(_of(one), key))
             return [
                 one if isinstance(one, Drop) or one.table is not None else one._replace(row={**one.row, **more(fact)})
@@ -209,7 +211,7 @@ def with_columns(
 
         return handled
 
-    def needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+    def needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
         return ((_of(one), key) for one, key in view.needs(fact))
 
     def _of(one: Table) -> Table:

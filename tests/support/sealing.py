@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdbook import Ledger
 from holdbook.domain.records import canonical_bytes, genesis
-from holdbook.replay.evidence.bundle import Earlier, Head, Sealed, row_line
+from holdbook.replay.evidence.bundle import BundleHead, EarlierCheckpoint, Sealed, row_line
 from holdbook.replay.evidence.checkpoints import Checkpoint, Signed
 from holdbook.replay.evidence.merkle import CompactRange, compact_range, consistency_proof, leaf_hash, range_proof
 from holdbook.replay.evidence.notes import Kind, Note, SignerKey
@@ -93,6 +93,8 @@ def story_bundle(first: int, last: int, checkpoint: Signed, *earlier: Signed) ->
     """Write a bundle of these rows."""
     at, size = Hashes(story_leaves()), checkpoint.checkpoint.size
     left, right = range_proof(first - 1, last, size, at)
-    before = tuple(Earlier(sealed(one), tuple(consistency_proof(one.checkpoint.size, size, at))) for one in earlier)
-    head = Head(sealed(checkpoint), first, last, tuple(left), tuple(right), before)
+    before = tuple(
+        EarlierCheckpoint(sealed(one), tuple(consistency_proof(one.checkpoint.size, size, at))) for one in earlier
+    )
+    head = BundleHead(sealed(checkpoint), first, last, tuple(left), tuple(right), before)
     return [head.line, *(row_line(row) for row in story_rows()[1][first - 1 : last])]

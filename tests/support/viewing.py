@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.views.facts import fact_of
-from holdbook.projections.fold import Known, WholeFold, fold
+from holdbook.projections.fold import KnownRows, WholeFold, fold
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from holdbook.domain.records import Recorded, StoredRow
-    from holdbook.projections.definition import Fact, Key, Table, View
-    from holdbook.projections.fold import Net
+    from holdbook.projections.definition import Key, Table, View, ViewEvent
+    from holdbook.projections.fold import TableChanges
     from support.deciding import History
 
 Row = dict[str, Any]
 
 
-def facts_of(records: Iterable[Recorded]) -> list[Fact]:
+def facts_of(records: Iterable[Recorded]) -> list[ViewEvent]:
     """Read events as views do, by way of what is stored."""
     return facts_of_rows(map(EventMapper().to_row, records))
 
 
-def facts_of_rows(rows: Iterable[StoredRow]) -> list[Fact]:
+def facts_of_rows(rows: Iterable[StoredRow]) -> list[ViewEvent]:
     """Read rows of a log as views do."""
     mapper = EventMapper()
     return [fact_of(mapper, row) for row in rows]
@@ -55,9 +55,9 @@ class Tables:
         self.loads: list[tuple[str, list[Key]]] = []
         """What was asked for: the name of a table, and how the keys of the wanted rows begin."""
 
-    def fold(self, facts: Sequence[Fact]) -> None:
+    def fold(self, facts: Sequence[ViewEvent]) -> None:
         """Fold events into rows, in one batch."""
-        self.write(fold(self.view, facts, Known(self.view), self.load))
+        self.write(fold(self.view, facts, KnownRows(self.view), self.load))
 
     def load(self, table: Table, begins: Collection[Key]) -> dict[Key, Row]:
         """Read the last rows whose keys begin so, by what they were found by."""
@@ -68,7 +68,7 @@ class Tables:
                 found[begin_of(row)] = dict(row)
         return found
 
-    def write(self, nets: Sequence[Net]) -> None:
+    def write(self, nets: Sequence[TableChanges]) -> None:
         """Change rows as nets say; a row that is new must not be there."""
         for net in nets:
             rows, key_of = self.rows[net.table], net.table.key_getter()

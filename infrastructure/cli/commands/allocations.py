@@ -12,7 +12,7 @@ from holdbook.domain.handling.batch import Outcome
 from holdbook.infrastructure.cli.commands.issue import catch_up, issue, sentence
 from holdbook.infrastructure.cli.terminal.options import (
     AllocationId,
-    Issuing,
+    CommandOptions,
     Quantities,
     ReasonOption,
     TagOption,
@@ -36,7 +36,7 @@ OwnerOption = Annotated[str, Option(metavar="NAME", help="Who the resource is fo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grant:
+class GrantOptions:
     """What may be said with a request."""
 
     ttl: TtlOption = None
@@ -71,37 +71,39 @@ class Grant:
     "holdbook allocate gpu=1 --owner trainer-17 --id job-42 --dry-run",
     "holdbook allocate gpu=8 --owner trainer-18 --wait 10m",
 )
-def allocate(asked: Quantities, owner: OwnerOption, grant: Grant, *, options: Issuing) -> None:
+def allocate(asked: Quantities, owner: OwnerOption, grant: GrantOptions, *, options: CommandOptions) -> None:
     """Hold quantities of one or more pools, all or nothing."""
     issue(options, Allocate(**grant.fields(asked, owner), **options.envelope))
 
 
 @command(top, "reserve", "holdbook reserve gpu=2 --owner trainer-17 --ttl 60s --id job-42")
-def reserve(asked: Quantities, owner: OwnerOption, grant: Grant, *, options: Issuing) -> None:
+def reserve(asked: Quantities, owner: OwnerOption, grant: GrantOptions, *, options: CommandOptions) -> None:
     """Hold quantities until a deadline, to be confirmed or voided."""
     issue(options, Reserve(**grant.fields(asked, owner), **options.envelope))
 
 
 @command(top, "confirm", "holdbook confirm job-42 --ttl 30m")
-def confirm(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: Issuing) -> None:
+def confirm(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: CommandOptions) -> None:
     """Make a reservation an allocation; its time to live starts anew."""
     issue(options, Confirm(allocation_id=name, ttl=duration("ttl", ttl), token=token, **options.envelope))
 
 
 @command(top, "void", "holdbook void job-42 --reason 'the provider failed'")
-def void(name: AllocationId, reason: ReasonOption = None, token: TokenOption = None, *, options: Issuing) -> None:
+def void(
+    name: AllocationId, reason: ReasonOption = None, token: TokenOption = None, *, options: CommandOptions
+) -> None:
     """Give a reservation up."""
     issue(options, Void(allocation_id=name, reason=reason, token=token, **options.envelope))
 
 
 @command(top, "renew", "holdbook renew job-42 --ttl 30m --token 1:42")
-def renew(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: Issuing) -> None:
+def renew(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: CommandOptions) -> None:
     """Move an allocation's deadline to now plus the time to live."""
     issue(options, Renew(allocation_id=name, ttl=duration("ttl", ttl), token=token, **options.envelope))
 
 
 @command(top, "resize", "holdbook resize job-42 gpu=4")
-def resize(name: AllocationId, asked: Quantities, token: TokenOption = None, *, options: Issuing) -> None:
+def resize(name: AllocationId, asked: Quantities, token: TokenOption = None, *, options: CommandOptions) -> None:
     """Give an allocation other quantities of pools that it has; pools not named keep theirs."""
     fields: dict[str, Any] = {"allocation_id": name, "quantities": quantities(asked), "token": token}
     issue(options, Resize(**fields, **options.envelope))
@@ -113,7 +115,7 @@ def transfer(
     to: Annotated[str, Option(metavar="NAME", help="The new owner.", show_default=False)],
     token: TokenOption = None,
     *,
-    options: Issuing,
+    options: CommandOptions,
 ) -> None:
     """Make another owner the owner of an allocation."""
     issue(options, Transfer(allocation_id=name, to=to, token=token, **options.envelope))
@@ -133,7 +135,7 @@ def release(
         bool, Option("--force", help="End whatever is open under that id, a reservation too; wants a reason.")
     ] = False,
     *,
-    options: Issuing,
+    options: CommandOptions,
 ) -> None:
     """End an allocation.
 
@@ -143,7 +145,7 @@ def release(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expiring(Issuing):
+class ExpireOptions(CommandOptions):
     """What expiring takes."""
 
     pool: Annotated[str | None, Option(metavar="NAME", help="The pool. Default: all.")] = None
@@ -167,7 +169,7 @@ class Expiring(Issuing):
     "holdbook expire --pool gpu --limit 100",
     "holdbook expire --watch --interval 5s",
 )
-def expire(options: Expiring) -> None:
+def expire(options: ExpireOptions) -> None:
     """Record the expiry of what is due; with --watch, again and again, soon after each deadline.
 
     Limits hold without it: it brings the views up to date. A worker that watches goes in portions, and waits for a
@@ -179,7 +181,7 @@ def expire(options: Expiring) -> None:
         issue(options, Expire(pool=options.pool, limit=options.limit, **options.envelope))
 
 
-def sweep(options: Expiring) -> None:
+def sweep(options: ExpireOptions) -> None:
     """Run a sweeper until SIGINT or SIGTERM, telling of each command that expired something."""
     options.check_watch()
     seconds = duration("--interval", options.interval)

@@ -8,7 +8,7 @@ from typer import Option, Typer
 from holdbook.domain.allocation import Allocation, AllocationState
 from holdbook.domain.answers import Answer
 from holdbook.domain.handling.named_commands import select
-from holdbook.infrastructure.cli.terminal.options import AllocationId, Common, Past, TagOption, command
+from holdbook.infrastructure.cli.terminal.options import AllocationId, CommonOptions, MomentOptions, TagOption, command
 from holdbook.infrastructure.cli.terminal.output import allocation_sheet, allocation_table, emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import name, pairs
 from holdbook.infrastructure.clock import system_clock
@@ -18,7 +18,7 @@ from holdbook.replay.history.as_of import allocations_as_of, state_at
 top = Typer()
 
 
-class Wanted(StrEnum):
+class StateChoice(StrEnum):
     """The states to choose from."""
 
     OPEN = "open"
@@ -32,12 +32,12 @@ class Wanted(StrEnum):
     @property
     def state(self) -> AllocationState | None:
         """The one state; None for several."""
-        return None if self in {Wanted.OPEN, Wanted.ALL} else AllocationState(self.value)
+        return None if self in {StateChoice.OPEN, StateChoice.ALL} else AllocationState(self.value)
 
     @property
     def is_open(self) -> bool:
         """Tell whether only what is held is wanted."""
-        return self is Wanted.OPEN or (self.state is not None and self.state.is_open)
+        return self is StateChoice.OPEN or (self.state is not None and self.state.is_open)
 
 
 @command(
@@ -50,10 +50,12 @@ def allocations(  # noqa: PLR0913 - a filter each
     owner: Annotated[str | None, Option(metavar="NAME", help="Only this owner's.")] = None,
     pool: Annotated[str | None, Option(metavar="NAME", help="Only those that hold something of this pool.")] = None,
     tag: TagOption = None,
-    state: Annotated[Wanted, Option(help="Only those in this state; open is reserved or active.")] = Wanted.OPEN,
+    state: Annotated[
+        StateChoice, Option(help="Only those in this state; open is reserved or active.")
+    ] = StateChoice.OPEN,
     *,
-    past: Past,
-    options: Common,
+    past: MomentOptions,
+    options: CommonOptions,
 ) -> None:
     """List allocations, oldest grant first; as JSON, one line each.
 
@@ -82,7 +84,7 @@ def _list(found: Answer[Allocation], *, as_json: bool) -> None:
 
 
 @command(top, "show", "holdbook show job-42 --json")
-def show_allocation(allocation: AllocationId, options: Common) -> None:
+def show_allocation(allocation: AllocationId, options: CommonOptions) -> None:
     """Print one allocation, open or ended; as JSON, one document."""
     allocation = name("ID", allocation)
     with options.open() as ledger:

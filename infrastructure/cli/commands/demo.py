@@ -7,7 +7,7 @@ from typing import Annotated
 from rich.text import Text
 from typer import Option, Typer
 
-from holdbook.infrastructure.cli.commands.tour import Clock, Step, tour
+from holdbook.infrastructure.cli.commands.tour import Clock, TourStep, tour
 from holdbook.infrastructure.cli.terminal.options import command
 from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.ledger import Ledger
@@ -31,11 +31,11 @@ def demo(*, as_json: Annotated[bool, Option("--json", help="Print JSON Lines, on
             tell(number, step)
 
 
-def _for_programs(number: int, step: Step) -> None:
+def _for_programs(number: int, step: TourStep) -> None:
     emit({"number": number, "step": step.name, "title": step.title, **step.data})
 
 
-def _for_people(number: int, step: Step) -> None:
+def _for_people(number: int, step: TourStep) -> None:
     say(Text(f"{number}. {step.title}", style="bold cyan"))
     for words in step.words:
         say(words)

@@ -10,7 +10,7 @@ from typer import Argument, Exit, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.terminal.options import Common, TtlOption, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TtlOption, command
 from holdbook.infrastructure.cli.terminal.output import emit, holds_tags, say, show, table
 from holdbook.infrastructure.cli.terminal.parsing import duration, moment, quantities
 from holdbook.infrastructure.clock import new_id
@@ -24,7 +24,7 @@ HOLDERS_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class RequestOptions:
     """What is asked, by whom, and when."""
 
     pool: Annotated[str | None, Option(metavar="NAME", help="The pool of which something is asked.")] = None
@@ -55,8 +55,8 @@ def explain(
         Argument(metavar="POOL=QUANTITY...", help="What is asked, of several pools at once.", show_default=False),
     ] = None,
     *,
-    request: Request,
-    options: Common,
+    request: RequestOptions,
+    options: CommonOptions,
 ) -> None:
     """Say why a request would be refused, who holds what stands in its way, and when enough of that will have expired.
 

@@ -10,15 +10,15 @@ from rich.text import Text
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.domain.event_filter import Wanted
+from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.events import AllocationEvent, PoolOpened, Reclaimed, ValidationFailed
 from holdbook.domain.refusals import RefusalCode, explain
-from holdbook.infrastructure.cli.terminal.options import Common, TagOption, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TagOption, command
 from holdbook.infrastructure.cli.terminal.output import STATE_STYLES, brief, emit, progress, say, show, table, when
 from holdbook.infrastructure.cli.terminal.parsing import moment, name, pairs
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes import step_shape
-from holdbook.replay.history.stories import STEPS_MAX, Page, Step, find
+from holdbook.replay.history.stories import STEPS_MAX, Page, StoryStep, find
 
 top = Typer()
 
@@ -27,7 +27,7 @@ JSON_STEPS: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class EventOptions:
     """What events are to be about: all that is given holds."""
 
     pool: Annotated[str | None, Option(metavar="NAME", help="Only those of this pool, its refusals too.")] = None
@@ -44,7 +44,7 @@ class About:
     refused: Annotated[bool, Option("--refused", help="Only refusals.")] = False
     code: Annotated[str | None, Option(metavar="CODE", help="Only refusals with this code.")] = None
 
-    def wanted(self, allocation: str | None) -> Wanted:
+    def wanted(self, allocation: str | None) -> EventFilter:
         """Say what is wanted; raises `Malformed`, naming the option."""
         given = {"id": allocation, "pool": self.pool, "owner": self.owner, "actor": self.actor}
         for option, text in (given | {"correlation": self.correlation}).items():
@@ -53,7 +53,7 @@ class About:
         begin, end = (moment("between", text) for text in self.between) if self.between else (None, None)
         if begin and end and begin >= end:
             raise Malformed("between", self.between, "expected two times, the earlier one first")
-        return Wanted(
+        return EventFilter(
             allocation=allocation,
             pools=None if self.pool is None else frozenset({self.pool}),
             owner=self.owner,
@@ -74,7 +74,7 @@ def _code(text: str) -> RefusalCode:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paging:
+class PageOptions:
     """Which part of an answer to print."""
 
     limit: Annotated[
@@ -85,7 +85,7 @@ class Paging:
         int | None, Option(metavar="POSITION", min=0, help="Nothing beyond this position. Default: the log's end.")
     ] = None
 
-    def pages(self, ledger: Ledger, wanted: Wanted, size: int, *, silent: bool) -> Iterator[Page]:
+    def pages(self, ledger: Ledger, wanted: EventFilter, size: int, *, silent: bool) -> Iterator[Page]:
         """Read the part, page by page, all as of the first one's position."""
         after, upto, left = self.after, self.upto, self.limit
         while True:
@@ -111,9 +111,9 @@ def history(
         str | None, Argument(metavar="ID", help="Id of an allocation. Default: any.", show_default=False)
     ] = None,
     *,
-    about: About,
-    paging: Paging,
-    options: Common,
+    about: EventOptions,
+    paging: PageOptions,
+    options: CommonOptions,
 ) -> None:
     """Print everything that happened, refusals too, and what each event changed; of one allocation, or what is chosen.
 
@@ -149,13 +149,13 @@ def _tell(page: Page, *, alone: bool) -> None:
     say(f"{counted}, as of position {page.position:,}{more}")
 
 
-def history_table(steps: Iterable[Step], *, alone: bool = True) -> Table:
+def history_table(steps: Iterable[StoryStep], *, alone: bool = True) -> Table:
     """Lay events out; of one allocation alone, without its id."""
     columns = ("position", "occurred at", "event", "allocation", "pool", "", "state", "actor", "command")
     return table(columns, (_row(one, alone=alone) for one in steps), right=("position",))
 
 
-def _row(step: Step, *, alone: bool) -> tuple[str | Text, ...]:
+def _row(step: StoryStep, *, alone: bool) -> tuple[str | Text, ...]:
     one, event = step.recorded, step.recorded.event
     refused = isinstance(event, ValidationFailed)
     return (
@@ -171,7 +171,7 @@ def _row(step: Step, *, alone: bool) -> tuple[str | Text, ...]:
     )
 
 
-def _state(step: Step) -> Text:
+def _state(step: StoryStep) -> Text:
     """Say the allocation's state, and what it was before if that changed."""
     if step.after is None:
         return Text()
@@ -181,7 +181,7 @@ def _state(step: Step) -> Text:
     return text
 
 
-def _what(step: Step) -> Text:
+def _what(step: StoryStep) -> Text:
     """Say in words what an event adds to its name; what it changed has what it was before, and an arrow."""
     event = step.recorded.event
     if isinstance(event, ValidationFailed):
@@ -198,7 +198,7 @@ _HAD: Final = {"released": "been released", "voided": "been voided", "expired": 
 """How a right had ended, in words."""
 
 
-def _hold(step: Step, event: AllocationEvent) -> Iterator[Text]:
+def _hold(step: StoryStep, event: AllocationEvent) -> Iterator[Text]:
     before = step.before
     quantity, owner = (None, None) if before is None else (str(before.quantities.get(event.pool)), before.owner)
     yield Text.assemble(_arrow(quantity, str(event.quantity)), " for ", _arrow(owner, event.owner))
@@ -215,7 +215,7 @@ def _until(deadline: datetime | None) -> str:
     return when(deadline) or "released"
 
 
-def _pool(step: Step) -> Iterator[Text]:
+def _pool(step: StoryStep) -> Iterator[Text]:
     for field, change in step.changes.items():
         if field.startswith("limits."):
             before, after = ("none" if value is None else str(value) for value in change)

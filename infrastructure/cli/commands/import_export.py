@@ -10,7 +10,7 @@ from typer import Argument, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.commands.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
-from holdbook.infrastructure.cli.terminal.options import Acting, Common, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions, command
 from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, sheet, show
 from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 from holdbook.infrastructure.seals.prover import Prover
@@ -19,7 +19,7 @@ top = Typer()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exporting(Common):
+class ExportOptions(CommonOptions):
     """What an export takes."""
 
     proofs: Annotated[
@@ -35,7 +35,7 @@ def import_workload(
     file: Annotated[str, Argument(metavar="FILE", help="JSON Lines; - for the standard input.", show_default=False)],
     batch: Annotated[int, Option(min=1, max=10_000, help="Commands in one transaction.")] = BATCH_COMMANDS,
     *,
-    options: Acting,
+    options: WriteOptions,
 ) -> None:
     """Run a recorded workload; makes the database if it is not there.
 
@@ -79,7 +79,7 @@ def export(
     ] = None,
     output: Annotated[Path | None, Option(metavar="FILE", help="Write to a file, whole or not at all.")] = None,
     *,
-    options: Exporting,
+    options: ExportOptions,
 ) -> None:
     """Write events as JSON Lines, every column under its name, hash in hexadecimal digits.
 
@@ -104,7 +104,7 @@ def export(
 
 
 def _export_bundle(
-    prover: Prover, which: tuple[int, int | None, int | None], output: Path | None, options: Common
+    prover: Prover, which: tuple[int, int | None, int | None], output: Path | None, options: CommonOptions
 ) -> None:
     if output is None:
         raise Malformed("--output", output, "expected a file to write the bundle to")

@@ -20,7 +20,7 @@ from holdbook.projections.engine import no_progress
 if TYPE_CHECKING:
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.handling.batch import Outcome
-    from holdbook.infrastructure.cli.terminal.options import Issuing
+    from holdbook.infrastructure.cli.terminal.options import CommandOptions
     from holdbook.infrastructure.ledger import Ledger
     from holdbook.projections.engine import Progress
 
@@ -47,13 +47,13 @@ DONE: Final = {
 """What to say of each command once it is done."""
 
 
-def issue(options: Issuing, command: Command, *, create: bool = False) -> None:
+def issue(options: CommandOptions, command: Command, *, create: bool = False) -> None:
     """Open the ledger, decide a command, and say what became of it."""
     with options.open_as_actor(create=create and not options.dry_run) as ledger:
         decide(ledger, options, command)
 
 
-def decide(ledger: Ledger, options: Issuing, command: Command) -> None:
+def decide(ledger: Ledger, options: CommandOptions, command: Command) -> None:
     """Decide a command, or look what would become of it, and say so. Raises `Refused`, and `Exit` for a dry run."""
     outcome = ledger.check(command) if options.dry_run else execute(ledger, command, silent=options.json)
     if outcome.refusal is not None:

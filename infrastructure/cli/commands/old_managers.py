@@ -9,7 +9,7 @@ from typer import Argument, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.commands.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
-from holdbook.infrastructure.cli.terminal.options import Acting, ReasonOption, command
+from holdbook.infrastructure.cli.terminal.options import ReasonOption, WriteOptions, command
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.interchange.adoption import Adopted, adopt
@@ -21,7 +21,7 @@ top = Typer()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adopting(Acting):
+class AdoptOptions(WriteOptions):
     """What an adoption takes."""
 
     dry_run: Annotated[bool, Option("--dry-run", help="Say what would be taken over; record nothing.")] = False
@@ -31,7 +31,7 @@ class Adopting(Acting):
 def adopt_file(
     file: Annotated[str, Argument(metavar="FILE", help="JSON Lines; - for the standard input.", show_default=False)],
     *,
-    options: Adopting,
+    options: AdoptOptions,
 ) -> None:
     """Take over what an old manager holds; makes the database if it is not there.
 
@@ -54,7 +54,7 @@ def adopt_file(
     _tell_adopted(adopted, options)
 
 
-def _tell_adopted(adopted: Adopted, options: Adopting) -> None:
+def _tell_adopted(adopted: Adopted, options: AdoptOptions) -> None:
     if options.json:
         emit({**asdict(adopted), "dry_run": options.dry_run})
         return
@@ -69,7 +69,7 @@ def rollback(
     reason: ReasonOption = None,
     *,
     force: Annotated[bool, Option("--force", help="Write over a file that is there.")] = False,
-    options: Acting,
+    options: WriteOptions,
 ) -> None:
     """Close the ledger to new grants, for ever, and write what is held in the old form.
 
@@ -88,7 +88,7 @@ def rollback(
     _tell_rolled_back(done, file, options)
 
 
-def _tell_rolled_back(done: RolledBack, file: Path, options: Acting) -> None:
+def _tell_rolled_back(done: RolledBack, file: Path, options: WriteOptions) -> None:
     if options.json:
         emit({**asdict(done), "file": str(file)})
         return

@@ -8,7 +8,14 @@ from typer import Option, Typer
 from holdbook.domain.commands import ChangeLimits, ClosePool, OpenPool
 from holdbook.domain.limits import Limits
 from holdbook.infrastructure.cli.commands.issue import decide, issue
-from holdbook.infrastructure.cli.terminal.options import Common, Issuing, Past, PoolArgument, ReasonOption, command
+from holdbook.infrastructure.cli.terminal.options import (
+    CommandOptions,
+    CommonOptions,
+    MomentOptions,
+    PoolArgument,
+    ReasonOption,
+    command,
+)
 from holdbook.infrastructure.cli.terminal.output import emit, holds, limits_sheet, pool_table, say, show, table, when
 from holdbook.infrastructure.cli.terminal.parsing import limit, name
 from holdbook.infrastructure.presentation.shapes import pool_shape, waiting_shape
@@ -48,7 +55,7 @@ def open_pool(  # noqa: PLR0913 - a command's fields, each an option
     unit: Annotated[str, Option(metavar="TEXT", help="The unit quantities are counted in.")] = "unit",
     *,
     limits: LimitOptions,
-    options: Issuing,
+    options: CommandOptions,
 ) -> None:
     """Open a pool; makes the database if it is not there."""
     content = {"pool": pool_name, "resource_type": resource_type, "unit": unit, "limits": Limits(**limits.given(total))}
@@ -61,7 +68,7 @@ def pool_limits(
     total: Annotated[str | None, Option(metavar="N", help="What there is, in units.")] = None,
     *,
     limits: LimitOptions,
-    options: Issuing,
+    options: CommandOptions,
 ) -> None:
     """Print a pool's limits, or change those that are given and keep the others; none lifts one.
 
@@ -82,7 +89,7 @@ def pool_limits(
 
 
 @command(pool, "close", "holdbook pool close gpu --reason retired")
-def close_pool(pool_name: PoolArgument, reason: ReasonOption = None, *, options: Issuing) -> None:
+def close_pool(pool_name: PoolArgument, reason: ReasonOption = None, *, options: CommandOptions) -> None:
     """Close a pool for ever: nothing more is granted, what is held may end."""
     issue(options, ClosePool(pool=pool_name, reason=reason, **options.envelope))
 
@@ -93,7 +100,7 @@ def queue(
         str | None, Option("--pool", metavar="NAME", help="Only those that wait for this pool.")
     ] = None,
     *,
-    options: Common,
+    options: CommonOptions,
 ) -> None:
     """List who waits, in the order that they are served in; as JSON, one document."""
     with options.open() as ledger:
@@ -112,7 +119,7 @@ def queue(
 
 
 @command(top, "pools", "holdbook pools", "holdbook pools --as-of 2026-01-31T14:03:00Z --json")
-def pools(past: Past, *, options: Common) -> None:
+def pools(past: MomentOptions, *, options: CommonOptions) -> None:
     """List the pools, now or as they were; as JSON, one document."""
     when = past.when
     with options.open() as ledger:

@@ -12,7 +12,7 @@ from typer import Argument, Context, Exit, Option, Typer
 
 from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.terminal.options import Acting, Common, command, spread
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions, command, spread
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show, table, tell_failure, when
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.views.dry_run import Failure, rehearse
@@ -29,7 +29,7 @@ AllViews = Annotated[bool, Option("--all", help="Every view.")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rebuilding(Common):
+class RebuildOptions(CommonOptions):
     """What a rebuild takes."""
 
     dry_run: Annotated[bool, Option("--dry-run", help="Run the handlers over the whole log; write nothing.")] = False
@@ -45,7 +45,7 @@ def names_of(name: str | None, *, every: bool) -> tuple[str, ...]:
     return () if name is None else (name,)
 
 
-def _show_status(options: Common) -> None:
+def _show_status(options: CommonOptions) -> None:
     with options.open() as ledger:
         projector = ledger.projector()
         found, skips = projector.status(), projector.skips()
@@ -101,19 +101,19 @@ def _remarks(one: ViewStatus) -> str:
 
 @projections.callback(invoke_without_command=True, epilog="Example  holdbook projections")
 @spread
-def projections_group(context: Context, options: Common) -> None:
+def projections_group(context: Context, options: CommonOptions) -> None:
     """Operate the published views; without a command, their status."""
     if context.invoked_subcommand is None:
         _show_status(options)
 
 
 @command(projections, "status", "holdbook projections status --json")
-def status(options: Common) -> None:
+def status(options: CommonOptions) -> None:
     """Tell how far each view has come, how fast, and what it failed on; as JSON, one document."""
     _show_status(options)
 
 
-def telling(options: Common) -> Callable[[str], object]:
+def telling(options: CommonOptions) -> Callable[[str], object]:
     """Give a function that tells people what is done."""
     return str if options.json else lambda text: say(text, errors=True)
 
@@ -124,7 +124,7 @@ def telling(options: Common) -> Callable[[str], object]:
     "holdbook projections rebuild current_allocations",
     "holdbook projections rebuild --all --dry-run",
 )
-def rebuild(name: AnyView = None, every: AllViews = False, *, options: Rebuilding) -> None:  # noqa: FBT002 - an option
+def rebuild(name: AnyView = None, every: AllViews = False, *, options: RebuildOptions) -> None:  # noqa: FBT002 - an option
     """Build a view anew from the log beside the live one, compare the two, and publish it.
 
     Readers and writers go on. What was interrupted goes on where it stopped. The new rows are compared with the live
@@ -160,7 +160,7 @@ def _tell_rebuilt(one: Rebuilt) -> None:
         say(Text(f"{one.name}: nothing is published: generation {one.generation} did not pass the comparison", "red"))
 
 
-def _rehearse(ledger: Ledger, views: Sequence[Any], options: Common) -> None:
+def _rehearse(ledger: Ledger, views: Sequence[Any], options: CommonOptions) -> None:
     with progress("reading", silent=options.json, unit="events") as tell:
         found = list(rehearse(ledger.log, views, tell))  # type: ignore[arg-type]  # every log of ours is one
     if options.json:
@@ -182,7 +182,7 @@ def _tell_failures(found: Sequence[Failure], views: Sequence[str]) -> None:
 
 
 @command(projections, "rollback", "holdbook projections rollback current_allocations")
-def rollback(name: ViewName, options: Common) -> None:
+def rollback(name: ViewName, options: CommonOptions) -> None:
     """Put back the generation that was live before the last rebuild, in one transaction; the other one is kept."""
     with options.open() as ledger:
         live = ledger.projector().roll_back(name)
@@ -193,7 +193,7 @@ def rollback(name: ViewName, options: Common) -> None:
 
 
 @command(projections, "prune", "holdbook projections prune current_allocations", "holdbook projections prune --all")
-def prune(name: AnyView = None, every: AllViews = False, *, options: Common) -> None:  # noqa: FBT002 - an option
+def prune(name: AnyView = None, every: AllViews = False, *, options: CommonOptions) -> None:  # noqa: FBT002 - an option
     """Remove the generations that are kept for `rollback`, or that did not pass a comparison."""
     names = names_of(name, every=every)
     with options.open() as ledger:
@@ -206,7 +206,7 @@ def prune(name: AnyView = None, every: AllViews = False, *, options: Common) -> 
         say(f"{view}: {said}")
 
 
-def _tell_going_on(now: ViewStatus, options: Common) -> None:
+def _tell_going_on(now: ViewStatus, options: CommonOptions) -> None:
     if options.json:
         emit(status_shape(now))
     else:
@@ -214,7 +214,7 @@ def _tell_going_on(now: ViewStatus, options: Common) -> None:
 
 
 @command(projections, "retry", "holdbook projections retry metrics")
-def retry(name: ViewName, options: Common) -> None:
+def retry(name: ViewName, options: CommonOptions) -> None:
     """Have a view that failed on an event try again; exit code 1 if it fails again."""
     with options.open() as ledger:
         _tell_going_on(ledger.projector().retry(name), options)
@@ -227,7 +227,7 @@ def skip(
     name: ViewName,
     position: Annotated[int, Argument(metavar="POSITION", min=1, help="Position of the event.", show_default=False)],
     reason: Annotated[str, Option(metavar="TEXT", help="Why; recorded for auditors.")],
-    options: Acting,
+    options: WriteOptions,
 ) -> None:
     """Have a view leave out the event on which it failed; what was left out, why and by whom is recorded."""
     with options.open() as ledger:
@@ -236,7 +236,7 @@ def skip(
 
 
 @command(projections, "follow", "holdbook projections follow")
-def follow(options: Common) -> None:
+def follow(options: CommonOptions) -> None:
     """Keep the views up to date as commands are recorded, until interrupted."""
 
     def heed(error: HoldbookError) -> None:
@@ -252,7 +252,7 @@ def follow(options: Common) -> None:
 
 
 @command(events, "check", "holdbook events check", "holdbook events check --json")
-def check(options: Common) -> None:
+def check(options: CommonOptions) -> None:
     """Decode and upcast every event, write nothing, and list what cannot be read by type and position."""
     with options.open() as ledger:
         _rehearse(ledger, (), options)

@@ -9,13 +9,13 @@ from typer import Option, Typer
 
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.files import whole_file
-from holdbook.infrastructure.cli.terminal.options import Common, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, command
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, screen, show, table
 from holdbook.infrastructure.cli.terminal.parsing import moment, name
 from holdbook.infrastructure.cli.terminal.plot import plot_window
 from holdbook.infrastructure.presentation.incident_page import write_page
 from holdbook.infrastructure.presentation.wording import change, codes_text, number, time_text, words
-from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, Step, Timeline
+from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, IncidentStep, Timeline
 
 top = Typer()
 
@@ -44,7 +44,7 @@ def replay(  # noqa: PLR0913 - an option each
     ] = None,
     rows: Annotated[int, Option(min=0, max=1_000_000, help="The most steps to list, for people.")] = ROWS,
     *,
-    options: Common,
+    options: CommonOptions,
 ) -> None:
     """Run a window of time again: each event and refusal, its pool before and after it, and a plot of each pool.
 
@@ -75,7 +75,7 @@ def replay(  # noqa: PLR0913 - an option each
         _sum_up(incident)
 
 
-def _step_shape(step: Step) -> dict[str, Any]:
+def _step_shape(step: IncidentStep) -> dict[str, Any]:
     """Write a step of an incident; of one that no event says, without what events have."""
     recorded = step.recorded
     return {
@@ -125,7 +125,7 @@ def _timeline_shape(one: Timeline) -> dict[str, Any]:
     }
 
 
-def _list(incident: Incident, listed: Sequence[Step]) -> None:
+def _list(incident: Incident, listed: Sequence[IncidentStep]) -> None:
     if listed:
         columns = ("position", "at", "pool", "event", "allocation", "owner", *NUMBERS, "actor", "")
         show(table(columns, map(_cells, listed), right=("position", *NUMBERS)))
@@ -133,7 +133,7 @@ def _list(incident: Incident, listed: Sequence[Step]) -> None:
         say(f"{len(listed):,} of {incident.count:,} steps; --rows for more, --json for all, --from for later ones")
 
 
-def _cells(step: Step) -> tuple[str | Text, ...]:
+def _cells(step: IncidentStep) -> tuple[str | Text, ...]:
     recorded = step.recorded
     return (
         number(recorded.position) if recorded else "",

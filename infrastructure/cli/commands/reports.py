@@ -13,7 +13,7 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant
 from holdbook.infrastructure.cli.commands.issue import catch_up
-from holdbook.infrastructure.cli.terminal.options import Common, PoolArgument, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, PoolArgument, command
 from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, screen, show, table, when
 from holdbook.infrastructure.cli.terminal.parsing import moment, name
 from holdbook.infrastructure.cli.terminal.plot import plot
@@ -32,7 +32,7 @@ QUANTILES = {"half": 0.5, "90 %": 0.9, "99 %": 0.99}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reporting(Common):
+class ReportOptions(CommonOptions):
     """What a command that prints rows takes."""
 
     csv: Annotated[bool, Option("--csv", help="Print CSV, with a header.")] = False
@@ -58,7 +58,7 @@ class Reporting(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filters:
+class RefusalOptions:
     """What to choose refusals by."""
 
     pool: Annotated[str | None, Option(metavar="NAME", help="Only those of this pool.")] = None
@@ -86,7 +86,7 @@ def moment_or_none(parameter: str, text: str | None) -> datetime | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serving:
+class ServeOptions:
     """Whether to serve metrics, and where."""
 
     serve: Annotated[
@@ -108,8 +108,8 @@ class Serving:
 def metrics(
     by_pool: Annotated[bool, Option("--by-pool", help="Count each pool apart.")] = False,  # noqa: FBT002 - an option
     *,
-    options: Reporting,
-    served: Serving,
+    options: ReportOptions,
+    served: ServeOptions,
 ) -> None:
     """Count operations by resource type, outcome and refusal code; as JSON, one document.
 
@@ -168,7 +168,7 @@ def _times(row: Mapping[str, Any]) -> list[str]:
     "holdbook failures --pool gpu --code pool_exhausted",
     "holdbook failures --since 2026-01-31T00:00:00Z --csv",
 )
-def failures(chosen: Filters, options: Reporting) -> None:
+def failures(chosen: RefusalOptions, options: ReportOptions) -> None:
     """List refusals in the order of the log, with what was asked and why not; as JSON, one line each."""
     wanted, since, until = chosen.wanted, moment_or_none("since", chosen.since), moment_or_none("until", chosen.until)
     with options.up_to_date() as (_, published):
@@ -219,7 +219,7 @@ def usage(
         str | None, Option("--to", metavar="TIME", help="Before this time. Default: when something happened last.")
     ] = None,
     *,
-    options: Reporting,
+    options: ReportOptions,
 ) -> None:
     """Plot what was used of a pool against its capacity, hour by hour; as JSON, one document.
 

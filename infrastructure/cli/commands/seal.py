@@ -13,7 +13,7 @@ from typer import Argument, Context, Option, Typer
 from holdbook.domain.errors import LogUnavailable, Malformed
 from holdbook.domain.values import instant
 from holdbook.infrastructure.cli.terminal.files import readable
-from holdbook.infrastructure.cli.terminal.options import Common, TrustedKeys, command, spread
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys, command, spread
 from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, show, table, tell_failure, when
 from holdbook.infrastructure.cli.terminal.parsing import duration
 from holdbook.infrastructure.cli.terminal.signals import stopping
@@ -27,7 +27,7 @@ from holdbook.infrastructure.seals.key_files import (
     write_key,
 )
 from holdbook.infrastructure.seals.prover import Consistency, Inclusion, Prover, checkpoint_shape
-from holdbook.infrastructure.seals.sealer import Kept, Sealer
+from holdbook.infrastructure.seals.sealer import KeptCheckpoint, Sealer
 from holdbook.replay.evidence.bundle import Proven, verify_bundle
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import Kind, SignerKey
@@ -42,7 +42,7 @@ KeyFile = Annotated[Path | None, Option(metavar="FILE", help="File with the priv
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sealing(Common):
+class SealOptions(CommonOptions):
     """What signing takes."""
 
     key: KeyFile = None
@@ -79,7 +79,7 @@ def private_key(parameter: str, path: Path, kind: Kind) -> SignerKey:
 
 @seal.callback(invoke_without_command=True, epilog="Example  holdbook seal --key log.key")
 @spread
-def seal_group(context: Context, options: Sealing) -> None:
+def seal_group(context: Context, options: SealOptions) -> None:
     """Sign a checkpoint of the log's present end, if there is something new; with --watch, again and again.
 
     A checkpoint says how many events there are, and the root of a Merkle tree over them. It is signed only if the log
@@ -99,12 +99,12 @@ def seal_group(context: Context, options: Sealing) -> None:
             watch(sealer, signer, options, stop, seconds)
 
 
-def _seal(sealer: Sealer, signer: SignerKey, options: Common, old: SignerKey | None = None) -> Signed | None:
+def _seal(sealer: Sealer, signer: SignerKey, options: CommonOptions, old: SignerKey | None = None) -> Signed | None:
     with progress("sealing", silent=options.json, unit="events") as tell:
         return sealer.seal(signer, system_clock(), old=old, progress=tell)
 
 
-def _tell_sealed(signed: Signed | None, options: Common) -> None:
+def _tell_sealed(signed: Signed | None, options: CommonOptions) -> None:
     if options.json:
         emit({"sealed": signed is not None, **(signed_shape(signed) if signed else {})})
     elif signed is None:
@@ -124,7 +124,7 @@ class _Stopped(Exception):
     """The worker was told to stop."""
 
 
-def watch(sealer: Sealer, signer: SignerKey, options: Common, stop: Event, seconds: float) -> None:
+def watch(sealer: Sealer, signer: SignerKey, options: CommonOptions, stop: Event, seconds: float) -> None:
     """Sign again and again, until told to stop; a database that is away for a while is waited for."""
     if not options.json:
         say(f"sealing every {seconds:g} s; interrupt to stop", errors=True)
@@ -167,7 +167,7 @@ def make_key(
     ] = None,
     *,
     witness: Annotated[bool, Option("--witness", help="A key to cosign with, not one to sign with.")] = False,
-    options: Common,
+    options: CommonOptions,
 ) -> None:
     """Make a key, in a file that only you may read, and print its public key.
 
@@ -191,7 +191,7 @@ def make_key(
     _tell_key(key, out, options, signed)
 
 
-def _tell_key(key: SignerKey, out: Path, options: Common, signed: Signed | None = None) -> None:
+def _tell_key(key: SignerKey, out: Path, options: CommonOptions, signed: Signed | None = None) -> None:
     if options.json:
         emit({"key": str(key.verifier), "file": str(out), **(signed_shape(signed) if signed else {})})
         return
@@ -202,7 +202,7 @@ def _tell_key(key: SignerKey, out: Path, options: Common, signed: Signed | None 
 
 
 @command(seal, "list", "holdbook seal list", "holdbook seal list --json")
-def list_checkpoints(options: Common) -> None:
+def list_checkpoints(options: CommonOptions) -> None:
     """List the checkpoints and who signed them; as JSON Lines, with their notes."""
     with options.open() as ledger:
         found = Sealer(ledger).checkpoints()
@@ -214,7 +214,7 @@ def list_checkpoints(options: Common) -> None:
         show(table(columns, list(map(_row, found)), right=columns[:2]))
 
 
-def _row(kept: Kept) -> tuple[str, ...]:
+def _row(kept: KeptCheckpoint) -> tuple[str, ...]:
     one = kept.signed.checkpoint
     by = ", ".join(f"{signature.name}+{signature.key_id.hex()}" for signature in kept.signed.note.signatures)
     remark = f"hands over to {one.key.short}" if one.key else ""
@@ -232,7 +232,7 @@ def cosign(
         list[str] | None,
         Option(metavar="KEY|FILE", help="The ledger's public key, the first time. Default: the one that signed."),
     ] = None,
-    options: Common,
+    options: CommonOptions,
 ) -> None:
     """Cosign checkpoints, as a witness: that they are signed, and that the log goes on from the last one cosigned.
 
@@ -252,7 +252,7 @@ def cosign(
             _tell_cosigned(prover.checkpoint(number).signed, witness, options)
 
 
-def _tell_cosigned(signed: Signed, witness: Witness, options: Common) -> None:
+def _tell_cosigned(signed: Signed, witness: Witness, options: CommonOptions) -> None:
     if options.json:
         emit({**signed_shape(signed), "key": str(witness.key.verifier)})
     else:
@@ -276,7 +276,7 @@ def prove(
         Option(metavar="EARLIER LATER", help="Numbers of two checkpoints: prove that one goes on from the other."),
     ] = None,
     *,
-    options: Common,
+    options: CommonOptions,
 ) -> None:
     """Prove that a signed checkpoint covers an event, or that one checkpoint goes on from another.
 

@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from holdbook.domain.errors import HoldbookError, Malformed
-from holdbook.infrastructure.cli.terminal.options import Common
+from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.cli.terminal.output import emit, say, tell_failure
 from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.ledger import Ledger
@@ -91,7 +91,7 @@ def serving(ledger: Ledger, text: str) -> Iterator[str]:
 
 
 @contextmanager
-def following(ledger: Ledger, options: Common) -> Iterator[None]:
+def following(ledger: Ledger, options: CommonOptions) -> Iterator[None]:
     """Keep the views up to date while the block runs."""
     stop = Event()
 
@@ -107,7 +107,7 @@ def following(ledger: Ledger, options: Common) -> Iterator[None]:
         thread.join()
 
 
-def serve(text: str, options: Common, *, follow: bool) -> None:
+def serve(text: str, options: CommonOptions, *, follow: bool) -> None:
     """Serve the metrics of a ledger's database until the process is told to stop."""
     address(text)
     with (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from holdbook.domain.allocation import Allocation
 from holdbook.domain.commands import Allocate
 from holdbook.domain.errors import Refused
-from holdbook.domain.event_filter import Wanted
+from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.limits import Limits
 from holdbook.infrastructure.cli.commands.history import history_table
 from holdbook.infrastructure.cli.terminal.output import allocation_table, pool_table, sheet, when
@@ -67,7 +67,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TourStep:
     """One stop: words and a table for people, data for programs."""
 
     name: str
@@ -77,7 +77,7 @@ class Step:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-def tour(ledger: Ledger, clock: Clock) -> Iterator[Step]:
+def tour(ledger: Ledger, clock: Clock) -> Iterator[TourStep]:
     """Walk through what a ledger does."""
     yield _pools(ledger)
     yield _grants(ledger)
@@ -88,19 +88,19 @@ def tour(ledger: Ledger, clock: Clock) -> Iterator[Step]:
     yield _release(ledger, clock)
     yield _history(ledger)
     yield _verification(ledger)
-    yield Step("next", "What to try next", (), sheet(NEXT), {"commands": [command for command, _ in NEXT]})
+    yield TourStep("next", "What to try next", (), sheet(NEXT), {"commands": [command for command, _ in NEXT]})
 
 
-def _pools(ledger: Ledger) -> Step:
+def _pools(ledger: Ledger) -> TourStep:
     ledger.open_pool("gpu", resource_type="gpu", unit="device", limits=Limits(total=8, max_size=4))
     ledger.open_pool("memory", resource_type="memory", unit="GiB", limits=Limits(total=512))
     found = ledger.pools()
     words = ("Eight GPUs, of which one allocation may hold four at most, and 512 GiB of memory.",)
     data = {"pools": [pool_shape(one) for one in found]}
-    return Step("pools", "Two pools: what there is, and its limits", words, pool_table(found), data)
+    return TourStep("pools", "Two pools: what there is, and its limits", words, pool_table(found), data)
 
 
-def _grants(ledger: Ledger) -> Step:
+def _grants(ledger: Ledger) -> TourStep:
     ledger.execute(TRAINING)
     ledger.execute(NOTEBOOK)
     found = ledger.allocations()
@@ -109,10 +109,10 @@ def _grants(ledger: Ledger) -> Step:
         "The notebook has a time to live of 30 minutes.",
     )
     data = {"allocations": [allocation_shape(one) for one in found]}
-    return Step("grants", "Two allocations", words, allocation_table(found), data)
+    return TourStep("grants", "Two allocations", words, allocation_table(found), data)
 
 
-def _contention(ledger: Ledger) -> Step:
+def _contention(ledger: Ledger) -> TourStep:
     free = ledger.pool("gpu").free
     start = Barrier(WORKERS)
 
@@ -132,10 +132,10 @@ def _contention(ledger: Ledger) -> Step:
         "Never one unit too many, whatever the number of threads or processes.",
     )
     data = {"asked": WORKERS, "free": free, "granted": granted}
-    return Step("contention", "A race for the last units", words, pool_table([ledger.pool("gpu")]), data)
+    return TourStep("contention", "A race for the last units", words, pool_table([ledger.pool("gpu")]), data)
 
 
-def _refusals(ledger: Ledger) -> Step:
+def _refusals(ledger: Ledger) -> TourStep:
     commands = [Allocate(quantities={"gpu": size}, owner="newcomer", allocation_id=f"wish-{size}") for size in (5, 1)]
     outcomes = [ledger.submit(command).result() for command in commands]
     refusals = [outcome.refusal for outcome in outcomes if outcome.refusal]
@@ -144,19 +144,21 @@ def _refusals(ledger: Ledger) -> Step:
         *(f"  {refusal}." for refusal in refusals),
         "Refusals are in the log too, with what was asked and what was free.",
     )
-    return Step("refusals", "A refusal says why", words, data={"refusals": [refusal_shape(one) for one in refusals]})
+    return TourStep(
+        "refusals", "A refusal says why", words, data={"refusals": [refusal_shape(one) for one in refusals]}
+    )
 
 
-def _retry(ledger: Ledger) -> Step:
+def _retry(ledger: Ledger) -> TourStep:
     outcome = ledger.execute(TRAINING)
     words = (
         "The training asks again, as after a lost answer. A command is decided once: it gets the same grant,",
         f"with the same fencing token {outcome.allocation.token if outcome.allocation else ''}; nothing is doubled.",
     )
-    return Step("retry", "A retry is safe", words, data={"repeated": outcome.repeated})
+    return TourStep("retry", "A retry is safe", words, data={"repeated": outcome.repeated})
 
 
-def _expiry(ledger: Ledger, clock: Clock) -> Step:
+def _expiry(ledger: Ledger, clock: Clock) -> TourStep:
     clock.move(timedelta(minutes=31))
     wish = Allocate(quantities={"gpu": 2}, owner="newcomer", allocation_id="at-last")
     outcome = ledger.execute(wish)
@@ -167,28 +169,28 @@ def _expiry(ledger: Ledger, clock: Clock) -> Step:
     )
     found = ledger.allocations()
     data = {"expired": list(outcome.expired), "allocations": [allocation_shape(one) for one in found]}
-    return Step("expiry", "Half an hour later: an expiry", words, allocation_table(found), data)
+    return TourStep("expiry", "Half an hour later: an expiry", words, allocation_table(found), data)
 
 
-def _release(ledger: Ledger, clock: Clock) -> Step:
+def _release(ledger: Ledger, clock: Clock) -> TourStep:
     clock.move(timedelta(hours=2))
     ledger.resize("training", {"gpu": 1})
     ledger.release("training", reason="finished")
     found = ledger.pools()
     words = ("The training shrinks to one GPU, then ends in both of its pools at once.",)
     data = {"pools": [pool_shape(one) for one in found]}
-    return Step("release", "Two hours later: the end of the training", words, pool_table(found), data)
+    return TourStep("release", "Two hours later: the end of the training", words, pool_table(found), data)
 
 
-def _history(ledger: Ledger) -> Step:
-    found = ledger.find(Wanted(allocation="training"))
+def _history(ledger: Ledger) -> TourStep:
+    found = ledger.find(EventFilter(allocation="training"))
     words = ("Every step is an event, in one append-only log; all the rest is computed from it.",)
     data = {"events": [step_shape(one) for one in found]}
-    return Step("history", "The history of one allocation", words, history_table(found), data)
+    return TourStep("history", "The history of one allocation", words, history_table(found), data)
 
 
-def _verification(ledger: Ledger) -> Step:
+def _verification(ledger: Ledger) -> TourStep:
     report = verify_ledger(ledger)
     kept = "every promise holds" if report.ok else f"{len(report.findings)} promises are broken"
     words = (f"{report.events} events read again, the chain of hashes, limits and balances checked: {kept}.",)
-    return Step("verification", "Whoever doubts it can check it", words, data=report.as_dict())
+    return TourStep("verification", "Whoever doubts it can check it", words, data=report.as_dict())

@@ -9,7 +9,7 @@ from typer import Option, Typer
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.commands.reports import Reporting
+from holdbook.infrastructure.cli.commands.reports import ReportOptions
 from holdbook.infrastructure.cli.terminal.options import command
 from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, show, table, when
 from holdbook.infrastructure.cli.terminal.parsing import moment
@@ -37,7 +37,7 @@ def usage(
         Option("--between", metavar="TIME TIME", help="From a time on and before another, or now. Default: all."),
     ] = None,
     *,
-    options: Reporting,
+    options: ReportOptions,
 ) -> None:
     """Add up unit-seconds held, the peak, allocations and refused demand, by group and pool; as JSON, one document.
 

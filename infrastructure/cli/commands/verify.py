@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from typer import Exit, Option, Typer
 
 from holdbook.domain.errors import LogUnavailable, Malformed
-from holdbook.infrastructure.cli.terminal.options import Common, TrustedKeys, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys, command
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.ledger import Ledger, outdated_views
@@ -31,7 +31,7 @@ db = Typer(help="Make, upgrade and check the database's schema.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verifying(Common):
+class VerifyOptions(CommonOptions):
     """What a verification takes."""
 
     key: TrustedKeys = None
@@ -68,7 +68,7 @@ class Verifying(Common):
     "holdbook verify --since 12",
     "holdbook verify --repair-view metrics",
 )
-def verify(options: Verifying) -> None:
+def verify(options: VerifyOptions) -> None:
     """Check every promise on the whole log; exit code 1 if one is broken, with the kind of harm that was done.
 
     Checkpoints are checked with the public keys that are given; without any, with those that the database names itself,
@@ -163,13 +163,13 @@ def _tell_seals(seals: SealsChecked | None) -> None:
 # The schema
 
 
-def _with_database(options: Common, work: Callable[[Database], None]) -> None:
+def _with_database(options: CommonOptions, work: Callable[[Database], None]) -> None:
     with closing(Database(options.url)) as database:
         work(database)
 
 
 @command(db, "upgrade", "holdbook db upgrade --database postgresql://ledger@host/holdbook")
-def upgrade(options: Common) -> None:
+def upgrade(options: CommonOptions) -> None:
     """Bring the schema up to date and publish the views."""
     from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
@@ -181,7 +181,7 @@ def upgrade(options: Common) -> None:
 
 
 @command(db, "current", "holdbook db current")
-def current(options: Common) -> None:
+def current(options: CommonOptions) -> None:
     """Print the schema's revision and the one this version of Holdbook wants."""
     _with_database(options, lambda database: _tell_revision(database, as_json=options.json))
 
@@ -206,7 +206,7 @@ def _revision(database: Database) -> str:
 
 
 @command(db, "check", "holdbook db check")
-def check(options: Common) -> None:
+def check(options: CommonOptions) -> None:
     """Check that the schema is the one that this version of Holdbook wants; exit code 1 if not."""
 
     def work(database: Database) -> None:

@@ -10,10 +10,10 @@ from holdbook.domain.commands import COMMANDS
 from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.terminal.options import Common, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, command
 from holdbook.infrastructure.cli.terminal.output import brief, emit, holds, progress, say, show, table, when
 from holdbook.infrastructure.cli.terminal.parsing import limit, moment, pairs
-from holdbook.replay.simulation.what_if import DONE, FLIPS, Fault, Flip, PoolPeaks, Verdict, WhatIf
+from holdbook.replay.simulation.what_if import DONE, FLIPS, Divergence, Flip, PoolPeaks, Verdict, WhatIf
 from holdbook.replay.simulation.world import Peak
 
 top = Typer()
@@ -38,7 +38,7 @@ def what_if(
     end: Annotated[str | None, Option("--to", metavar="TIME", help="Before this time. Default: all.")] = None,
     flips: Annotated[int, Option(metavar="N", min=1, help="List so many commands that would end otherwise.")] = FLIPS,
     *,
-    options: Common,
+    options: CommonOptions,
 ) -> None:
     """Decide every recorded command again, refused ones too, under other limits; record nothing.
 
@@ -154,7 +154,7 @@ def _said(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _tell_fault(fault: Fault) -> None:
+def _tell_fault(fault: Divergence) -> None:
     message = (
         f"position {fault.position}: {fault.field} is {_brief(fault.recorded)} in the log; "
         f"decided again it is {_brief(fault.again)}"

@@ -42,7 +42,7 @@ class ReaderGone(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class CommonOptions:
     """What every command takes."""
 
     settings: Settings
@@ -65,7 +65,7 @@ class Common:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
+class MomentOptions:
     """When to look at."""
 
     as_of: Annotated[
@@ -86,7 +86,7 @@ class Past:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Acting(Common):
+class WriteOptions(CommonOptions):
     """What a command that writes takes."""
 
     actor: Annotated[
@@ -105,7 +105,7 @@ class Acting(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Issuing(Acting):
+class CommandOptions(WriteOptions):
     """What a command that issues one command of the ledger takes."""
 
     command_id: Annotated[
@@ -158,7 +158,7 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
     def run(*, context: Context, **values: object) -> None:
         for name, group in groups.items():
             inside = {field.name: values.pop(field.name) for field in fields(group) if field.name != "settings"}
-            settings = {"settings": context.obj} if issubclass(group, Common) else {}
+            settings = {"settings": context.obj} if issubclass(group, CommonOptions) else {}
             values[name] = group(**settings, **inside)
         if "context" in given:
             values["context"] = context

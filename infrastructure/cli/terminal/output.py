@@ -202,7 +202,7 @@ def brief(text: str, characters_max: int = 12) -> str:
 # Progress
 
 
-class Bar:
+class ProgressBar:
     """A progress bar on the standard error, shown once the work has taken a while."""
 
     def __init__(self, console: Console, title: str, unit: str = "", clock: Callable[[], float] = monotonic) -> None:
@@ -246,7 +246,7 @@ def progress(title: str, *, silent: bool = False, unit: str = "") -> Iterator[Ca
     if silent:
         yield lambda *_: None
         return
-    bar = Bar(screen(errors=True), title, unit)
+    bar = ProgressBar(screen(errors=True), title, unit)
     try:
         yield bar
     finally:

@@ -27,7 +27,7 @@ _STRETCH_MAX: Final = 4
 """The most characters for one column."""
 
 
-class Marks(NamedTuple):
+class PlotCharacters(NamedTuple):
     """The characters that a plot is drawn with."""
 
     used: str
@@ -40,8 +40,8 @@ class Marks(NamedTuple):
     refused: str
 
 
-UNICODE: Final = Marks("▁▂▃▄▅▆▇█", "░", "─", "│", "└", "─", "×")  # noqa: RUF001 - a sign that is meant
-ASCII: Final = Marks("#", ":", "-", "|", "+", "-", "x")
+UNICODE: Final = PlotCharacters("▁▂▃▄▅▆▇█", "░", "─", "│", "└", "─", "×")  # noqa: RUF001 - a sign that is meant
+ASCII: Final = PlotCharacters("#", ":", "-", "|", "+", "-", "x")
 
 
 class Column(NamedTuple):
@@ -126,7 +126,7 @@ def _draw(columns: Sequence[Column], frame: _Frame, width: int, *, ascii_only: b
     return drawn.append(_legend(marks, frame.span, refused=refused))
 
 
-def _mark(column: Column, level: int, top: int, marks: Marks) -> tuple[str, str]:
+def _mark(column: Column, level: int, top: int, marks: PlotCharacters) -> tuple[str, str]:
     """Choose the mark of a column at a level: the capacity's line lies upon the last character that it fills."""
     parts = len(marks.used)
     filled = -(-column.used * HEIGHT * parts // top) - level * parts
@@ -137,6 +137,6 @@ def _mark(column: Column, level: int, top: int, marks: Marks) -> tuple[str, str]
     return (marks.capacity, "red") if column.capacity * HEIGHT // top == level else (" ", "")
 
 
-def _legend(marks: Marks, span: str, *, refused: bool) -> str:
+def _legend(marks: PlotCharacters, span: str, *, refused: bool) -> str:
     more = f"  {marks.refused} refused" * refused
     return f"each column {span}: {marks.used[-1]} used at the end  {marks.peak} peak  {marks.capacity} capacity{more}"

@@ -26,7 +26,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 
-class Keeping(ResourceProvider[T], Generic[T, K]):
+class BaseProvider(ResourceProvider[T], Generic[T, K]):
     """Keeps things of this process by the id of their right, which is the resource's id too."""
 
     def __init__(self) -> None:

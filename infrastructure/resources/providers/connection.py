@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.resources.providers.base import Keeping, just_one, make_or_undo
+from holdbook.infrastructure.resources.providers.base import BaseProvider, just_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdbook.domain.resources import Resource, ResourceMetadata
 
 
-class ConnectionResourceProvider(Keeping[Connection, Connection]):
+class ConnectionResourceProvider(BaseProvider[Connection, Connection]):
     """Connections to a database: a resource is a `sqlalchemy.Connection`, checked out of the engine given.
 
     The engine's own pool has to be large enough (``pool_size`` and ``max_overflow``), or its ``pool_timeout`` decides.

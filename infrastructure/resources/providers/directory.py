@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from holdbook.domain.limits import Limits
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.log.memory_log import MemoryEventLog
-from holdbook.infrastructure.resources.providers.base import Keeping, check_size, make_or_undo
+from holdbook.infrastructure.resources.providers.base import BaseProvider, check_size, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -32,7 +32,7 @@ _NAME_BYTES_MAX: Final = 200
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
-class DirectoryResourceProvider(Keeping[Path, int]):
+class DirectoryResourceProvider(BaseProvider[Path, int]):
     """Scratch directories under one root: a resource is the path of one, empty, for this user only.
 
     The pool's unit is bytes: the option ``size`` is the directory's quota, which `validate` holds it to. The root is

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.resources.providers.base import Keeping, check_size
+from holdbook.infrastructure.resources.providers.base import BaseProvider, check_size
 
 if TYPE_CHECKING:
     from holdbook.domain.resources import Resource, ResourceMetadata
@@ -25,7 +25,7 @@ _LARGE_BYTES: Final = 16 * 1024 * 1024
 _KNOWN_LIMITS: Final = {"total", "max_size"}
 
 
-class MemoryResourceProvider(Keeping[int, mmap.mmap]):
+class MemoryResourceProvider(BaseProvider[int, mmap.mmap]):
     """Memory: a resource is an anonymous mapping of as many bytes as were asked for, filled with zeros.
 
     The limits are ``total`` (1,000,000 if not given) and ``max_size`` (no bound if not given), in bytes. They hold

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.resources.providers.base import Keeping, just_one, make_or_undo
+from holdbook.infrastructure.resources.providers.base import BaseProvider, just_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ PORT_MAX: Final = 65_535
 
 
 @dataclass(slots=True)
-class _Bound:
+class _BoundPort:
     """A port of ours."""
 
     port: int
@@ -30,7 +30,7 @@ class _Bound:
     handed_over: bool = False
 
 
-class PortResourceProvider(Keeping[int, _Bound]):
+class PortResourceProvider(BaseProvider[int, _BoundPort]):
     """TCP ports on one address of this machine: a resource is the number of a port that is bound.
 
     It is bound by a socket of the provider's, without SO_REUSEADDR and SO_REUSEPORT: the system gives a port to one
@@ -88,14 +88,14 @@ class PortResourceProvider(Keeping[int, _Bound]):
             return []
         return [f"Port not bound: {bound.port}"]
 
-    async def _take_back(self, right: str, thing: _Bound) -> None:  # noqa: ARG002 - the port says it all
+    async def _take_back(self, right: str, thing: _BoundPort) -> None:  # noqa: ARG002 - the port says it all
         _close(thing)
 
-    def _bind_first(self) -> _Bound:
+    def _bind_first(self) -> _BoundPort:
         ours = {bound.port for bound in list(self._kept.values()) if bound.socket.fileno() >= 0}
         for port in self._ports:
             if port not in ours and (found := self._bind(port)) is not None:
-                return _Bound(port, found)
+                return _BoundPort(port, found)
         message = (
             f"no port is free on {self._host}: of {len(self._ports)} from {min(self._ports)} to {max(self._ports)}, "
             f"{len(ours)} are held here, the others by other programs"
@@ -116,7 +116,7 @@ class PortResourceProvider(Keeping[int, _Bound]):
         return found
 
 
-def _close(bound: _Bound) -> None:
+def _close(bound: _BoundPort) -> None:
     bound.socket.close()
 
 

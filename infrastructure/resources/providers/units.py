@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from holdbook.domain.limits import Limits
 from holdbook.domain.unit_assignment import Assignment
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.resources.providers.base import Keeping, check_size
+from holdbook.infrastructure.resources.providers.base import BaseProvider, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _Units = tuple[str, ...]
 
 
-class UnitResourceProvider(Keeping[_Units, _Units]):
+class UnitResourceProvider(BaseProvider[_Units, _Units]):
     """Named units: a resource is a tuple of names, ``size`` of them, which no other holder has, in any process.
 
     Which allocation has which units follows from the events of the pool; see `holdbook.domain.unit_assignment`. Every

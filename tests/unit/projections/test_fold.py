@@ -9,8 +9,8 @@ import pytest
 
 from holdbook.domain.errors import LogUnavailable
 from holdbook.projections import fold as module
-from holdbook.projections.definition import Add, Drop, Fact, Set, Table, View
-from holdbook.projections.fold import HandlerFailed, Known, Net, WholeFold, fold, no_collections
+from holdbook.projections.definition import Add, Drop, Set, Table, View, ViewEvent
+from holdbook.projections.fold import HandlerFailed, KnownRows, TableChanges, WholeFold, fold, no_collections
 from holdbook.projections.generations import Moved
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
 from holdbook.projections.views.pool_usage import POOL_USAGE
@@ -32,12 +32,12 @@ SEEN = Table(name="marks_seen", columns={"pool": str, "times": int}, key=("pool"
 DIARY = Table(name="marks_diary", columns={"position": int, "pool": str}, key=("position",))
 
 
-def fact(position: int, kind: str, pool: str = "gpu", **data: Any) -> Fact:  # noqa: ANN401 - fields of an event
+def fact(position: int, kind: str, pool: str = "gpu", **data: Any) -> ViewEvent:  # noqa: ANN401 - fields of an event
     """Make an event up."""
-    return Fact(position, kind, f"c{position}", 0, 1, "", "", None, None, None, {"pool": pool, **data})
+    return ViewEvent(position, kind, f"c{position}", 0, 1, "", "", None, None, None, {"pool": pool, **data})
 
 
-def _put(fact: Fact, find: Find) -> list[Add | Set | Drop]:
+def _put(fact: ViewEvent, find: Find) -> list[Add | Set | Drop]:
     """Add a row with a number, in any order of numbers; write which was the last, and how often a pool was seen."""
     pool, last, seen = fact.data["pool"], find(MARKS, (fact.data["pool"],)), find(SEEN, (fact.data["pool"],))
     counted: Add | Set = (
@@ -47,15 +47,15 @@ def _put(fact: Fact, find: Find) -> list[Add | Set | Drop]:
     return [Add(row), counted, Add({"position": fact.position, "pool": pool}, DIARY)]
 
 
-def _change(fact: Fact, _find: Find) -> list[Add | Set | Drop]:
+def _change(fact: ViewEvent, _find: Find) -> list[Add | Set | Drop]:
     return [Set({"pool": fact.data["pool"], "number": fact.data["number"], "before": 99})]
 
 
-def _forget(fact: Fact, _find: Find) -> list[Add | Set | Drop]:
+def _forget(fact: ViewEvent, _find: Find) -> list[Add | Set | Drop]:
     return [Drop((fact.data["pool"],), SEEN)]
 
 
-def _needs(fact: Fact) -> Iterable[tuple[Table, Key]]:
+def _needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
     if fact.type == "Put":
         yield MARKS, (fact.data["pool"],)
         yield SEEN, (fact.data["pool"],)
@@ -70,7 +70,7 @@ MARKING = View(
 )
 
 
-def put(position: int, number: int, pool: str = "gpu") -> Fact:
+def put(position: int, number: int, pool: str = "gpu") -> ViewEvent:
     """Have a row added."""
     return fact(position, "Put", pool, number=number)
 
@@ -87,43 +87,43 @@ class TestFinding:
 
     def test_the_last_is_found(self) -> None:
         """A row added before the last one, by key, does not hide it."""
-        net, *_ = fold(MARKING, [put(1, 5), put(2, 3), put(3, 7)], Known(MARKING), Tables(MARKING).load)
+        net, *_ = fold(MARKING, [put(1, 5), put(2, 3), put(3, 7)], KnownRows(MARKING), Tables(MARKING).load)
         assert [row["before"] for row in net.added.values()] == [None, 5, 5]
 
     def test_what_is_stored_is_found(self) -> None:
         """What the table has counts until something later is added."""
         tables = stored({"pool": "gpu", "number": 4, "before": None}, {"pool": "gpu", "number": 6, "before": 4})
-        net, *_ = fold(MARKING, [put(1, 5), put(2, 7), put(3, 8)], Known(MARKING), tables.load)
+        net, *_ = fold(MARKING, [put(1, 5), put(2, 7), put(3, 8)], KnownRows(MARKING), tables.load)
         assert [row["before"] for row in net.added.values()] == [6, 6, 7]
 
     def test_what_was_changed_is_found_changed(self) -> None:
         """Other values in the last row are seen by whoever looks for it next; those in another row are not."""
-        known, tables = Known(MARKING), stored({"pool": "gpu", "number": 6, "before": None})
+        known, tables = KnownRows(MARKING), stored({"pool": "gpu", "number": 6, "before": None})
         change, other = (fact(2, "Change", number=6), fact(3, "Change", number=2))
         fold(MARKING, [put(1, 1), change, other], known, tables.load)
         assert known.find(MARKS, ("gpu",)) == {"pool": "gpu", "number": 6, "before": 99}
 
     def test_what_is_gone_is_not_found(self) -> None:
         """A row that was dropped is begun anew."""
-        nets = fold(MARKING, [put(1, 1), fact(2, "Forget"), put(3, 2)], Known(MARKING), Tables(MARKING).load)
+        nets = fold(MARKING, [put(1, 1), fact(2, "Forget"), put(3, 2)], KnownRows(MARKING), Tables(MARKING).load)
         assert nets[1].added == {("gpu",): {"pool": "gpu", "times": 1}}
 
     def test_a_batch_is_loaded_at_once(self) -> None:
         """All that the rest of a batch needs is read together, a table at a time, when the first of it is missing."""
         tables = Tables(MARKING)
-        fold(MARKING, [put(1, 1), put(2, 2, "cpu"), put(3, 3)], Known(MARKING), tables.load)
+        fold(MARKING, [put(1, 1), put(2, 2, "cpu"), put(3, 3)], KnownRows(MARKING), tables.load)
         assert tables.loads == [("marks", [("gpu",), ("cpu",)]), ("marks_seen", [("gpu",), ("cpu",)])]
 
     def test_what_is_known_is_not_loaded_again(self) -> None:
         """Rows are kept from one batch to the next, and that there is no row is known too."""
-        tables, known = Tables(MARKING), Known(MARKING)
+        tables, known = Tables(MARKING), KnownRows(MARKING)
         tables.write(fold(MARKING, [put(1, 1)], known, tables.load))
         tables.write(fold(MARKING, [put(2, 2), put(3, 9, "cpu")], known, tables.load))
         assert [begins for _, begins in tables.loads] == [[("gpu",)], [("gpu",)], [("cpu",)], [("cpu",)]]
 
     def test_what_was_cleared_is_loaded_again(self) -> None:
         """After somebody else has changed the rows, they are read as they are now."""
-        tables, known = Tables(MARKING), Known(MARKING)
+        tables, known = Tables(MARKING), KnownRows(MARKING)
         fold(MARKING, [put(1, 1)], known, tables.load)  # and never written
         known.clear()
         net, *_ = fold(MARKING, [put(1, 1)], known, tables.load)
@@ -133,7 +133,7 @@ class TestFinding:
     def test_little_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Once more rows are known than are to be kept, all are forgotten; until then, none."""
         monkeypatch.setattr(module, "KNOWN_ROWS_MAX", 4)
-        tables, known = Tables(MARKING), Known(MARKING)
+        tables, known = Tables(MARKING), KnownRows(MARKING)
         fold(MARKING, [put(1, 1), put(2, 2, "cpu")], known, tables.load)
         known.trim()
         assert known.find(SEEN, ("cpu",)) == {"pool": "cpu", "times": 1}
@@ -172,7 +172,7 @@ class TestNets:
         self, steps: list[str], added: dict[Key, Row], replaced: dict[Key, Row], dropped: set[Key]
     ) -> None:
         """A row is added, replaced or dropped, whichever it all comes to, or nothing is done about it."""
-        net = Net(SEEN)
+        net = TableChanges(SEEN)
         for step in steps:
             {"add": lambda: net.add(self.ROW), "set": lambda: net.set(self.NEXT), "drop": lambda: net.drop(self.KEY)}[
                 step
@@ -182,13 +182,13 @@ class TestNets:
 
     def test_every_table_has_one(self) -> None:
         """Nets come one a table, in the tables' order, those of tables without a change too."""
-        nets = fold(MARKING, [fact(1, "Other"), fact(2, "Forget")], Known(MARKING), Tables(MARKING).load)
+        nets = fold(MARKING, [fact(1, "Other"), fact(2, "Forget")], KnownRows(MARKING), Tables(MARKING).load)
         assert [(net.table, net.is_empty) for net in nets] == [(MARKS, True), (SEEN, False), (DIARY, True)]
 
 
 def test_rows_that_are_found_alike_are_not_dropped() -> None:
     """A table whose rows are found by less than their key drops none: what would be found then is not known."""
-    net = Net(MARKS, {})
+    net = TableChanges(MARKS, {})
     with pytest.raises(ValueError, match="marks: rows that are found by less than their key cannot be dropped"):
         net.drop(("gpu", 1))
 
@@ -196,12 +196,12 @@ def test_rows_that_are_found_alike_are_not_dropped() -> None:
 def failing(error: Exception, *, needs: bool = False) -> View:
     """Make a view that fails on an event of the type Broken."""
 
-    def fail(fact: Fact, *_: object) -> list[Any]:
+    def fail(fact: ViewEvent, *_: object) -> list[Any]:
         if fact.type == "Broken":
             raise error
         return []
 
-    def find(_fact: Fact, find: Find) -> list[Any]:
+    def find(_fact: ViewEvent, find: Find) -> list[Any]:
         find(MARKS, ("gpu",))
         return []
 
@@ -220,7 +220,7 @@ class TestFailing:
         """Whatever a handler raises, the view, the event's position and its type are named, by either fold."""
         view, facts = failing(error), [put(1, 1), fact(2, "Broken"), fact(3, "Put")]
         with pytest.raises(HandlerFailed) as found:
-            fold(view, facts, Known(view), Tables(view).load)
+            fold(view, facts, KnownRows(view), Tables(view).load)
         assert found.value.__cause__ is error
         (also,) = WholeFold(view).fold(facts)
         for caught in (found.value, also):
@@ -231,14 +231,14 @@ class TestFailing:
         """A handler that looks for a row that `needs` does not name fails, rather than find none."""
         view = View(name="v", version=1, tables=(MARKS, SEEN), handlers=MARKING.handlers)
         with pytest.raises(HandlerFailed, match="looks for a row that the view's `needs` does not name") as caught:
-            fold(view, [put(7, 1)], Known(view), Tables(view).load)
+            fold(view, [put(7, 1)], KnownRows(view), Tables(view).load)
         assert (caught.value.position, caught.value.event_type) == (7, "Put")
 
     def test_what_is_needed_cannot_be_told(self) -> None:
         """Where `needs` fails on an event, that is the one that is named, though another one asked."""
         view = failing(KeyError("allocation_id"), needs=True)
         with pytest.raises(HandlerFailed, match="failed on Broken at position 2: KeyError: 'allocation_id'"):
-            fold(view, [put(1, 1), fact(2, "Broken")], Known(view), Tables(view).load)
+            fold(view, [put(1, 1), fact(2, "Broken")], KnownRows(view), Tables(view).load)
 
     @pytest.mark.parametrize("error", [Moved(), LogUnavailable("gone")])
     def test_a_database_that_fails_is_no_handler_s_fault(self, error: Exception) -> None:
@@ -248,7 +248,7 @@ class TestFailing:
             raise error
 
         with pytest.raises(type(error)) as caught:
-            fold(MARKING, [put(1, 1)], Known(MARKING), load)
+            fold(MARKING, [put(1, 1)], KnownRows(MARKING), load)
         assert caught.value is error
 
     def test_an_allocation_that_holds_nothing(self) -> None:
@@ -262,7 +262,7 @@ class TestFailing:
                 fold(
                     CURRENT_ALLOCATIONS,
                     [*facts_of(history.records), unheld],
-                    Known(CURRENT_ALLOCATIONS),
+                    KnownRows(CURRENT_ALLOCATIONS),
                     Tables(CURRENT_ALLOCATIONS).load,
                 )
 
@@ -270,7 +270,7 @@ class TestFailing:
 class TestWholeFold:
     """The plain fold that generations are compared with."""
 
-    def folded(self, *facts: Fact) -> WholeFold:
+    def folded(self, *facts: ViewEvent) -> WholeFold:
         """Fold made-up events."""
         whole = WholeFold(MARKING)
         assert whole.fold(facts) == []
@@ -333,10 +333,10 @@ def test_pool_usage_finds_a_pool_by_its_last_bucket() -> None:
     """Of a pool's rows only the last is loaded, whichever it is."""
     history = History().given(opened(), allocated("a", gpu=2))
     tables = Tables(POOL_USAGE)
-    tables.write(fold(POOL_USAGE, facts_of(history.records), Known(POOL_USAGE), tables.load))
+    tables.write(fold(POOL_USAGE, facts_of(history.records), KnownRows(POOL_USAGE), tables.load))
     later = history.given(allocated("b", gpu=1), at=7200).given(allocated("c", gpu=1), at=9000)
     facts = facts_of(later.records)
     for after in (2, 3):
-        tables.write(fold(POOL_USAGE, facts[after : after + 1], Known(POOL_USAGE), tables.load))
+        tables.write(fold(POOL_USAGE, facts[after : after + 1], KnownRows(POOL_USAGE), tables.load))
     rows = tables.rows[POOL_USAGE.published]
     assert [(key[1][11:13], row["used"], row["peak"]) for key, row in rows.items()] == [("00", 2, 2), ("02", 4, 4)]

@@ -4,7 +4,18 @@ from datetime import timedelta
 
 import pytest
 
-from holdbook import Allocate, CloseLedger, Command, Limits, OpenPool, Outcome, RefusalCode, Refused, Release, Wanted
+from holdbook import (
+    Allocate,
+    CloseLedger,
+    Command,
+    EventFilter,
+    Limits,
+    OpenPool,
+    Outcome,
+    RefusalCode,
+    Refused,
+    Release,
+)
 from holdbook.domain.events import Expired, LedgerClosed, PoolClosed
 from holdbook.domain.handling.named_commands import Ledger
 from holdbook.infrastructure import ledger as infrastructure
@@ -242,7 +253,7 @@ def test_an_incident_shows_the_closing() -> None:
 def test_a_story_tells_that_the_ledger_was_closed() -> None:
     """The event says what it changed, and why."""
     ledger = closed_ledger()
-    (step,) = [one for one in find(ledger.log, Wanted()) if isinstance(one.recorded.event, LedgerClosed)]
+    (step,) = [one for one in find(ledger.log, EventFilter()) if isinstance(one.recorded.event, LedgerClosed)]
     assert (step.command, step.reason, step.changes) == ("close_ledger", "over", {"closed": (False, True)})
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from holdbook import Allocate, ChangeLimits, ClosePool, Command, Limits, OpenPool, PoolAlreadyOpen, RefusalCode, Release
-from holdbook.domain.decisions.context import Situation
+from holdbook.domain.decisions.context import DecisionContext
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.events import LimitsChanged, PoolClosed, PoolOpened, Released
 from support.deciding import T0, allocated, given, opened
@@ -111,4 +111,4 @@ def test_a_command_of_no_known_kind_is_not_decided() -> None:
         verb = "borrow"
 
     with pytest.raises(KeyError, match="Borrow"):
-        decide(Situation({}), Borrow(), T0)
+        decide(DecisionContext({}), Borrow(), T0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdbook import AllocationState, Ledger, Limits, Reclaim, Wanted
+from holdbook import AllocationState, EventFilter, Ledger, Limits, Reclaim
 from holdbook.domain.events import Reclaimed
 from holdbook.infrastructure.interchange.workload import read_lines, run_workload
 from holdbook.replay.history.as_of import allocations_as_of, state_at
@@ -84,12 +84,12 @@ def test_as_of_and_usage(ledger: Ledger) -> None:
 
 def test_the_story_of_what_was_reclaimed(ledger: Ledger) -> None:
     """It is found by its right and by its pool, with the reason; the right is as it was before."""
-    [never] = ledger.find(Wanted(allocation="never"))
+    [never] = ledger.find(EventFilter(allocation="never"))
     assert (never.command, never.before, never.after, never.changes) == ("reclaim", None, None, {})
-    gone = ledger.find(Wanted(allocation="gone"))[-1]
+    gone = ledger.find(EventFilter(allocation="gone"))[-1]
     assert (gone.reason, gone.changes) == ("still there", {})
     assert gone.before == gone.after == ledger.allocation("gone")
-    found = ledger.find(Wanted(pools=frozenset({"gpu"})))
+    found = ledger.find(EventFilter(pools=frozenset({"gpu"})))
     assert sum(isinstance(one.recorded.event, Reclaimed) for one in found) == 3
 
 

@@ -28,8 +28,8 @@ from holdbook import (
 from holdbook.domain.handling import named_commands as domain
 from holdbook.domain.handling import pool_cache as cache
 from holdbook.domain.handling.batch import Outcome
-from holdbook.domain.handling.commit_attempt import Attempt
-from holdbook.domain.records import Place, Recorded, StoredRow
+from holdbook.domain.handling.commit_attempt import CommitAttempt
+from holdbook.domain.records import LogPosition, Recorded, StoredRow
 from holdbook.infrastructure.log.memory_log import MemoryReader, MemoryWriter
 from support.deciding import (
     SEVERAL,
@@ -373,10 +373,10 @@ def test_what_was_sent_may_land_late(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger, writing = ledger_on(log), log.writing
     for _ in range(2):
         ledger.allocate({"gpu": 1}, owner="ann")
-    attempt = Attempt([ledger._settle(Allocate(quantities={"gpu": 1}, owner="ann"))])  # noqa: SLF001 - as group commit does
-    sent: list[tuple[Place, Sequence[StoredRow]]] = []
+    attempt = CommitAttempt([ledger._settle(Allocate(quantities={"gpu": 1}, owner="ann"))])  # noqa: SLF001 - as group commit does
+    sent: list[tuple[LogPosition, Sequence[StoredRow]]] = []
 
-    def send(end: Place, rows: Sequence[StoredRow], _timeout: float | None) -> bool:
+    def send(end: LogPosition, rows: Sequence[StoredRow], _timeout: float | None) -> bool:
         sent.append((end, rows))
         raise LogUnavailable("the connection broke")
 

@@ -16,9 +16,9 @@ from holdbook import (
     Release,
     Reserve,
 )
-from holdbook.domain.handling.batch import Asked, Batch
+from holdbook.domain.handling.batch import Batch, PendingCommand
 from holdbook.domain.handling.pool_cache import PoolCache
-from holdbook.domain.handling.queue import Queue, Room
+from holdbook.domain.handling.queue import FreeCapacity, Queue
 from holdbook.infrastructure.log.memory_log import MemoryReader
 from support.deciding import T0, History, allocated, given, opened, refusal, waiting
 
@@ -26,19 +26,19 @@ FULL = given(opened(), opened("cpu"), allocated("held", gpu=8))
 MINUTE = timedelta(minutes=1)
 
 
-def ask(name: str, quantity: int = 1, *, may_wait: bool = True, **fields: object) -> Asked:
+def ask(name: str, quantity: int = 1, *, may_wait: bool = True, **fields: object) -> PendingCommand:
     """Ask for some of the pool `gpu`, ready to wait a minute."""
     quantities = fields.pop("quantities", {"gpu": quantity})
     command = Allocate(**{"quantities": quantities, "owner": "ann", "command_id": name, "wait": MINUTE, **fields})
-    return Asked(command, name, fresh=False, may_wait=may_wait)
+    return PendingCommand(command, name, fresh=False, may_wait=may_wait)
 
 
-def free(allocation_id: str = "held") -> Asked:
+def free(allocation_id: str = "held") -> PendingCommand:
     """Release an allocation."""
-    return Asked(Release(allocation_id=allocation_id), f"free {allocation_id}", fresh=False)
+    return PendingCommand(Release(allocation_id=allocation_id), f"free {allocation_id}", fresh=False)
 
 
-def batch_on(log: MemoryEventLog, *asked: Asked) -> Batch:
+def batch_on(log: MemoryEventLog, *asked: PendingCommand) -> Batch:
     """Make a batch on what a log holds."""
     numbers = count(1)
     with log.reading() as reader:
@@ -47,7 +47,7 @@ def batch_on(log: MemoryEventLog, *asked: Asked) -> Batch:
         )
 
 
-def lined_up(history: History, *asked: Asked) -> MemoryEventLog:
+def lined_up(history: History, *asked: PendingCommand) -> MemoryEventLog:
     """Give the log of what happened, with commands that wait."""
     log = history.log()
     with log.writing() as writer:
@@ -55,7 +55,7 @@ def lined_up(history: History, *asked: Asked) -> MemoryEventLog:
     return log
 
 
-def answered(batch: Batch, *asked: Asked) -> list[str]:
+def answered(batch: Batch, *asked: PendingCommand) -> list[str]:
     """Say in a word what became of each command, one after another."""
     answers = [batch.answer(one, atomic=False) for one in asked]
     return [
@@ -117,7 +117,7 @@ def test_who_enters_with_the_batch_is_before_those_after_it() -> None:
 
 def test_there_is_room_for_as_many_as_fit_together() -> None:
     """The first is for its pools to judge; each after it has to fit in beside what those before it take."""
-    room = Room({"gpu": 3, "cpu": 0})
+    room = FreeCapacity({"gpu": 3, "cpu": 0})
     assert room.has({"gpu": 9, "cpu": 9})
     room.take({"gpu": 2})
     assert room.has({"gpu": 1})
@@ -152,7 +152,7 @@ def test_who_may_wait_is_not_refused_for_now() -> None:
     ],
     ids=lambda one: one if isinstance(one, str) else one.command_id,
 )
-def test_what_is_decided_does_not_wait(one: Asked, word: str) -> None:
+def test_what_is_decided_does_not_wait(one: PendingCommand, word: str) -> None:
     """A grant, a refusal for good, and any answer once the time is up: it leaves the queue with it, if it was there."""
     log = lined_up(FULL, one)
     batch = batch_on(log, one)
@@ -164,7 +164,7 @@ def test_what_is_decided_does_not_wait(one: Asked, word: str) -> None:
 def test_who_does_not_wait_is_not_served_before_who_does() -> None:
     """Though there is room for it: it is refused, and may be granted once nobody waits any more."""
     log = lined_up(FULL, ask("large", 5))
-    small = Asked(Reserve(quantities={"gpu": 1}, owner="bob", ttl=MINUTE), "small", fresh=False)
+    small = PendingCommand(Reserve(quantities={"gpu": 1}, owner="bob", ttl=MINUTE), "small", fresh=False)
     again = small._replace(command_id="again")
     asked = [free(), small, ask("large", 5), again]
     assert answered(batch_on(log, *asked), *asked) == ["granted", "queued_behind", "granted", "granted"]
@@ -182,7 +182,7 @@ def test_a_batch_serves_in_order() -> None:
 def test_the_same_command_without_waiting_has_the_place() -> None:
     """Whether it waits is no part of it: it is served in its turn, leaves, and whoever waits for it has the outcome."""
     log = lined_up(FULL, ask("a"), ask("b"))
-    at_once = Asked(Allocate(quantities={"gpu": 1}, owner="ann", command_id="a"), "a", fresh=False)
+    at_once = PendingCommand(Allocate(quantities={"gpu": 1}, owner="ann", command_id="a"), "a", fresh=False)
     batch = batch_on(log, free(), at_once, ask("a"))
     assert answered(batch, free(), at_once, ask("a")) == ["granted", "granted", "granted"]
     assert batch.queue.left == {"a"}

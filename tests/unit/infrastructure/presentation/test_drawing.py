@@ -16,7 +16,7 @@ from holdbook.infrastructure.presentation.drawing import (
     plots,
 )
 from holdbook.replay.reports.incident import Timeline
-from holdbook.replay.reports.timeline import Line, Window
+from holdbook.replay.reports.timeline import StepLine, Window
 from support.deciding import T0, after
 
 WINDOW = Window(T0, after(100))
@@ -25,7 +25,7 @@ WINDOW = Window(T0, after(100))
 def timeline(used: int = 0, capacity: int = 10, *refused: float) -> Timeline:
     """Give a pool that is used to some extent, and when something was refused."""
     found = Timeline("gpu", WINDOW, None)
-    found.used, found.capacity = Line(WINDOW, used), Line(WINDOW, capacity)
+    found.used, found.capacity = StepLine(WINDOW, used), StepLine(WINDOW, capacity)
     for position, at in enumerate(refused):
         found.refusals.add(after(at), position, RefusalCode.POOL_EXHAUSTED)
     return found

@@ -18,7 +18,7 @@ from holdbook import (
     Release,
 )
 from holdbook.domain.errors import CommandIdReused
-from holdbook.domain.handling.batch import Asked
+from holdbook.domain.handling.batch import PendingCommand
 from holdbook.domain.refusals import RefusalCode
 from holdbook.infrastructure.telemetry.context import about_batch, about_command, about_error
 
@@ -43,7 +43,9 @@ def test_a_command(command: Any, about: dict[str, Any]) -> None:  # noqa: ANN401
 
 def test_a_batch() -> None:
     """Commands are about all that each of them is about, once and in order."""
-    asked = [Asked(one, f"c-{number}", fresh=True) for number, one in enumerate((GRANT, OPENING, Expire()), start=1)]
+    asked = [
+        PendingCommand(one, f"c-{number}", fresh=True) for number, one in enumerate((GRANT, OPENING, Expire()), start=1)
+    ]
     assert about_batch(asked) == {
         "command_ids": ["c-1", "c-2", "c-3"],
         "pools": ["cpu", "gpu"],

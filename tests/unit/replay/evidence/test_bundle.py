@@ -12,7 +12,15 @@ from pydantic_core import to_json
 from holdbook import Malformed
 from holdbook.domain.records import canonical_bytes
 from holdbook.replay.evidence import bundle
-from holdbook.replay.evidence.bundle import BundleRefused, Earlier, Head, Proven, Sealed, row_line, verify_bundle
+from holdbook.replay.evidence.bundle import (
+    BundleHead,
+    BundleRefused,
+    EarlierCheckpoint,
+    Proven,
+    Sealed,
+    row_line,
+    verify_bundle,
+)
 from holdbook.replay.evidence.merkle import leaf_hash
 from support.sealing import (
     NEW,
@@ -259,8 +267,8 @@ class TestSignatures:
 
     def test_written_as_it_is_read(self) -> None:
         """The head says what it was made of."""
-        before = Earlier(sealed(story_checkpoint(20, 2)), (bytes(32),))
-        fields = json.loads(Head(sealed(story_checkpoint(SIZE, 3)), 1, 2, (), (bytes(32),), (before,)).line)
+        before = EarlierCheckpoint(sealed(story_checkpoint(20, 2)), (bytes(32),))
+        fields = json.loads(BundleHead(sealed(story_checkpoint(SIZE, 3)), 1, 2, (), (bytes(32),), (before,)).line)
         assert list(fields) == ["format", "note", "keys", "first", "last", "left", "right", "earlier"]
         assert list(fields["earlier"][0]) == ["note", "keys", "proof"]
         row = story_rows()[1][0]

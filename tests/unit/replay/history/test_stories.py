@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdbook import Expire, Ledger, Malformed, MemoryEventLog, Wanted
+from holdbook import EventFilter, Expire, Ledger, Malformed, MemoryEventLog
 from holdbook.domain.allocation import fold
 from holdbook.replay.history import stories
 from support.logs import append, granted, opened
@@ -17,7 +17,7 @@ from support.story import T0, Clock, tell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdbook import Step
+    from holdbook import StoryStep
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def ledger() -> Iterator[Ledger]:
         yield ledger
 
 
-def about(ledger: Ledger, allocation: str) -> list[Step]:
+def about(ledger: Ledger, allocation: str) -> list[StoryStep]:
     """The story of one allocation."""
-    return list(ledger.find(Wanted(allocation=allocation)))
+    return list(ledger.find(EventFilter(allocation=allocation)))
 
 
-def changed(step: Step) -> dict[str, Any]:
+def changed(step: StoryStep) -> dict[str, Any]:
     """What changed, as pairs."""
     return {name: tuple(change) for name, change in step.changes.items()}
 
@@ -123,7 +123,7 @@ def test_a_refusal_that_names_no_allocation() -> None:
     """It changes nothing, and there is nothing that it could have changed."""
     with Ledger.in_memory() as ledger:
         assert ledger.submit(Expire(pool="nowhere")).result().refusal is not None
-        (step,) = ledger.find(Wanted(refused=True))
+        (step,) = ledger.find(EventFilter(refused=True))
     assert (step.command, step.before, step.after, step.changes) == ("expire", None, None, {})
 
 
@@ -133,7 +133,7 @@ def test_a_command_that_cannot_be_read(text: str | None) -> None:
     log = MemoryEventLog()
     append(log, [opened(1)])
     append(log, [granted(2, 2, allocation_id="x", command_id="c")._replace(command=text)])
-    (step,) = stories.find(log, Wanted(allocation="x"))
+    (step,) = stories.find(log, EventFilter(allocation="x"))
     assert (step.command, step.after and step.after.owner) == ("", "a")
 
 
@@ -143,10 +143,10 @@ def test_pages_make_up_the_whole(ledger: Ledger, limit: int, span: int, monkeypa
     """Pages of any length, searched for in spans of any length, have all events together, each once, in order."""
     whole = about(ledger, "a1")
     monkeypatch.setattr(stories, "SPAN_EVENTS", span)
-    found: list[Step] = []
+    found: list[StoryStep] = []
     after: int | None = 0
     while after is not None:
-        page = ledger.find(Wanted(allocation="a1"), after=after, limit=limit)
+        page = ledger.find(EventFilter(allocation="a1"), after=after, limit=limit)
         assert page.position == 36
         assert len(page) == limit or page.next is None
         assert page
@@ -159,7 +159,7 @@ def test_progress_is_told(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> No
     """A search that finds nothing for long tells how far it has come."""
     monkeypatch.setattr(stories, "SPAN_EVENTS", 10)
     told: list[tuple[int, int]] = []
-    page = stories.find(ledger.log, Wanted(actor="nobody"), progress=lambda *done: told.append(done))
+    page = stories.find(ledger.log, EventFilter(actor="nobody"), progress=lambda *done: told.append(done))
     assert (page, page.next, page.position) == ([], None, 36)
     assert told == [(10, 36), (20, 36), (30, 36), (36, 36)]
 
@@ -212,15 +212,15 @@ def test_pages_that_are_none(ledger: Ledger, paging: dict[str, Any], parameter: 
 def test_questions_that_are_none(wanted: dict[str, Any], parameter: str) -> None:
     """A name, a time or a code that is none is malformed, and named."""
     with pytest.raises(Malformed) as caught:
-        Wanted(**wanted)
+        EventFilter(**wanted)
     assert caught.value.parameter == parameter
 
 
 def test_questions_of_every_kind(ledger: Ledger) -> None:
     """Conditions combine: what is found meets them all."""
-    found = ledger.find(Wanted(pools=frozenset({"gpu"}), owner="bob", since=T0, actor=None))
+    found = ledger.find(EventFilter(pools=frozenset({"gpu"}), owner="bob", since=T0, actor=None))
     assert [(type(one.recorded.event).__name__, one.recorded.position) for one in found] == [
         ("Allocated", 6), ("Transferred", 18), ("Released", 23), ("Expired", 29),
     ]  # fmt: skip
-    (refused,) = ledger.find(Wanted(owner="eve"))
+    (refused,) = ledger.find(EventFilter(owner="eve"))
     assert (refused.command, refused.recorded.event.subject) == ("allocate", "a3")

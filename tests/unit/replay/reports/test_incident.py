@@ -11,7 +11,7 @@ from holdbook import Ledger, Limits, Refused
 from holdbook.domain.commands import Allocate, OpenPool
 from holdbook.domain.errors import Malformed, NotFound
 from holdbook.domain.refusals import RefusalCode
-from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, Level, Step
+from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, IncidentStep, Level
 from support.incidents import replayed
 from support.story import T0, Clock, seconds, tell
 
@@ -34,12 +34,12 @@ def ledger(clock: Clock) -> Iterator[Ledger]:
 
 def window(
     ledger: Ledger, begin: float, end: float, pools: Collection[str] | None = None
-) -> tuple[Incident, list[Step]]:
+) -> tuple[Incident, list[IncidentStep]]:
     """Replay a window, in seconds after the story's beginning."""
     return replayed(ledger.log, T0 + seconds(begin), T0 + seconds(end), pools)
 
 
-def told(steps: list[Step]) -> list[tuple[object, ...]]:
+def told(steps: list[IncidentStep]) -> list[tuple[object, ...]]:
     """Tell of each step what it was, and the use of its pool before and after."""
     return [(one.kind, one.pool, one.before and one.before.used, one.after and one.after.used) for one in steps]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from holdbook.domain.refusals import RefusalCode
-from holdbook.replay.reports.timeline import POINTS_MAX, Line, Marks, Point, Window, value_at
+from holdbook.replay.reports.timeline import POINTS_MAX, Point, RefusalMarks, StepLine, Window, value_at
 from support.deciding import T0, after
 
 WINDOW = Window(T0, after(300))
@@ -20,7 +20,7 @@ def test_parts_and_shares() -> None:
 
 def test_a_line_keeps_its_changes() -> None:
     """A line of few changes has each of them, several at one moment too, and nothing where it stays the same."""
-    line = Line(WINDOW, 3)
+    line = StepLine(WINDOW, 3)
     for seconds, value in ((10, 3), (10, 5), (10, 4), (20, 5), (299, 0)):
         line.add(after(seconds), value)
     assert line.points == [
@@ -33,7 +33,7 @@ def test_a_line_keeps_its_changes() -> None:
 
 def test_a_long_line_is_bounded() -> None:
     """A line that changes without end takes the room of a plot, and keeps its least and its most where they were."""
-    line = Line(WINDOW, 0)
+    line = StepLine(WINDOW, 0)
     for step in range(20 * POINTS_MAX):
         line.add(T0 + timedelta(milliseconds=15 * step), 10 + step % 7)
     line.add(after(299.9999), 99)
@@ -45,17 +45,17 @@ def test_a_long_line_is_bounded() -> None:
 
 def test_columns_of_a_line() -> None:
     """Cut into equal parts, a line has the value at the end of each, and the most in it, what it came with included."""
-    line = Line(WINDOW, 4)
+    line = StepLine(WINDOW, 4)
     for seconds, value in ((100, 1), (110, 9), (120, 2), (299, 3)):
         line.add(after(seconds), value)
     assert line.columns(3) == [(4, 4), (2, 9), (3, 3)]
     assert line.columns(1) == [(3, 9)]
-    assert Line(WINDOW, 7).columns(2) == [(7, 7), (7, 7)]
+    assert StepLine(WINDOW, 7).columns(2) == [(7, 7), (7, 7)]
 
 
 def test_marks_are_merged_with_their_count() -> None:
     """Refusals of one part of the window are one mark, whatever their order; none is lost."""
-    marks = Marks(WINDOW)
+    marks = RefusalMarks(WINDOW)
     exhausted, owner = RefusalCode.POOL_EXHAUSTED, RefusalCode.OWNER_EXHAUSTED
     for position, (seconds, code) in enumerate([(200.5, exhausted), (10.5, owner), (200.1, owner), (200.9, owner)], 7):
         marks.add(after(seconds), position, code)

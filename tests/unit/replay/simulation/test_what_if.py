@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, MemoryEventLog, OpenPool, Refused
-from holdbook.replay.simulation.what_if import Fault, what_if
+from holdbook.replay.simulation.what_if import Divergence, what_if
 from holdbook.replay.simulation.world import World
 from support.deciding import envelope, opened
 from support.logs import written
@@ -94,7 +94,7 @@ class TestTheRecordedLimits:
         log.epoch = 3
         assert what_if(log, {}).ok
         log.epoch = 2
-        assert what_if(log, {}).fault == Fault(31, "epoch", 3, 1)
+        assert what_if(log, {}).fault == Divergence(31, "epoch", 3, 1)
 
 
 class TestOtherLimits:

@@ -9,7 +9,7 @@ import pytest
 
 from holdbook import Ledger, Malformed
 from holdbook.domain.errors import LogCorrupt
-from holdbook.replay.simulation.what_if import Fault, what_if
+from holdbook.replay.simulation.what_if import Divergence, what_if
 from support.logs import written
 from support.story import T0, Clock, seconds, tell
 from support.tampering import renumbered, rewritten
@@ -38,22 +38,26 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("position", "changes", "fault"),
         [
-            (4, {"data": {"quantity": 21}}, Fault(4, "quantity", 21, 20)),
-            (4, {"command": {"quantities": {"cpu": 25, "gpu": 2}}}, Fault(4, "quantity", 20, 25)),
-            (5, {"columns": {"occurred_at": "2026-01-01T00:00:11.000000Z"}}, Fault(5, "occurred_at", at(11), at(10))),
-            (20, {"data": {"code": "pool_closed"}}, Fault(20, "code", "pool_closed", "pool_exhausted")),
-            (21, {"command": {"allocation_id": "a1"}}, Fault(21, "type", "ValidationFailed", "Released")),
-            (24, {"command": {"quantities": {"seats": 3}}}, Fault(24, "type", "Allocated", "ValidationFailed")),
-            (27, {"data": {"owner": "eve"}}, Fault(27, "owner", "eve", "cid")),
+            (4, {"data": {"quantity": 21}}, Divergence(4, "quantity", 21, 20)),
+            (4, {"command": {"quantities": {"cpu": 25, "gpu": 2}}}, Divergence(4, "quantity", 20, 25)),
+            (
+                5,
+                {"columns": {"occurred_at": "2026-01-01T00:00:11.000000Z"}},
+                Divergence(5, "occurred_at", at(11), at(10)),
+            ),
+            (20, {"data": {"code": "pool_closed"}}, Divergence(20, "code", "pool_closed", "pool_exhausted")),
+            (21, {"command": {"allocation_id": "a1"}}, Divergence(21, "type", "ValidationFailed", "Released")),
+            (24, {"command": {"quantities": {"seats": 3}}}, Divergence(24, "type", "Allocated", "ValidationFailed")),
+            (27, {"data": {"owner": "eve"}}, Divergence(27, "owner", "eve", "cid")),
             (
                 12,
                 {"command": {"command": "expire", "allocation_id": None, "reason": None}},
-                Fault(12, "type", "Voided", None),
+                Divergence(12, "type", "Voided", None),
             ),
         ],
     )
     def test_what_differs_is_named(
-        self, told: EventLog, position: int, changes: dict[str, dict[str, Any]], fault: Fault
+        self, told: EventLog, position: int, changes: dict[str, dict[str, Any]], fault: Divergence
     ) -> None:
         """The first event that does not follow is named with the field, and nothing after it is decided again."""
         rows = told.rows()
@@ -67,14 +71,14 @@ class TestFaults:
         """What the command leads to, and the log does not have, is named at the command's last event."""
         rows = told.rows()[:18]
         del rows[17]
-        assert what_if(written(rows), {}).fault == Fault(17, "type", None, "Transferred")
+        assert what_if(written(rows), {}).fault == Divergence(17, "type", None, "Transferred")
 
     def test_a_pool_that_is_opened_twice(self, told: EventLog) -> None:
         """No command opens a pool that is open."""
         rows = told.rows()[:3]
         second = rewritten(rows[2], {"unit": "row"}, {"unit": "row"})
         rows.append(second._replace(position=4, version=4, command_id="again"))
-        assert what_if(written(rows), {}).fault == Fault(4, "type", "PoolOpened", "PoolAlreadyOpen")
+        assert what_if(written(rows), {}).fault == Divergence(4, "type", "PoolOpened", "PoolAlreadyOpen")
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"command":"fly"}'])
     def test_a_command_that_cannot_be_read(self, told: EventLog, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook.replay.verification import fast_path as usual
-from holdbook.replay.verification.fast_path import Usual
+from holdbook.replay.verification.fast_path import FastPath
 from holdbook.replay.verification.raw_log import RowsInMemory
 from holdbook.replay.verification.verifier import verify
 from support.hurrying import LOG, ROWS, verified
@@ -33,14 +33,14 @@ FIRST = {
 def entered(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     """Positions of the rows that are entered in a hurry."""
     found: set[int] = set()
-    enter = Usual.enter
+    enter = FastPath.enter
 
-    def note(self: Usual, page: Any, index: int) -> int:  # noqa: ANN401 - rows
+    def note(self: FastPath, page: Any, index: int) -> int:  # noqa: ANN401 - rows
         after = enter(self, page, index)
         found.update(row[0] for row in page[index:after])
         return after
 
-    monkeypatch.setattr(Usual, "enter", note)
+    monkeypatch.setattr(FastPath, "enter", note)
     return found
 
 

@@ -10,7 +10,7 @@ from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.merkle import leaf_hash
 from holdbook.replay.evidence.notes import Note
 from holdbook.replay.verification.findings import Check, Finding, Findings, Harm, SealsChecked
-from holdbook.replay.verification.seal_check import NOT_SEALED, SealCheck, Sealing
+from holdbook.replay.verification.seal_check import NOT_SEALED, SealCheck, SealEvidence
 from support.sealing import LEDGER_ID, NEW, OLD, OTHER, MemorySeals, signed
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ def found(
 ) -> tuple[list[tuple[int | None, str]], SealsChecked | None]:
     """Check a log: the findings' positions and messages, and what was compared."""
     findings = Findings()
-    check = SealCheck(Sealing(seals, check_keys(trusted), kept), findings, LEDGER_ID)
+    check = SealCheck(SealEvidence(seals, check_keys(trusted), kept), findings, LEDGER_ID)
     for position, canonical in rows.items():
         check.meet(position, canonical)
     compared = check.end(max(rows, default=0))
     assert {one.check for one in findings.in_order()} <= {Check.SEALS}
     for size in (1, 4, 20):
-        assert in_pages(Sealing(seals, check_keys(trusted), kept), rows, size) == (findings.in_order(), compared)
+        assert in_pages(SealEvidence(seals, check_keys(trusted), kept), rows, size) == (findings.in_order(), compared)
     return [(one.position, one.message) for one in findings.in_order()], compared
 
 
@@ -54,7 +54,7 @@ def check_keys(keys: Sequence[SignerKey]) -> list[VerifierKey]:
 
 
 def in_pages(
-    sealing: Sealing, rows: Mapping[int, bytes | None], size: int
+    sealing: SealEvidence, rows: Mapping[int, bytes | None], size: int
 ) -> tuple[Sequence[Finding], SealsChecked | None]:
     """Check a log in pages of so many rows, each of them of rows that follow each other: what is found and compared."""
     findings = Findings()
@@ -152,7 +152,7 @@ class TestRows:
     def test_twice_there(self) -> None:
         """A position that comes twice, or below 1, changes nothing here; others say what is wrong with it."""
         findings = Findings()
-        check = SealCheck(Sealing(MemorySeals(checkpoints(), LEAVES)), findings, LEDGER_ID)
+        check = SealCheck(SealEvidence(MemorySeals(checkpoints(), LEAVES)), findings, LEDGER_ID)
         for position in (-3, 0, 1, 1, 2, 2, 3):
             check.meet(position, ROWS.get(position, b""))
         assert findings.in_order() == []
@@ -333,7 +333,7 @@ class TestSince:
     ) -> list[tuple[int | None, str]]:
         """Check only rows after a size."""
         findings = Findings()
-        check = SealCheck(Sealing(seals), findings, LEDGER_ID)
+        check = SealCheck(SealEvidence(seals), findings, LEDGER_ID)
         check.begin(size)
         for position, canonical in rows.items():
             if position > size:
@@ -367,7 +367,7 @@ class TestHarm:
     def harms(self, seals: MemorySeals, rows: Mapping[int, bytes | None] = ROWS) -> list[Harm]:
         """Check a log: the kinds of harm that are found."""
         findings = Findings()
-        check = SealCheck(Sealing(seals), findings, LEDGER_ID)
+        check = SealCheck(SealEvidence(seals), findings, LEDGER_ID)
         for position, canonical in rows.items():
             check.meet(position, canonical)
         check.end(max(rows))

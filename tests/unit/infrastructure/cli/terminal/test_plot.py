@@ -10,7 +10,7 @@ import pytest
 from holdbook.domain.refusals import RefusalCode
 from holdbook.infrastructure.cli.terminal.plot import HEIGHT, plot, plot_window
 from holdbook.replay.reports.incident import Timeline
-from holdbook.replay.reports.timeline import Line, Window
+from holdbook.replay.reports.timeline import StepLine, Window
 from support.deciding import T0, after
 
 
@@ -90,7 +90,7 @@ def over_window(
     """Draw a pool over a window of so many seconds: its use from moments on, and when something was refused."""
     window = Window(T0, T0 + timedelta(seconds=seconds))
     timeline = Timeline("gpu", window, None)
-    timeline.used, timeline.capacity = Line(window, used[0][1]), Line(window, capacity)
+    timeline.used, timeline.capacity = StepLine(window, used[0][1]), StepLine(window, capacity)
     for at, value in used[1:]:
         timeline.used.add(after(at), value)
     for position, at in enumerate(refused):
