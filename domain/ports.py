@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.event_filter import EventFilter
-    from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
     from holdbook.domain.records import LogPosition, Recorded, StoredRow
+    from holdbook.domain.waiting import Waiting
 
     Clock = Callable[[], datetime]
     """Tells the present instant, in UTC."""

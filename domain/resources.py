@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.limits import Limits
     from holdbook.domain.values import Token
 
@@ -61,7 +61,7 @@ class ResourceProvider(ABC, Generic[T]):
         size: int = options.get("size", 1)
         return size
 
-    def registered(self, ledger: Ledger, resource_type: str) -> None:
+    def registered(self, ledger: LedgerInterface, resource_type: str) -> None:
         """Hear, before anything is asked for, where the rights are: in which ledger, in the pool of which name."""
 
     async def inventory(self) -> Collection[str] | None:

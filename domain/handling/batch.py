@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from holdbook.domain.allocation import STATE_AFTER, Allocation, AllocationState, fold
 from holdbook.domain.commands import Allocate, CloseLedger, Command, Expire, OpenPool, Reclaim, Reserve, content
@@ -21,17 +20,18 @@ from holdbook.domain.decisions.context import (
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.errors import CommandIdReused, HoldbookError, LogCorrupt, LogUnavailable, Refused
 from holdbook.domain.events import LEDGER_STREAM, Ending, Event, Expired, PoolOpened, ValidationFailed, is_ending
-from holdbook.domain.handling.queue import Queue, Undecided, Waiting
+from holdbook.domain.handling.outcome import Outcome, PendingCommand, PoolStatus, describe, no_allocation
+from holdbook.domain.handling.queue import Queue, Undecided
 from holdbook.domain.records import Recorded
 from holdbook.domain.refusals import is_transient
 from holdbook.domain.values import first_difference
+from holdbook.domain.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from holdbook.domain.handling.pool_cache import PoolCache
-    from holdbook.domain.limits import Limits
     from holdbook.domain.pool import Hold, Pool
     from holdbook.domain.ports import LogReader
 
@@ -39,100 +39,6 @@ if TYPE_CHECKING:
 _GRANTS = frozenset({Allocate, Reserve})
 _DESCRIBE_NONE = frozenset({Expire, Reclaim})
 """Commands whose outcome has no allocation: they are about many, or about what one left behind."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStatus:
-    """A pool as it stands; quantities in its unit."""
-
-    name: str
-    resource_type: str
-    unit: str
-    limits: Limits
-    capacity: int
-    used: int
-    free: int
-    """What can still be granted; 0, not less, while more is held than the limits allow."""
-    allocations: int
-    """How many allocations hold something of it."""
-    closed: bool
-    as_of_position: int | None = field(default=None, compare=False)
-    """Position in the log that a read found this at; None where a command's outcome says it."""
-
-    @classmethod
-    def of(cls, pool: Pool, moment: datetime | None = None, position: int | None = None) -> PoolStatus:
-        """Describe a pool, less what is due at a moment, as found at a position of the log."""
-        due = pool.due(moment) if moment else []
-        used = pool.used - sum(pool.holds[allocation_id].quantity for allocation_id in due)
-        return cls(
-            name=pool.name,
-            resource_type=pool.resource_type,
-            unit=pool.unit,
-            limits=pool.limits,
-            capacity=pool.capacity,
-            used=used,
-            free=0 if pool.closed else max(pool.capacity - used, 0),
-            allocations=len(pool.holds) - len(due),
-            closed=pool.closed,
-            as_of_position=position,
-        )
-
-
-def _nothing() -> Allocation | None:
-    return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a command."""
-
-    command_id: str
-    records: tuple[Recorded, ...]
-    """The command's events; of a check, those that there would be; none for a repeat that was not recorded itself."""
-    repeated: bool = False
-    """True if the command was decided before and nothing was appended now."""
-    refusal: Refused | None = None
-    description: Callable[[], Allocation | None] = field(default=_nothing, repr=False, compare=False)
-    """Describes the allocation, for those who ask."""
-    pool: PoolStatus | None = None
-    """The pool that the command is about, in its present state."""
-
-    @cached_property
-    def allocation(self) -> Allocation | None:
-        """The allocation that the command is about, as the command left it; of a repeat, as it is now."""
-        return self.description()
-
-    @property
-    def position(self) -> int | None:
-        """Position of the command's last event in the log."""
-        return self.records[-1].position if self.records else None
-
-    @cached_property
-    def expired(self) -> tuple[str, ...]:
-        """Ids of the allocations that the command expired."""
-        return tuple(dict.fromkeys(r.event.allocation_id for r in self.records if isinstance(r.event, Expired)))
-
-
-class PendingCommand(NamedTuple):
-    """A command with its id settled."""
-
-    command: Command
-    command_id: str
-    fresh: bool
-    """True if the id was made just now, so that it cannot have been decided before."""
-    may_wait: bool = False
-    """True if it is not to be refused for now: it enters the queue instead."""
-
-    @classmethod
-    def settle(cls, command: Command, new_id: Callable[[], str]) -> PendingCommand:
-        """Take the id given, else the one derived from what the command names, else a fresh one."""
-        settled = command.command_id or command.id_from_content()
-        return cls(command, settled or new_id(), fresh=settled is None)
-
-    @property
-    def waits(self) -> bool:
-        """Tell whether it may be in the queue."""
-        return vars(self.command).get("wait") is not None
 
 
 class Batch:
@@ -164,7 +70,7 @@ class Batch:
         self._decided = reader.commands({one.command_id for one in asked if not one.fresh})
         self._past = self._recorded_past(asked)
         self._histories = reader.histories(self._repeated_subjects())
-        self.queue = Queue(reader, asked)
+        self.queue = Queue(reader, len(asked))
         """Who waits before whom, and who enters and leaves with this batch."""
         cache.look(reader)
 
@@ -371,7 +277,7 @@ class Batch:
         if not records and type(one.command) is not Expire:
             return Outcome(command_id=one.command_id, records=(), repeated=True, pool=self._status(one.command))
         refusal = None
-        description: Callable[[], Allocation | None] = _nothing
+        description: Callable[[], Allocation | None] = no_allocation
         event = records[-1].event if records else None
         if type(event) is ValidationFailed:
             refusal = Refused(event.code, event.data, command_id=one.command_id)
@@ -406,18 +312,3 @@ def _after(allocation_id: str | None, records: Sequence[Recorded], before: Mappi
     """Describe an allocation as a command left it; None if there is none that it is about."""
     own = (recorded for recorded in records if recorded.event.subject == allocation_id)
     return fold(own, describe(allocation_id, before) if before else None) if allocation_id else None
-
-
-def describe(allocation_id: str, holds: Mapping[str, Hold]) -> Allocation:
-    """Describe an open allocation from its holds in all its pools."""
-    first = next(iter(holds.values()))
-    return Allocation(
-        id=allocation_id,
-        owner=first.owner,
-        state=AllocationState.RESERVED if first.reserved else AllocationState.ACTIVE,
-        quantities={name: hold.quantity for name, hold in holds.items()},
-        deadline=first.deadline,
-        token=first.token,
-        tags=first.tags,
-        opened_at=first.opened_at,
-    )

@@ -1,8 +1,8 @@
-"""The waiting room: this process's commands that wait in the queue, and the thread that has them asked again.
+"""The waiting room: the commands of this process that wait in the log's queue, and the thread that retries them.
 
-A command has its place in the queue from when it first had to wait. It is asked again when it is the first in the
-queue of each of its pools and would be granted, or when its time is up; under the log's lock it is decided, or goes on
-waiting.
+A command gets its place in the queue when it first has to wait. It is given to the committer again when it is the first
+in the queue of each of its pools and would be granted, or when its time is up. Under the log's lock it is then decided,
+or goes on waiting.
 """
 
 from __future__ import annotations
@@ -10,34 +10,52 @@ from __future__ import annotations
 from enum import Enum, auto
 from threading import Event, RLock, Thread, current_thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdbook.domain.errors import LogUnavailable, Overloaded
-from holdbook.domain.handling.queue import STAY_SECONDS, Undecided
-from holdbook.infrastructure.commit.committer import Promise, wake
+from holdbook.domain.handling.queue import Undecided
+from holdbook.domain.waiting import STAY_SECONDS
+from holdbook.infrastructure.commit.promise import Promise, wake
 from holdbook.infrastructure.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from holdbook.domain.handling.batch import PendingCommand
+    from holdbook.domain.handling.outcome import PendingCommand
     from holdbook.domain.ports import EventLog
-    from holdbook.infrastructure.commit.committer import Answer, BlockingCaller, Committer
-    from holdbook.infrastructure.ledger import Ledger
+    from holdbook.infrastructure.commit.committer import Committer
+    from holdbook.infrastructure.commit.promise import BlockingCaller, CommandAnswer
 
 _LOOK_SECONDS: Final = 1.0
-"""How often to look again though nothing was heard of: a clock may have moved, or somebody may be gone."""
+"""How often to look again without any news: a clock may have moved, or another process may be gone."""
 
 _LOOK_SECONDS_MIN: Final = 0.01
-"""How often at most, unless something was heard of."""
+"""The shortest pause between two looks, unless there is news."""
 
 _SLICE_SECONDS: Final = 0.1
-"""How often a wait for news looks for what happened in this process."""
+"""How often a wait for news of the log also looks for what happened in this process."""
 
 _NEWS_MAX: Final = 32
-"""The most news that are taken in before looking again."""
+"""How many notifications are taken in, at most, before looking again."""
 
 logger = get_logger()
+
+
+class Decider(Protocol):
+    """Decides commands for the waiting room: group commit does."""
+
+    def decide(
+        self, asked: list[PendingCommand], more: Callable[[], Iterable[PendingCommand]]
+    ) -> Sequence[CommandAnswer]:
+        """Decide and record commands in one transaction, and give each its answer, as the committer asks for it."""
+        ...
+
+    def servable(self, waiting: Mapping[str, PendingCommand]) -> tuple[set[str], float | None]:
+        """Choose those of the waiting commands, by id, that would be decided now.
+
+        Tells too in how many seconds the next hold in their pools lapses; None if none will.
+        """
+        ...
 
 
 class _State(Enum):
@@ -48,34 +66,34 @@ class _State(Enum):
 
 
 class Waiter:
-    """A command that may wait, for the caller who is told its outcome."""
+    """A command that may wait, and the caller who is told its outcome. To the committer, it is the caller."""
 
     waiters: Final = ()
-    """Whom the committer has to wake: nobody. The tasks that await the outcome are woken when it is there."""
+    """Always empty: the committer wakes no task, as its answer may be that the command has to wait."""
 
     def __init__(
-        self, asked: PendingCommand, caller: BlockingCaller | WaitingPromise, ledger: Ledger, room: WaitingRoom
+        self, asked: PendingCommand, caller: BlockingCaller | WaitingPromise, decider: Decider, room: WaitingRoom
     ) -> None:
         command: Any = asked.command
         self.asked = asked._replace(may_wait=True)
         self.until = monotonic() + command.wait.total_seconds()
         """When its time is up, on the clock of `time.monotonic`."""
-        self.ledger = ledger
+        self.decider = decider
         self.state = _State.ASKED
         self._caller = caller
         self._room = room
         self._withdrawn = False
 
     def begin(self) -> bool:
-        """Tell whether the command is still wanted; until it is answered it cannot be withdrawn."""
+        """Tell whether the command is still asked for; it cannot be withdrawn until it is answered."""
         with self._room.lock:
             if self.state is _State.DONE:
                 return False
             self.state = _State.BEGUN
             return True
 
-    def give(self, answer: Answer) -> None:
-        """Take the committer's answer: the outcome, or that it has to wait."""
+    def give(self, answer: CommandAnswer) -> None:
+        """Take the committer's answer: the outcome, or that the command has to wait."""
         if not isinstance(answer, Undecided):
             self._room.forget(self, leaves=isinstance(answer, BaseException))
             self._tell(answer)
@@ -86,20 +104,20 @@ class Waiter:
             else:
                 self._tell(closed())
 
-    def _tell(self, answer: Answer) -> None:
+    def _tell(self, answer: CommandAnswer) -> None:
         self._caller.begin()
         self._caller.give(answer)
         wake(self._caller.waiters)
 
     def turn_away(self, error: BaseException) -> None:
-        """Have it leave the queue undecided and tell the caller why, unless it is decided, or just being decided."""
+        """Take the command out of the queue undecided, and tell its caller why; nothing if it is being decided."""
         if self._leave():  # pragma: no branch - else there is nothing to do
             self._tell(error)
 
     def withdraw(self) -> bool:
-        """Have it leave the queue undecided; False if it is decided, or just being decided.
+        """Take the command out of the queue undecided; False if it is decided, or is being decided.
 
-        What is being decided just then leaves as soon as it turns out that it has to wait on.
+        If it is being decided and turns out to have to wait, it leaves the queue then.
         """
         self._withdrawn = True
         return self._leave()
@@ -109,57 +127,57 @@ class Waiter:
             return self.state is not _State.BEGUN and self._room.forget(self)
 
     def wait(self) -> bool:
-        """Begin to wait, unless it was withdrawn; called with the room's lock."""
+        """Begin to wait; False if the command was withdrawn. Called with the room's lock held."""
         if self._withdrawn:
             return False
         self.state = _State.WAITING
-        self.asked = self.asked._replace(fresh=False)  # others have seen its id by now
+        self.asked = self.asked._replace(fresh=False)  # its id is in the queue by now, for others to see
         return True
 
 
 class WaitingPromise(Promise):
-    """A promise of the outcome of a command that may wait: cancelled, the command leaves the queue."""
+    """The promise of a command that may wait. If it is cancelled, the command leaves the queue."""
 
     waiter: Waiter
 
     def cancel(self) -> bool:
-        """Withdraw the command; False if it is decided, or just being decided."""
+        """Withdraw the command; False if it is decided, or is being decided."""
         return (self.cancelled() or self.waiter.withdraw()) and super().cancel()
 
     def drop(self) -> None:
-        """Note that it was withdrawn while it was being decided, and had to wait."""
+        """Become cancelled: the command was withdrawn while it was being decided, and had to wait."""
         super().cancel()
 
 
 def closed() -> LogUnavailable:
-    """Make the error for who still waits when the ledger is closed."""
+    """Make the error for the callers that still wait when the ledger is closed."""
     return LogUnavailable("the ledger was closed while the command waited: nothing was decided")
 
 
 class WaitingRoom:
-    """Those of one ledger who wait. Its thread runs as long as there are any."""
+    """The waiting commands of one ledger. Its thread runs as long as there are any."""
 
     def __init__(self, log: EventLog, committer: Committer) -> None:
         self.lock = RLock()
-        """Held while anything here is changed; nobody is told anything, and nothing is asked of the log, with it."""
+        """Held while anything here is changed. While it is held, no caller is told anything and the log is not used."""
         self._closed = False
         self._log = log
         self._committer = committer
         self._waiters: dict[str, list[Waiter]] = {}
-        """By command id: the same command may have been sent more than once."""
+        """The waiters by command id; there are several where the same command was sent more than once."""
         self._leaving: set[str] = set()
-        """Ids of commands that are to leave the queue undecided."""
+        """Ids of the commands that are to be taken out of the queue undecided."""
         self._nudge = Event()
         self._thread: Thread | None = None
         self._stays_until = 0.0
-        """When those who wait have to say that they are alive."""
+        """When this process has to say again that it is alive, on the clock of `time.monotonic`."""
 
     def ask(self, waiter: Waiter) -> None:
-        """Have a command decided, or wait. Raises as `Committer.ask`."""
-        self._committer.ask(waiter.asked, waiter, waiter.ledger._answers)  # noqa: SLF001 - what the ledger has its commands decided by
+        """Give a command to the committer, to be decided or to wait. Raises as `Committer.ask` does."""
+        self._committer.ask(waiter.asked, waiter, waiter.decider.decide)
 
     def keep(self, waiter: Waiter) -> bool:
-        """Take in whoever has to wait; False if it was withdrawn, or the ledger closed."""
+        """Let a command wait; False if it was withdrawn, or the ledger closed."""
         with self.lock:
             if self._closed or not waiter.wait():
                 return False
@@ -170,9 +188,9 @@ class WaitingRoom:
             return True
 
     def forget(self, waiter: Waiter, *, leaves: bool = True) -> bool:
-        """Let go whoever does not wait any more, and have it leave the queue if it may be there still.
+        """Forget a command that waits no longer, and take it out of the queue where it may still be in it.
 
-        False if that was done before.
+        False if it was forgotten before.
         """
         command_id = waiter.asked.command_id
         with self.lock:
@@ -189,8 +207,8 @@ class WaitingRoom:
             return before is not _State.DONE
 
     def close(self) -> None:
-        """Tell whoever waits that the ledger was closed, and let nobody in any more."""
-        if not self._committer.birthplace.is_here():  # pragma: no cover - in a forked child
+        """Tell all callers that wait that the ledger was closed, and let no command in any more."""
+        if not self._committer.fork_guard.is_here():  # pragma: no cover - in a forked child
             return
         with self.lock:
             self._closed = True
@@ -198,9 +216,9 @@ class WaitingRoom:
             one.turn_away(closed())
 
     def join(self) -> None:
-        """Wait until everybody has left."""
+        """Wait until every command has left the queue."""
         thread = self._thread
-        if thread is not None and thread is not current_thread() and self._committer.birthplace.is_here():
+        if thread is not None and thread is not current_thread() and self._committer.fork_guard.is_here():
             self._nudge.set()
             thread.join()
 
@@ -239,19 +257,19 @@ class WaitingRoom:
                 self._fail(error)
 
     def _do_without(self, error: LogUnavailable) -> None:
-        """Let time pass while the log cannot be used; whose time is up meanwhile is told what the committer finds."""
+        """Pause while the log cannot be used; have the committer answer the commands whose time is up."""
         logger.warning("queue_not_watched", error=str(error))
         if self._closed:
-            self._leaving.clear()  # they are gone before long
+            self._leaving.clear()  # their places lapse by themselves
         for one in self._late():
             self._ask_again(one)
         self._nudge.wait(_LOOK_SECONDS)
         self._nudge.clear()
 
     def _fail(self, error: BaseException) -> None:
-        """Tell everybody of an error that is none of the log's own: they would wait for ever."""
+        """Tell all callers of an unexpected error: they would wait for ever otherwise."""
         logger.error("queue_not_served", error=str(error))
-        self._leaving.clear()  # they are gone before long
+        self._leaving.clear()  # their places lapse by themselves
         for one in self._all():
             one.turn_away(error)
 
@@ -262,12 +280,12 @@ class WaitingRoom:
             if left <= 0 or news(min(left, _SLICE_SECONDS)):
                 break
         self._nudge.clear()
-        for _ in range(_NEWS_MAX):  # pragma: no branch - what was heard of meanwhile is all looked at at once
+        for _ in range(_NEWS_MAX):  # pragma: no branch - one look answers all notifications that came meanwhile
             if not news(0):
                 break
 
     def _serve(self) -> float:
-        """Do what there is to do; tell for how many seconds there will be nothing unless something is heard of."""
+        """Do what is due; tell for how many seconds nothing will be due unless there is news."""
         late = self._late()
         lost = self._find_lost()
         self._let_leave()
@@ -284,11 +302,11 @@ class WaitingRoom:
     def _look(self, waiting: list[Waiter]) -> tuple[set[str], float | None]:
         if not waiting:
             return set(), None
-        return waiting[0].ledger.servable({one.asked.command_id: one.asked for one in waiting})
+        return waiting[0].decider.servable({one.asked.command_id: one.asked for one in waiting})
 
     def _let_leave(self) -> None:
         with self.lock:
-            leaving = self._leaving - self._waiters.keys()  # the others were sent again
+            leaving = self._leaving - self._waiters.keys()  # those with a waiter were sent again
             self._leaving = set()
         if not leaving:
             return
@@ -299,10 +317,10 @@ class WaitingRoom:
                 self._leaving |= leaving
             raise
         if not leaving.isdisjoint(self._waiters):
-            self._stays_until = 0.0  # sent again just now: it is to be found out whether they lost their places
+            self._stays_until = 0.0  # sent again just now: find out at once whether they lost their places
 
     def _find_lost(self) -> set[Waiter]:
-        """Say now and then that those here are alive; find those who lost their place all the same."""
+        """Say that this process is alive, when that is due; find the commands that lost their places all the same."""
         if monotonic() < self._stays_until:
             return set()
         waiting = self._waiting()
@@ -311,7 +329,7 @@ class WaitingRoom:
         return {one for one in waiting if one.asked.command_id not in places}
 
     def _late(self) -> set[Waiter]:
-        """Find those whose time is up; they do not wait any longer."""
+        """Find the commands whose time is up, which may wait no longer."""
         now = monotonic()
         late = {one for one in self._waiting() if one.until <= now}
         for one in late:

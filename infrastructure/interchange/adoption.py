@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from holdbook.domain.commands import Command
     from holdbook.domain.errors import Malformed, Refused
     from holdbook.domain.events import Event
-    from holdbook.domain.handling.batch import Outcome
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
+    from holdbook.domain.handling.outcome import Outcome
     from holdbook.infrastructure.interchange.old_form import Entry, HeldLine, LimitsLine, OldState
 
 _FIELDS: Final = {
@@ -54,7 +54,7 @@ class _Rehearsed(Exception):
 
 
 def adopt(
-    ledger: Ledger,
+    ledger: LedgerInterface,
     state: OldState,
     now: datetime,
     *,

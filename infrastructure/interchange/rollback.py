@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from holdbook.domain.allocation import Allocation
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.ports import Clock, EventLog
     from holdbook.replay.history.as_of import LedgerState
 
@@ -58,7 +58,7 @@ class RolledBack:
 
 
 def roll_back(
-    ledger: Ledger,
+    ledger: LedgerInterface,
     file: TextIO,
     clock: Clock,
     *,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-    from holdbook.domain.handling.batch import Outcome
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
+    from holdbook.domain.handling.outcome import Outcome
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import StoredRow
 
@@ -170,7 +170,7 @@ def _start(raw: bytes) -> str:
 
 
 def run_workload(
-    ledger: Ledger,
+    ledger: LedgerInterface,
     lines: Iterable[WorkloadLine],
     name: str,
     *,

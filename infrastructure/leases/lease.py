@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from holdbook.domain.commands import Renew
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
 from holdbook.domain.refusals import RefusalCode, explain
+from holdbook.infrastructure.commit.promise import decided
 from holdbook.infrastructure.fork_guard import ForkGuard
-from holdbook.infrastructure.resources.rights import decided
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from holdbook.domain.errors import Refused
-    from holdbook.domain.handling.batch import Outcome
+    from holdbook.domain.handling.outcome import Outcome
     from holdbook.domain.ports import Clock
     from holdbook.domain.values import Token
-    from holdbook.infrastructure.commit.committer import Promise
+    from holdbook.infrastructure.commit.promise import Promise
     from holdbook.infrastructure.ledger import Ledger
 
     OnLost = Callable[["LeaseLost"], object]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from holdbook.domain.handling.batch import Outcome
     from holdbook.domain.handling.named_commands import Envelope
+    from holdbook.domain.handling.outcome import Outcome
     from holdbook.infrastructure.ledger import Ledger
 
 SWEEP_SECONDS: Final = 1.0

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import Notification, StoredEvent
 
     from holdbook.domain.event_filter import EventFilter
-    from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
     from holdbook.domain.records import Recorded
+    from holdbook.domain.waiting import Waiting
 
 
 class MemoryEventLog(BaseEventLog):

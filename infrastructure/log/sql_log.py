@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Select
 
     from holdbook.domain.event_filter import EventFilter
-    from holdbook.domain.handling.queue import Waiting
     from holdbook.domain.pool import Pool
     from holdbook.domain.records import Recorded
+    from holdbook.domain.waiting import Waiting
     from holdbook.infrastructure.database.database import Database
     from holdbook.infrastructure.database.postgres import Appending
     from holdbook.infrastructure.log.mapper import EventMapper

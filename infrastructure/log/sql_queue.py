@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Double, cast, delete, exists, func, not_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from holdbook.domain.handling.queue import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
 from holdbook.domain.values import instant, instant_text
+from holdbook.domain.waiting import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
 from holdbook.infrastructure.database.tables import queue, waiters
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.errors import Refused
-    from holdbook.domain.handling.batch import Outcome, PoolStatus
-    from holdbook.domain.handling.queue import Waiting
+    from holdbook.domain.handling.outcome import Outcome, PoolStatus
     from holdbook.domain.records import Recorded
+    from holdbook.domain.waiting import Waiting
     from holdbook.replay.history.stories import StoryStep
     from holdbook.replay.simulation.explanation import Explanation, Obstacle
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from holdbook.domain.commands import Confirm, Reserve
 from holdbook.domain.errors import Malformed, ProviderFault, ProviderHung
 from holdbook.domain.resources import Resource, ResourceMetadata
+from holdbook.infrastructure.commit.promise import decided, granted, withdrawn
 from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
 from holdbook.infrastructure.resources.provider_calls import asked, described, kind_of, stopped, within
-from holdbook.infrastructure.resources.rights import Rights, decided, granted, withdrawn
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import provider_call
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.resources import ResourceProvider
-    from holdbook.infrastructure.commit.committer import Promise
+    from holdbook.infrastructure.commit.promise import Promise
     from holdbook.infrastructure.resources.provider_calls import Registered
     from holdbook.infrastructure.resources.release import Releases
+    from holdbook.infrastructure.resources.rights import Rights
 
 MANAGER_TAG: Final = "manager"
 """The tag of a right that names the manager it was reserved by."""

@@ -7,54 +7,21 @@ from typing import TYPE_CHECKING
 
 from holdbook.domain.allocation import AllocationState
 from holdbook.domain.commands import Reclaim, Release, Void
-from holdbook.domain.errors import LogCorrupt, NotFound, Refused
+from holdbook.domain.errors import NotFound, Refused
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import derived_id
+from holdbook.infrastructure.commit.promise import decided
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.commands import Command
-    from holdbook.domain.handling.batch import Outcome
-    from holdbook.infrastructure.commit.committer import Promise
+    from holdbook.infrastructure.commit.promise import Promise
     from holdbook.infrastructure.ledger import Ledger
 
 ENDED_BY_ITSELF = frozenset({RefusalCode.ALLOCATION_ENDED, RefusalCode.ALLOCATION_NOT_FOUND})
 """Refusals of an end that leave nothing to end."""
-
-
-async def _done(deciding: Promise) -> None:
-    """Wait for a decision; whoever is cancelled stops waiting, and the command is decided all the same."""
-    waiter = asyncio.get_running_loop().create_future()
-    deciding.waiters.append(waiter)
-    if not deciding.done():  # if it is done only from here on, whoever gives the answer finds the waiter
-        await waiter
-
-
-async def decided(deciding: Promise) -> Outcome:
-    """Await a decision; whoever is cancelled stops waiting, the command is decided all the same. Raises `Refused`."""
-    await _done(deciding)
-    outcome = deciding.result()
-    if outcome.refusal is not None:
-        raise outcome.refusal
-    return outcome
-
-
-async def granted(deciding: Promise) -> Allocation:
-    """Await a decision about an allocation; see `decided`."""
-    outcome = await decided(deciding)
-    if outcome.allocation is None:
-        message = f"command {outcome.command_id!r} was granted, and no allocation was"
-        raise LogCorrupt(message)
-    return outcome.allocation
-
-
-async def withdrawn(deciding: Promise) -> bool:
-    """Take a command back if it still waits, else wait until it is decided; tell whether it changed nothing."""
-    if not deciding.cancel():
-        await _done(deciding)
-    return deciding.cancelled() or (deciding.exception() is None and deciding.result().refusal is not None)
 
 
 class Rights:

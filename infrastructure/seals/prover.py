@@ -30,7 +30,7 @@ from holdbook.replay.verification.seal_check import SealEvidence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.replay.evidence.checkpoints import Signed
     from holdbook.replay.evidence.notes import VerifierKey
 
@@ -236,7 +236,9 @@ class SQLSeals:
                 return None
 
 
-def sealing_of(ledger: Ledger, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()) -> SealEvidence:
+def sealing_of(
+    ledger: LedgerInterface, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()
+) -> SealEvidence:
     """Give what `holdbook verify` compares a ledger's log with; a ledger in memory has no checkpoints of its own."""
     seals = SQLSeals(SealStore(ledger)) if isinstance(ledger.log, SQLEventLog) else None
     return SealEvidence(seals, trusted, kept)

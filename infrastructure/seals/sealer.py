@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.infrastructure.database.database import Database
     from holdbook.replay.evidence.notes import NoteSignature, SignerKey
 
@@ -72,7 +72,7 @@ def _kept(stored: StoredNote) -> KeptCheckpoint:
 class SealStore:
     """What the database keeps of sealing."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerInterface) -> None:
         if not isinstance(ledger.log, SQLEventLog):
             message = "a ledger in memory cannot be sealed"
             raise LogUnavailable(message)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from holdbook.domain.commands import Command
-    from holdbook.domain.handling.batch import PendingCommand
+    from holdbook.domain.handling.outcome import PendingCommand
 
 CALLERS_FAULTS: Final = (Malformed, CommandIdReused, PoolAlreadyOpen)
 """What is wrong with one command, and says nothing of the log."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, SpanContext, Tracer, TracerProvider
 
-    from holdbook.domain.handling.batch import Outcome, PendingCommand
     from holdbook.domain.handling.commit_attempt import CommitAttempt
+    from holdbook.domain.handling.outcome import Outcome, PendingCommand
 
 NAME: Final = "holdbook"
 """The name of the tracer."""

@@ -16,12 +16,12 @@ from holdbook.replay.verification.verifier import Start
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.replay.evidence.notes import VerifierKey
     from holdbook.replay.verification.seal_check import SealEvidence
 
 
-def start_at(ledger: Ledger, sealing: SealEvidence, given: str) -> Start:
+def start_at(ledger: LedgerInterface, sealing: SealEvidence, given: str) -> Start:
     """Begin at a checkpoint, given by its number or as a file; the pools' state there is read from the log.
 
     Raises `Malformed` for what is no checkpoint of this ledger, `NotFound` for a number that is not there, `NotSealed`

@@ -17,7 +17,7 @@ from holdbook.replay.verification.verifier import Report, Start, verify
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.pool import Pool
     from holdbook.infrastructure.database.database import Database
     from holdbook.replay.verification.seal_check import SealEvidence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def verify_ledger(
-    ledger: Ledger,
+    ledger: LedgerInterface,
     progress: Callable[[int, int], None] | None = None,
     sealing: SealEvidence | None = None,
     *,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, FromClause, Select
 
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.projections.definition import View
     from holdbook.projections.generations import Generation
 
@@ -50,7 +50,7 @@ class Published:
     An answer is read from the generation that is live as the answer begins, whatever is published meanwhile.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerInterface) -> None:
         if not isinstance(ledger.log, SQLEventLog):
             message = "a ledger in memory has no published views"
             raise LogUnavailable(message)

@@ -9,7 +9,7 @@ from holdbook.domain.allocation import fold
 from holdbook.domain.answers import Answer
 from holdbook.domain.errors import Malformed
 from holdbook.domain.events import APART
-from holdbook.domain.handling.batch import PoolStatus, describe
+from holdbook.domain.handling.outcome import PoolStatus, describe
 from holdbook.domain.pool import evolve
 from holdbook.domain.values import instant_text
 

@@ -10,7 +10,7 @@ from holdbook.domain.decisions.context import AllocationRecord, DecisionContext,
 from holdbook.domain.decisions.decide import decide
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Event, Expired, LedgerClosed, ValidationFailed, is_apart, is_ending, is_opening
-from holdbook.domain.handling.batch import PoolStatus
+from holdbook.domain.handling.outcome import PoolStatus
 from holdbook.domain.pool import evolve
 
 if TYPE_CHECKING:

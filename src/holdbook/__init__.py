@@ -35,13 +35,13 @@ from holdbook.domain.errors import (
 )
 from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.fencing import Fence, StaleToken
-from holdbook.domain.handling.batch import Outcome, PoolStatus
-from holdbook.domain.handling.queue import Waiting
+from holdbook.domain.handling.outcome import Outcome, PoolStatus
 from holdbook.domain.limits import Limits
 from holdbook.domain.records import Recorded
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.resources import Resource, ResourceMetadata, ResourceProvider
 from holdbook.domain.values import Token
+from holdbook.domain.waiting import Waiting
 from holdbook.infrastructure.leases.held import Held
 from holdbook.infrastructure.leases.lease import Lease, LeaseLost
 from holdbook.infrastructure.leases.sweeper import Sweeper

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.places import Place
     from benchmarks.plan import Plan
     from holdbook.domain.commands import Command
-    from holdbook.domain.handling.batch import Outcome
+    from holdbook.domain.handling.outcome import Outcome
 
 SYSTEM: Final = "Holdbook"
 ONE: Final = "one hot pool"

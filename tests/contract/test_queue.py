@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdbook.domain.handling.queue import AHEAD_SECONDS_MAX, GONE_SECONDS
 from holdbook.domain.records import LogPosition
+from holdbook.domain.waiting import AHEAD_SECONDS_MAX, GONE_SECONDS
 from support.deciding import T0, after, waiting
 from support.logs import Log, execute, granted, open_log, opened, query
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, LogUnavailable
-from holdbook.infrastructure.commit.committer import BlockingCaller
+from holdbook.infrastructure.commit.promise import BlockingCaller
 from support.logs import raw_rows
 from support.outcomes import (
     DEADLINE_SECONDS,

@@ -171,7 +171,7 @@ def test_a_database_that_is_away_for_a_while(
 def fail(lease: Lease, watch: Watch, seconds: float) -> None:
     """Let time go by, give a lease its turn, and wait until what it asked has failed."""
     failed, ledger = Event(), lease._ledger  # noqa: SLF001 - to be impatient only here
-    before, ledger._patience = ledger._patience, 0.1  # noqa: SLF001 - the same
+    before, ledger._group.patience = ledger._group.patience, 0.1  # noqa: SLF001 - the same
     with lease._lock:  # noqa: SLF001 - its own thread may have the same idea
         watch.now += seconds
         lease.turn()
@@ -179,7 +179,7 @@ def fail(lease: Lease, watch: Watch, seconds: float) -> None:
         assert pending is not None
         pending.add_done_callback(lambda _: failed.set())  # called after the lease's own
     assert failed.wait(SECONDS_MAX)
-    ledger._patience = before  # noqa: SLF001 - the same
+    ledger._group.patience = before  # noqa: SLF001 - the same
 
 
 def test_a_process_that_was_forked_holds_nothing(ledger: Ledger) -> None:

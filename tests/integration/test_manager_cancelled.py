@@ -50,7 +50,7 @@ async def test_while_the_reservation_waits(
     with stored_ledger.log.writing():
         await busy(stored_ledger)
         task = asyncio.create_task(manager.allocate("slot"))
-        await until(lambda: bool(stored_ledger._committer.waiting))  # noqa: SLF001 - nothing public tells
+        await until(lambda: bool(stored_ledger._group.committer.waiting))  # noqa: SLF001 - nothing public tells
         task.cancel()
         await cancelled(task)
     assert (kinds(stored_ledger), provider.asked) == ([], [])
@@ -123,7 +123,7 @@ async def test_while_the_confirmation_waits(
 
         provider.steps["allocate"] = take_the_lock
         task = asyncio.create_task(manager.allocate("slot"))
-        await until(lambda: bool(provider.live and stored_ledger._committer.waiting))  # noqa: SLF001 - nothing public tells
+        await until(lambda: bool(provider.live and stored_ledger._group.committer.waiting))  # noqa: SLF001 - nothing public tells
         task.cancel()
         await until(lambda: not provider.live)
     await cancelled(task)
@@ -137,7 +137,7 @@ async def test_while_the_confirmation_is_decided(
     with ExitStack() as lock:
 
         async def take_the_lock() -> None:
-            await until(lambda: not stored_ledger._committer.committing)  # noqa: SLF001 - nothing public tells
+            await until(lambda: not stored_ledger._group.committer.committing)  # noqa: SLF001 - nothing public tells
             lock.enter_context(stored_ledger.log.writing())
 
         provider.steps["allocate"] = take_the_lock
@@ -155,7 +155,7 @@ async def test_cancelled_twice(manager: UnifiedResourceManager, provider: Script
     gate = asyncio.Event()
 
     async def take_the_lock() -> None:
-        await until(lambda: not stored_ledger._committer.committing)  # noqa: SLF001 - nothing public tells
+        await until(lambda: not stored_ledger._group.committer.committing)  # noqa: SLF001 - nothing public tells
         lock.enter_context(stored_ledger.log.writing())
 
     async def wait() -> None:
@@ -198,7 +198,7 @@ async def test_a_release_that_is_cancelled_while_it_is_decided(
 ) -> None:
     """Once the provider has it back, the right ends though its holder is cancelled; asking again releases nothing."""
     resource = await manager.allocate("slot")
-    await until(lambda: not stored_ledger._committer.committing)  # noqa: SLF001 - nothing public tells
+    await until(lambda: not stored_ledger._group.committer.committing)  # noqa: SLF001 - nothing public tells
     with stored_ledger.log.writing():
         task = asyncio.create_task(manager.release(resource.id))
         await until(lambda: is_deciding(stored_ledger))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdbook import Allocate, CommandIdReused, Expire, Ledger, Limits, LogUnavailable, Malformed, Release
-from holdbook.domain.handling.batch import PendingCommand
+from holdbook.domain.handling.outcome import PendingCommand
 from holdbook.domain.values import instant
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.commit.committer import Committer, Promise
+from holdbook.infrastructure.commit.committer import Committer
+from holdbook.infrastructure.commit.promise import Promise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +103,7 @@ def test_a_task_that_is_cancelled(ledger: Ledger) -> None:
     async def work() -> None:
         with ledger.log.writing():  # nobody commits meanwhile
             ahead = asyncio.create_task(_outcome(ledger.submit(allocate(0))))
-            while ledger._committer.waiting or not ledger._committer.committing:  # noqa: ASYNC110, SLF001 - until it is taken
+            while ledger._group.committer.waiting or not ledger._group.committer.committing:  # noqa: ASYNC110, SLF001 - until it is taken
                 await asyncio.sleep(0)
             behind = asyncio.create_task(_outcome(ledger.submit(allocate(1))))
             await asyncio.sleep(0)
@@ -135,7 +136,7 @@ def test_a_waiting_command_can_be_cancelled(ledger: Ledger) -> None:
     futures: list[Future[Outcome]] = []
     with ThreadPoolExecutor(1) as threads, ledger.log.writing():  # nobody commits while the log's lock is held
         ahead = threads.submit(ledger.execute, allocate(0))
-        while ledger._committer.waiting or not ledger._committer.committing:  # noqa: SLF001 - until that one is being decided
+        while ledger._group.committer.waiting or not ledger._group.committer.committing:  # noqa: SLF001 - until that one is being decided
             assert not ahead.done()
         futures += (ledger.submit(allocate(number)) for number in range(1, 4))
         assert futures[1].cancel()
@@ -204,7 +205,7 @@ def test_one_error_is_one_callers(ledger: Ledger) -> None:
     ledger.execute(allocate(1))
     with ThreadPoolExecutor(1) as threads, ledger.log.writing():
         ahead = threads.submit(ledger.execute, allocate(0))
-        while ledger._committer.waiting or not ledger._committer.committing:  # noqa: SLF001 - until that one is being decided
+        while ledger._group.committer.waiting or not ledger._group.committer.committing:  # noqa: SLF001 - until that one is being decided
             assert not ahead.done()
         reused = Allocate(quantities={"gpu": 2}, owner="a", allocation_id="a1")
         futures = [ledger.submit(command) for command in (allocate(2), reused, Release(allocation_id="a1"))]

@@ -12,9 +12,10 @@ import pytest
 
 from holdbook import Ledger, LogUnavailable, MemoryEventLog, RefusalCode, UnknownEvent
 from holdbook.domain.errors import Overloaded
-from holdbook.domain.handling.queue import STAY_SECONDS
 from holdbook.domain.records import LogPosition
+from holdbook.domain.waiting import STAY_SECONDS
 from holdbook.infrastructure.commit.committer import Committer
+from holdbook.infrastructure.commit.group_commit import GroupCommit
 from holdbook.infrastructure.commit.waiting_room import WaitingPromise
 from support.faults import FaultProxy
 from support.logs import execute, granted, query
@@ -34,7 +35,7 @@ from support.queueing import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from holdbook.infrastructure.commit.committer import Promise
+    from holdbook.infrastructure.commit.promise import Promise
     from support.faults import Part
 
 
@@ -79,7 +80,7 @@ def being_decided(ledger: Ledger, name: str) -> Promise:
 
 def until_committing(ledger: Ledger) -> None:
     """Wait until all that was sent is being decided."""
-    while ledger._committer.waiting or not ledger._committer.committing:  # noqa: SLF001 - nothing public tells
+    while ledger._group.committer.waiting or not ledger._group.committer.committing:  # noqa: SLF001 - nothing public tells
         pass
 
 
@@ -253,7 +254,7 @@ def test_closed_while_it_is_being_decided(ledger: Ledger, other: Ledger) -> None
         with other.log.writing():
             promise = being_decided(ledger, "a")
             closing = threads.submit(ledger.close)
-            while not ledger._room._closed:  # noqa: SLF001 - nothing public tells
+            while not ledger._group.room._closed:  # noqa: SLF001 - nothing public tells
                 pass
         closing.result(DEADLINE_SECONDS)
     with pytest.raises(LogUnavailable, match="nothing was decided"):
@@ -269,7 +270,7 @@ def test_closed_while_its_time_is_up(ledger: Ledger, other: Ledger) -> None:
             is_up(promise)
             until_committing(ledger)
             closing = threads.submit(ledger.close)
-            while not ledger._room._closed:  # noqa: SLF001 - nothing public tells
+            while not ledger._group.room._closed:  # noqa: SLF001 - nothing public tells
                 pass
         closing.result(DEADLINE_SECONDS)
     refusal = promise.result(DEADLINE_SECONDS).refusal
@@ -349,7 +350,7 @@ def test_a_fault_of_our_own(in_memory: Ledger, monkeypatch: pytest.MonkeyPatch) 
     """Everybody who waits is told of whatever goes wrong in looking after them; who comes then is served."""
     promises = line_up(in_memory, ask("a"), ask("b"))
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "servable", lambda *_: 1 // 0)
+        patch.setattr(GroupCommit, "servable", lambda *_: 1 // 0)
         for promise in promises:
             assert isinstance(promise.exception(DEADLINE_SECONDS), ZeroDivisionError)
     [promise] = line_up(in_memory, ask("c"))

@@ -14,12 +14,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from holdbook import Ledger, MemoryEventLog, Resource, UnifiedResourceManager, UnitResourceProvider
 from holdbook.domain.commands import Command, Confirm
-from holdbook.infrastructure.commit.committer import Promise
+from holdbook.infrastructure.commit.promise import Promise, granted
 from holdbook.infrastructure.resources.acquisition import Acquirer
 from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
 from holdbook.infrastructure.resources.reconciliation import Reconciler
 from holdbook.infrastructure.resources.release import Releases
-from holdbook.infrastructure.resources.rights import Rights, granted
+from holdbook.infrastructure.resources.rights import Rights
 from support.manager_machine import ManagerMachine
 from support.manager_world import ManagerWorld
 from support.postgres import Databases

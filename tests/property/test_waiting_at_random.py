@@ -16,7 +16,7 @@ from support.queueing import LONG, granted_in_order, line_up, open_pools, until_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdbook.infrastructure.commit.committer import Promise
+    from holdbook.infrastructure.commit.promise import Promise
 
 CAPACITY = 4
 POOLS = ("cpu", "gpu")

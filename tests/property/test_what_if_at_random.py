@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from holdbook import ChangeLimits, Limits, Malformed, MemoryEventLog, OpenPool, PoolAlreadyOpen
 from holdbook.domain.commands import Command, command_from
-from holdbook.domain.handling.named_commands import Ledger
+from holdbook.domain.handling.interface import LedgerInterface
 from holdbook.domain.records import StoredRow
 from holdbook.replay.simulation.what_if import DONE, WhatIf, what_if
 from support.deciding import Clock, after, ledger_on
+from support.plain_ledger import PlainLedger
 from support.strategies import POOLS, commands, small_limits
 
 pytestmark = pytest.mark.untraced
@@ -55,7 +56,7 @@ def open_some(limits: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def live(log: MemoryEventLog, opened: list[dict[str, Any]], life: list[dict[str, Any]]) -> None:
     """Let everything happen that was drawn."""
     clock, now, numbers = Clock(), 0, count()
-    ledgers = [Ledger(log, clock=clock, new_id=lambda: f"id-{next(numbers)}") for _ in range(2)]
+    ledgers = [PlainLedger(log, clock=clock, new_id=lambda: f"id-{next(numbers)}") for _ in range(2)]
     send(ledgers[0], [command_from({**fields, "command_id": f"o{n}"}) for n, fields in enumerate(opened)])
     for number, step in enumerate(life):
         now = max(now + step["pause"], 0)
@@ -70,12 +71,12 @@ def live(log: MemoryEventLog, opened: list[dict[str, Any]], life: list[dict[str,
         send(ledger, [command_from(fields)])
 
 
-def token_of(ledger: Ledger, allocation_id: str) -> str | None:
+def token_of(ledger: LedgerInterface, allocation_id: str) -> str | None:
     """Find the token of an allocation that is open."""
     return next((str(one.token) for one in ledger.allocations() if one.id == allocation_id), None)
 
 
-def send(ledger: Ledger, some: list[Command]) -> None:
+def send(ledger: LedgerInterface, some: list[Command]) -> None:
     """Send commands; a pool that is open with other content is an error, and nothing is recorded."""
     for command in some:
         try:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from holdbook import Outcome, Refused
     from holdbook.domain.commands import Command
-    from holdbook.domain.handling import named_commands as domain
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.records import Recorded
 
 pytestmark = pytest.mark.untraced
@@ -104,7 +104,7 @@ def test_two_writers_at_once(sqlite_template: Path, opening: list[Fields], plans
             check_serial([one, other], clock, asked)
 
 
-def send(ledger: domain.Ledger, fields: Fields) -> Asked:
+def send(ledger: LedgerInterface, fields: Fields) -> Asked:
     """Send a command, and do not wait for the answer."""
     command = command_from(fields)
     return Asked(command, ledger.submit(command))

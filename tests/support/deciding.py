@@ -21,18 +21,19 @@ from holdbook.domain.events import (
     Reserved,
     ValidationFailed,
 )
-from holdbook.domain.handling.named_commands import Ledger
-from holdbook.domain.handling.queue import Waiting
 from holdbook.domain.limits import Limits
 from holdbook.domain.pool import Pool, evolve
 from holdbook.domain.records import Recorded
+from holdbook.domain.waiting import Waiting
 from holdbook.infrastructure.log.memory_log import MemoryEventLog
+from support.plain_ledger import PlainLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from holdbook.domain.commands import Command
     from holdbook.domain.errors import Refused
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.refusals import RefusalCode
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -188,7 +189,7 @@ class History:
                 writer.move_queue([waiting("somebody", **dict.fromkeys(self.behind, 1))], ())
         return log
 
-    def ledger(self, at: float = 0) -> Ledger:
+    def ledger(self, at: float = 0) -> PlainLedger:
         """Open a ledger on it, so many seconds after the beginning."""
         return ledger_on(self.log(), Clock(after(at)))
 
@@ -269,25 +270,25 @@ def given(*happened: Event | Sequence[Event], at: float = 0) -> History:
     return History().given(*happened, at=at)
 
 
-def ledger_on(log: MemoryEventLog, clock: Clock | None = None, *, actor: str | None = "tests") -> Ledger:
+def ledger_on(log: MemoryEventLog, clock: Clock | None = None, *, actor: str | None = "tests") -> PlainLedger:
     """Open the domain's ledger on a log in memory, with ids that can be foretold."""
     numbers = count(len(log.rows(limit=10**9)) + 1)
-    return Ledger(log, clock=clock or Clock(), new_id=lambda: f"id-{next(numbers)}", actor=actor)
+    return PlainLedger(log, clock=clock or Clock(), new_id=lambda: f"id-{next(numbers)}", actor=actor)
 
 
-def refusal(ledger: Ledger, command: Command) -> Refused:
+def refusal(ledger: LedgerInterface, command: Command) -> Refused:
     """Submit a command that is to be refused, and give the refusal."""
     refused = ledger.submit(command).result().refusal
     assert refused is not None, f"{command} was granted"
     return refused
 
 
-def kinds_of(ledger: Ledger) -> list[str]:
+def kinds_of(ledger: LedgerInterface) -> list[str]:
     """Name the events in a ledger's log."""
     return [type(event).__name__ for event in events_of(ledger)]
 
 
-def events_of(ledger: Ledger) -> list[Event]:
+def events_of(ledger: LedgerInterface) -> list[Event]:
     """Read every event of a ledger's log."""
     return [ledger.log.decode(row).event for row in ledger.log.rows(limit=10**9)]
 

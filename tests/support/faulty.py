@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from holdbook import Limits
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
 
 FAULTS = {
     "allocate": (
@@ -106,7 +106,7 @@ class Faulty(ResourceProvider[Any]):
         """Tell the real one's answer."""
         return self.inner.quantity(options)
 
-    def registered(self, ledger: Ledger, resource_type: str) -> None:
+    def registered(self, ledger: LedgerInterface, resource_type: str) -> None:
         """Tell the real one."""
         self.inner.registered(ledger, resource_type)
 

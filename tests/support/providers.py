@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from holdbook import Ledger
-    from holdbook.domain.handling import named_commands as domain
+    from holdbook.domain.handling.interface import LedgerInterface
 
     Step = Callable[..., Awaitable[None]]
 
@@ -33,7 +33,7 @@ class Scripted(ResourceProvider[str]):
         self.options: dict[str, Any] = {}
         self.things: set[str] | None = None
         """The rights whose things are really there, if that is to be told."""
-        self.ledgers: list[tuple[domain.Ledger, str]] = []
+        self.ledgers: list[tuple[LedgerInterface, str]] = []
         """Where it was told that the rights are."""
 
     def pool_limits(self) -> Limits | None:
@@ -68,7 +68,7 @@ class Scripted(ResourceProvider[str]):
         if self.things is not None:
             self.things.clear()
 
-    def registered(self, ledger: domain.Ledger, resource_type: str) -> None:
+    def registered(self, ledger: LedgerInterface, resource_type: str) -> None:
         """Hear where the rights are."""
         self.ledgers.append((ledger, resource_type))
 
@@ -111,4 +111,4 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def is_deciding(ledger: Ledger) -> bool:
     """Tell whether somebody is deciding, and nothing waits."""
-    return bool(ledger._committer.committing and not ledger._committer.waiting)  # noqa: SLF001 - nothing public tells
+    return bool(ledger._group.committer.committing and not ledger._group.committer.waiting)  # noqa: SLF001 - nothing public tells

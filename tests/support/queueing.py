@@ -10,7 +10,7 @@ from holdbook.domain.events import Allocated
 
 if TYPE_CHECKING:
     from holdbook.domain.records import StoredRow
-    from holdbook.infrastructure.commit.committer import Promise
+    from holdbook.infrastructure.commit.promise import Promise
 
 LONG = timedelta(minutes=10)
 """Longer than any test."""

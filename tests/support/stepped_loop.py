@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook import Ledger
 from holdbook.domain.errors import LogUnavailable
-from holdbook.infrastructure.commit.committer import Promise, wake
+from holdbook.infrastructure.commit.promise import Promise, wake
 from holdbook.infrastructure.commit.waiting_room import WaitingPromise, _State
 
 if TYPE_CHECKING:
@@ -138,14 +138,14 @@ class SteppedLedger(Ledger):
         The observer is another ledger of the same log: looking at what can be decided takes note of the rules seen.
         """
         self._waiting = [one for one in self._waiting if not _has_answered(one)]
-        room = self._room
+        room = self._group.room
         if not self._waiting and not room._leaving:  # noqa: SLF001 - nothing public tells
             return True
         room._nudge.set()  # noqa: SLF001 - its clock moved without anything happening
         if self._all_wait():
-            observer._rules = {}  # noqa: SLF001 - the rules may have changed since the room's last look
+            observer._group._rules = {}  # noqa: SLF001 - the rules may have changed since the room's last look
             waiting = {one.asked.command_id: one.asked for one in room._waiting()}  # noqa: SLF001 - as above
-            if (not waiting or not observer.servable(waiting)[0]) and self._all_wait():
+            if (not waiting or not observer._group.servable(waiting)[0]) and self._all_wait():  # noqa: SLF001 - as above
                 return True
         thread = room._thread  # noqa: SLF001 - as above
         if asked := [one for one in self._waiting if not one.done()]:
@@ -156,9 +156,9 @@ class SteppedLedger(Ledger):
 
     def _all_wait(self) -> bool:
         """Tell whether no command that may wait is being decided, and none is leaving the queue."""
-        with self._room.lock:
+        with self._group.room.lock:
             states = [one.waiter.state for one in self._waiting if isinstance(one, WaitingPromise)]
-            return all(state is _State.WAITING for state in states) and not self._room._leaving  # noqa: SLF001 - as above
+            return all(state is _State.WAITING for state in states) and not self._group.room._leaving  # noqa: SLF001 - as above
 
     @property
     def _waiting(self) -> list[Promise]:

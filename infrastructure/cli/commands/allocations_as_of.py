@@ -7,7 +7,7 @@ from typer import Option, Typer
 
 from holdbook.domain.allocation import Allocation, AllocationState
 from holdbook.domain.answers import Answer
-from holdbook.domain.handling.named_commands import select
+from holdbook.domain.handling.named_queries import select
 from holdbook.infrastructure.cli.terminal.options import AllocationId, CommonOptions, MomentOptions, TagOption, command
 from holdbook.infrastructure.cli.terminal.output import allocation_sheet, allocation_table, emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import name, pairs

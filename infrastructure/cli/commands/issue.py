@@ -19,7 +19,7 @@ from holdbook.projections.engine import no_progress
 
 if TYPE_CHECKING:
     from holdbook.domain.allocation import Allocation
-    from holdbook.domain.handling.batch import Outcome
+    from holdbook.domain.handling.outcome import Outcome
     from holdbook.infrastructure.cli.terminal.options import CommandOptions
     from holdbook.infrastructure.ledger import Ledger
     from holdbook.projections.engine import Progress

@@ -15,7 +15,8 @@ from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.interchange.adoption import Adopted, adopt
 from holdbook.infrastructure.interchange.old_form import read_old_form
 from holdbook.infrastructure.interchange.rollback import RolledBack, roll_back
-from holdbook.infrastructure.ledger import Ledger, holds_ledger
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.opening import holds_ledger
 
 top = Typer()
 

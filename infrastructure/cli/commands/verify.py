@@ -14,7 +14,8 @@ from holdbook.domain.errors import LogUnavailable, Malformed
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys, command
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say
 from holdbook.infrastructure.database.database import Database
-from holdbook.infrastructure.ledger import Ledger, outdated_views
+from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.opening import outdated_views
 from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.seals.key_files import log_verifier, read_checkpoint
 from holdbook.infrastructure.seals.prover import sealing_of

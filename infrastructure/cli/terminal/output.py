@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.domain.allocation import Allocation
-    from holdbook.domain.handling.batch import PoolStatus
+    from holdbook.domain.handling.outcome import PoolStatus
     from holdbook.domain.limits import Limits
 
 PROGRESS_AFTER_SECONDS: Final = 1.0

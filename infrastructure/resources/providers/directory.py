@@ -20,7 +20,7 @@ from holdbook.infrastructure.resources.providers.base import BaseProvider, check
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.resources import Resource, ResourceMetadata
 
 _SHORT: Final = "right-"
@@ -53,7 +53,7 @@ class DirectoryResourceProvider(BaseProvider[Path, int]):
         """Tell how much of the pool a request takes: the quota, ``size`` bytes, which has to be given."""
         return check_size(options.get("size"))
 
-    def registered(self, ledger: Ledger, resource_type: str) -> None:
+    def registered(self, ledger: LedgerInterface, resource_type: str) -> None:
         """Mark the root as this pool's of this ledger; raises ValueError if it is another's.
 
         What is under the root and has no right here is taken back, so what is another's must not be there.

@@ -14,7 +14,7 @@ from holdbook.infrastructure.resources.providers.base import BaseProvider, check
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdbook.domain.handling.named_commands import Ledger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.resources import Resource, ResourceMetadata
 
 _Units = tuple[str, ...]
@@ -31,7 +31,7 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
         """Take the units' names, each once, in the order in which they are taken; raises `Malformed`."""
         super().__init__()
         self._assignment = Assignment(units)
-        self._ledger: Ledger | None = None
+        self._ledger: LedgerInterface | None = None
         self._pool = ""
         self._reading = Lock()
 
@@ -43,7 +43,7 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
         """Tell how much of the pool a request takes: ``size`` units, or one."""
         return check_size(options.get("size", 1))
 
-    def registered(self, ledger: Ledger, resource_type: str) -> None:
+    def registered(self, ledger: LedgerInterface, resource_type: str) -> None:
         """Learn in which ledger and pool the rights are.
 
         Raises ValueError if it had learned of others before, or if it has given units without a ledger.

@@ -17,7 +17,7 @@ from holdbook import (
     Release,
 )
 from holdbook.domain.events import Expired, LedgerClosed, PoolClosed
-from holdbook.domain.handling.named_commands import Ledger
+from holdbook.domain.handling.interface import LedgerInterface
 from holdbook.infrastructure import ledger as infrastructure
 from holdbook.projections.views.metrics import METRICS
 from holdbook.projections.views.pool_usage import POOL_USAGE
@@ -44,7 +44,7 @@ OPEN = OpenPool(pool="disk", resource_type="r", limits=Limits(total=1))
 ALL_CLOSED = [LedgerClosed(reason="over"), *(PoolClosed(pool=pool, reason="over") for pool in ("cpu", "gpu", "ram"))]
 
 
-def closed_ledger(at: float = 0) -> Ledger:
+def closed_ledger(at: float = 0) -> LedgerInterface:
     """Open a ledger with several pools and holds, and close it."""
     ledger = SEVERAL.ledger(at)
     ledger.close_ledger(reason="over")

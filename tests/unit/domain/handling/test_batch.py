@@ -27,7 +27,7 @@ from holdbook import (
 )
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Allocated, Released
-from holdbook.domain.handling.named_commands import Ledger
+from holdbook.domain.handling.interface import LedgerInterface
 from holdbook.infrastructure.log.memory_log import MemoryReader
 from support.deciding import Clock, after, allocated, events_of, given, ledger_on, opened, refusal
 
@@ -39,7 +39,7 @@ def ask(**fields: Any) -> Allocate:  # noqa: ANN401 - fields by name
     return Allocate(**{"quantities": {"gpu": 1}, "owner": "ann", "command_id": "c", **fields})
 
 
-def done(ledger: Ledger, command: Command) -> Outcome:
+def done(ledger: LedgerInterface, command: Command) -> Outcome:
     """Submit a command and give its outcome, a refusal too."""
     return ledger.submit(command).result()
 

@@ -25,10 +25,9 @@ from holdbook import (
     Release,
     Token,
 )
-from holdbook.domain.handling import named_commands as domain
 from holdbook.domain.handling import pool_cache as cache
-from holdbook.domain.handling.batch import Outcome
 from holdbook.domain.handling.commit_attempt import CommitAttempt
+from holdbook.domain.handling.outcome import Outcome, allocation_of, pool_of
 from holdbook.domain.records import LogPosition, Recorded, StoredRow
 from holdbook.infrastructure.log.memory_log import MemoryReader, MemoryWriter
 from support.deciding import (
@@ -143,19 +142,13 @@ def test_malformed_input_is_an_error_before_any_decision() -> None:
     assert len(events_of(ledger)) == 1
 
 
-def together(ledger: domain.Ledger, *commands: Command) -> Sequence[Outcome | BaseException]:
-    """Decide commands in one transaction, as group commit does."""
-    asked = [ledger._settle(command) for command in commands]  # noqa: SLF001 - as the committer does, below too
-    return ledger._answers(asked)  # noqa: SLF001
-
-
 def test_an_error_of_one_caller_is_his_alone() -> None:
     """In one transaction, another command is decided as if the bad one had not come."""
     ledger = given(opened()).ledger()
     ledger.allocate({"gpu": 1}, owner="ann", command_id="c")
     bad = Allocate(quantities={"gpu": 2}, owner="ann", command_id="c")
     good = Allocate(quantities={"gpu": 3}, owner="ann", command_id="d")
-    refused, answered = together(ledger, bad, good)
+    refused, answered = ledger.together(bad, good)
     assert isinstance(refused, CommandIdReused)
     assert isinstance(answered, Outcome)
     assert answered.position == len(events_of(ledger))
@@ -202,7 +195,7 @@ def test_refusals_do_not_stop_a_record() -> None:
 def test_corruption_stops_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the log holds cannot be right: no caller of the batch gets an answer."""
     ledger = given(opened()).ledger()
-    monkeypatch.setattr(ledger._cache, "look", _corrupt)  # noqa: SLF001 - as a broken log would
+    monkeypatch.setattr(ledger.handler.cache, "look", _corrupt)
     future = ledger.submit(Expire())
     with pytest.raises(LogCorrupt, match="broken"):
         future.result()
@@ -227,7 +220,7 @@ def test_a_database_that_goes_away_is_everybody_s(monkeypatch: pytest.MonkeyPatc
 
     with monkeypatch.context() as broken:
         broken.setattr(MemoryReader, "histories", break_off)
-        answers = together(ledger, Allocate(quantities={"gpu": 1}, owner="ann"), Release(allocation_id="a"))
+        answers = ledger.together(Allocate(quantities={"gpu": 1}, owner="ann"), Release(allocation_id="a"))
     assert all(isinstance(one, LogUnavailable) and one.command_id for one in answers)
     assert log.rows() == rows
 
@@ -238,7 +231,7 @@ def test_corruption_met_by_one_command_leaves_the_others_alone() -> None:
     log = history.given(*history.when(Release(allocation_id="a")).events).log()
     log._subjects["a"] = log._subjects["a"][:1]  # noqa: SLF001 - the index loses the ending, as no log does
     ledger = ledger_on(log)
-    corrupt, other = together(ledger, Release(allocation_id="a"), Allocate(quantities={"gpu": 1}, owner="ann"))
+    corrupt, other = ledger.together(Release(allocation_id="a"), Allocate(quantities={"gpu": 1}, owner="ann"))
     assert isinstance(corrupt, LogCorrupt)
     assert isinstance(other, Outcome)
     assert other.position == log.max_notification_id()
@@ -309,7 +302,7 @@ def test_pools_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyP
         again = Allocate(allocation_id="b", quantities={"ram": 1}, owner="ann")
         assert refusal(ledger, again).code == RefusalCode.ALLOCATION_ID_TAKEN
         assert [pool.used for pool in ledger.pools()] == [3 + round_, 4, 0]
-    assert len(ledger._cache._pools) <= 3  # noqa: SLF001 - what it remembers
+    assert len(ledger.handler.cache._pools) <= 3  # noqa: SLF001 - what it remembers
 
 
 def test_a_pool_is_loaded_from_its_snapshot_and_the_events_since() -> None:
@@ -330,9 +323,9 @@ def test_a_grant_without_an_allocation_is_corruption() -> None:
     """The API never gives nothing where it promises something."""
     nothing = Outcome(command_id="c", records=())
     with pytest.raises(LogCorrupt, match="command 'c' was granted, and no allocation was"):
-        domain._allocation(nothing)  # noqa: SLF001 - no log leads there
+        allocation_of(nothing)
     with pytest.raises(LogCorrupt, match="command 'c' was granted, and its pool is not there"):
-        domain._pool(nothing)  # noqa: SLF001 - no log leads there
+        pool_of(nothing)
 
 
 def test_every_caller_is_told_when_the_log_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +366,7 @@ def test_what_was_sent_may_land_late(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger, writing = ledger_on(log), log.writing
     for _ in range(2):
         ledger.allocate({"gpu": 1}, owner="ann")
-    attempt = CommitAttempt([ledger._settle(Allocate(quantities={"gpu": 1}, owner="ann"))])  # noqa: SLF001 - as group commit does
+    attempt = CommitAttempt([ledger.handler.settle(Allocate(quantities={"gpu": 1}, owner="ann"))])
     sent: list[tuple[LogPosition, Sequence[StoredRow]]] = []
 
     def send(end: LogPosition, rows: Sequence[StoredRow], _timeout: float | None) -> bool:
@@ -391,9 +384,9 @@ def test_what_was_sent_may_land_late(monkeypatch: pytest.MonkeyPatch) -> None:
         broken.setattr(log, "writing", lose_the_commit)
         for _ in range(2):
             with pytest.raises(LogUnavailable):
-                ledger._try(attempt)  # noqa: SLF001
+                ledger.handler.try_commit(attempt)
     assert log.append_if(*sent[0])
-    ledger._try(attempt)  # noqa: SLF001
+    ledger.handler.try_commit(attempt)
     [outcome] = attempt.answers
     assert isinstance(outcome, Outcome)
     assert [row.hash for row in log.rows()[3:]] == [row.hash for row in sent[0][1]]
@@ -437,7 +430,7 @@ def test_what_a_forgotten_pool_held_is_forgotten_with_it(monkeypatch: pytest.Mon
     ledger.resize("b", {"cpu": 2, "gpu": 3})
     ledger.allocate({"ram": 1}, owner="ann", allocation_id="x")
     ledger.release("x")
-    assert ledger._cache.where("b") is None  # noqa: SLF001 - what it remembers
+    assert ledger.handler.cache.where("b") is None
     assert ledger.release("b").quantities == {"cpu": 2, "gpu": 3}
 
 

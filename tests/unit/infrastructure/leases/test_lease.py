@@ -243,7 +243,7 @@ def test_time_counts_from_before_a_renewal_was_sent(held: Held, watch: Watch, le
     """However long the answer took: the ledger's deadline cannot be earlier than the holder's."""
     with held.keep_alive() as lease:
         watch.now += 20
-        with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
+        with ledger._handler.own_cache():  # noqa: SLF001 - nothing is committed meanwhile
             lease.turn()
             watch.now += 15
             assert lease.seconds_left == 15.0
@@ -330,7 +330,7 @@ def test_a_renewal_that_is_answered_while_its_ledger_closes(ledger: Ledger, held
     """Its lease is lost as well: nothing will renew it again."""
     patient = Patient()
     lease = held.keep_alive(on_lost=patient).start()
-    with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
+    with ledger._handler.own_cache():  # noqa: SLF001 - nothing is committed meanwhile
         watch.now += 20
         lease.turn()
         ledger._leases._turns.clear()  # noqa: SLF001 - as while its turn is taken
@@ -345,7 +345,7 @@ def test_a_renewal_that_is_answered_while_its_ledger_closes(ledger: Ledger, held
 def test_a_lease_that_nobody_has_is_renewed_no_more(ledger: Ledger, held: Held, watch: Watch) -> None:
     """Not by its thread, which keeps none, nor by a renewal that is answered later."""
     lease = held.keep_alive().start()
-    with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
+    with ledger._handler.own_cache():  # noqa: SLF001 - nothing is committed meanwhile
         watch.now += 20
         lease.turn()
         gone = weakref.ref(lease)

@@ -65,7 +65,7 @@ def test_failures_that_do_not_pass_end_the_lease(watch: Watch, clock: Clock) -> 
 def test_a_renewal_under_way_when_the_lease_ends(held: Held, watch: Watch, ledger: Ledger) -> None:
     """It is taken back if it still waits; what comes of one that does not is no matter any more."""
     lease = held.keep_alive().start()
-    with ledger._lock:  # noqa: SLF001 - nothing is committed meanwhile
+    with ledger._handler.own_cache():  # noqa: SLF001 - nothing is committed meanwhile
         first = ledger.submit(Renew(allocation_id="a", ttl=MINUTE))
         while not first.running():
             pass
@@ -85,7 +85,7 @@ def test_an_answer_that_fails_is_heard(held: Held, watch: Watch, ledger: Ledger,
         raise LogUnavailable("gone for good")
 
     monkeypatch.setattr(ledger.log, "writing", away)
-    monkeypatch.setattr(ledger, "_try_alone", lambda *_: False)
+    monkeypatch.setattr(ledger._handler, "_try_alone", lambda *_: False)  # noqa: SLF001 - so that it asks for the lock
     watch.now += 20
     lease.turn()
     lost = lease.wait_lost(SECONDS_MAX)

@@ -118,12 +118,12 @@ def test_what_a_ledger_of_the_process_does() -> None:
     ledgers = OpenLedgers()
     with Ledger.in_memory() as first, Ledger(first.log) as second:
         for ledger in (first, second):
-            ledgers.add(ledger, ledger._commits, ledger._committer)  # noqa: SLF001 - as the ledger does itself
+            ledgers.add(ledger, ledger._group.commits, ledger._group.committer)  # noqa: SLF001 - as the ledger does itself
         first.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
         second.record([Allocate(quantities={"gpu": 1}, owner="a")] * 3)
-        with second._own_cache():  # noqa: SLF001 - nothing is committed meanwhile
+        with second._handler.own_cache():  # noqa: SLF001 - nothing is committed meanwhile
             second.submit(Allocate(quantities={"gpu": 1}, owner="a"))
-            while not second._committer.committing:  # noqa: SLF001 - it is taken, and what comes now is not
+            while not second._group.committer.committing:  # noqa: SLF001 - it is taken, and what comes now is not
                 sleep(0)
             waiting = second.submit(Allocate(quantities={"gpu": 1}, owner="a"))
             found = scraped(CommitsCollector(ledgers))

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from holdbook import Ledger, Limits, LogCorrupt, OpenPool, RefusalCode, Refused
-from holdbook.infrastructure.resources.rights import Rights, granted
+from holdbook.infrastructure.commit.promise import granted
+from holdbook.infrastructure.resources.rights import Rights
 
 
 async def test_a_grant_without_an_allocation() -> None:

@@ -18,7 +18,7 @@ from holdbook import (
     Release,
 )
 from holdbook.domain.errors import CommandIdReused
-from holdbook.domain.handling.batch import PendingCommand
+from holdbook.domain.handling.outcome import PendingCommand
 from holdbook.domain.refusals import RefusalCode
 from holdbook.infrastructure.telemetry.context import about_batch, about_command, about_error
 

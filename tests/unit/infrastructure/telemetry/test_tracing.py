@@ -151,7 +151,7 @@ def test_an_error(ledger: Ledger, spans: Spans) -> None:
 
 def test_a_commit_is_linked_to_its_commands(ledger: Ledger, spans: Spans) -> None:
     """Commands that wait while another is committed share one commit, whose span links to each of theirs."""
-    with ledger._own_cache():  # noqa: SLF001 - nothing is committed meanwhile
+    with ledger._handler.own_cache():  # noqa: SLF001 - nothing is committed meanwhile
         promises = [ledger.submit(Allocate(quantities={"gpu": 1}, owner="a", command_id=f"c-{n}")) for n in range(3)]
     for promise in promises:
         promise.result()
@@ -180,7 +180,7 @@ def test_a_commit_that_fails(ledger: Ledger, spans: Spans, monkeypatch: pytest.M
     def fail(*_: object) -> None:
         raise LogUnavailable(f"no {HIDDEN} at postgresql://a:b@c")
 
-    monkeypatch.setattr(ledger, "_try", fail)
+    monkeypatch.setattr(ledger._handler, "try_commit", fail)  # noqa: SLF001 - as a database that is away
     with pytest.raises(LogUnavailable):
         ledger.allocate({"gpu": 1}, owner="a")
     for name in ("holdbook commit", "holdbook allocate"):
@@ -191,9 +191,9 @@ def test_a_commit_that_fails(ledger: Ledger, spans: Spans, monkeypatch: pytest.M
 
 def test_a_command_that_is_cancelled_or_not_taken(spans: Spans) -> None:
     """A cancelled command's span ends and says so; that of one for which there is no room ends as an error."""
-    with Ledger.in_memory() as opened, Ledger(opened.log, waiting_max=1) as ledger, ledger._own_cache():  # noqa: SLF001 - as above
+    with Ledger.in_memory() as opened, Ledger(opened.log, waiting_max=1) as ledger, ledger._handler.own_cache():  # noqa: SLF001 - as above
         ledger.submit(Release(allocation_id="a"))
-        while not ledger._committer.committing:  # noqa: SLF001 - it is in a batch, and what comes now is in none
+        while not ledger._group.committer.committing:  # noqa: SLF001 - it is in a batch, and what comes now is in none
             sleep(0)
         waiting = ledger.submit(Release(allocation_id="b"))
         with pytest.raises(Overloaded):

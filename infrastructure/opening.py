@@ -1,0 +1,73 @@
+"""Open the log in a database: make the database ready if it is new, and refuse one that this version cannot use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdbook.domain.errors import LogUnavailable
+from holdbook.domain.records import LOG_FORMAT
+from holdbook.infrastructure.database.database import Database
+from holdbook.infrastructure.log.mapper import EventMapper
+from holdbook.infrastructure.log.sql_log import SQLEventLog
+from holdbook.infrastructure.schema import revision
+from holdbook.infrastructure.telemetry.logging import get_logger
+from holdbook.infrastructure.views.store import SQLStore
+from holdbook.projections.generations import GenerationState
+from holdbook.projections.views.catalogue import VIEWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from holdbook.projections.generations import Generation
+
+logger = get_logger()
+
+
+def open_log(database: Database, *, create: bool) -> SQLEventLog:
+    """Open the log in a database; with ``create``, a database without one gets one.
+
+    Writes a log line about views that are not kept up to date. Raises `LogUnavailable` if there is no database or
+    another format in it, and `SchemaMismatch`.
+    """
+    if not database.exists():
+        if not create:
+            message = f"there is no database {database.name}"
+            raise LogUnavailable(message)
+        database.make_file()
+    if create and revision.current_revision(database) is None:
+        from holdbook.infrastructure.schema import upgrade  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+
+        upgrade.upgrade(database)
+    revision.require_current(database)
+    log = SQLEventLog(database, EventMapper())
+    if log.format != LOG_FORMAT:
+        message = f"the log in {database.name} has format {log.format}; this version of Holdbook reads {LOG_FORMAT}"
+        raise LogUnavailable(message)
+    _warn_of_views(database)
+    return log
+
+
+def holds_ledger(url: str) -> bool:
+    """Tell whether there is a ledger in a database, at any schema revision; raises `Malformed`, `LogUnavailable`."""
+    database = Database(url)
+    try:
+        return database.exists() and revision.current_revision(database) is not None
+    finally:
+        database.close()
+
+
+def _warn_of_views(database: Database) -> None:
+    """Write a log line about views that are read but not kept up to date: built by other code, or stopped."""
+    found = SQLStore(database).generations()
+    outdated = outdated_views(found)
+    if outdated:
+        logger.warning("views_outdated", views=outdated, way_out="run `holdbook projections rebuild --all`")
+    for one in found:
+        if one.state is GenerationState.LIVE and one.stopped_at is not None:
+            logger.warning("view_stopped", view=one.view, position=one.stopped_at, error=one.error)
+
+
+def outdated_views(found: Iterable[Generation]) -> list[str]:
+    """List the views that have no live generation, or one that other code than this version's built."""
+    live = {one.view: one.fingerprint for one in found if one.state is GenerationState.LIVE}
+    return [view.name for view in VIEWS if live.get(view.name) != view.fingerprint]
