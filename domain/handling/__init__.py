@@ -1,1 +1,4 @@
-"""Handle a command: load the pools that it reaches, decide, number the events, record them."""
+"""Handle a command: load the pools that it reaches, decide it, number its events and record them.
+
+Other rooms import `handler`, `interface`, `named_commands`, `named_queries`, `outcome` and `commit_attempt`.
+"""

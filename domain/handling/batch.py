@@ -1,4 +1,4 @@
-"""A batch of commands decided one after another on one look at the log: the heart of the commit path."""
+"""A batch: commands that are decided one after another on one look at the log, before anything is recorded."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 _GRANTS = frozenset({Allocate, Reserve})
 _DESCRIBE_NONE = frozenset({Expire, Reclaim})
-"""Commands whose outcome has no allocation: they are about many, or about what one left behind."""
+"""Commands whose outcome describes no allocation: they are about many, or about one that has ended."""
 
 
 class Batch:
-    """Decides commands one by one; what each appends is seen by the next."""
+    """Decides commands one by one. Each command sees the events of those before it, though none is recorded yet."""
 
-    def __init__(  # noqa: PLR0913 - all that a decision may depend on, each by name
+    def __init__(  # noqa: PLR0913 - everything that a decision may depend on, each by name
         self,
         asked: Sequence[PendingCommand],
         *,
@@ -55,6 +55,11 @@ class Batch:
         actor: str | None,
         new_id: Callable[[], str],
     ) -> None:
+        """Look up what the commands need: earlier outcomes of their ids, the allocations they name, the queue.
+
+        ``epoch`` goes into fencing tokens, ``now`` is the instant at which live commands are decided, and ``actor`` is
+        recorded for commands that name none.
+        """
         self._reader = reader
         self._cache = cache
         self._epoch = epoch
@@ -62,23 +67,23 @@ class Batch:
         self._actor = actor
         self._new_id = new_id
         self.records: list[Recorded] = []
-        """What is to be appended."""
+        """The events to be appended, in order."""
         self._about: dict[str, list[Recorded]] = {}
-        """The same, by the allocation that it is about."""
+        """The same events by the allocation that they are about."""
         self._taking = False
-        """Whether pools are being changed: an error meanwhile leaves them as no log says."""
+        """Whether pools are being changed now. An error meanwhile would leave them in a state that no log has."""
         self._decided = reader.commands({one.command_id for one in asked if not one.fresh})
         self._past = self._recorded_past(asked)
         self._histories = reader.histories(self._repeated_subjects())
         self.queue = Queue(reader, len(asked))
-        """Who waits before whom, and who enters and leaves with this batch."""
+        """The order of the commands that wait, and which of them enter and leave the queue with this batch."""
         cache.look(reader)
 
     def _recorded_past(self, asked: Iterable[PendingCommand]) -> dict[str, AllocationRecord]:
         ids = {vars(one.command).get("allocation_id") for one in asked if one.command_id not in self._decided}
         cached = {allocation_id: self._cache.where(allocation_id) for allocation_id in ids if allocation_id}
         found = self._reader.granted({allocation_id for allocation_id, pools in cached.items() if not pools})
-        # What the cache knows is kept too: it forgets an allocation that another process ended, once it reads of it.
+        # What the cache knows is kept too: the cache forgets an allocation once it reads that another process ended it.
         return {allocation_id: AllocationRecord(pools) for allocation_id, pools in (cached | found).items() if pools}
 
     def _repeated_subjects(self) -> set[str]:
@@ -86,7 +91,7 @@ class Batch:
         return {event.subject for event in events if event.subject and not isinstance(event, ValidationFailed)}
 
     def answer(self, one: PendingCommand, *, atomic: bool) -> Outcome | Exception:
-        """Decide one command; an error in it is its answer and leaves the others alone, unless all are one."""
+        """Decide one command. An error in it is its answer and does not affect the others, unless ``atomic``."""
         try:
             return self.run(one)
         except LogUnavailable:
@@ -97,9 +102,9 @@ class Batch:
             return error
 
     def run(self, one: PendingCommand, *, dry: bool = False) -> Outcome:
-        """Decide one command; raises `CommandIdReused` and `PoolAlreadyOpen`, and `Undecided` if it has to wait.
+        """Decide one command. With ``dry``, the pools and the events to be appended stay as they are.
 
-        Dry, pools and records stay as they were.
+        Raises `CommandIdReused`, `PoolAlreadyOpen`, and `Undecided` if the command has to wait in the queue.
         """
         decided = self._decided.get(one.command_id)
         if decided and self._is_repeat(one, decided):
@@ -109,7 +114,7 @@ class Batch:
         situation, moment = self._situation(one)
         subject = None if type(one.command) in _GRANTS else vars(one.command).get("allocation_id")
         before = self._holds(subject) if subject else {}
-        if decided:  # the id derived from a pool's name stands for its opening: what else comes of it has its own
+        if decided:  # the id derived from a name is taken by the first opening: another outcome gets a fresh id
             one = PendingCommand(one.command, self._new_id(), fresh=True)
         records = self._number(one, decide(situation, one.command, moment), moment)
         if type(one.command) in _GRANTS:
@@ -119,7 +124,7 @@ class Batch:
         return self._outcome(one, records, before)
 
     def would_decide(self, one: PendingCommand) -> bool:
-        """Tell whether a command that waits would be decided now, in whatever way; if so it is out of others' way."""
+        """Tell whether a command that waits would be decided now, be it granted, refused for good or in error."""
         try:
             self.run(one, dry=True)
         except Undecided:
@@ -127,11 +132,11 @@ class Batch:
         except LogUnavailable:
             raise
         except HoldbookError:
-            pass  # it is decided, if by an error
+            pass  # an error is a decision too
         return True
 
     def _move_in_queue(self, one: PendingCommand, records: Sequence[Recorded]) -> None:
-        """Have a command that is refused for now wait, if it may: raises `Undecided`; else it waits no more."""
+        """Have a command that is refused for now enter the queue, if it may: raises `Undecided`. Else it leaves it."""
         event = records[-1].event
         if one.may_wait and type(event) is ValidationFailed and is_transient(event.code):
             command: Any = one.command
@@ -156,7 +161,7 @@ class Batch:
         if not difference[0]:
             return True
         if isinstance(one.command, OpenPool | CloseLedger) and one.command.command_id is None:
-            return False  # the id is the pool's name, or there is but one: for the decision to say if it is a repeat
+            return False  # the id only says which pool, or which ledger: the decision tells whether this is a repeat
         raise CommandIdReused(one.command_id, *difference)
 
     def _repeat(self, one: PendingCommand, decided: Sequence[Recorded]) -> Outcome:
@@ -183,7 +188,7 @@ class Batch:
         return fold(chain(past, self._about.get(allocation_id, ())))
 
     def _situation(self, one: PendingCommand) -> tuple[DecisionContext, datetime]:
-        """Load every pool that a command reaches; tell the one time that it is decided at."""
+        """Load every pool that a command reaches, and find the time at which it is decided."""
         command: Any = one.command
         allocation_id = vars(command).get("allocation_id")
         past = self._find_past(allocation_id) if allocation_id else None
@@ -202,7 +207,7 @@ class Batch:
         return DecisionContext(pools, past, self._epoch, closed=closed), moment
 
     def _pool_names(self) -> list[str]:
-        """List every pool that was opened, by name, those of this batch included."""
+        """List the names of all pools ever opened, those of this batch included."""
         opened = (recorded.event.pool for recorded in self.records if isinstance(recorded.event, PoolOpened))
         return sorted({*self._reader.pool_names(), *opened})
 
@@ -226,12 +231,12 @@ class Batch:
         raise LogCorrupt(message)
 
     def _holds(self, allocation_id: str) -> dict[str, Hold]:
-        """Find what an allocation holds, pool by pool; nothing if it is not open."""
+        """Find what an allocation holds, by pool; nothing if it is not open."""
         pools = self._load(self._cache.where(allocation_id) or ())
         return {name: hold for name, pool in pools.items() if (hold := pool.holds.get(allocation_id))}
 
     def _number(self, one: PendingCommand, events: Sequence[Event], occurred_at: datetime) -> list[Recorded]:
-        """Wrap events in their envelopes, numbered from the end of the log and of each stream."""
+        """Put events into envelopes, numbered from the end of the log and of each stream."""
         position = self._reader.head + len(self.records)
         versions: dict[str, int] = {}
         first_own = next((i for i, e in enumerate(events) if type(e) is not Expired), 0)
@@ -259,7 +264,7 @@ class Batch:
         return records
 
     def take(self, one: PendingCommand, records: Sequence[Recorded]) -> None:
-        """Let what was decided be seen by the commands that come after."""
+        """Change the pools by what was decided, so that the commands that come after see it."""
         self._taking = True
         self.records += records
         if records:
@@ -298,17 +303,20 @@ class Batch:
 
 
 def _own(records: Sequence[Recorded]) -> Recorded:
-    """Find the first event that is the command's own, not an expiry it noticed: the one that carries the command."""
+    """Find the event that carries the command: the first that is not an expiry noticed on the way."""
     return next(recorded for recorded in records if recorded.command is not None)
 
 
 def _difference(one: PendingCommand, decided: Sequence[Recorded]) -> tuple[str, Any, Any]:
-    """Find the first field in which a command differs from the one recorded under its id; its name is "" if none."""
+    """Find the first field in which a command differs from the one recorded under its id: name, recorded value, value.
+
+    The name is "" if they do not differ.
+    """
     recorded = content(json.loads(_own(decided).command or "{}"))
     return first_difference(recorded, content(one.command.as_dict())) or ("", None, None)
 
 
 def _after(allocation_id: str | None, records: Sequence[Recorded], before: Mapping[str, Hold]) -> Allocation | None:
-    """Describe an allocation as a command left it; None if there is none that it is about."""
+    """Describe an allocation as a command left it; None if the command is about none."""
     own = (recorded for recorded in records if recorded.event.subject == allocation_id)
     return fold(own, describe(allocation_id, before) if before else None) if allocation_id else None

@@ -1,4 +1,4 @@
-"""A look at the log that knows where it ends, and nothing else: for deciding on what is in memory."""
+"""A `LogReader` that knows where the log ends and nothing else, to decide a command on what is in memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class NotKnown(Exception):
-    """The log itself has to be read."""
+    """The question cannot be answered from memory: the log itself has to be read."""
 
 
 class KnownEnd:
-    """A `LogReader` over nothing. Raises `NotKnown` for every question that a memory cannot answer."""
+    """A `LogReader` that raises `NotKnown` for every question that only the log can answer."""
 
     def __init__(self, end: LogPosition) -> None:
         self.head = end.position
@@ -34,7 +34,7 @@ class KnownEnd:
         return {allocation_id: _not_known() for allocation_id in allocation_ids}
 
     def queued(self, _pool: str, _limit: int) -> list[str]:
-        """Find nobody: what is decided so is recorded only if nobody waits."""
+        """Find nobody. What is decided on this reader is recorded only if the queue is empty."""
         return []
 
     stream = rows_since = decode = event = version = lambda *_: _not_known()

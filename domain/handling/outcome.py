@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
-    """A pool as it stands; quantities in its unit."""
+    """A pool as it stands. Quantities are in the pool's unit."""
 
     name: str
     resource_type: str
@@ -32,16 +32,16 @@ class PoolStatus:
     capacity: int
     used: int
     free: int
-    """What can still be granted; 0, not less, while more is held than the limits allow."""
+    """What can still be granted. It is 0, never less, while more is held than the limits allow."""
     allocations: int
-    """How many allocations hold something of it."""
+    """How many allocations hold something of the pool."""
     closed: bool
     as_of_position: int | None = field(default=None, compare=False)
-    """Position in the log that a read found this at; None where a command's outcome says it."""
+    """Position of the log at which a question found this; None in the outcome of a command."""
 
     @classmethod
     def of(cls, pool: Pool, moment: datetime | None = None, position: int | None = None) -> PoolStatus:
-        """Describe a pool, less what is due at a moment, as found at a position of the log."""
+        """Describe a pool as found at a position of the log. Holds that have lapsed by ``moment`` are left out."""
         due = pool.due(moment) if moment else []
         used = pool.used - sum(pool.holds[allocation_id].quantity for allocation_id in due)
         return cls(
@@ -65,22 +65,22 @@ def no_allocation() -> Allocation | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a command."""
+    """What became of a command: its events, and the refusal if it was refused."""
 
     command_id: str
     records: tuple[Recorded, ...]
-    """The command's events; of a check, those that there would be; none for a repeat that was not recorded itself."""
+    """The command's events. Of a check, the events that there would be; of a repeat without events of its own, none."""
     repeated: bool = False
     """True if the command was decided before and nothing was appended now."""
     refusal: Refused | None = None
     description: Callable[[], Allocation | None] = field(default=no_allocation, repr=False, compare=False)
-    """Describes the allocation, for those who ask."""
+    """Describes the allocation when it is asked for: most callers do not."""
     pool: PoolStatus | None = None
-    """The pool that the command is about, in its present state."""
+    """The pool that the command is about, in its present state; None if it is about none."""
 
     @cached_property
     def allocation(self) -> Allocation | None:
-        """The allocation that the command is about, as the command left it; of a repeat, as it is now."""
+        """The allocation that the command is about: as the command left it, or, of a repeat, as it is now."""
         return self.description()
 
     @property
@@ -95,24 +95,24 @@ class Outcome:
 
 
 class PendingCommand(NamedTuple):
-    """A command with its id settled."""
+    """A command on its way to a decision, with the id that it is recorded under."""
 
     command: Command
     command_id: str
     fresh: bool
     """True if the id was made just now, so that it cannot have been decided before."""
     may_wait: bool = False
-    """True if it is not to be refused for now: it enters the queue instead."""
+    """True if the command enters the queue instead of being refused for now."""
 
     @classmethod
     def settle(cls, command: Command, new_id: Callable[[], str]) -> PendingCommand:
-        """Take the id given, else the one derived from what the command names, else a fresh one."""
+        """Take the id that was given, else the one derived from what the command names, else a fresh one."""
         settled = command.command_id or command.id_from_content()
         return cls(command, settled or new_id(), fresh=settled is None)
 
     @property
     def waits(self) -> bool:
-        """Tell whether it may be in the queue."""
+        """Tell whether the command asked to wait, so that it may be in the queue."""
         return vars(self.command).get("wait") is not None
 
 

@@ -1,4 +1,4 @@
-"""Pools in memory, brought up to date with the log when they are used."""
+"""The cache of pools: aggregates in memory, brought up to date with the log when they are used."""
 
 from __future__ import annotations
 
@@ -14,41 +14,47 @@ if TYPE_CHECKING:
     from holdbook.domain.records import LogPosition, Recorded, StoredRow
 
 FOLLOWED_EVENTS_MAX: Final = 1000
-"""The most events of others that are read as a whole; of more, only those of the pools that are asked for are."""
+"""The most events of other processes that are read as a whole. Of more, only those of the pools asked for are read."""
 
 POOLS_CACHED_MAX: Final = 10_000
 """The most pools kept in memory between two batches."""
 
 MILESTONE_EVENTS: Final = 1000
-"""How many of a pool's events go by before it is asked again whether a snapshot is due."""
+"""After how many events of a pool it is checked again whether a snapshot is due."""
 
 
 class PoolCache:
-    """What a ledger remembers of the log between two looks at it; never trusted past the head it was read at."""
+    """The pools that a ledger keeps in memory between two looks at the log.
+
+    It is true at one position of the log. At each look it takes in what other processes have written since.
+    """
 
     def __init__(self, seen: int = 0) -> None:
         self._pools: OrderedDict[str, Pool] = OrderedDict()
         self._fresh: set[str] = set()
-        """Names of the pools (there or not) known to be current at ``_head``."""
+        """Names of the pools that are known to be current at ``_head``, whether they exist or not."""
         self._where: dict[str, tuple[str, ...]] = {}
-        """The pools of each open allocation that a cached pool holds; they never change."""
+        """The pools of each open allocation that a cached pool holds. An allocation's pools never change."""
         self._versions: dict[str, int] = {}
-        """Last versions of refusal streams at ``_head``."""
+        """The version of the last event in each stream that is not a pool's, at ``_head``."""
         self._head = 0
         self.end: LogPosition | None = None
-        """Where the log ends, if the last that was written to it was ours, and nobody else wrote just before."""
+        """Where the log ends, if this process wrote its last rows and no other process wrote just before them."""
         self._seen = seen
-        """The furthest that the log itself was seen to reach."""
+        """The greatest position that the log was seen to reach."""
         self._alone = False
         self.milestones: set[str] = set()
-        """Pools that lately had another `MILESTONE_EVENTS` events: it is time to ask whether a snapshot is due."""
+        """Pools that had another `MILESTONE_EVENTS` events: it is time to check whether a snapshot is due."""
 
     def renewed(self) -> PoolCache:
-        """Forget everything, as it may be ahead of the log, but how far the log was seen to reach."""
+        """Give an empty cache that knows how far the log was seen to reach, for when this one may be ahead of it."""
         return PoolCache(self._seen)
 
     def look(self, reader: LogReader) -> None:
-        """Begin a look at the log: what others wrote since the last one makes every pool suspect."""
+        """Begin a look at the log: take in what other processes wrote since the last one.
+
+        Raises `LogCorrupt` if the log is shorter than it was seen to be.
+        """
         if reader.head < self._seen:
             message = (
                 f"the log ends at position {reader.head} and ended at {self._seen} before: "
@@ -75,7 +81,7 @@ class PoolCache:
                 self._learn(row, reader)
 
     def _learn(self, row: StoredRow, reader: LogReader) -> None:
-        """Take in what another process wrote, if it is about what is remembered."""
+        """Take in a row that another process wrote, if it is about something in the cache."""
         kind, _, name = row.stream_id.partition(":")
         if kind != "pool":
             self._versions.pop(row.stream_id, None)
@@ -85,15 +91,15 @@ class PoolCache:
             try:
                 self.apply(reader.decode(row))
             except LogCorrupt:
-                self._fresh.discard(name)  # whoever asks for the pool is told
+                self._fresh.discard(name)  # the next to ask for the pool is told
 
     def appended(self, end: LogPosition) -> None:
-        """Note that our own events moved the head; every pool was evolved with them."""
+        """Note that this process's own events moved the head; the pools were changed by them already."""
         self._head = end.position
         self.end = end if self._alone else None
 
     def pool(self, name: str, reader: LogReader) -> Pool | None:
-        """Find a pool as of the reader's head, reading no more than what is new."""
+        """Give a pool as of the reader's head, reading only what is new; None if there is no such pool."""
         if name not in self._fresh:
             if name not in self._pools:
                 self._load(name, reader)
@@ -112,7 +118,7 @@ class PoolCache:
             self._where.update((allocation_id, hold.pools) for allocation_id, hold in pool.holds.items())
 
     def apply(self, recorded: Recorded) -> None:
-        """Evolve the pool or the refusal stream that an event belongs to; the next event of its stream, always."""
+        """Apply an event to its pool, or to its refusal stream. It has to be the next event of its stream."""
         event = recorded.event
         kind, _, name = event.stream_id.partition(":")
         if kind != "pool":
@@ -129,19 +135,19 @@ class PoolCache:
 
     @property
     def behind(self) -> int | None:
-        """Where to read on, if others have been writing; None if nobody has, or nothing is remembered."""
+        """The position to read on from, if other processes have been writing; None if not, or if the cache is empty."""
         return self._head if self._pools and not self._alone else None
 
     def copy_of(self, name: str) -> Pool | None:
-        """Copy a pool for a snapshot, if it is in memory and current."""
+        """Copy a pool for a snapshot; None if it is not in memory, or not current."""
         return self._pools[name].copy() if name in self._fresh and name in self._pools else None
 
     def where(self, allocation_id: str) -> tuple[str, ...] | None:
-        """Find the pools of an open allocation, if a cached pool holds it."""
+        """Find the pools of an open allocation; None if no cached pool holds it."""
         return self._where.get(allocation_id)
 
     def version(self, stream_id: str, reader: LogReader) -> int:
-        """Find the version of a stream's last event, those of this batch included."""
+        """Find the version of a stream's last event, events of the present batch included."""
         kind, _, name = stream_id.partition(":")
         if kind == "pool":
             pool = self.pool(name, reader)

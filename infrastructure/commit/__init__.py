@@ -1,1 +1,4 @@
-"""Group commit: one thread records what all other threads and tasks of the process ask for."""
+"""Group commit: one thread records what all other threads and tasks of the process ask for.
+
+Other rooms import `group_commit` and `promise`.
+"""
