@@ -1,1 +1,4 @@
-"""Decide a command: from the state and the command to the events. Pure; no log, no clock."""
+"""Decisions: pure functions from the state of pools and a command to the events to record; no log and no clock.
+
+Other rooms import `decide` and `context`.
+"""

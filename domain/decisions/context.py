@@ -1,4 +1,4 @@
-"""The situation that a command is decided in: the pools that it reaches, and what else the decision may depend on."""
+"""The context of a decision: the pools that a command reaches, the time it is decided at, and what else counts."""
 
 from __future__ import annotations
 
@@ -15,37 +15,44 @@ if TYPE_CHECKING:
     from holdbook.domain.pool import Pool
 
 ASKING_IF_CLOSED: Final = frozenset({OpenPool, CloseLedger})
-"""The commands that depend on whether the ledger is closed; to all others its pools tell it."""
+"""The commands whose decision needs to know whether the ledger is closed.
+
+For every other command the pools say enough: in a closed ledger all of them are closed.
+"""
 
 
 class AllocationRecord(NamedTuple):
-    """What the log knows of an allocation id that was granted: its pools, and its state if it has ended."""
+    """What the log knows of an allocation id that was granted."""
 
     pools: tuple[str, ...]
+    """Names of all pools of the allocation, in order."""
     ended: AllocationState | None = None
+    """The state in which it ended; None while no event says that it has ended."""
 
 
 class DecisionContext(NamedTuple):
-    """All that a decision may depend on."""
+    """Everything that a decision may depend on, besides the command and the moment."""
 
     pools: Mapping[str, Pool]
-    """Every pool that exists among those the command reaches: see `reach`."""
+    """By name, the existing pools among those that the command touches (`named_pools`) and those that expiries reach
+    from there (`reach`)."""
     past: AllocationRecord | None = None
-    """What the log knows of the command's allocation id; None if it was never granted."""
+    """What the log knows of the allocation id in the command; None if it was never granted, or there is none."""
     epoch: int = 1
-    """The ledger's epoch, for fencing tokens."""
+    """The ledger's epoch, for the fencing tokens of grants."""
     new_id: str = ""
-    """Id for an allocation that the command does not name."""
+    """Allocation id for a grant whose command names none."""
     behind: Collection[str] = ()
-    """Pools in which others wait before the command."""
+    """Names of the pools for which commands wait that came before this one."""
     closed: bool = False
-    """Whether the ledger is closed, for the commands that ask: see `ASKING_IF_CLOSED`."""
+    """Whether the ledger is closed; correct only for the commands in `ASKING_IF_CLOSED`."""
 
 
 def named_pools(command: Command, past: AllocationRecord | None) -> tuple[str, ...]:
-    """List the pools that a command touches by itself, by name.
+    """List the names of the pools that a command touches directly, or through its allocation.
 
-    `Expire` without a pool touches those with dues, `CloseLedger` every pool that there is.
+    Two commands are not answered here: `Expire` without a pool touches the pools in which something is due, and
+    `CloseLedger` touches all pools.
     """
     if type(command) is Allocate or type(command) is Reserve:
         return tuple(sorted(command.quantities))
@@ -57,14 +64,20 @@ def named_pools(command: Command, past: AllocationRecord | None) -> tuple[str, .
 
 
 def time_of(command: Command, now: datetime, pools: Collection[Pool]) -> datetime:
-    """Compute the one time a command is decided at: the latest of its ``at`` (else now) and its pools' times."""
+    """Compute the one time that a command is decided at.
+
+    It is the latest of the command's ``at`` (of ``now`` if it has none) and the times of the pools that it touches, so
+    that no pool's time goes back.
+    """
     return max(command.at or now, *(pool.time for pool in pools)) if pools else command.at or now
 
 
 def reach(pools: Mapping[str, Pool], moment: datetime, limit: int | None = None) -> set[str]:
-    """List the pools, not among those given, in which allocations that are due in those given hold something.
+    """Find the pools, beyond those given, in which allocations hold something that are due in those given.
 
-    With a limit, those that `horizon` leaves out are not due yet.
+    An allocation expires in all its pools at once, so these pools belong to the decision too. They may have dues of
+    their own that lead further: call again with them until nothing is found. With the ``limit`` of an `Expire`, only
+    what is due up to the `horizon` counts.
     """
     if limit is not None:
         moment = horizon(pools, moment, limit)
@@ -79,9 +92,11 @@ def reach(pools: Mapping[str, Pool], moment: datetime, limit: int | None = None)
 
 
 def horizon(pools: Mapping[str, Pool], moment: datetime, limit: int) -> datetime:
-    """Find the deadline up to which to expire for so many allocations of some pools; the moment, if fewer are due.
+    """Find the time up to which an `Expire` with a limit expires what is due in some pools.
 
-    A deadline is expired whole: else a pool's time would come to a deadline at which something is still held.
+    It is the deadline of the allocation that comes last among the first ``limit`` of them, or ``moment`` if fewer are
+    due. Every allocation with that same deadline expires too, so more than ``limit`` may: otherwise a pool's time would
+    arrive at a deadline at which something is still held.
     """
     first = {entry for pool in pools.values() for entry in pool.first_due(moment, limit)}
     return sorted(first)[limit - 1][0] if len(first) >= limit else moment
