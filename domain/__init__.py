@@ -1,1 +1,4 @@
-"""What a ledger is: commands, events, limits, pools, decisions. No SQL, no clock, no environment, no threads."""
+"""The words and rules of the ledger: commands, events, limits, pools, allocations, refusals. Pure: no SQL, no clock.
+
+Every other room imports these modules. `decisions` decides commands; `handling` loads, decides and records.
+"""

@@ -1,4 +1,4 @@
-"""An allocation over all its pools: the fold of its events."""
+"""An allocation over all its pools: its states, its fields, and how they follow from its events."""
 
 from __future__ import annotations
 
@@ -31,17 +31,19 @@ if TYPE_CHECKING:
 
 
 class AllocationState(StrEnum):
-    """Where an allocation is in its life."""
+    """What an allocation is at present, or how it ended."""
 
     RESERVED = "reserved"
+    """Open, and to be confirmed before its deadline."""
     ACTIVE = "active"
+    """Open, and confirmed if it began as a reservation."""
     RELEASED = "released"
     VOIDED = "voided"
     EXPIRED = "expired"
 
     @property
     def is_open(self) -> bool:
-        """Tell whether something is held."""
+        """Tell whether an allocation in this state holds something: it is reserved or active."""
         return self in {AllocationState.RESERVED, AllocationState.ACTIVE}
 
 
@@ -50,43 +52,52 @@ STATE_AFTER: Mapping[type[Ending], AllocationState] = {
     Voided: AllocationState.VOIDED,
     Expired: AllocationState.EXPIRED,
 }
-"""The state that each kind of ending leaves."""
+"""The state of an allocation after each kind of event that ends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """A hold of quantities from one or more pools by one owner; after its end, what it held."""
+    """A hold of quantities from one or more pools by one owner. An allocation that has ended shows what it held."""
 
     id: str
     owner: str
+    """Who the resource is for."""
     state: AllocationState
     quantities: Mapping[str, int]
-    """Pool by pool, in the pool's unit."""
+    """How much of each pool it holds, by pool's name, in the pool's unit."""
     deadline: datetime | None
-    """When it ends unless renewed (UTC); None: never by itself."""
+    """When it ends unless it is renewed, in UTC; None: it never ends by itself."""
     token: Token
-    """Fencing token: greater for every later grant."""
+    """The fencing token of the grant; every later grant has a greater one."""
     tags: Mapping[str, str]
+    """The tags given with the grant."""
     opened_at: datetime
+    """When it was granted, in UTC."""
     ended_at: datetime | None = None
+    """When it ended, in UTC; None while it is open."""
     reason: str | None = None
-    """The reason given when it ended."""
+    """The reason given with the command that ended it, if any."""
     as_of_position: int | None = field(default=None, compare=False)
-    """Position in the log that a read found this at; None in lists, which tell theirs, and in a command's outcome."""
+    """Position of the last event in the log when this was read; None in a list, which has a position of its own, and
+    in the outcome of a command."""
 
     def is_open_at(self, moment: datetime) -> bool:
-        """Tell whether something is held at a moment: a hold is over at its deadline, noticed or not."""
+        """Tell whether it holds something at a moment. It does not at its deadline, even if no event says so yet."""
         return self.state.is_open and (self.deadline is None or moment < self.deadline)
 
     def lapsed_at(self, moment: datetime) -> Allocation:
-        """Show it as of a moment: expired at its deadline if that has passed, noticed or not; else as it is."""
+        """Give the allocation as of a moment: expired if its deadline has passed by then, even if no event says so."""
         if self.state.is_open and not self.is_open_at(moment):
             return replace(self, state=AllocationState.EXPIRED, ended_at=self.deadline)
         return self
 
 
 def fold(records: Iterable[Recorded], start: Allocation | None = None) -> Allocation | None:
-    """Fold one allocation's events, in order, onto what it was before; None if there is no grant among them."""
+    """Compute an allocation from its events, in order, beginning with what it was before them.
+
+    Events of other kinds about the allocation, such as refusals, change nothing. Gives None if it was not granted.
+    Raises `LogCorrupt` for an event that cannot follow those before it.
+    """
     allocation = start
     for recorded in records:
         allocation = _evolve(allocation, recorded)
@@ -94,6 +105,7 @@ def fold(records: Iterable[Recorded], start: Allocation | None = None) -> Alloca
 
 
 def _evolve(allocation: Allocation | None, recorded: Recorded) -> Allocation | None:
+    """Compute the allocation after one more of its events; raises `LogCorrupt`."""
     event = recorded.event
     if is_opening(event):
         return _opened(allocation, event, recorded)
@@ -122,6 +134,7 @@ def _evolve(allocation: Allocation | None, recorded: Recorded) -> Allocation | N
 
 
 def _opened(allocation: Allocation | None, event: Opening, recorded: Recorded) -> Allocation:
+    """Begin an allocation with the event of its first pool, or add that of a further pool."""
     if allocation is not None:
         return replace(allocation, quantities={**allocation.quantities, event.pool: event.quantity})
     return Allocation(
@@ -137,5 +150,8 @@ def _opened(allocation: Allocation | None, event: Opening, recorded: Recorded) -
 
 
 def token_of(event: Opening, position: int) -> Token:
-    """Compute the grant's fencing token from any of its opening events: they follow one another in the log."""
+    """Compute the fencing token of a grant from any of its opening events and that event's position.
+
+    The token has the position of the first of them. They follow one another in the log, in the order of their pools.
+    """
     return Token(event.epoch, position - event.pools.index(event.pool))

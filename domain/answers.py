@@ -1,4 +1,4 @@
-"""What reads give: with it, the position in the log that it is true at."""
+"""The answers of reads: lists that say at which position of the log they are true."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _Item = TypeVar("_Item")
 
 
 class Answer(list[_Item]):
-    """A list that was true at a position of the log: nothing up to there is missing, nothing after it is in it."""
+    """A list as of a position of the log: it takes every event up to there into account, and none after it."""
 
     def __init__(self, found: Iterable[_Item], position: int) -> None:
         super().__init__(found)
         self.position = position
-        """Position of the last event that the answer knows of; 0 in an empty log."""
+        """Position of the last event that was taken into account; 0 in an empty log."""

@@ -1,4 +1,4 @@
-"""Checks of what a caller gives; each raises `Malformed`, naming the parameter."""
+"""Checks of arguments that are not fields of a command. Each raises `Malformed`, naming the parameter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from holdbook.domain.values import check_name
 
 
 def given_name(parameter: str, value: str) -> str:
-    """Accept a name or an id as it is; raises `Malformed`."""
+    """Give back a name or an id of 1 to 255 characters as it is; raises `Malformed` for anything else."""
     try:
         return check_name(value)
     except ValueError as error:
@@ -17,7 +17,7 @@ def given_name(parameter: str, value: str) -> str:
 
 
 def given_seconds(parameter: str, value: float) -> float:
-    """Accept a time to wait, in seconds above 0, no longer than a thread can; raises `Malformed`."""
+    """Give back a time to wait: seconds above 0, up to what a thread can wait; raises `Malformed` for anything else."""
     if type(value) not in {int, float} or not 0 < value <= TIMEOUT_MAX:
         raise Malformed(parameter, value, "expected a number of seconds above 0")
     return value

@@ -1,4 +1,4 @@
-"""What to choose events by: one description of a question to the log, for every log and every way in."""
+"""The filter of events: what a reader searches the log for, the same for every log and every interface."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EventFilter:
-    """What events must be like, in every respect that is given; what is None is not asked for.
+    """The conditions that an event must meet, all that are given. Without any, every event does.
 
-    Raises `Malformed` for a name, a code or a time that is none.
+    Raises `Malformed` for an ill-formed name, an unknown code, or a time without its offset from UTC.
     """
 
     allocation: str | None = None
-    """They are about this allocation, refusals that name it included."""
+    """The event is about this allocation, or it is the refusal of a command that names it."""
     pools: frozenset[str] | None = None
-    """They are of one of these pools, or refusals by one of them."""
+    """The event is about one of these pools, or it is a refusal by one of them."""
     owner: str | None = None
-    """They are about what this owner holds, gets or hands over; or refusals of what was asked for this owner."""
+    """The event is about an allocation that this owner holds, receives or hands over, or it is the refusal of a
+    command that asked for this owner."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """They are about allocations granted with all of these tags, or refusals of commands that asked with them."""
+    """The event is about an allocation granted with all these tags, or it is the refusal of a command with them."""
     actor: str | None = None
-    """Their commands were issued by this actor."""
+    """This actor issued the event's command."""
     correlation: str | None = None
-    """Their commands carry this id of correlation."""
+    """The event's command has this correlation id."""
     since: datetime | None = None
-    """They occurred at this time or later."""
+    """The event occurred at this time or later."""
     until: datetime | None = None
-    """They occurred before this time."""
+    """The event occurred before this time."""
     refused: bool = False
-    """They are refusals."""
+    """If True, the event is a refusal."""
     code: RefusalCode | None = None
-    """They are refusals with this code."""
+    """The event is a refusal with this code."""
 
     def __post_init__(self) -> None:
-        """Check every value."""
+        """Check every value; raises `Malformed`, naming the parameter."""
         if isinstance(self.pools, str):
             raise Malformed("pools", self.pools, "expected a set of names")
         given = {"allocation": self.allocation, "owner": self.owner, "actor": self.actor}

@@ -1,4 +1,7 @@
-"""Fencing: a resource turns away whoever comes with an older token than it has seen."""
+"""Fencing: a resource refuses a holder whose token is older than one that it has seen.
+
+See Kleppmann, "How to do distributed locking" (2016).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,18 @@ from holdbook.domain.values import Token
 
 
 class StaleToken(HoldbookError):
-    """The resource has seen a greater fencing token: its holder is another one by now."""
+    """A fencing token is older than one that the resource has seen: by now somebody else holds the resource.
+
+    The way out is to stop using the resource, and to allocate anew.
+    """
 
     def __init__(self, given: Token, greatest: Token, thing: str = "") -> None:
         self.given = given
+        """The older token."""
         self.greatest = greatest
-        """The greatest token seen before."""
+        """The greatest token that the resource has seen."""
         self.thing = thing
-        """What the token was given for; empty where there is only one thing."""
+        """Name of the resource; empty where a fence guards only one."""
         whose = f" for {thing!r}" if thing else ""
         super().__init__(
             f"token {given}{whose} is older than {greatest}, which was seen before: the resource was granted to "
@@ -25,10 +32,9 @@ class StaleToken(HoldbookError):
 
 
 class Fence:
-    """Remembers the greatest fencing token that each thing has seen. Safe to use from several threads.
+    """Remembers the greatest fencing token seen for each of several things. Safe to use from several threads.
 
-    It lasts as long as the process: a resource that outlives it keeps the greatest token where the resource is. See
-    Kleppmann, "How to do distributed locking" (2016).
+    It forgets when the process ends. A resource that outlives the process has to store its greatest token itself.
     """
 
     def __init__(self) -> None:
@@ -36,11 +42,11 @@ class Fence:
         self._greatest: dict[str, Token] = {}
 
     def check(self, token: Token | str, thing: str = "") -> Token:
-        """Let a token pass that is not older than the greatest seen for a thing, and remember it; give it.
+        """Accept a token that is at least the greatest seen for a thing; remember it, and give it.
 
-        Raises `StaleToken` for an older one, and `Malformed` for what is no token. What is done with the resource after
-        that is not fenced unless the check and the deed are one: hold a lock of the resource's over both, if a deed
-        can take long.
+        Raises `StaleToken` for an older one, and `Malformed` for a value that is no token. A check protects only what
+        is done in the same step: if using the resource takes long, hold a lock over the check and the use, or a newer
+        holder may pass the check in between.
         """
         try:
             given = Token.check(token)
@@ -59,6 +65,6 @@ class Fence:
             return self._greatest.get(thing)
 
     def forget(self, thing: str = "") -> None:
-        """Forget a thing that is gone for good: from now on any token passes for its name."""
+        """Forget a thing that is gone for good. After that, any token is accepted for its name."""
         with self._lock:
             self._greatest.pop(thing, None)

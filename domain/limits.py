@@ -1,4 +1,4 @@
-"""What a pool enforces."""
+"""The limits of a pool: what it enforces on every grant, and the capacity that follows from them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.values import QUANTITY_MAX, Amount, Duration, Quantity
 
 _OVERCOMMIT_DIGITS = 9
-"""Digits of an overcommit factor before the point, and after it."""
+"""The most digits that an overcommit factor may have before the point, and after it."""
 
 
 def _check_overcommit(value: object) -> Decimal:
+    """Accept a decimal above 0, as text, whole number or `Decimal`; raises ValueError."""
     text = _plain_text(value)
     whole, point, fraction = text.partition(".")
     if _are_digits(whole) and (_are_digits(fraction) or not point) and Decimal(text) > 0:
@@ -24,7 +25,8 @@ def _check_overcommit(value: object) -> Decimal:
 
 
 def _plain_text(value: object) -> str:
-    # Numbers are looked at before they are written out: some would fill the memory.
+    """Write a number in digits, without exponent; give an empty text for anything that is no factor."""
+    # The size is checked before the number is written: 1E+999999999 would fill the memory.
     if type(value) is int and abs(value) < 10**_OVERCOMMIT_DIGITS:
         return str(value)
     if type(value) is Decimal and abs(value.adjusted()) <= _OVERCOMMIT_DIGITS:
@@ -37,6 +39,7 @@ def _are_digits(text: str) -> bool:
 
 
 def _decimal_text(value: Decimal) -> str:
+    """Write a factor without trailing zeros, so that equal factors have equal text."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -47,20 +50,22 @@ Overcommit = Annotated[
 
 
 class Limits(BaseModel):
-    """The limits of a pool; quantities in the pool's unit, durations as timedelta (seconds in JSON).
+    """The limits of a pool. A limit that is None does not apply.
 
-    Raises `Malformed` for a value out of range or limits that contradict each other.
+    Quantities are whole numbers in the pool's unit, from 1 unless it says otherwise, up to 2^63-1. Durations are a
+    timedelta, or seconds in JSON, above 0. Raises `Malformed` for a value out of range, and for limits that contradict
+    each other, such as ``min_size`` above ``max_size``.
     """
 
-    # A copy made with `model_copy` was not checked; it is, where a command or an event takes it.
+    # `model_copy` checks nothing. So limits are checked again where a command or an event takes them.
     model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="always")
 
     total: Amount
-    """What there is, 0 to 2^63-1."""
+    """How much there is, from 0."""
     reserved: Amount = 0
-    """What is kept back of it, up to ``total``."""
+    """How much of the total is kept back and never granted, from 0 up to ``total``."""
     overcommit: Overcommit = Decimal(1)
-    """Exact factor on what is left, above 0; never a float."""
+    """Exact decimal factor on what is not kept back, above 0, such as ``"1.5"``; a float is malformed."""
     min_size: Quantity | None = None
     """The least that one allocation may hold of this pool."""
     max_size: Quantity | None = None
@@ -68,13 +73,13 @@ class Limits(BaseModel):
     step: Quantity | None = None
     """Granted quantities are multiples of this."""
     max_allocations: Quantity | None = None
-    """The most allocations held at once."""
+    """The most allocations that may hold something of this pool at once."""
     per_owner: Quantity | None = None
-    """The most that one owner may hold at once, over all its allocations."""
+    """The most that one owner may hold of this pool at once, over all its allocations."""
     default_ttl: Duration | None = None
-    """Time to live of a request that names none."""
+    """Time to live of a grant, confirmation or renewal that names none."""
     max_ttl: Duration | None = None
-    """The longest time to live, from the grant or the renewal."""
+    """The longest time to live, counted from the grant, the confirmation or the renewal."""
 
     def __init__(self, /, **data: object) -> None:
         try:
@@ -83,7 +88,7 @@ class Limits(BaseModel):
             raise Malformed.from_validation(error) from None
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.reserved > self.total:
             message = "reserved is above total"
         elif self.capacity > QUANTITY_MAX:
@@ -98,6 +103,6 @@ class Limits(BaseModel):
 
     @property
     def capacity(self) -> int:
-        """What can be held at once: floor((total - reserved) x overcommit), in whole numbers throughout."""
+        """How much can be held at once: floor((total - reserved) x overcommit), computed in whole numbers."""
         numerator, denominator = self.overcommit.as_integer_ratio()
         return (self.total - self.reserved) * numerator // denominator
