@@ -1,4 +1,4 @@
-"""The pool: the aggregate that enforces limits. `evolve` folds its events; nothing here decides."""
+"""The pool: the aggregate over which limits are enforced. `evolve` folds its events; `decisions` decides on it."""
 
 from __future__ import annotations
 
@@ -31,25 +31,33 @@ if TYPE_CHECKING:
     from holdbook.domain.values import Token
 
 _STALE_DEADLINES_MIN: Final = 64
-"""Below this many entries the heap of deadlines is never rebuilt."""
+"""The heap of deadlines is rebuilt only if it has more entries than this, beyond two for each hold."""
 
 
 class Hold(NamedTuple):
-    """One allocation's part of one pool, as long as it is held."""
+    """What one open allocation holds of one pool."""
 
     quantity: int
+    """In the pool's unit."""
     owner: str
     deadline: datetime | None
+    """When it ends unless it is renewed, in UTC; None: it never ends by itself."""
     reserved: bool
+    """True for a reservation that is not confirmed yet."""
     token: Token
+    """The allocation's fencing token."""
     pools: tuple[str, ...]
-    """Every pool of the allocation, by name."""
+    """Names of all pools of the allocation, in order."""
     tags: Mapping[str, str]
     opened_at: datetime
+    """When it was granted, in UTC."""
 
 
 class Pool:
-    """A pool's present state, changed in place by `evolve` only: an allocate costs the same at any number of holds."""
+    """The present state of a pool. Only `evolve` changes it, and in place.
+
+    Sums and a heap of deadlines are kept beside the holds, so that a grant costs the same however many holds there are.
+    """
 
     __slots__ = (
         "_limits",
@@ -74,18 +82,24 @@ class Pool:
         self.unit = opened.unit
         self.limits = opened.limits
         self.opened_with: Limits = opened.limits
-        """The limits that it was opened with."""
+        """The limits that the pool was opened with."""
         self.closed = False
         self.version = 1
-        """Number of events in its stream."""
+        """Number of events in the pool's stream."""
         self.time = time
-        """The latest ``occurred_at`` of its events: its own time, which never goes back."""
+        """The pool's own time: the latest ``occurred_at`` of its events. It never goes back."""
         self.used = 0
+        """The sum of all holds, in the pool's unit."""
         self.holds: dict[str, Hold] = {}
-        """What is held, by allocation id."""
+        """The holds, by allocation id."""
         self.by_owner: dict[str, int] = {}
+        """The sum of the holds of each owner that has any, in the pool's unit."""
         self.deadlines: list[tuple[datetime, str]] = []
-        """Heap of (deadline, allocation id); entries of holds that were renewed or ended stay until they surface."""
+        """A heap (`heapq`) of deadlines, each with its allocation id.
+
+        An entry is live if it is the present deadline of a hold. Entries of holds that were renewed or have ended since
+        are stale: they are dropped when they reach the top, or when the heap is rebuilt; see `trim`.
+        """
 
     @property
     def limits(self) -> Limits:
@@ -98,68 +112,81 @@ class Pool:
         self.capacity = limits.capacity
         sizes = (limits.min_size, limits.max_size, limits.step, limits.per_owner)
         self.limits_sizes = any(limit is not None for limit in sizes)
-        """Whether anything but the capacity limits what is granted at once."""
+        """Whether any limit other than the capacity bounds the size of a grant."""
 
     def copy(self) -> Pool:
-        """Copy what a snapshot is made of: the copy is not for deciding."""
+        """Copy what a snapshot needs.
+
+        The copy shares ``by_owner`` and ``deadlines`` with the pool: once one of them evolves, the other is wrong.
+        """
         twin = copy(self)
         twin.holds = self.holds.copy()
         return twin
 
     def has_due(self, moment: datetime) -> bool:
-        """Tell whether any allocation's deadline is not after a moment."""
+        """Tell whether anything is due at a moment: the earliest deadline is at that moment or before it."""
         return bool(self.deadlines) and self.deadlines[0][0] <= moment
 
     def due(self, moment: datetime) -> list[str]:
-        """List the allocations whose deadline is not after a moment, by deadline, then id; changes nothing."""
+        """List the ids of the allocations whose deadline is at a moment or before it, by deadline, then id."""
         if not self.has_due(moment):
             return []
         found = {entry for entry in self._up_to(moment) if self._is_live(entry)}
         return [allocation_id for _, allocation_id in sorted(found)]
 
     def _up_to(self, moment: datetime) -> Iterator[tuple[datetime, str]]:
-        # A walk down the heap that stops at entries after the moment: it costs what it finds.
-        waiting = [0]
-        while waiting:
-            index = waiting.pop()
+        """Yield the entries of the heap up to a moment, in no order.
+
+        No child in a heap comes before its parent, so the walk goes down from the top and ends at entries after the
+        moment: its cost is in proportion to what it finds.
+        """
+        indexes = [0]
+        while indexes:
+            index = indexes.pop()
             if index < len(self.deadlines) and self.deadlines[index][0] <= moment:
                 yield self.deadlines[index]
-                waiting += (2 * index + 1, 2 * index + 2)
+                indexes += (2 * index + 1, 2 * index + 2)
 
     def next_deadline(self, moment: datetime) -> datetime | None:
-        """Find the earliest deadline after a moment, of a hold that may have been renewed or ended since."""
-        waiting, found = [0], []
-        while waiting:
-            index = waiting.pop()
+        """Find the earliest entry of the heap after a moment, which may be stale; None if there is none."""
+        indexes, found = [0], []
+        while indexes:
+            index = indexes.pop()
             if index < len(self.deadlines):
                 deadline = self.deadlines[index][0]
                 if deadline > moment:
                     found.append(deadline)
                 else:
-                    waiting += (2 * index + 1, 2 * index + 2)
+                    indexes += (2 * index + 1, 2 * index + 2)
         return min(found, default=None)
 
     def first_due(self, moment: datetime, limit: int) -> list[tuple[datetime, str]]:
-        """List up to so many deadlines that are not after a moment, in order, with their allocations."""
+        """List the first ``limit`` deadlines that are at a moment or before it, in order, with their allocations' ids.
+
+        The heap is read in order without changing it: a second heap has the entries that may come next, at first the
+        top, then also the two children of each entry that was taken.
+        """
         found: list[tuple[datetime, str]] = []
-        waiting = [(entry, 0) for entry in self.deadlines[:1]]
-        while waiting and len(found) < limit:
-            entry, index = heappop(waiting)
+        candidates = [(entry, 0) for entry in self.deadlines[:1]]
+        while candidates and len(found) < limit:
+            entry, index = heappop(candidates)
             if entry[0] > moment:
                 break
-            if self._is_live(entry) and entry not in found[-1:]:  # of a deadline that was left and came back, once
+            # A hold that was renewed away from a deadline and back to it has two equal entries: it is taken once.
+            if self._is_live(entry) and entry not in found[-1:]:
                 found.append(entry)
             children = range(2 * index + 1, min(2 * index + 3, len(self.deadlines)))
             for child in children:
-                heappush(waiting, (self.deadlines[child], child))
+                heappush(candidates, (self.deadlines[child], child))
         return found
 
     def _is_live(self, entry: tuple[datetime, str]) -> bool:
+        """Tell whether an entry of the heap is the present deadline of a hold."""
         hold = self.holds.get(entry[1])
         return hold is not None and hold.deadline == entry[0]
 
     def held(self, allocation_id: str) -> Hold:
-        """Find a hold; raises `LogCorrupt` if there is none."""
+        """Find the hold of an allocation; raises `LogCorrupt` if it has none."""
         hold = self.holds.get(allocation_id)
         if hold is None:
             message = f"pool {self.name!r}, version {self.version}: nothing is held by allocation {allocation_id!r}"
@@ -167,7 +194,7 @@ class Pool:
         return hold
 
     def put(self, allocation_id: str, hold: Hold) -> None:
-        """Put a hold in the place of the one before it, if any, and keep every sum in step."""
+        """Set the hold of an allocation, in place of its present one if there is one, and update the sums."""
         before = self.take(allocation_id) if allocation_id in self.holds else None
         self.holds[allocation_id] = hold
         self.used += hold.quantity
@@ -176,7 +203,7 @@ class Pool:
             heappush(self.deadlines, (hold.deadline, allocation_id))
 
     def take(self, allocation_id: str) -> Hold:
-        """Take a hold out; raises `LogCorrupt` if there is none."""
+        """Remove the hold of an allocation, update the sums, and give it; raises `LogCorrupt` if there is none."""
         hold = self.held(allocation_id)
         del self.holds[allocation_id]
         self.used -= hold.quantity
@@ -188,7 +215,7 @@ class Pool:
         return hold
 
     def trim(self) -> None:
-        """Drop surfaced entries of ended holds from the heap, and rebuild it when most of it is stale."""
+        """Drop the stale entries at the top of the heap of deadlines; rebuild it once most of its entries are stale."""
         while self.deadlines and not self._is_live(self.deadlines[0]):
             heappop(self.deadlines)
         if len(self.deadlines) > _STALE_DEADLINES_MIN + 2 * len(self.holds):
@@ -197,7 +224,11 @@ class Pool:
 
 
 def evolve(pool: Pool | None, recorded: Recorded) -> Pool:
-    """Fold one event of a pool's stream onto the pool, in place; raises `LogCorrupt` for one that cannot follow."""
+    """Apply the next event of a pool's stream to the pool, in place, and give it; None is a pool not yet opened.
+
+    Raises `LogCorrupt` for an event that cannot follow: of another version than the next, or about a hold that is not
+    there.
+    """
     event = recorded.event
     if pool is None:
         if not isinstance(event, PoolOpened) or recorded.version != 1:
@@ -247,6 +278,7 @@ def _change(pool: Pool, recorded: Recorded) -> None:
 
 
 def _opened(event: Opening, recorded: Recorded) -> Hold:
+    """Make the hold that an opening event begins."""
     return Hold(
         quantity=event.quantity,
         owner=event.owner,

@@ -1,4 +1,4 @@
-"""A row of the log, its canonical bytes, the chain of hashes, and the event as read back from it."""
+"""The rows of the log: their columns, their canonical bytes, their chain of hashes, and the event read from a row."""
 
 from __future__ import annotations
 
@@ -13,29 +13,39 @@ if TYPE_CHECKING:
     from holdbook.domain.events import Event
 
 LOG_FORMAT: Final = 1
-"""Version of the row format that `canonical_bytes` and `genesis` define."""
+"""Version of the format that `canonical_bytes`, `genesis` and `chain_hash` define."""
 
 
 class StoredRow(NamedTuple):
-    """One row of the table ``events``, its columns in order."""
+    """One row of the table ``events``, with its columns in order: an event in its envelope, as the log stores it."""
 
     position: int
+    """The event's number in the whole log, from 1, without gaps."""
     stream_id: str
     version: int
+    """The event's number within its stream, from 1."""
     type: str
+    """Name of the event's class."""
     schema_version: int
     command_id: str
     ordinal: int
+    """The event's number within its command, from 0."""
     ordinals: int
+    """How many events the command has."""
     allocation_id: str | None
+    """The allocation that the event is about; None if it is about none."""
     occurred_at: str
+    """UTC, as `instant_text` writes it; so is ``recorded_at``."""
     recorded_at: str
     actor: str | None
     correlation_id: str | None
     causation_id: str | None
     command: str | None
+    """The whole command as canonical JSON, on the first event that is the command's own; else None."""
     data: str
+    """The event's fields as JSON."""
     hash: bytes
+    """SHA-256 over the hash before it and the other columns: see `chain_hash`."""
 
     @property
     def ends_command(self) -> bool:
@@ -44,28 +54,31 @@ class StoredRow(NamedTuple):
 
 
 class LogPosition(NamedTuple):
-    """Where a row is in the log, and its hash, which no other row there, and no other log up to there, can have."""
+    """A position in the log with the hash of the row there.
+
+    The hash covers all rows up to there: two logs that agree in it have the same rows up to this position.
+    """
 
     position: int
     hash: bytes
 
     @classmethod
     def of(cls, row: StoredRow) -> LogPosition:
-        """Name the place of a row."""
+        """Give the position and the hash of a row."""
         return cls(row.position, row.hash)
 
 
-_IN_COLUMNS: Final = frozenset({int, str, type(None)})
-"""What a row is made of. Anything else could be written as one of these are: bytes as the text that they spell."""
+_COLUMN_TYPES: Final = frozenset({int, str, type(None)})
+"""The types of a row's values. Another type could be written as the same bytes as one of them: b"a" as "a"."""
 
 
 def canonical_bytes(row: StoredRow) -> bytes:
-    """Write a row as RFC 8785 canonical JSON: the array of its columns in order, all but the hash, in UTF-8.
+    """Write a row as canonical JSON (RFC 8785): an array of its columns in order, without the hash, in UTF-8.
 
-    Raises TypeError or ValueError for what no log has written.
+    Raises TypeError for a value of another type than a log has, and ValueError for text that UTF-8 cannot write.
     """
     columns = row[:-1]
-    if not _IN_COLUMNS.issuperset(map(type, columns)):
+    if not _COLUMN_TYPES.issuperset(map(type, columns)):
         message = f"a row of the log holds whole numbers, text and None, not {columns}"
         raise TypeError(message)
     return to_json(columns)
@@ -77,27 +90,33 @@ def genesis(ledger_id: str) -> bytes:
 
 
 def chain_hash(previous: bytes, row: StoredRow) -> bytes:
-    """Compute a row's hash: SHA-256 of the 32 bytes of the hash before it and the row's canonical bytes."""
+    """Compute a row's hash: SHA-256 over the 32 bytes of the hash before it, followed by the row's canonical bytes."""
     return hashlib.sha256(previous + canonical_bytes(row)).digest()
 
 
 class Recorded(NamedTuple):
-    """An event in the log, with its envelope."""
+    """An event in its envelope, as read from a row of the log."""
 
     position: int
-    """Number in the whole log, from 1, without gaps."""
+    """The event's number in the whole log, from 1, without gaps."""
     version: int
-    """Number within its stream, from 1."""
+    """The event's number within its stream, from 1."""
     command_id: str
+    """Id of the command that recorded it."""
     ordinal: int
-    """Number within its command, from 0."""
+    """The event's number within its command, from 0."""
     ordinals: int
     """How many events the command has."""
     occurred_at: datetime
+    """When it happened, in UTC: the time that its command was decided at, or for an expiry the deadline."""
     recorded_at: datetime
+    """When it was written to the log, in UTC."""
     actor: str | None
+    """Who issued the command."""
     correlation_id: str | None
+    """What the command belongs to, in the caller's words."""
     causation_id: str | None
+    """What caused the command, in the caller's words."""
     command: str | None
     """The whole command as canonical JSON, on the first event that is the command's own; else None."""
     event: Event

@@ -1,4 +1,7 @@
-"""Why a well-formed command is refused: a closed list, in order of precedence, each permanent or transient."""
+"""The reasons for which a well-formed command is refused: a closed list of codes, in order of precedence.
+
+A code is permanent or transient, and has a message made from the refusal's data: the log holds no free text.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class RefusalCode(StrEnum):
-    """The reasons, in order of precedence: of several that apply the first is given, then the first pool by name."""
+    """The codes, in order of precedence.
+
+    Of several codes that apply, the refusal has the first; where it applies in several pools, the first pool by name.
+    """
 
     POOL_NOT_FOUND = "pool_not_found"
     ALLOCATION_NOT_FOUND = "allocation_not_found"
@@ -38,11 +44,11 @@ class RefusalCode(StrEnum):
 
 
 PRECEDENCE = {code: rank for rank, code in enumerate(RefusalCode)}
-"""Rank of each code; the lowest that applies is the one recorded."""
+"""Rank of each code in the order of precedence, from 0; of several that apply, the lowest is recorded."""
 
 
 def is_transient(code: RefusalCode) -> bool:
-    """Tell whether time or other holders' releases may lift the refusal (True), or somebody must act (False)."""
+    """Tell whether the reason may go by itself when other holds end (True), or somebody has to change something."""
     match code:
         case (
             RefusalCode.TOO_MANY_ALLOCATIONS
@@ -102,9 +108,10 @@ _MESSAGES = {
     RefusalCode.POOL_EXHAUSTED: "pool {pool!r} has {free} of {limit} {unit} free, {asked} asked",
     RefusalCode.QUEUED_BEHIND: "others wait for pool {pool!r}, {free} of {capacity} {unit} free, {asked} asked",
 }
+"""The message of each code, with the names of the refusal's data in braces."""
 
 
 def explain(code: RefusalCode, data: Mapping[str, Any]) -> str:
-    """Say a refusal in one sentence, from its code and its recorded data."""
+    """Write a refusal as one sentence, without a full stop, from its code and its recorded data."""
     sentence = _MESSAGES[code].format_map(data)
     return f"{sentence} in place of {data['held']}" if "held" in data else sentence
