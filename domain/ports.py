@@ -1,4 +1,4 @@
-"""What the ledger needs of the world: a log, a clock, ids. Adapters are in `holdbook.infrastructure`."""
+"""The ports: what the ledger needs of the world, a log, a clock and ids. `holdbook.infrastructure` has the adapters."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from holdbook.domain.waiting import Waiting
 
     Clock = Callable[[], datetime]
-    """Tells the present instant, in UTC."""
+    """Gives the present time, with its offset from UTC."""
     NewId = Callable[[], str]
-    """Makes a fresh id, later ones sorting after earlier ones."""
+    """Makes a fresh id. Later ids sort after earlier ones."""
 
 
 class LogReader(Protocol):
-    """A look at the log as it stood when the look began."""
+    """A consistent view of the log, as it stood when `EventLog.reading` or `EventLog.writing` began."""
 
     @property
     def head(self) -> int:
@@ -33,39 +33,39 @@ class LogReader(Protocol):
         ...
 
     def rows_since(self, position: int) -> Sequence[StoredRow]:
-        """Read the rows after a position, up to the head."""
+        """Read the rows after a position, up to the head, in order."""
         ...
 
     def decode(self, row: StoredRow) -> Recorded:
-        """Read the event of a row; raises `UnknownEvent` or `LogCorrupt`."""
+        """Make the event from a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         ...
 
     def version(self, stream_id: str) -> int:
-        """Find the version of a stream's last event; 0 if it has none."""
+        """Find the version of a stream's last event; 0 if the stream has none."""
         ...
 
     def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
-        """Find the events of the commands that were decided before, by command id."""
+        """Find the events of those of the commands that are in the log, by command id."""
         ...
 
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Find the pools of each allocation that was ever granted, by allocation id."""
+        """Find the names of the pools, in order, of those of the allocations that were granted, by allocation id."""
         ...
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
-        """Read every event about the allocations, refusals too, by allocation id, in order."""
+        """Read all events about each of the allocations, refusals too, in order, by allocation id."""
         ...
 
     def pool_names(self) -> list[str]:
-        """List every pool ever opened, by name."""
+        """List the names of all pools that were ever opened, in order."""
         ...
 
     def queued(self, pool: str, limit: int) -> list[str]:
-        """List the ids of the first commands that wait for a pool, in order, at most ``limit``."""
+        """List the ids of the first ``limit`` commands in the queue of a pool, in order."""
         ...
 
     def queue(self) -> list[Waiting]:
-        """List the commands that wait, in order."""
+        """List all commands that wait, in order of their tickets."""
         ...
 
     def event(self, stream_id: str, version: int) -> Recorded:
@@ -73,11 +73,11 @@ class LogReader(Protocol):
         ...
 
     def snapshots(self, pool: str) -> Sequence[int]:
-        """List the versions that a pool has usable snapshots at, in order."""
+        """List the versions of a pool at which it has usable snapshots, in order."""
         ...
 
     def snapshot(self, pool: str) -> Pool | None:
-        """Load a pool from its latest usable snapshot, if there is one."""
+        """Load a pool from its latest usable snapshot; None if there is none."""
         ...
 
     def snapshot_at(self, pool: str, version: int) -> Pool:
@@ -86,99 +86,112 @@ class LogReader(Protocol):
 
 
 class LogWriter(LogReader, Protocol):
-    """A look at the log that holds the log's lock: what it sees stays the last until it appends."""
+    """A view of the log that has the log's lock: until the block ends, nobody else appends."""
 
     def append(self, records: Sequence[Recorded]) -> LogPosition:
-        """Append events numbered from ``head + 1``; they are durable when the block that opened the writer ends.
+        """Append events, whose positions go on from ``head + 1``, and give the position of the last row then.
 
-        Gives the place of the last row that there is then.
+        They are durable when the block of `EventLog.writing` has ended without an error.
         """
         ...
 
     def holds(self, place: LogPosition) -> bool:
-        """Tell whether a row that was appended earlier is there; if so it is durable when the block ends."""
+        """Tell whether the log has a row that an earlier commit may have appended, with that hash at that position.
+
+        If it has, the row is durable when the block has ended.
+        """
         ...
 
     def move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
-        """Let commands enter the queue, those that are in it keeping their place, and others leave it, by id."""
+        """Add commands to the queue, and remove others by their ids. Those that are in it already keep their places."""
         ...
 
 
 class EventLog(Protocol):
-    """The log: append-only, its positions dense, its rows chained by hashes."""
+    """The log of all events: append-only, with positions from 1 without gaps, its rows chained by hashes."""
 
     @property
     def ledger_id(self) -> str:
-        """Id of this ledger, made with it."""
+        """Id of this ledger, made when the ledger was and never changed."""
         ...
 
     @property
     def epoch(self) -> int:
-        """How often the log was restored from a backup, from 1."""
+        """The ledger's epoch: how often the log was restored from a backup, counted from 1."""
         ...
 
     def reading(self) -> AbstractContextManager[LogReader]:
-        """Look at the log without locking it; raises `LogUnavailable`."""
+        """Read the log without locking it, for as long as the block lasts; raises `LogUnavailable`."""
         ...
 
     def writing(self, timeout: float | None = None, since: int | None = None) -> AbstractContextManager[LogWriter]:
-        """Take the log's lock; commit at the block's end, or roll back if it raises.
+        """Take the log's lock for as long as the block lasts; commit at its end, or roll back if it raises.
 
-        With ``since``, the writer's `rows_since` that position may be read in the same trip as the lock is taken.
+        If the writer's `rows_since` will be asked for a position, give it as ``since``: an adapter may then read those
+        rows in the same request to the database that takes the lock.
 
-        Raises `LogUnavailable`, also if the database takes longer than the timeout (seconds) and waiting can be ended.
-        If that comes from the block's end, the commit may have been done all the same: `holds` tells.
+        Raises `LogUnavailable`, also if the database takes longer than the timeout, in seconds, wherever the adapter
+        can end the wait. If the error comes at the end of the block, the commit may have been done all the same: ask
+        `LogWriter.holds`.
         """
         ...
 
     def chain(self, records: Sequence[Recorded], end: LogPosition) -> Sequence[StoredRow]:
-        """Write events that follow a place as rows."""
+        """Make the rows of events that follow the row at a position, chained by their hashes; appends nothing."""
         ...
 
     def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
-        """Append rows if the log still ends at a place and nobody waits in the queue, and tell whether that was so.
+        """Append rows if the log still ends at a position and nobody waits in the queue; tell whether it did.
 
-        They are durable when this returns. Raises `LogUnavailable`, as `writing` does.
+        Appended rows are durable when this returns. Raises `LogUnavailable`, as `writing` does.
         """
         ...
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
-        """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
+        """Read about ``limit`` rows from position ``after + 1``, in order, none beyond ``upto``.
+
+        Unless ``upto`` comes first, the last row is the last of its command: there may be more rows than ``limit``.
+        """
         ...
 
     def find(
         self, wanted: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
     ) -> Sequence[StoredRow]:
-        """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
+        """Read the first ``limit`` rows after a position whose events pass a filter, in order, none beyond ``upto``."""
         ...
 
     def decode(self, row: StoredRow) -> Recorded:
-        """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
+        """Make the event from a row, as `LogReader.decode` does; raises `UnknownEvent` or `LogCorrupt`."""
         ...
 
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
-        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        """Watch for commits while the block lasts.
+
+        The block gets a function. It waits for up to so many seconds, and returns True as soon as there may be rows, or
+        changes of the queue, that it did not tell of before.
+        """
         ...
 
     def leave_queue(self, command_ids: Collection[str]) -> None:
-        """Let commands that wait here leave the queue undecided. Raises `LogUnavailable`."""
+        """Remove commands of this process from the queue, by their ids, undecided. Raises `LogUnavailable`."""
         ...
 
     def stay_queued(self) -> Collection[str]:
-        """Say that those who wait here are alive; give the ids of their commands that still have their place.
+        """Tell the queue that this process is alive; give the ids of its commands that still have their places.
 
-        To be said every `STAY_SECONDS` by whoever waits; the commands of those that said nothing for `GONE_SECONDS`
-        are passed over, and leave the queue with what is decided next. Raises `LogUnavailable`.
+        A process with waiting commands calls this every `STAY_SECONDS`. If it has not for `GONE_SECONDS`, its commands
+        are passed over, and the next commit removes them from the queue. Raises `LogUnavailable`.
         """
         ...
 
     def snapshot_if_due(self, pool: str, copy: Callable[[], Pool | None]) -> None:
-        """Write a snapshot of a pool if enough has happened since its last one; not to be called while committing.
+        """Write a snapshot of a pool if it has had enough events since its last one. Never call it during a commit.
 
-        Called only then, ``copy`` gives a copy of the pool as it stands in the log, or None if there is none at hand.
+        ``copy`` is called only if a snapshot is due. It gives a copy of the pool as it stands in the log, or None if
+        the caller has none at hand.
         """
         ...
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Give back every connection to the database."""
         ...

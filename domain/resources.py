@@ -1,4 +1,8 @@
-"""Resources and their providers: the real things that the ledger grants the rights to."""
+"""Resources and the port for their providers.
+
+A provider owns real things, such as memory, directories or network ports. The ledger owns the *right* to a thing: an
+allocation. The manager (`holdbook.infrastructure.resources`) brings the two together.
+"""
 
 from __future__ import annotations
 
@@ -19,63 +23,74 @@ T = TypeVar("T")
 
 @dataclass
 class ResourceMetadata:
-    """What is known of a resource beside the resource itself."""
+    """What a provider and its callers know about a resource, besides the thing itself."""
 
     resource_type: str
+    """What kind of thing it is: the name that its provider is registered under, and of its pool."""
     allocation_time: datetime
-    """When the right to it was granted, by the ledger's time; always with its offset from UTC."""
+    """When the right to it was granted, by the ledger's clock, with its offset from UTC."""
     expiration_time: datetime | None
-    """When the right to it ends: as asked, else as the pool's default has it; None: never by itself."""
+    """When the right to it ends: as the request said, else by the pool's default; None: never by itself."""
     limits: dict[str, Any]
-    """The limits given with the request, for the provider to read; the pool's own are the ledger's."""
+    """The limits given with the request, for the provider to read. The pool's limits are enforced by the ledger."""
     tags: dict[str, str]
+    """The tags of the allocation."""
     token: Token | None = None
-    """The right's fencing token, greater for every later grant; None if there is no ledger behind it."""
+    """The fencing token of the right; every later grant has a greater one. None if the right is in no ledger."""
 
 
 @dataclass
 class Resource(Generic[T]):
-    """A real thing that a provider made, with the right to it that the ledger granted."""
+    """A real thing that a provider made, to which the ledger granted the right."""
 
     id: str
+    """Names the resource within its manager; often the id of the right."""
     data: T
+    """The thing itself, or what its user needs to reach it."""
     metadata: ResourceMetadata
     state: str
-    """``allocated`` as the provider gave it; then ``released``, ``expired``, or ``lost``: it was not there any more."""
+    """``allocated`` when the provider has made it; later ``released``, ``expired``, or ``lost`` if it disappeared."""
     error: str | None
-    """What was last found wrong with it: why a release failed, what its validation found, why it is lost."""
+    """What was last found wrong: why a release failed, what `validate` found, or why it is lost; None if nothing."""
 
 
 class ResourceProvider(ABC, Generic[T]):
-    """Owns real things: makes them, takes them back, looks at them. The right to them is the ledger's affair."""
+    """Owns real things of one kind: makes them, takes them back, and inspects them.
+
+    The manager calls `allocate` only for a right that the ledger has granted, and `release` when the right is to end:
+    a provider need not count what is in use, nor look at deadlines.
+    """
 
     def pool_limits(self) -> Limits | None:
-        """Tell what a pool of these things enforces; None if the provider sets no bounds.
+        """Give the limits of the pool for these things; None, the default, if the provider sets no bounds.
 
-        A pool that is opened for a provider without bounds has none; one that is open already keeps its own.
+        Without them, a pool that the manager opens has no bounds, and a pool that is open already keeps its limits.
         """
         return None
 
     def quantity(self, options: Mapping[str, Any]) -> int:
-        """Tell how much of the pool a request takes, in the pool's unit: the option ``size``, or 1."""
+        """Compute how much of the pool a request takes, in the pool's unit: by default the option ``size``, or 1."""
         size: int = options.get("size", 1)
         return size
 
     def registered(self, ledger: LedgerInterface, resource_type: str) -> None:
-        """Hear, before anything is asked for, where the rights are: in which ledger, in the pool of which name."""
+        """Learn, before the first request, which ledger the rights are in; the pool is named after the resource type.
+
+        By default this does nothing.
+        """
 
     async def inventory(self) -> Collection[str] | None:
-        """List the ids of the rights whose things are really there, made by a process that died too.
+        """List the ids of the rights whose things really exist, for the manager to reconcile with the ledger.
 
-        None if the provider cannot tell: then nothing is reconciled. Things that end with their process are those that
-        this process has.
+        Things that outlive their process count whoever made them, also a process that has died. None, the default,
+        says that the provider cannot tell; then nothing is reconciled.
         """
         return None
 
     async def reclaim(self, right: str) -> None:
-        """Take back a thing of the inventory whose right has ended and of which nobody has the resource.
+        """Take back a thing of the inventory whose right has ended, and for which no `Resource` object is left.
 
-        Raising means that it is still there; a thing that is gone already is left alone.
+        Do nothing if the thing is gone already. Raising an error means that it is still there.
         """
         message = f"{type(self).__name__} lists things that it cannot reclaim: {right}"
         raise TypeError(message)
@@ -87,21 +102,21 @@ class ResourceProvider(ABC, Generic[T]):
         metadata: ResourceMetadata,
         **options: Any,  # noqa: ANN401 - the seed's signature
     ) -> Resource[T]:
-        """Make a resource. The right to it is reserved; raising, or being cancelled, gives the right up.
+        """Make a resource, to which the right is reserved.
 
-        Whoever raises leaves nothing half-made. The options are those of the request, and ``allocation_id``: the id
-        of the right, which can serve as the resource's. The right's fencing token is in the metadata, for a thing that
-        can turn away whoever comes with an older one.
+        ``options`` are those of the request, and ``allocation_id``: the id of the right, which may serve as the id of
+        the resource. The metadata has the right's fencing token, for things that can refuse an older one. If this
+        raises an error or is cancelled, the right is given up; it must then leave nothing half-made.
         """
 
     @abstractmethod
     async def release(self, resource: Resource[T]) -> None:
-        """Take a resource back; raising means that it is still there."""
+        """Take a resource back. Raising an error means that it is still there, and stays held."""
 
     @abstractmethod
     async def validate(self, resource: Resource[T]) -> list[str]:
-        """List what is wrong with a resource; nothing if all is well."""
+        """List what is wrong with a resource, one sentence for each fault; an empty list if all is well."""
 
     @abstractmethod
     async def cleanup(self) -> None:
-        """Take every resource back."""
+        """Take back every resource that this provider made."""

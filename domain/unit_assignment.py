@@ -1,4 +1,4 @@
-"""Named units: which allocation has which of them, as a fold of its pool's events."""
+"""Named units of a pool, such as the devices ``gpu-0`` to ``gpu-7``: which allocation has which of them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 
 class Assignment:
-    """Which allocation has which units.
+    """Assigns the units of a pool to its allocations, by folding the events of the pool's stream.
 
-    A grant takes the first units, in the order given, that are free at that point of the pool's stream. An end frees
-    them, a shrink frees the last of them, a growth takes the first that are free. So every reader of the stream that
-    is given the same units comes to the same, and nothing has to be written. A grant or a growth of more units than
-    are free takes none: the pool's limits allow more than there are names.
+    The rules depend on nothing but the stream and the list of units, so every reader computes the same assignment, and
+    none has to be recorded. A grant takes the first free units in the order of the list, and so does a growth. A shrink
+    frees the units that the allocation took last, and an end frees all of them. If the pool's limits allow more than
+    there are units, a grant or growth for which too few are free takes none.
 
-    Units may be added at the end as long as no such grant has been: those before them are assigned as they were.
+    Units may be added at the end of the list later, and change no earlier assignment, unless there has been a grant or
+    growth that took none.
     """
 
     def __init__(self, units: Sequence[str]) -> None:
-        """Take the units' names, in the order in which they are taken; raises `Malformed`."""
+        """Begin with all units free. They are assigned in the order of their names here; raises `Malformed`."""
         if isinstance(units, str) or not units:
             raise Malformed("units", units, "expected a list of at least one name")
         for unit in units:
@@ -36,22 +37,24 @@ class Assignment:
             raise Malformed("units", list(units), "expected each name once")
         self.units = tuple(units)
         self.version = 0
-        """Version in the pool's stream of the last event that was seen."""
+        """Version in the pool's stream of the last event that was folded; 0 before the first."""
         self._free = list(range(len(units)))
+        """Indexes of the free units, as a heap (`heapq`): the first in the list comes first."""
         self._taken: dict[str, list[int]] = {}
+        """Indexes of the units of each allocation, in the order in which it took them."""
 
     @property
     def free(self) -> int:
-        """How many units nobody has."""
+        """How many units are free."""
         return len(self._free)
 
     def of(self, allocation_id: str) -> tuple[str, ...] | None:
-        """List the units of an allocation, first those that it took first; None if it holds nothing of the pool."""
+        """List the units of an allocation, in the order in which it took them; None if it holds nothing of the pool."""
         taken = self._taken.get(allocation_id)
         return None if taken is None else tuple(self.units[index] for index in taken)
 
     def evolve(self, recorded: Recorded) -> None:
-        """Fold the next event of the pool's stream; raises `LogCorrupt` for one that cannot follow."""
+        """Fold the next event of the pool's stream; raises `LogCorrupt` if its version is not the next one."""
         if recorded.version != self.version + 1:
             message = f"position {recorded.position}: version {recorded.version} follows {self.version}"
             raise LogCorrupt(message)
@@ -65,7 +68,7 @@ class Assignment:
         self.version = recorded.version
 
     def hold(self, allocation_id: str, quantity: int) -> bool:
-        """Have an allocation hold so many units; False if there are too few: then it keeps those that it has."""
+        """Let an allocation have so many units. If too few are free, it keeps those that it has, and False is given."""
         taken = self._taken.setdefault(allocation_id, [])
         while len(taken) > quantity:
             heappush(self._free, taken.pop())
