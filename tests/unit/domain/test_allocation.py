@@ -80,7 +80,7 @@ def test_each_event_changes_what_it_says(event: Event, changes: dict[str, Any]) 
 
 
 def test_a_fold_goes_on_from_what_was_before() -> None:
-    """Folding in two parts is folding in one."""
+    """Folding the events in two parts gives the same as folding them at once."""
     records = [one for one in OPEN.records if one.event.subject == "a"]
     assert fold(records[1:], fold(records[:1])) == fold(records)
 
@@ -103,7 +103,7 @@ def test_an_event_before_the_grant_is_corruption(event: Event) -> None:
 
 
 def test_an_event_that_is_about_a_pool_is_none_of_an_allocation_s() -> None:
-    """Whoever mixes them is told."""
+    """Folding an event about a pool into an allocation is corruption."""
     with pytest.raises(LogCorrupt, match="position 1: PoolOpened is not about an allocation"):
         fold(OPEN.records, seen())
 
@@ -118,7 +118,7 @@ def test_a_hold_is_over_at_its_deadline_noticed_or_not() -> None:
 
 
 def test_a_lapsed_allocation_is_shown_as_expired_at_its_deadline() -> None:
-    """What nobody has noticed yet is over all the same."""
+    """It is shown as expired though no event has recorded the expiry yet."""
     allocation = seen()
     assert allocation.lapsed_at(after(59)) is allocation
     assert allocation.lapsed_at(after(99)) == replace(allocation, state=AllocationState.EXPIRED, ended_at=after(60))
@@ -132,11 +132,11 @@ def test_open_states_are_those_that_hold_something() -> None:
 
 
 def test_what_has_not_ended_has_no_end_and_no_reason() -> None:
-    """None, not another word for nothing."""
+    """The end and the reason of an open allocation are None, not an empty text."""
     assert (seen().ended_at, seen().reason) == (None, None)
 
 
 def test_an_allocation_does_not_change_in_the_hands_of_who_asked() -> None:
-    """What was told is a fact of its time."""
+    """An allocation that was read cannot be changed."""
     with pytest.raises(FrozenInstanceError):
         seen().owner = "bob"  # type: ignore[misc]  # the point

@@ -1,4 +1,4 @@
-"""The commands: checked when they are made, written in one way, named by what they name."""
+"""Commands: what they accept, how they are written as canonical JSON, and which ids they derive from their content."""
 
 import hashlib
 import json
@@ -172,7 +172,7 @@ def test_quantities_are_a_mapping_of_1_to_256_pools(verb: str, quantities: objec
 @pytest.mark.parametrize("verb", ["allocate", "reserve", "resize"])
 @pytest.mark.parametrize("pool", ["", " gpu", "g=pu", "g\0pu", "\ud800", "x" * 256, 1, None])
 def test_a_bad_pool_s_name_among_quantities_is_shown(verb: str, pool: object) -> None:
-    """The error names the field and shows the key that is no pool's name."""
+    """If a key among the quantities is no pool's name, the error names the field and shows the key."""
     error = malformed(verb, quantities={pool: 1})
     assert (error.parameter, error.value) == ("quantities", pool)
 
@@ -207,31 +207,31 @@ def test_a_bad_reason_is_an_error(verb: str, reason: object) -> None:
 
 @pytest.mark.parametrize("force", [1, 0, "true", "yes", [True]])
 def test_force_is_true_or_false(force: object) -> None:
-    """Nothing that is merely like it."""
+    """Numbers and texts that only resemble true or false are errors."""
     error = malformed("release", force=force, reason="stuck")
     assert str(error) == f"force: expected true or false; got {force!r} ({type(force).__name__})"
 
 
 def test_force_wants_a_reason() -> None:
-    """A correction says why; a reason that is none is named first."""
+    """A forced release without a reason is an error about `force`; with an ill-formed reason, about the reason."""
     assert str(malformed("release", force=True)).startswith("force: expected a reason with it, for the log; got True")
     assert malformed("release", force=True, reason=" ").parameter == "reason"
 
 
 def test_force_takes_no_token() -> None:
-    """A holder proves with its token that the allocation is its own; force is for whoever holds none."""
+    """A token proves who holds the allocation, and force does not ask for that: giving both is an error."""
     error = malformed("release", force=True, reason="stuck", token="1:2")  # noqa: S106 - no password
     assert str(error).startswith("force: expected no token with it")
 
 
 @pytest.mark.parametrize("verb", sorted(FIELDS.keys() - {"release"}))
 def test_only_a_release_is_forced(verb: str) -> None:
-    """No limit can be passed by force."""
+    """`force` is an unknown field of every other command: no limit can be passed by force."""
     assert str(malformed(verb, force=True)) == "force: unknown field; got True (bool)"
 
 
 def test_what_is_not_forced_is_written_as_it_ever_was() -> None:
-    """Ids are derived from the text: one that was derived before there was force stays what it is."""
+    """Without force the text is that from before the field existed, so that ids derived from it stay the same."""
     plain = make("release", reason="done")
     assert make("release", reason="done", force=False) == make("release", reason="done", force=None) == plain
     assert plain.canonical() == '{"allocation_id":"a","command":"release","reason":"done"}'
@@ -245,12 +245,12 @@ def test_what_is_not_forced_is_written_as_it_ever_was() -> None:
     ("tags", "parameter"), [({"k": ""}, "tags.k"), ({"": "v"}, "tags"), ({"k": 1}, "tags.k"), (["k"], "tags")]
 )
 def test_a_bad_tag_is_an_error(verb: str, tags: object, parameter: str) -> None:
-    """Tags are names with names for values."""
+    """A tag's name and its value must both be well-formed names."""
     assert malformed(verb, tags=tags).parameter == parameter
 
 
 def test_bad_limits_in_a_command_are_named_by_their_path() -> None:
-    """The path leads into the limits."""
+    """The error's parameter is the path to the limit at fault, such as `limits.total`."""
     assert malformed("open_pool", limits={"total": 1.5}).parameter == "limits.total"
     assert malformed("open_pool", limits={"total": 1, "reserved": 2}).parameter == "limits"
     assert malformed("change_limits", expected={"total": "8"}).parameter == "expected.total"
@@ -272,36 +272,36 @@ def test_allocate_and_reserve_with_an_allocation_id_derive_their_command_id() ->
 
 
 def test_open_pool_derives_its_command_id_from_the_pool_s_name() -> None:
-    """Whatever the limits, one name is opened once."""
+    """The derived id depends on the name alone, not on unit or limits: a pool's name is opened once."""
     expected = "~" + hashlib.sha256(b"open_pool\0gpu").hexdigest()
     assert make("open_pool").id_from_content() == make("open_pool", unit="x").id_from_content() == expected
 
 
 def test_close_ledger_derives_its_command_id_from_its_verb() -> None:
-    """There is one ledger, closed once, whatever the reason."""
+    """The derived id does not depend on the reason: there is one ledger, and it is closed once."""
     expected = "~" + hashlib.sha256(b"close_ledger").hexdigest()
     assert make("close_ledger").id_from_content() == make("close_ledger", reason="x").id_from_content() == expected
 
 
 @pytest.mark.parametrize("verb", sorted(FIELDS.keys() - {"allocate", "reserve", "open_pool", "close_ledger"}))
 def test_no_other_command_names_itself(verb: str) -> None:
-    """Two releases of one allocation are two commands: the second is refused, and auditors see it."""
+    """Other commands derive no id: a second release of an allocation is a new command, and its refusal is recorded."""
     assert make(verb).id_from_content() is None
 
 
 @pytest.mark.parametrize("verb", FIELDS)
 def test_a_field_by_any_name_is_a_field(verb: str) -> None:
-    """One that is called as Python calls the object itself is unknown as any other."""
+    """An unknown field named `self`, as Python names a method's first parameter, is reported like any other."""
     assert str(malformed(verb, self=1)) == "self: unknown field; got 1 (int)"
 
 
 def test_a_limit_by_any_name_is_a_limit() -> None:
-    """As a field is, inside of a command too."""
+    """An unknown limit named `self` is reported like any other, within a command too."""
     assert malformed("open_pool", limits={"total": 1, "self": 2}).parameter == "limits.self"
 
 
 def test_a_command_keeps_what_it_was_made_of() -> None:
-    """It does not change in place, nor with the mapping that it was made from."""
+    """A command cannot be changed, and does not change when the mapping that it was made from does."""
     quantities = {"gpu": 1}
     command = Allocate(quantities=quantities, owner="ann")
     quantities["gpu"] = 9

@@ -34,7 +34,7 @@ def test_an_error_without_a_message_says_its_docstring(kind: type[HoldbookError]
 
 
 def test_an_error_without_a_docstring_says_its_name() -> None:
-    """An error of somebody's own never has an empty message."""
+    """An error class without a docstring has its own name as the default message."""
 
     class Undescribed(HoldbookError):
         __doc__ = None
@@ -63,7 +63,7 @@ def test_any_value_can_be_shown(value: object, shown: str) -> None:
 
 
 def test_refused_says_whether_to_wait_or_to_act() -> None:
-    """A transient refusal may succeed later, a permanent one not as it is; a repeated one wants a new id."""
+    """The message of a refusal says whether the command may succeed later, and that a repeat needs a new id."""
     data = {"pool": "gpu", "free": 1, "limit": 8, "unit": "device", "asked": 2}
     transient = Refused(RefusalCode.POOL_EXHAUSTED, data, command_id="c")
     assert str(transient) == (
@@ -104,7 +104,7 @@ def test_not_found_names_what_is_missing() -> None:
 
 
 def test_unknown_event_names_type_version_and_position() -> None:
-    """A process that meets what it does not know names it, and says what to do."""
+    """The message names type, version and position of the event, and says to upgrade."""
     error = UnknownEvent("Borrowed", 2, 17)
     assert str(error) == (
         "event 'Borrowed' of schema version 2 at position 17 is not known to this version of Holdbook; upgrade Holdbook"
@@ -113,7 +113,7 @@ def test_unknown_event_names_type_version_and_position() -> None:
 
 
 def test_an_error_of_pydantic_s_is_never_what_a_caller_sees() -> None:
-    """The cause is suppressed: the message has it all."""
+    """Pydantic's error is not shown as the cause of `Malformed`, whose message has everything."""
     with pytest.raises(Malformed) as info:
         Limits(total=-1)
     assert info.value.__suppress_context__

@@ -167,20 +167,20 @@ def test_an_event_belongs_to_the_stream_of_its_pool() -> None:
 
 
 def test_the_ledger_has_a_stream_of_its_own() -> None:
-    """That it was closed is about no pool and no allocation."""
+    """`LedgerClosed` is in the stream `ledger`, and is about no allocation."""
     closings = [event for event in SAMPLED if isinstance(event, LedgerClosed)]
     assert {(event.stream_id, event.subject) for event in closings} == {("ledger", None)}
 
 
 def test_an_event_says_which_allocation_it_is_about() -> None:
-    """Those about a pool are about none; a refusal is about the one that was named, if one was."""
+    """Events about a pool have no subject; a refusal has the allocation that its command named, if it named one."""
     assert {event.subject for event in SAMPLED[:5]} == {None}
     assert {event.subject for event in HAPPENED[5:]} == {"job/42"}
     assert [event.subject for event in REFUSALS] == [None, "job/42"]
 
 
 def test_an_event_of_no_kind_has_no_stream() -> None:
-    """Only the events that are written here can be stored."""
+    """An event of the base class itself has no stream, so that it cannot be stored."""
     with pytest.raises(NotImplementedError):
         _ = Event().stream_id
     assert Event().subject is None

@@ -1,4 +1,4 @@
-"""The fence: the greatest token a thing has seen, and whoever comes with an older one."""
+"""The fence remembers the greatest token of each thing, and refuses older ones."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,7 +32,7 @@ def test_a_restored_ledger_s_tokens_are_greater() -> None:
 
 
 def test_each_thing_has_its_own_tokens() -> None:
-    """What one has seen is no matter of another's; a thing that is forgotten begins anew."""
+    """A token seen for one thing does not count for another; a thing that was forgotten accepts any token."""
     fence = Fence()
     fence.check("1:9", "gpu-0")
     assert fence.greatest("gpu-1") is None
@@ -54,7 +54,7 @@ def test_what_is_no_token_is_malformed(wrong: object) -> None:
 
 
 def test_threads_leave_the_greatest() -> None:
-    """Whatever their order, what is remembered is the greatest of all."""
+    """When several threads check tokens at once, the greatest of all is remembered."""
     fence = Fence()
 
     def show(position: int) -> None:

@@ -135,7 +135,7 @@ def test_total_has_no_default_and_unknown_limits_are_errors() -> None:
 
 
 def test_limits_do_not_change_in_place() -> None:
-    """Whoever shares limits shares facts."""
+    """Limits cannot be changed, so that they can be shared."""
     with pytest.raises(ValueError, match="frozen"):
         Limits(total=8).total = 9  # type: ignore[misc]  # the point
 
@@ -150,7 +150,7 @@ def test_a_copy_of_limits_is_checked_where_it_is_used() -> None:
 
 
 def test_an_overcommit_is_text_in_json_alone() -> None:
-    """In Python it stays the exact decimal."""
+    """Dumped to Python values, an overcommit is a Decimal; only JSON has it as text."""
     assert limits(total=1, overcommit="1.50").model_dump()["overcommit"] == Decimal("1.5")
 
 

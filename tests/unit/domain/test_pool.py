@@ -70,7 +70,7 @@ def test_sums_keep_in_step_with_every_change() -> None:
 
 
 def test_limits_and_closing_are_folded() -> None:
-    """What it was opened with stays known."""
+    """A pool has its present limits, those that it was opened with, and whether it is closed."""
     pool = gpu(
         LimitsChanged(pool="gpu", limits=Limits(total=1), previous=Limits(total=8)), PoolClosed(pool="gpu", reason=None)
     )
@@ -111,7 +111,7 @@ def test_a_pool_is_opened_once() -> None:
 
 
 def test_a_refusal_is_no_event_of_a_pool() -> None:
-    """It has a stream of its own."""
+    """Folding a refusal onto a pool is corruption: refusals are in streams of their own."""
     failed = ValidationFailed(
         code=RefusalCode.POOL_CLOSED, pool="gpu", known=True, allocation_id=None, asked={}, data={}
     )
@@ -149,7 +149,7 @@ def test_what_is_due_is_told_by_deadline_then_id() -> None:
 
 
 def test_a_deadline_that_was_moved_no_longer_counts() -> None:
-    """Forth, and back again, an allocation is due once."""
+    """A renewed hold is due at its present deadline only, and only once if it was renewed away from it and back."""
     pool = gpu(renewed(20))
     assert (pool.due(after(9)), pool.due(after(20))) == ([], ["a"])
     back = gpu(renewed(20), renewed(9), renewed(20), renewed(9))
@@ -179,7 +179,7 @@ def test_finding_what_is_due_costs_what_it_finds() -> None:
 
 
 def test_the_heap_stays_in_proportion_to_the_holds() -> None:
-    """A hold that is renewed for ever leaves no more behind than a constant."""
+    """However often a hold is renewed, the heap has at most a constant number of stale entries beyond two a hold."""
     pool = gpu(allocated("b", until=8, gpu=1), *[renewed(100 + number) for number in range(1000)])
     assert len(pool.deadlines) <= 64 + 2 * 2
     assert pool.due(after(8)) == ["b"]
@@ -188,7 +188,7 @@ def test_the_heap_stays_in_proportion_to_the_holds() -> None:
 
 @pytest.mark.parametrize("deadlines", [[1, 10, 2, 20, 21, 3, 4], [1, 2, 10, 3, 4, 20, 21]])
 def test_what_is_due_is_found_on_either_side_of_the_heap(deadlines: list[int]) -> None:
-    """An entry that is not due hides none but those behind it, at whatever moment one looks."""
+    """Entries that are due are found in both branches of the heap, at any moment."""
     grants = [allocated(f"{deadline:02}", until=deadline, gpu=1) for deadline in deadlines]
     pool = given(opened(), *grants).pools()["gpu"]
     for moment in range(23):
@@ -205,7 +205,7 @@ def test_finding_much_that_is_due_looks_at_each_once() -> None:
 
 
 def test_the_heap_s_bound_grows_no_faster_than_the_holds() -> None:
-    """With many holds too, one that is renewed for ever leaves a few entries a hold."""
+    """With many holds too, the heap is rebuilt before it has more than 64 entries beyond two a hold."""
     others = [allocated(f"b{number}", until=8 + number, gpu=1) for number in range(20)]
     pool, sizes = None, []
     for recorded in HELD.given(*others, *[renewed(100 + number) for number in range(1000)]).records:
@@ -222,6 +222,6 @@ def test_an_owner_s_sum_is_of_what_is_left() -> None:
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0, 5), (5, 7), (6, 7), (9, 12), (12, None)])
 def test_the_next_deadline_is_the_first_that_is_not_due(seconds: int, expected: int | None) -> None:
-    """What is due already, recorded or not, is not to come any more."""
+    """Deadlines that have passed are left out, even where no event has recorded the expiry yet."""
     pool = gpu(*(allocated(f"a{until}", until=until, gpu=1) for until in (9, 5, 12, 7)), allocated("for good", gpu=1))
     assert pool.next_deadline(after(seconds)) == (None if expected is None else after(expected))

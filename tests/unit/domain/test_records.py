@@ -71,7 +71,7 @@ def test_the_chain_s_test_vector() -> None:
 
 
 def changed_field(name: str) -> dict[str, Any]:
-    """Give one column another value."""
+    """Give the row with another value in one column."""
     return {name: "x"}
 
 
@@ -82,7 +82,7 @@ def test_every_column_is_covered() -> None:
 
 
 def test_no_text_can_pass_for_another_column() -> None:
-    """What is moved from one column into the next makes other bytes."""
+    """Moving text from the end of one column to the beginning of the next changes the bytes."""
     left = FIRST._replace(actor='a","b', correlation_id=None)
     right = FIRST._replace(actor="a", correlation_id="b")
     assert canonical_bytes(left) != canonical_bytes(right)
@@ -96,6 +96,6 @@ def test_the_last_row_of_a_command_is_known() -> None:
 
 @pytest.mark.parametrize("value", [b"gpu", 1.0, True, ["gpu"], Decimal(1), "\ud800"])
 def test_only_what_a_log_holds_has_canonical_bytes(value: object) -> None:
-    """Bytes that spell a text, or a number of another type, do not pass for what they look like."""
+    """Values of other types than a log's are errors, even if they would be written as the same bytes."""
     with pytest.raises((TypeError, ValueError)):
         canonical_bytes(FIRST._replace(actor=value))  # type: ignore[arg-type]  # the point

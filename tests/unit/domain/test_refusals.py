@@ -1,4 +1,4 @@
-"""Every refusal: its place in the order of precedence, how it is reached, what it says, whether waiting helps."""
+"""Every refusal: its place in the order of precedence, how it is reached, what it says, whether it is transient."""
 
 from typing import Any, NamedTuple
 
@@ -332,19 +332,19 @@ def test_a_command_on_an_unknown_pool_is_refused(command: Command) -> None:
 
 
 def test_a_code_is_written_as_its_name_in_small_letters() -> None:
-    """The words are in the log for ever."""
+    """The stored words, which never change, are the names of the members in lower case."""
     assert [code.value for code in RefusalCode] == [code.name.lower() for code in RefusalCode]
 
 
 def test_a_refused_resize_says_what_is_held() -> None:
-    """What was asked is in place of what the allocation has."""
+    """The message of a refused resize has what was asked for and what the allocation holds."""
     failed = HELD.when(Resize(allocation_id="a", quantities={"gpu": 9})).failed
     said = "pool 'gpu' has a capacity of 8 device in all, not 9 in place of 2"
     assert explain(failed.code, failed.data) == said
 
 
 def test_of_many_pools_that_a_resize_cannot_reach_the_first_by_name_is_told() -> None:
-    """Whatever the order in which they were given: those that are not there, and those the allocation has not."""
+    """Of pools that are unknown, or not the allocation's, the refusal names the first by name, not the first given."""
     names = [f"p{number}" for number in range(9, 0, -1)]
     resize = Resize(allocation_id="a", quantities=dict.fromkeys(names, 1))
     HELD.when(resize).then_refused(C.POOL_NOT_FOUND, pool="p1")
@@ -352,5 +352,5 @@ def test_of_many_pools_that_a_resize_cannot_reach_the_first_by_name_is_told() ->
 
 
 def test_nothing_of_a_closed_pool_is_free() -> None:
-    """The refusal says 0, whatever its holds leave."""
+    """A refusal by a closed pool says that 0 is free, however little is held."""
     given(opened(), allocated("a", gpu=2), CLOSED).when(ask()).then_refused(C.POOL_CLOSED, used=2, capacity=8, free=0)

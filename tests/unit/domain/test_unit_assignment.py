@@ -55,7 +55,7 @@ def test_every_end_frees(end: Released | Voided | Expired) -> None:
 
 
 def test_a_shrink_frees_the_last_and_a_growth_takes_more() -> None:
-    """Whoever is resized keeps the units that it has, as far as they go."""
+    """A shrink keeps the units that were taken first; a growth keeps all and adds the first free ones."""
     history = History().given(opened(), allocated("x", gpu=3), resized("x", 3, 1), allocated("y", gpu=1))
     assert [folded(history).of(one) for one in ("x", "y")] == [("a",), ("b",)]
     assert folded(history.given(resized("x", 1, 3))).of("x") == ("a", "c", "d")
@@ -74,7 +74,7 @@ def test_what_does_not_change_a_hold_s_size_changes_nothing() -> None:
 
 
 def test_too_few_units() -> None:
-    """A grant of more than are free takes none; a growth leaves what there is; both get theirs once there is enough."""
+    """A grant or growth takes none if too few are free; a later change of size takes them once there are enough."""
     history = History().given(opened(), allocated("x", gpu=2), allocated("y", gpu=3), resized("x", 2, 5))
     assert [folded(history).of(one) for one in ("x", "y")] == [("a", "b"), ()]
     history = history.given(allocated("z", gpu=2), released("x", 5), resized("y", 3, 2))
@@ -91,6 +91,6 @@ def test_an_event_that_cannot_follow() -> None:
 
 @pytest.mark.parametrize("units", [[], "gpu", ["a", "a"], ["a", ""], ["a", 1]])
 def test_units_that_are_none(units: Any) -> None:  # noqa: ANN401 - whatever a caller gives
-    """What is no list of names, each once, is an error that says so."""
+    """Units must be a list of well-formed names, each once; anything else is an error."""
     with pytest.raises(Malformed, match="units: expected"):
         Assignment(units)

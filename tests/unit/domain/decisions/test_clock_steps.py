@@ -1,4 +1,4 @@
-"""The ledger's clock is set, back and forth: a pool's time never goes back, and no step makes a grant too many."""
+"""When the ledger's clock is set back or forward, no pool's time goes back, and no limit is passed."""
 
 from datetime import datetime, timedelta
 
@@ -27,7 +27,7 @@ from support.deciding import Clock, after
 from support.leasing import Watch, go, renewals, watch
 
 __all__ = ["watch"]
-"""A fixture."""
+"""The fixture is imported for the tests here."""
 
 MINUTE = timedelta(minutes=1)
 
@@ -46,7 +46,7 @@ def expiries(ledger: Ledger) -> list[str]:
 
 
 def test_a_step_back_under_a_lease(watch: Watch) -> None:
-    """What is held stays held, no deadline shrinks, and the holder's own view knows of no step."""
+    """When the clock goes back, a lease stays held, its deadline never gets earlier, and its holder notices nothing."""
     clock = Clock(after(1000))
     ledger = shop(clock)
     with ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="a").keep_alive() as lease:
@@ -64,7 +64,7 @@ def test_a_step_back_under_a_lease(watch: Watch) -> None:
 
 
 def test_a_step_back_after_an_expiry() -> None:
-    """What has expired stays so, and expires once; its place is given once."""
+    """When the clock goes back, an expired allocation stays expired, and what it held is granted only once."""
     clock = Clock()
     ledger = shop(clock)
     ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="a")
@@ -82,7 +82,7 @@ def test_a_step_back_after_an_expiry() -> None:
 
 
 def test_a_step_forward_under_a_lease(watch: Watch) -> None:
-    """A hold ends early, by the ledger's time, and its holder is told; how long one has left is for its own clock."""
+    """When the clock goes forward, a hold may expire early: its holder is told, and counts its own time as before."""
     clock = Clock()
     ledger = shop(clock, total=2)
     first = ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="a").keep_alive().start()
@@ -112,7 +112,7 @@ STEPS = st.lists(
 @settings(max_examples=50)
 @given(STEPS)
 def test_any_steps(steps: list[tuple[int, str, int]]) -> None:
-    """Never more is held than there is, no pool's time goes back, each expiry comes once, no renewal shortens."""
+    """For any steps, no limit is passed, no pool's time goes back, nothing expires twice, no deadline gets earlier."""
     clock = Clock(after(10_000))
     ledger = shop(clock, total=2)
     deadlines: dict[str, datetime] = {}

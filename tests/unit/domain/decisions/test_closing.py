@@ -62,7 +62,7 @@ def test_a_ledger_without_pools_is_closed() -> None:
 
 
 def test_a_pool_that_is_closed_is_not_closed_again() -> None:
-    """Its history ended before."""
+    """Closing the ledger records no event for a pool that is closed already."""
     history = given(opened(), opened("cpu"), PoolClosed(pool="cpu", reason=None))
     history.when(CloseLedger()).then(LedgerClosed(reason=None), PoolClosed(pool="gpu", reason=None))
 
@@ -92,7 +92,7 @@ def test_a_closed_ledger_grants_nothing_and_lets_holds_end() -> None:
 
 
 def test_whoever_waits_is_refused_when_the_ledger_is_closed() -> None:
-    """At once: what it waits for never comes."""
+    """A command that waits in the queue is refused at once, as it could never be granted."""
     with infrastructure.Ledger.in_memory() as ledger:
         ledger.open_pool("gpu", resource_type="r", limits=Limits(total=1))
         ledger.allocate({"gpu": 1}, owner="ann")
@@ -155,7 +155,7 @@ def test_what_would_happen_is_told_and_nothing_is_recorded() -> None:
 
 
 def test_a_batch_may_insist_on_every_grant() -> None:
-    """What the acceptor raises stops all of it: nothing is recorded, and the refusal names its command."""
+    """If `accept` raises a refusal, nothing of the batch is recorded, and the error names the refused command."""
 
     def insist(command: Command, outcome: Outcome) -> None:
         assert command in asked
@@ -180,7 +180,7 @@ def test_a_batch_may_insist_on_every_grant() -> None:
 
 
 def test_a_closed_ledger_verifies() -> None:
-    """From the beginning, and from a point after the closing."""
+    """Verification finds nothing wrong, from the beginning and from a point after the closing."""
     ledger = given().ledger()
     for pool in ("disk", "tape", "shut"):
         ledger.execute(OPEN.model_copy(update={"pool": pool}))
@@ -197,7 +197,7 @@ def test_a_closed_ledger_verifies() -> None:
 
 @pytest.mark.parametrize("from_the_end", [False, True])
 def test_a_pool_opened_after_the_closing_is_found(*, from_the_end: bool) -> None:
-    """As is a second closing: no ledger records either."""
+    """Verification finds a pool that was opened after the closing, and a second closing."""
     history = given(opened()).given([LedgerClosed(reason=None), PoolClosed(pool="gpu", reason=None)])
     forged = history.given(opened("cpu"), LedgerClosed(reason=None))
     log = forged.log()
@@ -207,7 +207,7 @@ def test_a_pool_opened_after_the_closing_is_found(*, from_the_end: bool) -> None
 
 
 def test_a_closing_that_leaves_a_pool_open_is_found() -> None:
-    """The command says that every pool is closed, and its events have to."""
+    """Verification finds a closing whose events leave an open pool open."""
     ledger = given().ledger()
     ledger.execute(OPEN)
     ledger.close_ledger()
@@ -222,7 +222,7 @@ def test_a_closing_that_leaves_a_pool_open_is_found() -> None:
 
 
 def test_a_closing_is_decided_again_as_it_was() -> None:
-    """Under the same limits, from the beginning and from after it; under others it closes as well."""
+    """A what-if decides a closing as it was, from the beginning or from after it, under the same limits and others."""
     clock = Clock()
     ledger = ledger_on(given().log(), clock)
     for pool in ("disk", "tape"):
@@ -240,7 +240,7 @@ def test_a_closing_is_decided_again_as_it_was() -> None:
 
 
 def test_an_incident_shows_the_closing() -> None:
-    """As a step of no pool, before those of the pools; where only some pools are asked for, theirs are shown."""
+    """An incident shows the ledger's closing first, as a step without a pool; for chosen pools, only their steps."""
     ledger = closed_ledger(at=2)
     steps = list(Incident(ledger.log, after(1), after(3)).steps())
     assert [(step.kind, step.pool, step.words) for step in steps] == [

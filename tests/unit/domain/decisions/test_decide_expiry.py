@@ -71,7 +71,7 @@ def test_what_is_due_expires_by_deadline_then_by_id() -> None:
 
 
 def test_a_refusal_keeps_the_expiries_that_it_noticed() -> None:
-    """They belong to the refused command."""
+    """The expiries are recorded with the refused command, before its refusal."""
     decision = given(opened(), allocated("a", until=10, gpu=2)).when(ask(gpu=9), at=10)
     assert decision.events[0] == expired("a", "gpu", 2, at=10)
     assert (decision.failed.code, decision.failed.data["used"]) == (C.ABOVE_CAPACITY, 0)
@@ -117,7 +117,7 @@ def test_expiry_reaches_across_pools() -> None:
 
 
 def test_expiry_does_not_reach_pools_that_nothing_due_leads_to() -> None:
-    """A hold that is not due yet is no bridge."""
+    """An allocation that is not due does not draw its other pools into the decision."""
     history = given(opened("a"), opened("b"), allocated("x", until=50, a=1, b=1), allocated("y", until=5, b=1))
     history.when(ask(a=1), at=10).then(allocated("new", a=1))
 
@@ -141,7 +141,7 @@ def test_a_command_s_own_time_takes_the_place_of_the_clock() -> None:
 
 
 def test_ttl_counts_from_the_time_of_decision() -> None:
-    """With the clock behind the pool's time, the deadline still lies after it."""
+    """If the clock is behind the pool's time, the ttl counts from the pool's time."""
     history = given(opened(), at=100)
     command = Allocate(allocation_id="a", quantities={"gpu": 1}, owner="ann", ttl=30)
     history.when(command, at=50).then(allocated("a", until=130, gpu=1))
@@ -156,7 +156,7 @@ def test_expire_with_nothing_due_appends_nothing() -> None:
 
 
 def test_expire_with_a_pool_leaves_the_others() -> None:
-    """Unless one of its allocations leads there."""
+    """What is due in other pools is left, unless an allocation that is due in the named pool leads there."""
     history = given(opened(), opened("cpu"), allocated("a", until=5, gpu=1), allocated("b", until=5, cpu=1))
     history.when(Expire(pool="gpu"), at=9).then(expired("a", "gpu", 1, at=5)).then_repeats_if_delivered_twice()
     history.when(Expire(), at=9).then(expired("a", "gpu", 1, at=5), expired("b", "cpu", 1, at=5))
@@ -184,7 +184,7 @@ def test_a_change_of_a_pool_expires_what_is_due_in_it() -> None:
 
 
 def test_a_repeated_opening_appends_nothing_at_all() -> None:
-    """Not even expiries that it could notice."""
+    """Opening a pool again records nothing, not even the expiries of what is due in it."""
     command = OpenPool(pool="gpu", resource_type="accelerator", unit="device", limits=Limits(total=8))
     given(opened(), allocated("a", until=5, gpu=1)).when(command, at=9).then_nothing()
 
@@ -198,7 +198,7 @@ def test_a_resize_expires_what_is_due_in_every_pool_it_names() -> None:
 
 
 def test_a_release_expires_the_others_that_are_due_in_its_pools() -> None:
-    """They come first in the log."""
+    """A release first expires the other allocations that are due in its pools."""
     history = given(opened(), allocated("a", gpu=1), allocated("b", until=5, gpu=1))
     history.when(Release(allocation_id="a"), at=9).then(
         expired("b", "gpu", 1, at=5),
@@ -218,7 +218,7 @@ def test_what_lapses_is_taken_off_its_owner_s_share_alone(lapsing: str, asking: 
 
 
 def test_every_hold_that_lapses_is_taken_off_the_count() -> None:
-    """Two of four lapse, two are left."""
+    """When two of four allocations lapse, the limit on their number counts the other two."""
     lapsing = [allocated(name, until=10, gpu=1) for name in "ab"]
     history = given(opened(max_allocations=2), *lapsing, allocated("c", gpu=1), allocated("d", gpu=1))
     failed = history.when(ask(gpu=1), at=10).failed
@@ -226,7 +226,7 @@ def test_every_hold_that_lapses_is_taken_off_the_count() -> None:
 
 
 def test_expire_without_a_pool_names_none() -> None:
-    """Which pools it touches is for their dues to say."""
+    """Expire without a pool names none: the pools that it touches are those in which something is due."""
     assert named_pools(Expire(), None) == ()
     assert named_pools(Expire(pool="gpu"), None) == ("gpu",)
 
@@ -254,14 +254,14 @@ def test_with_a_limit_the_earliest_deadlines_go_first() -> None:
 
 
 def test_those_of_the_last_deadline_go_along() -> None:
-    """Else the pool's time would come to a deadline at which something is still held."""
+    """All with the last deadline expire: the pool's time must not reach a deadline at which something is held."""
     same = [allocated(name, until=5, gpu=1) for name in "cab"]
     history = given(opened(), *same, allocated("d", until=6, gpu=1))
     history.when(Expire(limit=1), at=9).then(*(expired(name, "gpu", 1, at=5) for name in "abc"))
 
 
 def test_a_limit_holds_where_an_allocation_leads_to_other_pools() -> None:
-    """What is due there earlier comes first, so that no pool's history goes back."""
+    """What is due earlier in the pools that are reached counts too and comes first: no pool's time may go back."""
     history = given(opened("a"), opened("b"), allocated("x", until=5, a=1, b=1), allocated("y", until=3, b=1))
     history.when(Expire(pool="a", limit=1), at=9).then(expired("y", "b", 1, at=3))
     history.when(Expire(pool="a", limit=2), at=9).then(
@@ -270,7 +270,7 @@ def test_a_limit_holds_where_an_allocation_leads_to_other_pools() -> None:
 
 
 def test_a_limit_counts_no_deadline_that_was_moved() -> None:
-    """What was renewed, back and forth even, counts once, at the deadline that it has."""
+    """A renewed allocation counts once, at its present deadline, even if it was renewed away from it and back."""
     holds = [allocated(name, until=deadline, gpu=1) for name, deadline in (("z", 4), ("a", 5), ("b", 8), ("c", 9))]
     history = given(opened(), *holds)
     for deadline, before in ((7, 5), (5, 7)):
@@ -284,7 +284,7 @@ def test_a_limit_counts_no_deadline_that_was_moved() -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "2"])
 def test_a_limit_is_a_whole_number_from_1(limit: object) -> None:
-    """Another is malformed, by its name."""
+    """Any other limit is malformed, and the error names it."""
     with pytest.raises(Malformed, match=r"^limit: expected a whole number from 1 to "):
         Expire(limit=limit)
 

@@ -85,7 +85,7 @@ def test_sizes_are_bounded(limits: dict[str, Any], taken: list[int], refused: di
 
 
 def test_a_pool_holds_so_many_allocations_at_once() -> None:
-    """The count is of what is held now, not of what ever was."""
+    """The limit counts the allocations that are open, not those that have ended."""
     full = given(opened(max_allocations=2), allocated("x", gpu=1), allocated("y", gpu=1))
     full.when(ask(gpu=1)).then_refused(C.TOO_MANY_ALLOCATIONS, allocations=2, limit=2)
     ended = Released(pool="gpu", allocation_id="x", owner="ann", quantity=1, reserved=False, reason=None, forced=False)
@@ -106,7 +106,7 @@ def test_a_reservation_counts_as_held() -> None:
 
 
 def test_without_ttl_and_default_a_grant_never_ends_by_itself() -> None:
-    """Time to live is a matter of the pool's limits."""
+    """If neither the command nor a pool gives a time to live, the allocation has no deadline."""
     given(opened()).when(ask(gpu=1)).then(allocated("a", gpu=1))
 
 
@@ -126,7 +126,7 @@ def test_a_ttl_is_bounded_by_every_pool() -> None:
 
 
 def test_a_pool_with_a_longest_ttl_and_no_default_wants_one() -> None:
-    """Even where another pool of the request has a default."""
+    """It refuses a request without a ttl, even if another pool of the request has a default."""
     history = given(opened(max_ttl=60), opened("cpu", default_ttl=30, max_ttl=60))
     history.when(ask(gpu=1)).then_refused(C.TTL_REQUIRED, pool="gpu")
     history.when(ask(gpu=1, cpu=1)).then_refused(C.TTL_REQUIRED, pool="gpu")

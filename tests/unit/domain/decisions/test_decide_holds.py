@@ -49,14 +49,14 @@ QUANTITIES = {"cpu": 4, "gpu": 2}
 
 
 def in_both(kind: type[AllocationEvent], **fields: Any) -> list[AllocationEvent]:  # noqa: ANN401 - fields by name
-    """Make one event a pool."""
+    """Make an event of one kind for each of the two pools."""
     common = {"allocation_id": "a", "owner": "ann"}
     return [kind(**{**common, "pool": pool, "quantity": held, **fields}) for pool, held in QUANTITIES.items()]
 
 
 @pytest.mark.parametrize("command", EVERY, ids=lambda command: command.verb)
 def test_an_allocation_that_never_was_is_not_found(command: Command) -> None:
-    """Nobody can change what is not there."""
+    """Every command about an allocation that was never granted is refused."""
     BOTH.when(command).then_refused(C.ALLOCATION_NOT_FOUND, allocation_id="a")
 
 
@@ -88,7 +88,7 @@ def test_a_token_is_a_precondition(command: Command) -> None:
 
 @pytest.mark.parametrize("command", EVERY[:2], ids=lambda command: command.verb)
 def test_only_a_reservation_is_confirmed_or_voided(command: Command) -> None:
-    """An allocation is released."""
+    """An allocation that is confirmed, or began so, is neither confirmed nor voided."""
     HELD.when(command).then_refused(C.NOT_RESERVED, state="active", pool="cpu")
 
 
@@ -141,7 +141,7 @@ def test_renewing_moves_the_deadline_and_keeps_the_old_one_on_record() -> None:
 
 
 def test_renewing_needs_a_ttl_or_a_default() -> None:
-    """A renewal to nothing is refused."""
+    """A renewal is refused if neither the command nor a pool gives a time to live."""
     HELD.when(Renew(allocation_id="a")).then_refused(C.TTL_REQUIRED)
     history = given(opened(), opened("cpu", default_ttl=30)).given(allocated("a", cpu=4, gpu=2))
     history.when(Renew(allocation_id="a")).then(in_both(Renewed, deadline=after(30), previous_deadline=None))
@@ -289,7 +289,7 @@ def test_force_ends_whatever_is_open(*, is_reserved: bool) -> None:
 
 
 def test_force_finds_what_anybody_would_find() -> None:
-    """What never was, what has ended and what has lapsed by then are refused as without force."""
+    """Force finds no allocation that a plain release would not: those never granted, ended or lapsed are refused."""
     BOTH.when(FORCED).then_refused(C.ALLOCATION_NOT_FOUND, allocation_id="a")
     ended = HELD.given(in_both(Released, reserved=False, reason=None, forced=False))
     ended.when(FORCED).then_refused(C.ALLOCATION_ENDED, state="released", pool="cpu")
@@ -324,7 +324,7 @@ def test_reclaiming_notices_what_has_lapsed() -> None:
 
 
 def test_a_thing_is_reclaimed_for_a_pool_that_its_right_was_to() -> None:
-    """Another pool has nothing to do with it, whether the right is open or not."""
+    """A reclaim for a pool that the allocation was not of is refused, whether the allocation is open or has ended."""
     other = BOTH.given(opened("net"))
     wrong = RECLAIM.model_copy(update={"pool": "net"})
     for history in (other.given(allocated("a", gpu=1)), other.given(allocated("a", until=1, gpu=1))):

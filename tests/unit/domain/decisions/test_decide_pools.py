@@ -51,7 +51,7 @@ def test_after_a_change_of_limits_the_opening_and_the_present_content_are_repeat
 
 
 def test_after_a_change_of_limits_the_error_speaks_of_the_present_ones() -> None:
-    """What the pool has now is what the caller must know."""
+    """The error shows the pool's present limits, not those that it was opened with."""
     with pytest.raises(PoolAlreadyOpen) as info:
         CHANGED.when(OPEN.model_copy(update={"limits": Limits(total=5)}))
     assert (info.value.present, info.value.given) == (4, 5)

@@ -1,4 +1,4 @@
-"""What was reclaimed, wherever the log is read again: it is told, and it changes no pool and no hold."""
+"""Every reader of the log shows what was reclaimed, and no pool or hold changes with it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_an_incident_with_reclaims(ledger: Ledger) -> None:
 
 
 def test_other_limits(ledger: Ledger) -> None:
-    """Decided again, what was reclaimed is the same; where the right is never granted, it is of no right."""
+    """A what-if decides a reclaim as it was, also under limits by which its allocation is never granted."""
     assert what_if(ledger.log, {}).ok
     found = what_if(ledger.log, {"gpu": {"total": 0}})
     assert found.ok
@@ -139,7 +139,7 @@ def test_a_log_with_reclaims_is_sound(ledger: Ledger) -> None:
 
 
 def test_a_reclaim_of_what_is_open(ledger: Ledger) -> None:
-    """A thing whose right is open was not reclaimed."""
+    """Verification finds a reclaim for an allocation that is open."""
     found = forged(ledger, 6, allocation_id="open")
     assert found == ["6 allocations: what allocation 'open' holds is reclaimed, and it is open"]
 
@@ -152,18 +152,18 @@ def test_a_reclaim_of_what_is_open(ledger: Ledger) -> None:
     ],
 )
 def test_a_reclaim_of_another_past(ledger: Ledger, position: int, state: str | None, said: str) -> None:
-    """What is said of the right agrees with whether it was ever granted."""
+    """Verification finds a reclaim whose state contradicts whether the allocation was ever granted."""
     assert forged(ledger, position, state=state) == [f"{position} allocations: {said}"]
 
 
 def test_a_reclaim_in_a_pool_that_was_never_opened(ledger: Ledger) -> None:
-    """The pool is one that there is."""
+    """Verification finds a reclaim in a pool that was never opened."""
     found = forged(ledger, 7, pool="cpu", stream_id="reclaims:cpu")
     assert "7 pools: Reclaimed in pool 'cpu', which was never opened" in found
 
 
 def test_a_reclaim_that_its_command_does_not_lead_to(ledger: Ledger) -> None:
-    """Reason and allocation are those of the command."""
+    """Verification finds a reclaim whose reason is not that of its command."""
     rows = ledger.log.rows()
     rows[5] = rewritten(rows[5], {"reason": "no"}, {})
     log = ledger.log
