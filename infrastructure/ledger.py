@@ -13,7 +13,8 @@ from holdbook.infrastructure.clock import new_id, system_clock
 from holdbook.infrastructure.commit.group_commit import PATIENCE_SECONDS, WAITING_MAX, GroupCommit
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.leases.held import holding
-from holdbook.infrastructure.leases.lease import Lease, Leases
+from holdbook.infrastructure.leases.lease import Lease
+from holdbook.infrastructure.leases.renewals import Leases
 from holdbook.infrastructure.log.memory_log import MemoryEventLog
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.opening import open_log

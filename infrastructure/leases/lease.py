@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from heapq import heappop, heappush
-from itertools import count
-from threading import Condition, Event, RLock, Thread
+from threading import Event, RLock, Thread
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from holdbook.domain.commands import Renew
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
 from holdbook.domain.refusals import RefusalCode, explain
 from holdbook.infrastructure.commit.promise import decided
-from holdbook.infrastructure.fork_guard import ForkGuard
+from holdbook.infrastructure.leases import renewals
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 
@@ -27,9 +24,9 @@ if TYPE_CHECKING:
 
     from holdbook.domain.errors import Refused
     from holdbook.domain.handling.outcome import Outcome
-    from holdbook.domain.ports import Clock
     from holdbook.domain.values import Token
     from holdbook.infrastructure.commit.promise import Promise
+    from holdbook.infrastructure.leases.renewals import Leases
     from holdbook.infrastructure.ledger import Ledger
 
     OnLost = Callable[["LeaseLost"], object]
@@ -44,17 +41,8 @@ PAUSES_A_TTL: Final = 20
 """After a renewal that failed, the next try comes after this part of the time to live, a twentieth, at the latest."""
 
 _PAUSE_SECONDS_MAX: Final = 1.0
-_LOOK_SECONDS: Final = 5.0
-"""How long the thread sleeps at most: a machine that slept wakes it no sooner."""
-
-_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 logger = get_logger()
-
-
-def elapsed() -> float:
-    """Tell the seconds of a clock that nobody sets; on Linux it goes on while the machine sleeps."""
-    return time.clock_gettime(_CLOCK)
 
 
 class LeaseLost(HoldbookError):
@@ -69,16 +57,6 @@ class LeaseLost(HoldbookError):
             f"the lease of allocation {allocation_id!r} is lost since {since:%Y-%m-%d %H:%M:%S}Z: {why}; "
             "stop using the resource, as somebody else may hold it, and allocate anew"
         )
-
-
-class _Subject:
-    """What all leases of one allocation in this process share."""
-
-    __slots__ = ("__weakref__", "ends_here")
-
-    def __init__(self) -> None:
-        self.ends_here = False
-        """Whether this process asked for the allocation's end."""
 
 
 class Lease:
@@ -111,7 +89,7 @@ class Lease:
         self._lost: LeaseLost | None = None
         self._ttl = 0.0
         self._sent = 0.0
-        """When the last renewal that succeeded was sent, on the clock of `elapsed`."""
+        """When the last renewal that succeeded was sent, on the clock of `renewals.elapsed`."""
         self._until = 0.0
         """When the holder takes the lease for lost."""
         self._next = 0.0
@@ -140,7 +118,7 @@ class Lease:
     @property
     def seconds_left(self) -> float:
         """For how long the holder may go on unless a renewal comes: 0 once the lease is over."""
-        return 0.0 if self.lost or self._over.is_set() else max(self._until - elapsed(), 0.0)
+        return 0.0 if self.lost or self._over.is_set() else max(self._until - renewals.elapsed(), 0.0)
 
     @property
     def lost(self) -> LeaseLost | None:
@@ -150,7 +128,7 @@ class Lease:
         """
         self._leases.birthplace.check()  # before the lock, which a fork may have left locked
         with self._lock:
-            if self._begun and not self._over.is_set() and elapsed() >= self._until:
+            if self._begun and not self._over.is_set() and renewals.elapsed() >= self._until:
                 why = f"no renewal was confirmed for {self._until - self._sent:g} s"
                 self._lose(f"{why}: {self._trouble}" if self._trouble else why, self._trouble)
             return self._lost
@@ -177,7 +155,7 @@ class Lease:
         for a grace that is not less than the time to live; `LogUnavailable`; RuntimeError for one that has begun.
         """
         self._begin_once()
-        sent = elapsed()
+        sent = renewals.elapsed()
         self._begin(sent, self._ledger.execute(self._command))
         return self
 
@@ -204,7 +182,7 @@ class Lease:
 
     async def __aenter__(self) -> Self:
         self._begin_once()
-        sent = elapsed()
+        sent = renewals.elapsed()
         self._begin(sent, await decided(self._ledger.submit(self._command)))
         return self
 
@@ -234,7 +212,7 @@ class Lease:
         with self._lock:
             if self._over.is_set() or self.lost is not None:
                 return
-            now = elapsed()
+            now = renewals.elapsed()
             if self._pending is None and now >= self._next:
                 self._send(now)
             if not self._over.is_set():
@@ -287,7 +265,7 @@ class Lease:
         if isinstance(error, Overloaded) or (isinstance(error, LogUnavailable) and error.transient):
             self._warn("lease_not_renewed", error, error)
             self._trouble = error
-            self._next = elapsed() + min(self._ttl / PAUSES_A_TTL, _PAUSE_SECONDS_MAX)
+            self._next = renewals.elapsed() + min(self._ttl / PAUSES_A_TTL, _PAUSE_SECONDS_MAX)
         else:
             self._lose(f"it cannot be renewed: {error}", error)
 
@@ -327,84 +305,3 @@ def _check_grace(grace: Any, ttl: timedelta | None) -> timedelta | None:  # noqa
         if found is None or (isinstance(found, timedelta) and timedelta() <= found and (ttl is None or found < ttl)):
             return found
     raise Malformed("grace", grace, "expected a duration from 0, less than the time to live")
-
-
-class Leases:
-    """All leases of a ledger, and the one thread that renews them, each when it is due.
-
-    It keeps none of them: one that nobody has any more is renewed no more.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        """Tells people when a lease was lost; nothing is measured by it."""
-        self.birthplace = ForkGuard()
-        self._subjects: weakref.WeakValueDictionary[str, _Subject] = weakref.WeakValueDictionary()
-        self._changed = Condition()
-        self._turns: list[tuple[float, int, weakref.ref[Lease]]] = []
-        """Heap of what is due when."""
-        self._numbers = count()
-        self._stopped = False
-        self._closed = False
-        self._thread: Thread | None = None
-
-    def subject(self, allocation_id: str) -> _Subject:
-        """Give what the leases of an allocation share."""
-        with self._changed:
-            return self._subjects.setdefault(allocation_id, _Subject())
-
-    def ends_here(self, allocation_id: str) -> None:
-        """Note that this process asks for an allocation's end: its leases end with it, and are not lost."""
-        if (subject := self._subjects.get(allocation_id)) is not None:
-            subject.ends_here = True
-
-    def turn_at(self, moment: float, lease: Lease) -> None:
-        """Give a lease its turn at a moment, on the clock of `elapsed`; once the ledger was closed, none."""
-        with self._changed:
-            heappush(self._turns, (moment, next(self._numbers), weakref.ref(lease)))
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="holdbook-leases", daemon=True)
-                self._thread.start()
-            self._changed.notify()
-        if self._closed:
-            lease.closed_with_ledger()
-
-    def wake(self) -> None:
-        """Look at the clock again."""
-        with self._changed:
-            self._changed.notify()
-
-    def stop(self) -> None:
-        """End the thread, once nobody has the ledger any more, and so none of its leases."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
-
-    def close(self) -> None:
-        """End the thread; what was kept is lost."""
-        self.stop()
-        with self._changed:
-            self._closed = True
-            turns, self._turns = self._turns, []
-        for _, _, kept in turns:
-            if (lease := kept()) is not None:
-                lease.closed_with_ledger()
-
-    def _run(self) -> None:
-        while (due := self._due()) is not None:
-            for kept in due:
-                if (lease := kept()) is not None:
-                    lease.turn()
-                del lease  # while this sleeps, nobody is kept
-
-    def _due(self) -> list[weakref.ref[Lease]] | None:
-        """Wait until something is due; None at the end."""
-        with self._changed:
-            while not self._stopped:
-                now, due = elapsed(), []
-                while self._turns and self._turns[0][0] <= now:
-                    due.append(heappop(self._turns)[2])
-                if due:
-                    return due
-                self._changed.wait(min(self._turns[0][0] - now, _LOOK_SECONDS) if self._turns else None)
-        return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from holdbook import Ledger, Limits
-from holdbook.infrastructure.leases import lease as leases
+from holdbook.infrastructure.leases import renewals as lease_renewals
 from support.deciding import Clock
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Watch:
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """The clock that leases are measured by."""
     watch = Watch()
-    monkeypatch.setattr(leases, "elapsed", watch)
+    monkeypatch.setattr(lease_renewals, "elapsed", watch)
     return watch
 
 

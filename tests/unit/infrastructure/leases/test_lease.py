@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import gc
-import pickle
-import threading
-import weakref
-from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from holdbook import (
-    Allocation,
     AllocationState,
     Held,
     LeaseLost,
@@ -27,48 +20,11 @@ from holdbook import (
     Refused,
     Token,
 )
-from holdbook.infrastructure.leases import lease as leases
 from support.deciding import Clock, after
 from support.leasing import MINUTE, SECONDS_MAX, Patient, Watch, clock, go, held, ledger, renewals, watch
 
 __all__ = ["clock", "held", "ledger", "watch"]
 """Fixtures."""
-
-
-# What a ledger gives
-
-
-def test_what_is_held_equals_an_allocation(ledger: Ledger, held: Held) -> None:
-    """Both ways round, and whatever grants it; another content is another allocation."""
-    read = ledger.allocation("a")
-    assert type(read) is Allocation
-    assert held == read
-    assert read == held
-    assert held != ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE)
-    assert held != "a"
-    renewed = ledger.renew("a", ttl=2 * MINUTE)
-    reserved = ledger.reserve({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="b")
-    assert [type(one) for one in (renewed, reserved, ledger.confirm("b", ttl=MINUTE))] == [Held] * 3
-    with pytest.raises(TypeError, match="unhashable"):
-        hash(held)
-
-
-@pytest.mark.parametrize(
-    "copied",
-    [
-        copy.copy,
-        copy.deepcopy,
-        replace,
-        lambda one: pickle.loads(pickle.dumps(one)),  # noqa: S301 - its own
-    ],
-)
-def test_a_copy_is_a_description(held: Held, copied: Any) -> None:  # noqa: ANN401 - one of several functions
-    """It equals what it is a copy of, holds no ledger, and says so when it is to be kept alive."""
-    twin = copied(held)
-    assert twin == held
-    assert asdict(twin) == asdict(held)
-    with pytest.raises(LogUnavailable, match="this is a copy of allocation 'a', which knows no ledger"):
-        twin.keep_alive()
 
 
 # Renewing
@@ -91,24 +47,6 @@ def test_a_lease_renews_at_once_and_at_each_third(ledger: Ledger, held: Held, wa
     assert ledger.allocation("a").state is AllocationState.ACTIVE
     command = ledger.history("a")[-1].command or ""
     assert f'"token":"{held.token}","ttl":60' in command
-
-
-def test_one_thread_renews_all_leases_when_they_are_due(ledger: Ledger, watch: Watch) -> None:
-    """Three of different ttl, by a daemon of one name; each was renewed as often as its third went by."""
-    before = set(threading.enumerate())
-    kept = [
-        ledger.allocate({"gpu": 1}, owner="ann", ttl=minutes * MINUTE, allocation_id=f"m{minutes}").keep_alive().start()
-        for minutes in (1, 2, 4)
-    ]
-    with ledger.log.watching() as news:
-        for _ in range(4):
-            watch.now += 20
-            wanted = [1 + int(watch.now - 1000) // (20 * minutes) for minutes in (1, 2, 4)]
-            ledger._leases.wake()  # noqa: SLF001 - the clock was moved
-            while [renewals(ledger, lease.allocation_id) for lease in kept] != wanted:
-                news(SECONDS_MAX)
-    (thread,) = {one for one in threading.enumerate() if one.name == "holdbook-leases"} - before
-    assert thread.daemon
 
 
 def test_by_id_alone(ledger: Ledger, watch: Watch, clock: Clock) -> None:
@@ -339,46 +277,6 @@ def test_a_renewal_that_is_answered_while_its_ledger_closes(ledger: Ledger, held
     assert "its ledger was closed" in str(lease.lost)
 
 
-# Who is gone
-
-
-def test_a_lease_that_nobody_has_is_renewed_no_more(ledger: Ledger, held: Held, watch: Watch) -> None:
-    """Not by its thread, which keeps none, nor by a renewal that is answered later."""
-    lease = held.keep_alive().start()
-    with ledger._handler.own_cache():  # noqa: SLF001 - nothing is committed meanwhile
-        watch.now += 20
-        lease.turn()
-        gone = weakref.ref(lease)
-        del lease
-        while gone() is not None:  # its thread may just be giving it its turn
-            gc.collect()
-    ledger.expire()
-    assert renewals(ledger) == 2
-    with ledger.allocate({"gpu": 1}, owner="ann", ttl=MINUTE, allocation_id="b").keep_alive():
-        with ledger.log.watching() as news:
-            watch.now += 40  # the turn of both
-            ledger._leases.wake()  # noqa: SLF001 - the clock was moved
-            while renewals(ledger, "b") < 2:
-                news(SECONDS_MAX)
-        assert renewals(ledger) == 2
-
-
-def test_a_ledger_that_nobody_has_takes_its_thread_along(watch: Watch, clock: Clock) -> None:
-    """Neither what sleeps nor what is held elsewhere keeps it."""
-    before = set(threading.enumerate())
-    ledger = Ledger.in_memory(clock=clock)
-    ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=8, default_ttl=60))
-    lease = ledger.allocate({"cpu": 1}, owner="ann").keep_alive().start()
-    watch.now += 1
-    (thread,) = {one for one in threading.enumerate() if one.name == "holdbook-leases"} - before
-    gone = weakref.ref(ledger)
-    del ledger, lease
-    gc.collect()
-    assert gone() is None
-    thread.join(SECONDS_MAX)
-    assert not thread.is_alive()
-
-
 # asyncio
 
 
@@ -414,9 +312,3 @@ async def test_a_loss_cancels_a_task(held: Held, watch: Watch) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert started.is_set()
-
-
-def test_the_clock_of_leases_goes_on() -> None:
-    """It never goes back, and does not show the time of day."""
-    first = leases.elapsed()
-    assert first <= leases.elapsed()
