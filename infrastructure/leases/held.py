@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol
 
 from holdbook.domain.allocation import Allocation
 from holdbook.domain.errors import LogUnavailable
@@ -13,13 +13,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from holdbook.domain.values import Token
     from holdbook.infrastructure.leases.lease import Lease, OnLost
-    from holdbook.infrastructure.ledger import Ledger
 
 P = ParamSpec("P")
 
 _FIELDS: Final = tuple(field.name for field in fields(Allocation))
 _COMPARED: Final = tuple(field.name for field in fields(Allocation) if field.compare)
+
+
+class Renewing(Protocol):
+    """A ledger that keeps what it granted from lapsing; see `holdbook.infrastructure.ledger.Ledger`."""
+
+    def keep_alive(
+        self,
+        allocation_id: str,
+        *,
+        token: Token | None = None,
+        ttl: timedelta | None = None,
+        grace: timedelta | None = None,
+        on_lost: OnLost | None = None,
+    ) -> Lease:
+        """Give a lease of an allocation, which renews it in the background; raises `Malformed`."""
+        ...
 
 
 class Held(Allocation):
@@ -29,11 +45,11 @@ class Held(Allocation):
     """
 
     __slots__ = ("_ledger", "_ttl")
-    _ledger: Ledger
+    _ledger: Renewing
     _ttl: timedelta | None
 
     @classmethod
-    def of(cls, allocation: Allocation, ledger: Ledger, ttl: timedelta | None) -> Held:
+    def of(cls, allocation: Allocation, ledger: Renewing, ttl: timedelta | None) -> Held:
         """Bind an allocation to the ledger that granted it, with the time to live that was asked for."""
         held = cls(**{name: getattr(allocation, name) for name in _FIELDS})
         object.__setattr__(held, "_ledger", ledger)  # an allocation's own way in is frozen
@@ -54,7 +70,7 @@ class Held(Allocation):
 
         Raises `LogUnavailable` for a copy, which knows no ledger.
         """
-        ledger: Ledger | None = getattr(self, "_ledger", None)
+        ledger: Renewing | None = getattr(self, "_ledger", None)
         if ledger is None:
             message = f"this is a copy of allocation {self.id!r}, which knows no ledger: use the ledger's keep_alive"
             raise LogUnavailable(message)

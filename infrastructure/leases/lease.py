@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from threading import Event, RLock, Thread
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from holdbook.domain.commands import Renew
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, Overloaded
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
+    from holdbook.domain.commands import Command
     from holdbook.domain.errors import Refused
     from holdbook.domain.handling.outcome import Outcome
     from holdbook.domain.values import Token
     from holdbook.infrastructure.commit.promise import Promise
     from holdbook.infrastructure.leases.renewals import Leases
-    from holdbook.infrastructure.ledger import Ledger
 
     OnLost = Callable[["LeaseLost"], object]
 
@@ -59,6 +59,18 @@ class LeaseLost(HoldbookError):
         )
 
 
+class Deciding(Protocol):
+    """A ledger that decides commands; see `holdbook.infrastructure.ledger.Ledger`."""
+
+    def execute(self, command: Command) -> Outcome:
+        """Decide a command, and wait for its outcome; raises `Refused`, `Overloaded` and `LogUnavailable`."""
+        ...
+
+    def submit(self, command: Command) -> Promise:
+        """Ask for a command's decision, and go on; raises `Overloaded` and `LogUnavailable`."""
+        ...
+
+
 class Lease:
     """Keeps an allocation from lapsing until it is closed, lost, or nobody has this object any more.
 
@@ -68,7 +80,7 @@ class Lease:
 
     def __init__(  # noqa: PLR0913 - what it is about, and how it is kept, each by name
         self,
-        ledger: Ledger,
+        ledger: Deciding,
         leases: Leases,
         allocation_id: str,
         *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final, Self, Unpack
+from typing import TYPE_CHECKING, Final, Protocol, Self, Unpack
 
 from holdbook.domain.checks import given_seconds
 from holdbook.domain.commands import Expire
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from holdbook.domain.handling.named_commands import Envelope
     from holdbook.domain.handling.outcome import Outcome
-    from holdbook.infrastructure.ledger import Ledger
 
 SWEEP_SECONDS: Final = 1.0
 """How long a sweeper sleeps at most, unless it is told."""
@@ -29,6 +28,18 @@ _PAUSE_SECONDS_MAX: Final = 30.0
 """How long it waits at most before it tries again, after failures."""
 
 logger = get_logger()
+
+
+class SweptLedger(Protocol):
+    """A ledger whose expiries a sweeper records; see `holdbook.infrastructure.ledger.Ledger`."""
+
+    def execute(self, command: Expire) -> Outcome:
+        """Record what has expired; raises `Overloaded` and `LogUnavailable`."""
+        ...
+
+    def time_to_deadline(self) -> timedelta | None:
+        """Tell how long it is to the next deadline: negative once it has passed, None if there is none."""
+        ...
 
 
 class Sweeper:
@@ -43,7 +54,7 @@ class Sweeper:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: SweptLedger,
         *,
         interval: float = SWEEP_SECONDS,
         batch: int = SWEEP_ALLOCATIONS,

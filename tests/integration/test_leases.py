@@ -148,7 +148,7 @@ def test_a_database_that_is_away_for_a_while(
     """A renewal that fails is sent again, in time; else the lease is lost in time, too."""
     lease = ledger.allocate({"slot": 1}, owner="holder", ttl=MINUTE, allocation_id="a").keep_alive().start()
     with Ledger.open(database_url) as other, other.log.writing():
-        fail(lease, watch, 20)
+        fail(ledger, lease, watch, 20)
         lease.check()
     watch.now += 1
     lease.turn()
@@ -158,7 +158,7 @@ def test_a_database_that_is_away_for_a_while(
     ledger.expire()
     assert lease.seconds_left == 50.0
     with Ledger.open(database_url) as other, other.log.writing():
-        fail(lease, watch, 49)
+        fail(ledger, lease, watch, 49)
         lease.check()
         watch.now += 1
         with pytest.raises(LeaseLost, match="no renewal was confirmed for 50 s: "):
@@ -168,10 +168,10 @@ def test_a_database_that_is_away_for_a_while(
     assert len(messages.of("lease_lost")) == 1
 
 
-def fail(lease: Lease, watch: Watch, seconds: float) -> None:
+def fail(ledger: Ledger, lease: Lease, watch: Watch, seconds: float) -> None:
     """Let time go by, give a lease its turn, and wait until what it asked has failed."""
-    failed, ledger = Event(), lease._ledger  # noqa: SLF001 - to be impatient only here
-    before, ledger._group.patience = ledger._group.patience, 0.1  # noqa: SLF001 - the same
+    failed = Event()
+    before, ledger._group.patience = ledger._group.patience, 0.1  # noqa: SLF001 - to be impatient only here
     with lease._lock:  # noqa: SLF001 - its own thread may have the same idea
         watch.now += seconds
         lease.turn()

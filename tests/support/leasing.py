@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from holdbook import Ledger, Limits
+from holdbook import Expire, Ledger, Limits
 from holdbook.infrastructure.leases import renewals as lease_renewals
 from support.deciding import Clock
 
@@ -87,5 +87,5 @@ def go(watch: Watch, seconds: float, *kept: Lease) -> None:
     watch.now += seconds
     for lease in kept:
         lease.turn()
-        lease._ledger.expire()  # noqa: SLF001 - answered after what was asked before
+        lease._ledger.execute(Expire())  # noqa: SLF001 - answered after what was asked before
     assert all(lease._pending is None for lease in kept)  # noqa: SLF001 - the same
