@@ -35,9 +35,14 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as MetricFamily
 
     from holdbook.domain.ports import Clock
-    from holdbook.infrastructure.ledger import Ledger
     from holdbook.infrastructure.monitoring.readings import OperationReading, Reading
-    from holdbook.infrastructure.telemetry.counters import Counters, Distribution, OpenLedgers, WatchedLedger
+    from holdbook.infrastructure.telemetry.counters import (
+        Counters,
+        Distribution,
+        MeasuredLedger,
+        OpenLedgers,
+        WatchedLedger,
+    )
 
 _FAMILIES: Final[dict[str, type[Any]]] = {
     "counter": CounterMetricFamily,
@@ -186,7 +191,7 @@ def label_name(text: str) -> str:
 class CommitsCollector(Collector):
     """Exposes what the ledgers of a process do themselves."""
 
-    def __init__(self, ledgers: OpenLedgers) -> None:
+    def __init__(self, ledgers: OpenLedgers[MeasuredLedger]) -> None:
         self._ledgers = ledgers
 
     def describe(self) -> Iterable[MetricFamily]:
@@ -196,7 +201,7 @@ class CommitsCollector(Collector):
     def collect(self) -> Iterable[MetricFamily]:
         """Read each ledger; where a process has opened one more than once, it is added up."""
         families = _Families(PROCESS)
-        found: dict[str, list[WatchedLedger]] = {}
+        found: dict[str, list[WatchedLedger[MeasuredLedger]]] = {}
         for watched in self._ledgers.read():
             found.setdefault(watched.ledger.log.ledger_id, []).append(watched)
         for name, several in found.items():
@@ -207,7 +212,7 @@ class CommitsCollector(Collector):
 class LedgersCollector(Collector):
     """Exposes what the databases of ledgers hold."""
 
-    def __init__(self, ledgers: Callable[[], Iterable[Ledger]], *, clock: Clock = system_clock) -> None:
+    def __init__(self, ledgers: Callable[[], Iterable[MeasuredLedger]], *, clock: Clock = system_clock) -> None:
         self._ledgers = ledgers
         self._clock = clock
 
@@ -222,7 +227,7 @@ class LedgersCollector(Collector):
             self._tell_database(families, name, ledger)
         return families
 
-    def _tell_database(self, families: _Families, name: str, ledger: Ledger) -> None:
+    def _tell_database(self, families: _Families, name: str, ledger: MeasuredLedger) -> None:
         """Read a ledger; where its database cannot be read, say that and nothing else."""
         log = ledger.log
         address = log.database.name if isinstance(log, SQLEventLog) else "memory"
@@ -249,7 +254,7 @@ class LedgersCollector(Collector):
             )
 
 
-def _tell_process(families: _Families, name: str, watched: Sequence[WatchedLedger]) -> None:
+def _tell_process(families: _Families, name: str, watched: Sequence[WatchedLedger[MeasuredLedger]]) -> None:
     """Add up what a process's objects of one ledger have done."""
     commits = [one.commits for one in watched]
     _add_distribution(families["holdbook_commit_duration_seconds"], [name], [one.seconds.read() for one in commits])

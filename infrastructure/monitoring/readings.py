@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, FromClause
 
-    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.waiting import Waiting
+    from holdbook.infrastructure.telemetry.counters import MeasuredLedger
     from holdbook.projections.definition import View
     from holdbook.projections.generations import Generation
 
@@ -95,7 +95,7 @@ class Reading:
     views: list[ViewReading] = field(default_factory=list)
 
 
-def read_ledger(ledger: LedgerInterface, now: datetime) -> Reading:
+def read_ledger(ledger: MeasuredLedger, now: datetime) -> Reading:
     """Read a ledger; one in memory has no views, so its operations are not known. Raises `LogUnavailable`.
 
     In a database, one transaction reads all. What views say is true as of their positions, which the reading tells.
@@ -106,7 +106,7 @@ def read_ledger(ledger: LedgerInterface, now: datetime) -> Reading:
         return _InDatabase(connection, now).read()
 
 
-def _in_memory(ledger: LedgerInterface) -> Reading:
+def _in_memory(ledger: MeasuredLedger) -> Reading:
     found = ledger.pools()
     pools = {
         one.name: PoolReading(

@@ -6,15 +6,18 @@ from bisect import bisect_left
 from itertools import accumulate
 from math import inf
 from threading import Lock
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdbook.infrastructure.commit.committer import Committer
-    from holdbook.infrastructure.ledger import Ledger
+    from holdbook.domain.allocation import Allocation
+    from holdbook.domain.answers import Answer
+    from holdbook.domain.handling.outcome import PoolStatus
+    from holdbook.domain.ports import EventLog
 
+L = TypeVar("L")
 
 COUNTED: Final = {
     "resource_allocations": "Resources that managers were asked for, by type and success.",
@@ -127,36 +130,67 @@ class Commits:
             self.failures += 1
 
 
-class WatchedLedger(NamedTuple):
-    """A ledger of this process, for whoever exposes what it does."""
+class Committing(Protocol):
+    """The part of a ledger that commits commands, as those who watch it see it."""
 
-    ledger: Ledger
+    @property
+    def waiting(self) -> int:
+        """How many commands wait to be committed."""
+        ...
+
+    @property
+    def committing(self) -> int:
+        """How many commands are being committed at this moment."""
+        ...
+
+
+class MeasuredLedger(Protocol):
+    """A ledger, as far as its state is measured."""
+
+    @property
+    def log(self) -> EventLog:
+        """The log; it says which ledger this is."""
+        ...
+
+    def pools(self) -> Answer[PoolStatus]:
+        """Describe every pool as of now; raises `LogUnavailable`."""
+        ...
+
+    def allocations(self) -> Answer[Allocation]:
+        """List the allocations that are open now, oldest grant first; raises `LogUnavailable`."""
+        ...
+
+
+class WatchedLedger(NamedTuple, Generic[L]):
+    """A ledger that is open in this process, and what it counts."""
+
+    ledger: L
     commits: Commits
-    committer: Committer
+    committer: Committing
 
 
-class OpenLedgers:
-    """The open ledgers of a process, none kept from being collected."""
+class OpenLedgers(Generic[L]):
+    """The ledgers that are open in a process. Being listed here does not keep a ledger from being collected."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._found: WeakKeyDictionary[Ledger, tuple[Commits, Committer]] = WeakKeyDictionary()
+        self._found: WeakKeyDictionary[L, tuple[Commits, Committing]] = WeakKeyDictionary()
 
-    def add(self, ledger: Ledger, commits: Commits, committer: Committer) -> None:
+    def add(self, ledger: L, commits: Commits, committer: Committing) -> None:
         """Enter a ledger that was opened."""
         with self._lock:
             self._found[ledger] = commits, committer
 
-    def remove(self, ledger: Ledger) -> None:
+    def remove(self, ledger: L) -> None:
         """Strike out a ledger that was closed."""
         with self._lock:
             self._found.pop(ledger, None)
 
-    def read(self) -> list[WatchedLedger]:
+    def read(self) -> list[WatchedLedger[L]]:
         """List the ledgers, in the order in which they were opened."""
         with self._lock:
             return [WatchedLedger(ledger, *instruments) for ledger, instruments in self._found.items()]
 
 
-LEDGERS: Final = OpenLedgers()
+LEDGERS: Final = OpenLedgers[MeasuredLedger]()
 """The ledgers of this process."""

@@ -22,7 +22,7 @@ from holdbook.infrastructure.monitoring.prometheus import (
     Metric,
     label_name,
 )
-from holdbook.infrastructure.telemetry.counters import Counters, OpenLedgers
+from holdbook.infrastructure.telemetry.counters import Counters, MeasuredLedger, OpenLedgers
 from holdbook.metrics import registry
 from support.logs import Clock, execute
 from support.scraping import Scrape, collect
@@ -115,7 +115,7 @@ def test_names_of_labels(given: str, name: str) -> None:
 
 def test_what_a_ledger_of_the_process_does() -> None:
     """Batches, commands, events and what waits are told by ledger, all objects of one ledger added up."""
-    ledgers = OpenLedgers()
+    ledgers = OpenLedgers[MeasuredLedger]()
     with Ledger.in_memory() as first, Ledger(first.log) as second:
         for ledger in (first, second):
             ledgers.add(ledger, ledger._group.commits, ledger._group.committer)  # noqa: SLF001 - as the ledger does itself
