@@ -8,7 +8,7 @@ from inspect import getsource
 from typing import TYPE_CHECKING, Any
 
 from holdbook.domain.refusals import RefusalCode
-from holdbook.infrastructure.monitoring.prometheus import DATABASE, PROCESS, PROGRAM, Metric
+from holdbook.infrastructure.monitoring.catalogue import DATABASE, PROCESS, PROGRAM, Metric
 from holdbook.infrastructure.telemetry import tracing
 from support.documents import ROOT, Page, first_cells
 
