@@ -16,7 +16,7 @@ from holdbook.domain.commands import Allocate, OpenPool
 from holdbook.domain.errors import Malformed
 from holdbook.domain.limits import Limits
 from holdbook.domain.values import TTL_SECONDS_MAX, At, Instant, Name, PoolName, Quantity, Tags, canonical_json
-from holdbook.infrastructure.interchange.workload import ImportStopped, json_object, numbered_lines
+from holdbook.infrastructure.interchange.json_lines import ImportStopped, json_object, numbered_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,7 +12,8 @@ from holdbook.infrastructure.cli.commands.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions, command
 from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, sheet, show
-from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
+from holdbook.infrastructure.interchange.export import export_lines
+from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, read_lines, run_workload
 from holdbook.infrastructure.seals.prover import Prover
 
 top = Typer()

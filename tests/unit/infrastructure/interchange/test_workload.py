@@ -6,15 +6,9 @@ from collections import Counter
 
 import pytest
 
-from holdbook import CommandIdReused, Ledger, LogCorrupt, Release
-from holdbook.infrastructure.interchange.workload import (
-    ImportStopped,
-    export_line,
-    export_lines,
-    read_lines,
-    run_workload,
-    with_id,
-)
+from holdbook import CommandIdReused, Ledger, Release
+from holdbook.infrastructure.interchange.json_lines import ImportStopped
+from holdbook.infrastructure.interchange.workload import read_lines, run_workload, with_id
 from support.workloads import made_up
 
 
@@ -57,25 +51,6 @@ def test_an_error_about_no_line_known_names_the_first_that_has_the_id(monkeypatc
         monkeypatch.setattr(ledger, "record", fail)
         with pytest.raises(ImportStopped, match="x, line 1: "):
             run_workload(ledger, read_lines(lines_of(line), "x"), "x")
-
-
-def test_an_export_tells_its_progress() -> None:
-    """How much of what was asked for is done."""
-    told: list[tuple[int, int]] = []
-    with Ledger.in_memory() as ledger:
-        run_workload(ledger, read_lines(lines_of(*map(json.dumps, made_up(100))), "x"), "x")
-        lines = list(export_lines(ledger.log, 11, 40, lambda done, total: told.append((done, total))))
-    assert len(lines) == 30
-    assert told == [(30, 30)]
-
-
-def test_data_that_is_no_json_is_not_exported() -> None:
-    """The line would not be JSON either; the position is named."""
-    with Ledger.in_memory() as ledger:
-        run_workload(ledger, read_lines(lines_of(*map(json.dumps, made_up(3))), "x"), "x")
-        row = ledger.log.rows()[1]
-    with pytest.raises(LogCorrupt, match="position 2: the data of PoolOpened is no JSON"):
-        export_line(row._replace(data="{"))
 
 
 @pytest.mark.parametrize("batch", [7, 50, 10_000])
