@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from holdbook.domain.allocation import AllocationState
 from holdbook.domain.errors import HoldbookError
@@ -16,12 +16,25 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from holdbook.domain.allocation import Allocation
-    from holdbook.domain.handling.interface import LedgerInterface
+    from holdbook.domain.handling.outcome import Outcome
     from holdbook.domain.ports import Clock, EventLog
     from holdbook.replay.history.as_of import LedgerState
 
 SHARE: Final = 500
 """How many lines are written before progress is told."""
+
+
+class ClosableLedger(Protocol):
+    """A ledger that can be closed to new grants for ever; see `holdbook.infrastructure.ledger.Ledger`."""
+
+    @property
+    def log(self) -> EventLog:
+        """The ledger's log."""
+        ...
+
+    def close_ledger(self, *, reason: str | None = None) -> Outcome:
+        """Close the ledger and every pool that is open; closing a closed one is a repeat. Raises `LogUnavailable`."""
+        ...
 
 
 class NotRolledBack(HoldbookError):
@@ -58,7 +71,7 @@ class RolledBack:
 
 
 def roll_back(
-    ledger: LedgerInterface,
+    ledger: ClosableLedger,
     file: TextIO,
     clock: Clock,
     *,
