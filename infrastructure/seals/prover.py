@@ -10,7 +10,7 @@ from holdbook.domain.errors import Malformed, NotFound
 from holdbook.domain.records import StoredRow, canonical_bytes
 from holdbook.infrastructure.log.raw_rows import SQLRows
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.seals.sealer import NotSealed, SealStore
+from holdbook.infrastructure.seals.store import NotSealed, SealStore
 from holdbook.infrastructure.seals.tiles import StoredTree, TreeDamaged, read_leaves
 from holdbook.replay.evidence.bundle import BundleHead, EarlierCheckpoint, Sealed, row_line
 from holdbook.replay.evidence.merkle import (
@@ -30,7 +30,7 @@ from holdbook.replay.verification.seal_check import SealEvidence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from holdbook.domain.handling.interface import LedgerInterface
+    from holdbook.infrastructure.seals.store import SealedLedger
     from holdbook.replay.evidence.checkpoints import Signed
     from holdbook.replay.evidence.notes import VerifierKey
 
@@ -236,9 +236,7 @@ class SQLSeals:
                 return None
 
 
-def sealing_of(
-    ledger: LedgerInterface, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()
-) -> SealEvidence:
+def sealing_of(ledger: SealedLedger, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()) -> SealEvidence:
     """Give what `holdbook verify` compares a ledger's log with; a ledger in memory has no checkpoints of its own."""
     seals = SQLSeals(SealStore(ledger)) if isinstance(ledger.log, SQLEventLog) else None
     return SealEvidence(seals, trusted, kept)

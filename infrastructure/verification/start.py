@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdbook.domain.errors import LogCorrupt, Malformed, NotFound
 from holdbook.infrastructure.seals.key_files import read_checkpoint
-from holdbook.infrastructure.seals.sealer import NotSealed
+from holdbook.infrastructure.seals.store import NotSealed
 from holdbook.replay.evidence.checkpoints import Signed, Trust
 from holdbook.replay.evidence.notes import Kind
 from holdbook.replay.history.as_of import state_at

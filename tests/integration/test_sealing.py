@@ -13,7 +13,8 @@ from holdbook.domain.records import canonical_bytes
 from holdbook.infrastructure.seals import sealer as sealing
 from holdbook.infrastructure.seals.key_files import NotCosigned, Witness
 from holdbook.infrastructure.seals.prover import Prover, SQLSeals, sealing_of
-from holdbook.infrastructure.seals.sealer import NotSealed, Sealer
+from holdbook.infrastructure.seals.sealer import Sealer
+from holdbook.infrastructure.seals.store import NotSealed
 from holdbook.infrastructure.seals.tiles import TreeDamaged
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.replay.evidence.bundle import verify_bundle
@@ -180,11 +181,11 @@ class TestInterrupted:
         """Of two that sign one number, the first is kept; the other finds that nothing is left, or signs next."""
 
         class Slow(Sealer):
-            def _keep(self, signed: Signed, by: Sequence[VerifierKey], at: object) -> bool:
+            def keep(self, signed: Signed, by: Sequence[VerifierKey], at: object) -> bool:
                 """Be slower than another, once."""
                 with Ledger.open(url, create=False) as another:
                     Sealer(another).seal(OLD, MOMENT)
-                return super()._keep(signed, by, at)  # type: ignore[arg-type]  # as it was given
+                return super().keep(signed, by, at)  # type: ignore[arg-type]  # as it was given
 
         assert Slow(ledger).seal(OLD, MOMENT) is None
         grow(ledger)

@@ -27,7 +27,8 @@ from holdbook.infrastructure.seals.key_files import (
     write_key,
 )
 from holdbook.infrastructure.seals.prover import Consistency, Inclusion, Prover, checkpoint_shape
-from holdbook.infrastructure.seals.sealer import KeptCheckpoint, Sealer
+from holdbook.infrastructure.seals.sealer import Sealer
+from holdbook.infrastructure.seals.store import KeptCheckpoint
 from holdbook.replay.evidence.bundle import Proven, verify_bundle
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import Kind, SignerKey
