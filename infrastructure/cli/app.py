@@ -27,9 +27,9 @@ from holdbook.infrastructure.cli.terminal.output import emit, say
 from holdbook.infrastructure.interchange.rollback import NotRolledBack
 from holdbook.infrastructure.presentation.shapes import error_shape
 from holdbook.infrastructure.schema.revision import SchemaMismatch
-from holdbook.infrastructure.seals.key_files import NotCosigned
 from holdbook.infrastructure.seals.store import NotSealed
 from holdbook.infrastructure.seals.tiles import TreeDamaged
+from holdbook.infrastructure.seals.witness import NotCosigned
 from holdbook.infrastructure.settings import Settings
 from holdbook.infrastructure.telemetry.logging import configure_logging
 from holdbook.projections.projector import ViewStopped

@@ -11,11 +11,11 @@ import pytest
 from holdbook import Ledger, Limits, LogUnavailable, Malformed, NotFound
 from holdbook.domain.records import canonical_bytes
 from holdbook.infrastructure.seals import sealer as sealing
-from holdbook.infrastructure.seals.key_files import NotCosigned, Witness
 from holdbook.infrastructure.seals.prover import Prover, SQLSeals, sealing_of
 from holdbook.infrastructure.seals.sealer import Sealer
 from holdbook.infrastructure.seals.store import NotSealed
 from holdbook.infrastructure.seals.tiles import TreeDamaged
+from holdbook.infrastructure.seals.witness import NotCosigned, Witness
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 from holdbook.replay.evidence.bundle import verify_bundle
 from holdbook.replay.evidence.merkle import is_consistent, is_included, leaf_hash

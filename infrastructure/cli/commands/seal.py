@@ -19,7 +19,6 @@ from holdbook.infrastructure.cli.terminal.parsing import duration
 from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.seals.key_files import (
-    Witness,
     log_verifier,
     others_may_read,
     read_key,
@@ -29,6 +28,7 @@ from holdbook.infrastructure.seals.key_files import (
 from holdbook.infrastructure.seals.prover import Consistency, Inclusion, Prover, checkpoint_shape
 from holdbook.infrastructure.seals.sealer import Sealer
 from holdbook.infrastructure.seals.store import KeptCheckpoint
+from holdbook.infrastructure.seals.witness import Witness
 from holdbook.replay.evidence.bundle import Proven, verify_bundle
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import Kind, SignerKey
