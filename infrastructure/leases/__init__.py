@@ -1,1 +1,4 @@
-"""Leases: allocations that are kept alive while their holder lives, and the sweeper of those that lapsed."""
+"""Leases: allocations that are renewed for as long as their holder lives, and the sweeper that records expiries.
+
+Other rooms import `held`, `lease`, `renewals` and `sweeper`.
+"""

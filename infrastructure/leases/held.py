@@ -1,4 +1,4 @@
-"""What a ledger grants, with the ledger that it came from: it can be kept alive."""
+"""An allocation that knows which ledger granted it, and so can be kept alive."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 _FIELDS: Final = tuple(field.name for field in fields(Allocation))
+"""The names of an allocation's fields."""
+
 _COMPARED: Final = tuple(field.name for field in fields(Allocation) if field.compare)
+"""Those of them by which two allocations are equal."""
 
 
 class Renewing(Protocol):
-    """A ledger that keeps what it granted from lapsing; see `holdbook.infrastructure.ledger.Ledger`."""
+    """A ledger that keeps allocations from lapsing; see `holdbook.infrastructure.ledger.Ledger`."""
 
     def keep_alive(
         self,
@@ -34,14 +37,14 @@ class Renewing(Protocol):
         grace: timedelta | None = None,
         on_lost: OnLost | None = None,
     ) -> Lease:
-        """Give a lease of an allocation, which renews it in the background; raises `Malformed`."""
+        """Make a lease, which renews the allocation in the background once it has begun; raises `Malformed`."""
         ...
 
 
 class Held(Allocation):
-    """An allocation as its holder was given it. It equals an `Allocation` of the same content.
+    """An allocation as its ledger granted it to its holder. It equals an `Allocation` with the same content.
 
-    Its copies, pickled ones too, are descriptions: they know no ledger.
+    A copy of it, a pickled one too, has the same content, but no ledger: it cannot be kept alive.
     """
 
     __slots__ = ("_ledger", "_ttl")
@@ -50,9 +53,9 @@ class Held(Allocation):
 
     @classmethod
     def of(cls, allocation: Allocation, ledger: Renewing, ttl: timedelta | None) -> Held:
-        """Bind an allocation to the ledger that granted it, with the time to live that was asked for."""
+        """Bind an allocation to the ledger that granted it, and keep the time to live that was asked for."""
         held = cls(**{name: getattr(allocation, name) for name in _FIELDS})
-        object.__setattr__(held, "_ledger", ledger)  # an allocation's own way in is frozen
+        object.__setattr__(held, "_ledger", ledger)  # an allocation is frozen
         object.__setattr__(held, "_ttl", ttl)
         return held
 
@@ -66,9 +69,9 @@ class Held(Allocation):
     def keep_alive(
         self, *, ttl: timedelta | None = None, grace: timedelta | None = None, on_lost: OnLost | None = None
     ) -> Lease:
-        """Keep the allocation from lapsing; see `Ledger.keep_alive`. Unless given, the ttl is that of the grant.
+        """Keep the allocation from lapsing; see `Ledger.keep_alive`. Without a ``ttl``, it takes the one of the grant.
 
-        Raises `LogUnavailable` for a copy, which knows no ledger.
+        Raises `Malformed`, and `LogUnavailable` for a copy, which has no ledger.
         """
         ledger: Renewing | None = getattr(self, "_ledger", None)
         if ledger is None:
@@ -78,10 +81,10 @@ class Held(Allocation):
 
 
 def holding(method: Callable[Concatenate[Any, P], Allocation]) -> Callable[Concatenate[Any, P], Held]:
-    """Have a method of the ledger give what can be kept alive."""
+    """Wrap a method of a ledger, so that it returns a `Held` of that ledger instead of an `Allocation`."""
 
     @wraps(method)
-    def hold(self: Any, /, *positional: P.args, **named: P.kwargs) -> Held:  # noqa: ANN401 - a ledger
+    def hold(self: Any, /, *positional: P.args, **named: P.kwargs) -> Held:  # noqa: ANN401 - the ledger whose method it is
         ttl: Any = named.get("ttl")
         return Held.of(method(self, *positional, **named), self, ttl)
 

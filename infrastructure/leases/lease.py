@@ -1,4 +1,4 @@
-"""Leases: allocations that are renewed in the background for as long as their holder is there."""
+"""A lease: an allocation that is renewed in the background for as long as its holder lives."""
 
 from __future__ import annotations
 
@@ -30,28 +30,30 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.leases.renewals import Leases
 
     OnLost = Callable[["LeaseLost"], object]
+    """Is called when a lease is lost; what it returns is ignored."""
 
 RENEWALS_A_TTL: Final = 3
-"""A lease is renewed when this part of its time to live is over: a third."""
+"""A lease is renewed after its time to live divided by this: a third of it."""
 
 GRACES_A_TTL: Final = 6
-"""The grace, unless it is given, is this part of the time to live: a sixth."""
+"""Unless it is given, the grace is the time to live divided by this: a sixth of it."""
 
 PAUSES_A_TTL: Final = 20
-"""After a renewal that failed, the next try comes after this part of the time to live, a twentieth, at the latest."""
+"""A renewal that failed is tried again after the time to live divided by this, a twentieth of it, at the latest."""
 
 _PAUSE_SECONDS_MAX: Final = 1.0
+"""The longest pause before a renewal that failed is tried again."""
 
 logger = get_logger()
 
 
 class LeaseLost(HoldbookError):
-    """The lease is over: somebody else may hold the resource by now."""
+    """The lease is lost: somebody else may hold the resource by now."""
 
     def __init__(self, allocation_id: str, since: datetime, why: str) -> None:
         self.allocation_id = allocation_id
         self.since = since
-        """When that was found, by the ledger's clock (UTC)."""
+        """When that was noticed, by the ledger's clock (UTC)."""
         self.why = why
         super().__init__(
             f"the lease of allocation {allocation_id!r} is lost since {since:%Y-%m-%d %H:%M:%S}Z: {why}; "
@@ -63,22 +65,23 @@ class Deciding(Protocol):
     """A ledger that decides commands; see `holdbook.infrastructure.ledger.Ledger`."""
 
     def execute(self, command: Command) -> Outcome:
-        """Decide a command, and wait for its outcome; raises `Refused`, `Overloaded` and `LogUnavailable`."""
+        """Decide a command and wait for its outcome; raises `Refused`, `Overloaded` and `LogUnavailable`."""
         ...
 
     def submit(self, command: Command) -> Promise:
-        """Ask for a command's decision, and go on; raises `Overloaded` and `LogUnavailable`."""
+        """Ask for a command to be decided, without waiting; raises `Overloaded` and `LogUnavailable`."""
         ...
 
 
 class Lease:
-    """Keeps an allocation from lapsing until it is closed, lost, or nobody has this object any more.
+    """Keeps an allocation from lapsing until the lease is closed or lost, or nobody refers to this object any more.
 
-    `Ledger.keep_alive` and `Held.keep_alive` make it; it begins with `start`, or with a ``with`` or ``async with``
-    block, whose end closes it. It renews; it does not release. Safe to use from several threads and tasks.
+    `Ledger.keep_alive` and `Held.keep_alive` make one. It begins with `start`, or with a ``with`` or ``async with``
+    block, which closes it at its end. It only renews the allocation; releasing it is up to the holder. Safe to use from
+    several threads and tasks.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is about, and how it is kept, each by name
+    def __init__(  # noqa: PLR0913 - all but three by name, each with a default
         self,
         ledger: Deciding,
         leases: Leases,
@@ -93,52 +96,53 @@ class Lease:
         self._grace = _check_grace(grace, self._command.ttl)
         self._ledger = ledger
         self._leases = leases
-        self._subject = leases.subject(allocation_id)
+        self._shared = leases.shared_state(allocation_id)
         self._on_lost = on_lost
         self._lock = RLock()
         self._begun = False
         self._over = Event()
         self._lost: LeaseLost | None = None
         self._ttl = 0.0
+        """The time to live that the last renewal gave, in seconds."""
         self._sent = 0.0
         """When the last renewal that succeeded was sent, on the clock of `renewals.elapsed`."""
         self._until = 0.0
-        """When the holder takes the lease for lost."""
+        """When the lease is lost unless it is renewed before, on the same clock."""
         self._next = 0.0
-        """When to renew next."""
+        """When to renew next, on the same clock."""
         self._pending: Promise | None = None
-        """The renewal under way."""
+        """The renewal that was sent and is not answered yet."""
         self._trouble: BaseException | None = None
-        """Why the last try failed."""
+        """Why the last renewal failed; None if it succeeded."""
         self._deadline: datetime | None = None
 
     @property
     def allocation_id(self) -> str:
-        """The allocation that is kept."""
+        """The id of the allocation that is kept."""
         return self._command.allocation_id
 
     @property
     def token(self) -> Token | None:
-        """Its fencing token, for the resource; None before the lease has begun, unless it was given."""
+        """The allocation's fencing token, for the resource to check; None, unless given, until the lease begins."""
         return self._command.token
 
     @property
     def deadline(self) -> datetime | None:
-        """When the allocation lapses unless it is renewed again, by the ledger's time; None before the beginning."""
+        """When the allocation lapses unless it is renewed again, by the ledger's clock; None until the lease begins."""
         return self._deadline
 
     @property
     def seconds_left(self) -> float:
-        """For how long the holder may go on unless a renewal comes: 0 once the lease is over."""
+        """How many seconds the holder may still go on if no renewal succeeds; 0 once the lease is over."""
         return 0.0 if self.lost or self._over.is_set() else max(self._until - renewals.elapsed(), 0.0)
 
     @property
     def lost(self) -> LeaseLost | None:
         """Why the lease is lost; None while it is kept, and after it was closed in time.
 
-        Raises `LogUnavailable` in a process that was forked from the holder: that one holds nothing.
+        Raises `LogUnavailable` in a process that was forked from the holder's: such a process holds nothing.
         """
-        self._leases.birthplace.check()  # before the lock, which a fork may have left locked
+        self._leases.fork_guard.check()  # before the lock, which a fork may have left locked
         with self._lock:
             if self._begun and not self._over.is_set() and renewals.elapsed() >= self._until:
                 why = f"no renewal was confirmed for {self._until - self._sent:g} s"
@@ -146,7 +150,7 @@ class Lease:
             return self._lost
 
     def check(self) -> None:
-        """Raise `LeaseLost` unless the lease is kept at this moment; costs no trip to the ledger."""
+        """Raise `LeaseLost` unless the lease is kept at this moment. This asks only the clock, not the ledger."""
         lost = self.lost
         if lost is not None:
             raise lost
@@ -154,7 +158,7 @@ class Lease:
             raise self._loss("it was closed" if self._begun else "it has not begun")
 
     def wait_lost(self, timeout: float | None = None) -> LeaseLost | None:
-        """Wait until the lease is over, or so many seconds at most; why it is lost, or None if it is not."""
+        """Wait until the lease is over, at most ``timeout`` seconds, and give what `lost` then says."""
         self._over.wait(timeout)
         return self.lost
 
@@ -163,8 +167,9 @@ class Lease:
     def start(self) -> Self:
         """Renew the allocation now, and keep it from now on.
 
-        Raises `Refused` if it cannot be renewed, having ended say, or having neither a ttl nor a default; `Malformed`
-        for a grace that is not less than the time to live; `LogUnavailable`; RuntimeError for one that has begun.
+        Raises `Refused` if it cannot be renewed, for example because it has ended, or because there is no time to live,
+        neither given nor as a default of its pools; `Malformed` if the grace is not less than the time to live;
+        `LogUnavailable`; and RuntimeError if the lease has begun before.
         """
         self._begin_once()
         sent = renewals.elapsed()
@@ -172,12 +177,12 @@ class Lease:
         return self
 
     def close(self) -> None:
-        """Renew it no more. The allocation stays as it is: it lapses at its deadline unless it is released."""
+        """Stop renewing. The allocation stays as it is: it lapses at its deadline unless it is released."""
         with self._lock:
             self._over.set()
             pending, self._pending = self._pending, None
         if pending is not None:
-            pending.cancel()  # if it still waits
+            pending.cancel()  # has no effect if it is being decided already
 
     def __enter__(self) -> Self:
         return self.start()
@@ -210,6 +215,7 @@ class Lease:
                 raise RuntimeError(message)
 
     def _begin(self, sent: float, outcome: Outcome) -> None:
+        """Begin with the outcome of the first renewal, and when that was sent; raises `Malformed` for the grace."""
         with self._lock:
             self._renewed(sent, outcome)
             if self._until <= sent:
@@ -220,7 +226,7 @@ class Lease:
     # Renewing
 
     def turn(self) -> None:
-        """Do what is due by now: renew, or take it for lost."""
+        """Do what is due by now: send a renewal, or notice that the lease is lost."""
         with self._lock:
             if self._over.is_set() or self.lost is not None:
                 return
@@ -236,14 +242,14 @@ class Lease:
         except HoldbookError as error:
             self._failed(error)
         else:
-            # The promise is the committer's: it must not keep a lease that nobody else has.
+            # The committer keeps the promise, which must not keep alive a lease that nobody else refers to.
             promise.add_done_callback(partial(_answered, weakref.ref(self), sent))
 
     def answered(self, sent: float, promise: Promise) -> None:
-        """Hear what came of a renewal."""
+        """Take the answer to a renewal that was sent at a moment on the clock of `renewals.elapsed`."""
         with self._lock:
             if self._pending is not promise:
-                return  # it was closed, or lost, meanwhile
+                return  # the lease was closed or lost meanwhile
             self._pending = None
             error = promise.exception()
             if error is not None:
@@ -256,10 +262,10 @@ class Lease:
                 self._leases.turn_at(min(self._next, self._until), self)
 
     def _renewed(self, sent: float, outcome: Outcome) -> None:
-        """Count the time to live from before the renewal was sent: the ledger counts it from later."""
-        own: Any = outcome.records[-1]
-        self._deadline = own.event.deadline
-        self._ttl = (own.event.deadline - own.occurred_at).total_seconds()
+        """Note the new deadline; time counts from when the renewal was sent, and the ledger counts from later."""
+        renewed: Any = outcome.records[-1]
+        self._deadline = renewed.event.deadline
+        self._ttl = (renewed.event.deadline - renewed.occurred_at).total_seconds()
         grace = self._ttl / GRACES_A_TTL if self._grace is None else self._grace.total_seconds()
         self._sent, self._trouble = sent, None
         self._until = sent + self._ttl - grace
@@ -268,7 +274,7 @@ class Lease:
             self._command = self._command.model_copy(update={"token": outcome.allocation.token})
 
     def _refused(self, refusal: Refused) -> None:
-        if refusal.code is RefusalCode.ALLOCATION_ENDED and self._subject.ends_here:
+        if refusal.code is RefusalCode.ALLOCATION_ENDED and self._shared.ends_here:
             self.close()
         else:
             self._lose(f"its renewal was refused ({refusal.code}), as {explain(refusal.code, refusal.data)}", refusal)
@@ -284,7 +290,7 @@ class Lease:
     # Losing
 
     def closed_with_ledger(self) -> None:
-        """Hear that nothing renews it any more."""
+        """Note that the ledger was closed, so that nothing renews the lease any more: it is lost."""
         with self._lock:
             if not self._over.is_set():
                 self._lose("its ledger was closed")
@@ -305,13 +311,14 @@ class Lease:
         logger.warning(event, **about, error=str(error))
 
 
-def _answered(kept: weakref.ref[Lease], sent: float, promise: Promise) -> None:
-    lease = kept()
+def _answered(reference: weakref.ref[Lease], sent: float, promise: Promise) -> None:
+    lease = reference()
     if lease is not None:
         lease.answered(sent, promise)
 
 
-def _check_grace(grace: Any, ttl: timedelta | None) -> timedelta | None:  # noqa: ANN401 - whatever was given
+def _check_grace(grace: Any, ttl: timedelta | None) -> timedelta | None:  # noqa: ANN401 - anything may be given
+    """Read a grace, a duration or a number of seconds; raises `Malformed`."""
     with suppress(ValueError, OverflowError):
         found = timedelta(seconds=grace) if type(grace) in {int, float} else grace
         if found is None or (isinstance(found, timedelta) and timedelta() <= found and (ttl is None or found < ttl)):

@@ -1,4 +1,4 @@
-"""The renewals of a ledger's leases: one thread of the process gives each lease its turn when it is due."""
+"""The thread that renews all leases of a ledger: it calls each lease when something is due for it."""
 
 from __future__ import annotations
 
@@ -15,69 +15,70 @@ if TYPE_CHECKING:
     from holdbook.domain.ports import Clock
 
 _LOOK_SECONDS: Final = 5.0
-"""How long the thread sleeps at most: a machine that slept wakes it no sooner."""
+"""How long the thread sleeps at most. The time that the machine itself is asleep does not count towards it."""
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""The operating system's clock for `elapsed`; only Linux has the first."""
 
 
 def elapsed() -> float:
-    """Tell the seconds of a clock that nobody sets; on Linux it goes on while the machine sleeps."""
+    """Read a clock that nobody can set, in seconds; on Linux it also counts the time that the machine is asleep."""
     return time.clock_gettime(_CLOCK)
 
 
 class Renewable(Protocol):
-    """A lease, as far as its renewals need it."""
+    """A lease, as the thread that renews it sees it."""
 
     def turn(self) -> None:
-        """Do what is due by now: renew, or take it for lost."""
+        """Do what is due by now: send a renewal, or notice that the lease is lost."""
         ...
 
     def closed_with_ledger(self) -> None:
-        """Hear that nothing renews it any more."""
+        """Note that the ledger was closed, so that nothing renews the lease any more."""
         ...
 
 
-class _Subject:
+class _SharedState:
     """What all leases of one allocation in this process share."""
 
     __slots__ = ("__weakref__", "ends_here")
 
     def __init__(self) -> None:
         self.ends_here = False
-        """Whether this process asked for the allocation's end."""
+        """Whether this process has asked for the allocation to be ended."""
 
 
 class Leases:
-    """All leases of a ledger, and the one thread that renews them, each when it is due.
+    """The leases of a ledger, and the one thread that renews each of them when it is due.
 
-    It keeps none of them: one that nobody has any more is renewed no more.
+    It has only weak references to leases: one that nobody else refers to is not renewed any more.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        """Tells people when a lease was lost; nothing is measured by it."""
-        self.birthplace = ForkGuard()
-        self._subjects: weakref.WeakValueDictionary[str, _Subject] = weakref.WeakValueDictionary()
+        """The ledger's clock. It only dates the loss of a lease; durations are measured with `elapsed`."""
+        self.fork_guard = ForkGuard()
+        self._shared: weakref.WeakValueDictionary[str, _SharedState] = weakref.WeakValueDictionary()
         self._changed = Condition()
         self._turns: list[tuple[float, int, weakref.ref[Renewable]]] = []
-        """Heap of what is due when."""
+        """A heap: when each lease is due, a number that breaks ties, and the lease."""
         self._numbers = count()
         self._stopped = False
         self._closed = False
         self._thread: Thread | None = None
 
-    def subject(self, allocation_id: str) -> _Subject:
-        """Give what the leases of an allocation share."""
+    def shared_state(self, allocation_id: str) -> _SharedState:
+        """Find or make the state that the leases of an allocation share."""
         with self._changed:
-            return self._subjects.setdefault(allocation_id, _Subject())
+            return self._shared.setdefault(allocation_id, _SharedState())
 
     def ends_here(self, allocation_id: str) -> None:
-        """Note that this process asks for an allocation's end: its leases end with it, and are not lost."""
-        if (subject := self._subjects.get(allocation_id)) is not None:
-            subject.ends_here = True
+        """Note that this process asks for an allocation to be ended: its leases then end too, and are not lost."""
+        if (shared := self._shared.get(allocation_id)) is not None:
+            shared.ends_here = True
 
     def turn_at(self, moment: float, lease: Renewable) -> None:
-        """Give a lease its turn at a moment, on the clock of `elapsed`; once the ledger was closed, none."""
+        """Call a lease at a moment on the clock of `elapsed`; if the ledger was closed, tell it that instead."""
         with self._changed:
             heappush(self._turns, (moment, next(self._numbers), weakref.ref(lease)))
             if self._thread is None:
@@ -88,35 +89,35 @@ class Leases:
             lease.closed_with_ledger()
 
     def wake(self) -> None:
-        """Look at the clock again."""
+        """Have the thread look at the clock again."""
         with self._changed:
             self._changed.notify()
 
     def stop(self) -> None:
-        """End the thread, once nobody has the ledger any more, and so none of its leases."""
+        """End the thread, and tell no lease: nobody refers to the ledger any more, and so to none of its leases."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
 
     def close(self) -> None:
-        """End the thread; what was kept is lost."""
+        """End the thread, and tell every lease: those that are still kept are lost."""
         self.stop()
         with self._changed:
             self._closed = True
             turns, self._turns = self._turns, []
-        for _, _, kept in turns:
-            if (lease := kept()) is not None:
+        for _, _, reference in turns:
+            if (lease := reference()) is not None:
                 lease.closed_with_ledger()
 
     def _run(self) -> None:
         while (due := self._due()) is not None:
-            for kept in due:
-                if (lease := kept()) is not None:
+            for reference in due:
+                if (lease := reference()) is not None:
                     lease.turn()
-                del lease  # while this sleeps, nobody is kept
+                del lease  # or this variable would keep the lease alive while the thread sleeps
 
     def _due(self) -> list[weakref.ref[Renewable]] | None:
-        """Wait until something is due; None at the end."""
+        """Wait until at least one lease is due, and give those that are; None once the thread is to end."""
         with self._changed:
             while not self._stopped:
                 now, due = elapsed(), []

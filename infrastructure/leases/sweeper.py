@@ -1,4 +1,4 @@
-"""The sweeper: records expiries when they are due, in portions."""
+"""The sweeper: it records expiries soon after they are due, some at a time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.outcome import Outcome
 
 SWEEP_SECONDS: Final = 1.0
-"""How long a sweeper sleeps at most, unless it is told."""
+"""How long a sweeper sleeps at most, unless another interval is given."""
 
 SWEEP_ALLOCATIONS: Final = 500
-"""About how many allocations expire in one command, unless it is told."""
+"""About how many allocations one command expires, unless another number is given."""
 
 _PAUSE_SECONDS_MAX: Final = 30.0
-"""How long it waits at most before it tries again, after failures."""
+"""The longest pause after a failure, unless the interval is longer."""
 
 logger = get_logger()
 
@@ -43,13 +43,14 @@ class SweptLedger(Protocol):
 
 
 class Sweeper:
-    """Records expiries soon after they are due. Limits hold without it: it is for views, and for those who watch.
+    """Records expiries soon after they are due.
 
-    It sleeps until the next deadline, ``interval`` seconds at most, as others write and clocks are set; then it expires
-    what is due, about ``batch`` allocations a command. Any number of sweepers may be at work. In a service: ``with
-    Sweeper(ledger):`` runs one in a thread until the block ends. ``tell`` is told of each command that expired
-    something; what it raises ends the sweeper. Raises `Malformed` for an interval that is not above 0, a batch that is
-    no whole number from 1, and a ``command_id``.
+    The ledger's limits hold without a sweeper: it serves the views, and whoever watches the log. It sleeps until the
+    next deadline, but at most ``interval`` seconds, because other processes write too and clocks are set. Then it
+    expires what is due, about ``batch`` allocations a command. Any number of sweepers may run at the same time. In a
+    service, ``with Sweeper(ledger):`` runs one in a thread until the block ends. ``tell`` is called with the outcome of
+    each command that expired something; an error that it raises ends the sweeper. Raises `Malformed` for an interval
+    that is not above 0, for a batch that is not a whole number from 1, and for a ``command_id``.
     """
 
     def __init__(
@@ -68,15 +69,15 @@ class Sweeper:
         if envelope.get("command_id") is not None:
             raise Malformed("command_id", envelope["command_id"], "expected none: a sweeper sends many commands")
         self.command = Expire(limit=batch, **envelope)
-        """What it sends, again and again."""
+        """The command that it sends, again and again."""
         self._tell = tell
         self._stop = Event()
         self._threads: list[Thread] = []
 
     def sweep(self, stop: Event | None = None) -> int:
-        """Expire what is due now, in portions, and say how many allocations; a stop ends it between two of them.
+        """Expire all that is due now, about a batch at a time, and give the number of allocations that expired.
 
-        Raises `LogUnavailable`.
+        When ``stop`` is set, it returns after the present batch. Raises `Overloaded` and `LogUnavailable`.
         """
         found = 0
         while stop is None or not stop.is_set():
@@ -88,10 +89,10 @@ class Sweeper:
         return found
 
     def run(self, stop: Event, heed: Callable[[HoldbookError], object] = id) -> None:
-        """Sweep whenever something is due, until told to stop; ``heed`` is told of failures that may pass.
+        """Sweep whenever something is due, until ``stop`` is set.
 
-        A database that is away is tried again, after pauses that grow to half a minute. Raises the `LogUnavailable`
-        that does not pass by itself.
+        ``heed`` is called with each failure that may pass, such as a database that cannot be reached. It is then tried
+        again, after pauses that grow to half a minute. Raises a `LogUnavailable` that does not pass by itself.
         """
         failures = 0
         while not stop.is_set():
@@ -107,7 +108,7 @@ class Sweeper:
             stop.wait(pause)
 
     def _turn(self, stop: Event) -> float:
-        """Sweep if something is due; tell how long to sleep."""
+        """Sweep if something is due, and give how long to sleep afterwards, in seconds."""
         left = self._ledger.time_to_deadline()
         if left is None:
             return self._interval
@@ -116,9 +117,8 @@ class Sweeper:
         return 0.0 if self.sweep(stop) else self._interval
 
     def _pause(self, failures: int) -> float:
+        """Give how long to wait after so many failures in a row, in seconds: twice as long each time."""
         return min(self._interval * 2.0 ** min(failures, 20), max(_PAUSE_SECONDS_MAX, self._interval))
-
-    # In a service
 
     def __enter__(self) -> Self:
         self._stop.clear()
@@ -135,7 +135,7 @@ class Sweeper:
             self._threads.pop().join()
 
     def _serve(self) -> None:
-        """Go on whatever fails: a clock that is off is set right some day, too."""
+        """Run until the block ends, whatever the ledger raises: even a clock that is wrong may be set right one day."""
         failures = 0
         while not self._stop.is_set():
             try:
