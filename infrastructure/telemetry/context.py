@@ -1,4 +1,4 @@
-"""What a command, a batch of them, or an error is about, by name: for messages and for spans."""
+"""The pools, allocations and ids that a command, a batch or an error is about, as fields of log lines and spans."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.outcome import PendingCommand
 
 CALLERS_FAULTS: Final = (Malformed, CommandIdReused, PoolAlreadyOpen)
-"""What is wrong with one command, and says nothing of the log."""
+"""Errors that are the fault of the command they are raised for; the log itself is all right."""
 
 
 def pools_of(command: Command) -> list[str]:
-    """List the pools that a command names, by name; those of its allocation it does not know."""
-    given = vars(command)
-    pool = given.get("pool")
-    return sorted(given.get("quantities") or ([pool] if pool else []))
+    """List the names of the pools that a command names itself, sorted.
+
+    The pools of an allocation that it names are not among them.
+    """
+    fields = vars(command)
+    pool = fields.get("pool")
+    return sorted(fields.get("quantities") or ([pool] if pool else []))
 
 
 def about_command(command: Command) -> dict[str, Any]:
-    """Tell the pools and the allocation that a command names."""
+    """Give the pools and the allocation that a command names, without what it does not name."""
     allocation_id = vars(command).get("allocation_id")
     named = {"pools": pools_of(command), "allocation_id": allocation_id}
     return {name: value for name, value in named.items() if value}
 
 
 def about_batch(asked: Iterable[PendingCommand]) -> dict[str, list[str]]:
-    """Tell the ids, the pools and the allocations that commands have and name, each once, by name."""
+    """Give the ids of commands, and the pools and allocations that they name, each once and sorted."""
     found: dict[str, set[str]] = {"command_ids": set(), "pools": set(), "allocation_ids": set()}
     for one in asked:
         found["command_ids"].add(one.command_id)
@@ -41,7 +44,7 @@ def about_batch(asked: Iterable[PendingCommand]) -> dict[str, list[str]]:
 
 
 def about_error(error: BaseException) -> dict[str, Any]:
-    """Tell what an error is about: the command, and of a refusal its code, the pool and the allocation."""
+    """Give the command that an error is about; for a refusal also its code, the pool and the allocation."""
     if isinstance(error, Refused):
         named: dict[str, Any] = {name: error.data[name] for name in ("pool", "allocation_id") if name in error.data}
         return {"command_id": error.command_id, "code": error.code.value, **named}

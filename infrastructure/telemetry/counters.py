@@ -1,4 +1,4 @@
-"""What a process counts of itself, for whoever exposes it: counters by name and labels, what its ledgers commit."""
+"""What a process counts: counters by name and labels, and what each of its ledgers commits."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from holdbook.domain.ports import EventLog
 
 L = TypeVar("L")
+"""The type of the ledgers in a registry."""
 
 COUNTED: Final = {
     "resource_allocations": "Resources that managers were asked for, by type and success.",
     "resource_releases": "Resources that managers were asked to release, by type and success.",
     "resource_operations": "Operations on resources that programs reported to a monitor, with labels of their own.",
 }
-"""The counters that are exposed, each with what it counts."""
+"""The counters that Prometheus is told of, each with what it counts."""
 
 
 class Count(NamedTuple):
-    """One counter as it stands."""
+    """The value of one counter at one moment."""
 
     name: str
     labels: dict[str, str]
@@ -54,7 +55,7 @@ class Counters:
             return self._values.get((name, tuple(sorted(labels.items()))), 0)
 
     def read(self) -> list[Count]:
-        """Read every counter, by name, then labels."""
+        """Read every counter, sorted by name, then by labels."""
         with self._lock:
             found = sorted(self._values.items())
         return [Count(name, dict(labels), value) for (name, labels), value in found]
@@ -65,27 +66,28 @@ COUNTERS: Final = Counters()
 
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""The longest that each of a histogram's buckets counts, in seconds."""
+"""The upper bounds of the buckets of a histogram of durations, in seconds."""
 
 SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-"""The most that each of a histogram's buckets counts, in commands."""
+"""The upper bounds of the buckets of a histogram of batches, in commands."""
 
 
 class Distribution(NamedTuple):
-    """A histogram as it stands; as in Prometheus, all that is smaller counts in a bucket too."""
+    """A histogram at one moment. As in Prometheus, each bucket counts all values up to its bound, however small."""
 
     buckets: tuple[tuple[float, int], ...]
-    """The greatest that each counts, and its count; infinity comes last."""
+    """The upper bound of each bucket and how many values it counts; the last bound is infinity."""
     sum: float
+    """The sum of all values."""
 
     def plus(self, other: Distribution) -> Distribution:
-        """Add a histogram that has the same buckets."""
+        """Add up two histograms with the same bounds."""
         pairs = zip(self.buckets, other.buckets, strict=True)
-        return Distribution(tuple((most, mine + theirs) for (most, mine), (_, theirs) in pairs), self.sum + other.sum)
+        return Distribution(tuple((bound, mine + theirs) for (bound, mine), (_, theirs) in pairs), self.sum + other.sum)
 
 
 class Histogram:
-    """Counts values by how great they are. One thread writes at a time, any number read."""
+    """Counts values in buckets. One thread may write at a time; any number of threads may read meanwhile."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
@@ -98,7 +100,7 @@ class Histogram:
         self._sum += value
 
     def read(self) -> Distribution:
-        """Read it, true to within the value that is being counted meanwhile."""
+        """Read it; a value that another thread is just counting may be in the buckets and not yet in the sum."""
         totals = accumulate(list(self._counts))
         return Distribution(tuple(zip((*self._bounds, inf), totals, strict=True)), self._sum)
 
@@ -109,16 +111,16 @@ class Commits:
     def __init__(self) -> None:
         self._lock = Lock()
         self.seconds = Histogram(SECONDS)
-        """How long each transaction took: waiting for the log's lock, deciding, and trying again included."""
+        """How long each transaction took, in seconds, with waiting for the log's lock, deciding and trying again."""
         self.commands = Histogram(SIZES)
-        """How many commands each of them decided."""
+        """How many commands each transaction decided."""
         self.events = 0
-        """How many events they recorded."""
+        """How many events the transactions recorded."""
         self.failures = 0
-        """How many batches were given up, their callers told that it is not known what became of them."""
+        """How many batches were given up; their callers were told that the outcome is unknown."""
 
     def done(self, seconds: float, commands: int, events: int) -> None:
-        """Count a transaction."""
+        """Count a transaction that was committed: its duration, its commands and its events."""
         with self._lock:
             self.seconds.observe(seconds)
             self.commands.observe(commands)

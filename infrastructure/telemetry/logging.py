@@ -1,8 +1,8 @@
-"""The set-up of structlog, on the standard library's logger ``holdbook``.
+"""Log messages: structlog, on top of the standard library's logger ``holdbook``.
 
-A program that embeds Holdbook decides by itself what becomes of the messages; the command line calls
-`configure_logging`. Every message carries the command id, the correlation id and the actor of its context, and every
-error what it is about; none holds a secret (see `masking`).
+A program that embeds Holdbook configures that logger as it likes; the command line calls `configure_logging`. Each
+message carries the command id, the correlation id and the actor of its context, and each error what it is about.
+Passwords and other secrets are masked (see `masking`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ _SHARED: Final[list[Processor]] = [
     structlog.processors.format_exc_info,
     mask_message,
 ]
+"""What every message goes through, whether structlog or the standard library made it."""
 
 logging.getLogger(NAME).addHandler(logging.NullHandler())
 
 
 def get_logger() -> BoundLogger:
-    """Give the logger that the package writes to."""
+    """Make a structlog logger that writes to the logger of this package."""
     logger: BoundLogger = structlog.wrap_logger(
         logging.getLogger(NAME),
         processors=[structlog.stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter],
@@ -48,7 +49,10 @@ def get_logger() -> BoundLogger:
 
 
 def configure_logging(settings: Settings, *, silent: Collection[str] = ()) -> None:
-    """Write messages to standard error, as the settings say, but for the events that are named."""
+    """Write messages to standard error, in the format and from the level that the settings say.
+
+    Events whose names are in ``silent`` are left out.
+    """
     renderer: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if settings.log_format == "json"
@@ -58,13 +62,13 @@ def configure_logging(settings: Settings, *, silent: Collection[str] = ()) -> No
     handler.setFormatter(
         ProcessorFormatter(processors=[ProcessorFormatter.remove_processors_meta, renderer], foreign_pre_chain=_SHARED)
     )
-    handler.addFilter(lambda record: _event(record) not in silent)
+    handler.addFilter(lambda record: _event_name(record) not in silent)
     logger = logging.getLogger(NAME)
     logger.handlers[:] = [handler]
     logger.setLevel(settings.log_level.upper())
     logger.propagate = False
 
 
-def _event(record: logging.LogRecord) -> str:
-    """Name a message's event; that of the standard library's own is its text."""
+def _event_name(record: logging.LogRecord) -> str:
+    """Give the name of a message's event; a message that structlog did not make has only its text."""
     return str(record.msg["event"] if isinstance(record.msg, dict) else record.msg)

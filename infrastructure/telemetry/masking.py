@@ -1,4 +1,4 @@
-"""What no message shows: passwords in addresses, and values that go by the name of a secret."""
+"""Masking of secrets in log messages: passwords in addresses, and values whose name says that they are secret."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
 MASK: Final = "***"
-"""What is shown instead."""
+"""What is shown instead of a secret."""
 
 _SECRET: Final = re.compile(
     r"(?:^|[_\-. ])(?:api|private|secret|access)?(?:key|keys|token|tokens|secret|secrets|password|passwords|passwd|pwd|"
     r"passphrase|credential|credentials|dsn)$",
     re.IGNORECASE,
 )
-"""Names whose last word says that the value is a secret."""
+"""Matches a name whose last word says that its value is a secret, such as ``db_password``."""
 
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-"""Where a name such as ``apiKey`` has its second word."""
+"""Matches where the second word of a name such as ``apiKey`` begins."""
 
 _IN_TEXT: Final = re.compile(
     r"(?P<user>\b[a-z][a-z0-9+.\-]*://[^\s:/@?#]*:)\S*@"  # of an address, up to its last @
     r"|(?P<name>\b(?:password|passwd|pwd|sslpassword|passphrase)(?:\s*=\s*|%3D))(?:'(?:[^'\\]|\\.)*'|[^\s&'\";,)]+)",
     re.IGNORECASE,
 )
-"""A password in an address, or one that is given by name, as in a connection string."""
+"""Matches a password in an address, or one that follows its name, as in a connection string."""
 
 _FENCING: Final = re.compile(r"\d+:\d+")
-"""A fencing token as it writes itself: it opens nothing, and auditors want to see it."""
+"""Matches a fencing token as text. It is no secret, as it opens nothing, and auditors need it."""
 
 
-def masked(value: Any, name: str = "") -> Any:  # noqa: ANN401 - whatever a message holds
-    """Give a value without secrets, by its name and by what is in it; lists and mappings are looked into."""
+def masked(value: Any, name: str = "") -> Any:  # noqa: ANN401 - a message may hold anything
+    """Give a value with its secrets masked, judged by its name and by its text; collections are masked item by item."""
     if isinstance(value, Token):
         return value
     if isinstance(value, dict):
@@ -48,16 +48,17 @@ def masked(value: Any, name: str = "") -> Any:  # noqa: ANN401 - whatever a mess
 
 
 def mask_text(text: str) -> str:
-    """Put a mask in the place of every password in a text."""
+    """Replace every password in a text by the mask."""
     return _IN_TEXT.sub(_mask, text)
 
 
 def mask_message(_logger: object, _method: str, message: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Mask a message of structlog: one of its processors."""
+    """Mask the secrets in a message; a processor of structlog."""
     return {name: masked(value, name) for name, value in message.items()}
 
 
 def _mask(found: re.Match[str]) -> str:
+    """Give what replaces a match of ``_IN_TEXT``: all but the password."""
     return f"{found['user']}{MASK}@" if found["user"] else f"{found['name']}{MASK}"
 
 
@@ -66,5 +67,5 @@ def _is_secret(name: str) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    """Tell whether a value is no secret, whatever its name: nothing, a truth value, or a fencing token."""
+    """Tell whether a value is no secret, whatever its name is: None, a boolean, or a fencing token."""
     return value is None or isinstance(value, bool) or _FENCING.fullmatch(str(value)) is not None

@@ -1,8 +1,8 @@
-"""Spans of OpenTelemetry around commands, commits and calls of providers, if the program has set a tracer provider.
+"""OpenTelemetry spans around commands, commits and calls of providers, if the program has set a tracer provider.
 
-OpenTelemetry is never imported here: a program that has set a provider has imported it. For one that has not, a span is
-one look-up in a dictionary. Spans carry ids, names of pools, codes and sizes; never tags, options, addresses, or the
-text of an error.
+This module never imports OpenTelemetry: a program that has set a tracer provider has imported it. In any other program
+a span costs one look-up in a dictionary. Spans carry ids, names of pools, codes and sizes, and never tags, options,
+addresses or the text of an error.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ NAME: Final = "holdbook"
 """The name of the tracer."""
 
 _API: Final = "opentelemetry.trace"
+"""The name of OpenTelemetry's module, as it is in `sys.modules` once a program has imported it."""
 
-_asked: Final[dict[str, SpanContext]] = {}
+_unanswered: Final[dict[str, SpanContext]] = {}
 """The spans of the commands that are not answered yet, by command id."""
 
 
 def _tracer() -> Tracer | None:
-    """Give a tracer; None if the program has set no provider of its own."""
+    """Give a tracer; None if the program has not set a tracer provider."""
     api: Any = sys.modules.get(_API)
     if api is None or not hasattr(api, "get_tracer_provider"):  # another thread may be about to import it
         return None
@@ -50,7 +51,7 @@ def _tracer_of(provider: TracerProvider) -> Tracer:
 
 
 class Untraced:
-    """The span of a command that nobody traces."""
+    """The span of a command in a program that does not trace: it does nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -61,20 +62,20 @@ class Untraced:
         pass
 
     def answered(self, outcome: Outcome) -> None:
-        """Note what became of the command."""
+        """Note the outcome of the command."""
 
     def goes_on(self, answering: Future[Outcome]) -> None:
-        """Last until a future is done, beyond the end of the block."""
+        """Let the span end when the future is done, instead of at the end of the block."""
 
 
 class CommandSpan(Untraced):
-    """The span of a command, from when it is asked until it is answered."""
+    """The span of a command, from when it is asked until it is answered. A context manager."""
 
     def __init__(self, span: Span, asked: PendingCommand) -> None:
         self._span = span
         self._command_id = asked.command_id
         self._goes_on = False
-        _asked[asked.command_id] = span.get_span_context()
+        _unanswered[asked.command_id] = span.get_span_context()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -83,11 +84,11 @@ class CommandSpan(Untraced):
             self._end(error)
 
     def answered(self, outcome: Outcome) -> None:
-        """Note what became of the command."""
+        """Note the outcome of the command."""
         self._span.set_attributes(_outcome_attributes(outcome))
 
     def goes_on(self, answering: Future[Outcome]) -> None:
-        """Last until a future is done, beyond the end of the block."""
+        """Let the span end when the future is done, instead of at the end of the block."""
         self._goes_on = True
         answering.add_done_callback(self._done)
 
@@ -102,7 +103,7 @@ class CommandSpan(Untraced):
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        _asked.pop(self._command_id, None)
+        _unanswered.pop(self._command_id, None)
         if error is not None:
             _fail(self._span, error)
         self._span.end()
@@ -112,9 +113,10 @@ _UNTRACED: Final = Untraced()
 
 
 def command_span(asked: PendingCommand) -> Untraced:
-    """Begin the span of a command, a child of the caller's, named ``holdbook`` and the command's verb.
+    """Begin the span of a command, as a child of the caller's span; its name is ``holdbook`` and the command's verb.
 
-    Used as a context manager, it ends the span. A refusal is a decision, not an error: its code is an attribute.
+    As a context manager, it ends the span at the end of the block. A refusal is a decision and no error: its code is an
+    attribute of the span.
     """
     tracer = _tracer()
     if tracer is None:
@@ -126,11 +128,11 @@ def command_span(asked: PendingCommand) -> Untraced:
         "holdbook.pools": about.get("pools"),
         "holdbook.allocation.id": about.get("allocation_id"),
     }
-    return CommandSpan(tracer.start_span(f"holdbook {asked.command.verb}", attributes=_given(attributes)), asked)
+    return CommandSpan(tracer.start_span(f"holdbook {asked.command.verb}", attributes=_known(attributes)), asked)
 
 
 def commit_span(attempt: CommitAttempt) -> AbstractContextManager[None]:
-    """Give the span of a commit, linked to those of the commands that are decided in it."""
+    """Make a block the span of a commit, with links to the spans of the commands that are decided in it."""
     tracer = _tracer()
     return nullcontext() if tracer is None else _commit_span(tracer, attempt)
 
@@ -140,9 +142,9 @@ def _commit_span(tracer: Tracer, attempt: CommitAttempt) -> Iterator[None]:
     with _span(tracer, "holdbook commit", {}) as span:
         try:
             yield
-        finally:  # more may have come meanwhile
+        finally:  # not before: commands may join the batch until its transaction has the lock
             for one in attempt.asked:
-                context = _asked.get(one.command_id)
+                context = _unanswered.get(one.command_id)
                 if context is not None:
                     span.add_link(context)
             attributes = {
@@ -150,13 +152,13 @@ def _commit_span(tracer: Tracer, attempt: CommitAttempt) -> Iterator[None]:
                 "holdbook.commit.events": attempt.events,
                 "holdbook.position": attempt.end and attempt.end.position,
             }
-            span.set_attributes(_given(attributes))
+            span.set_attributes(_known(attributes))
 
 
 def provider_call(
     call: str, resource_type: str | None = None, allocation_id: str | None = None
 ) -> AbstractContextManager[None]:
-    """Give the span of a call of a provider, a child of the caller's."""
+    """Make a block the span of a call of a provider, as a child of the caller's span."""
     tracer = _tracer()
     return nullcontext() if tracer is None else _provider_call(tracer, call, resource_type, allocation_id)
 
@@ -170,9 +172,9 @@ def _provider_call(tracer: Tracer, call: str, resource_type: str | None, allocat
 
 @contextmanager
 def _span(tracer: Tracer, name: str, attributes: dict[str, Any]) -> Iterator[Span]:
-    """Make a span the current one, and say by type alone what was raised in it."""
+    """Make a block a span, the current one while it runs; of an error raised in it, only the type is noted."""
     with tracer.start_as_current_span(
-        name, attributes=_given(attributes), record_exception=False, set_status_on_exception=False
+        name, attributes=_known(attributes), record_exception=False, set_status_on_exception=False
     ) as span:
         try:
             yield span
@@ -182,6 +184,7 @@ def _span(tracer: Tracer, name: str, attributes: dict[str, Any]) -> Iterator[Spa
 
 
 def _fail(span: Span, error: BaseException) -> None:
+    """Mark a span as failed, with the type of the error and without its text."""
     api: Any = sys.modules[_API]
     kind = type(error).__name__
     span.set_attribute("error.type", kind)
@@ -189,7 +192,7 @@ def _fail(span: Span, error: BaseException) -> None:
 
 
 def _outcome_attributes(outcome: Outcome) -> dict[str, Any]:
-    """Tell what became of a command: where, in which pools, on which allocation, and why not."""
+    """Give the attributes of an outcome: its position, its pools, its allocation, and the code of a refusal."""
     events = [record.event for record in outcome.records]
     attributes = {
         "holdbook.position": outcome.position,
@@ -198,9 +201,9 @@ def _outcome_attributes(outcome: Outcome) -> dict[str, Any]:
         "holdbook.pools": sorted({event.pool for event in events if getattr(event, "pool", None)}),  # type: ignore[attr-defined]  # as tested
         "holdbook.allocation.id": getattr(events[-1], "allocation_id", None) if events else None,
     }
-    return _given(attributes)
+    return _known(attributes)
 
 
-def _given(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is not known."""
+def _known(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Leave out attributes that have no value."""
     return {name: value for name, value in attributes.items() if value is not None and value != []}

@@ -204,7 +204,7 @@ def test_a_command_that_is_cancelled_or_not_taken(spans: Spans) -> None:
     assert ends["b"].status.status_code is StatusCode.UNSET
     assert attributes(ends["c"])["error.type"] == "Overloaded"
     assert attributes(ends["a"])["holdbook.refusal.code"] == "allocation_not_found"
-    assert tracing._asked == {}  # noqa: SLF001 - nothing is kept of what was answered
+    assert tracing._unanswered == {}  # noqa: SLF001 - nothing is kept of what was answered
 
 
 def test_a_command_that_waits(ledger: Ledger, spans: Spans) -> None:
