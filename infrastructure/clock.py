@@ -1,4 +1,4 @@
-"""The clock and the maker of ids."""
+"""The operating system's clock, and new ids."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from uuid_utils import uuid7
 
 
 def system_clock() -> datetime:
-    """Tell the present instant, in UTC, by the operating system."""
+    """Tell the present instant (UTC) by the operating system's clock."""
     return datetime.now(UTC)
 
 
 def new_id() -> str:
-    """Make a time-ordered id (UUIDv7, RFC 9562), so that indexes grow at their edge; the later id is the greater."""
+    """Make an id (UUIDv7, RFC 9562). In one process, a later id is greater, so that indexes grow at one end."""
     return str(uuid7())

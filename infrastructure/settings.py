@@ -1,4 +1,4 @@
-"""The settings, read once at the edge into one immutable object."""
+"""The settings, read from the environment once, when the program starts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """What a user may have an opinion on; each from the environment as ``HOLDBOOK_<NAME>``."""
+    """The settings of the command line. Each is read from the environment variable ``HOLDBOOK_<NAME>``."""
 
     model_config = SettingsConfigDict(env_prefix="HOLDBOOK_", frozen=True)
 
     database_url: str = "sqlite:///holdbook.db"
-    """Address of the database."""
+    """The address of the database."""
     actor: str | None = None
-    """Who issues commands; for the command line the user of the operating system if not given."""
+    """Who issues commands; if not given, the user of the operating system."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
-    """The least serious messages that are written."""
+    """Messages of this level and of more serious ones are written."""
     log_format: Literal["console", "json"] = "console"
-    """How messages are written, to standard error."""
+    """How messages are written to standard error: for people, or as JSON."""
     seal_key: str | None = None
-    """File with the private key that `holdbook seal` signs checkpoints with."""
+    """The file with the private key with which `holdbook seal` signs checkpoints."""

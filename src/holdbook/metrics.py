@@ -1,4 +1,4 @@
-"""What this process tells Prometheus: expose ``holdbook.metrics.registry``, or add its collectors to your own."""
+"""The metrics of this process, for Prometheus: expose ``registry``, or add its collectors to a registry of your own."""
 
 from prometheus_client import CollectorRegistry
 
@@ -8,7 +8,7 @@ from holdbook.infrastructure.telemetry.counters import COUNTERS, LEDGERS
 __all__ = ["registry"]
 
 registry = CollectorRegistry()
-"""Collects the counters of the process, and every ledger that it has open, each time it is scraped."""
+"""At each scrape, reads the counters of the process and every ledger that is open in it."""
 
 registry.register(CountersCollector(COUNTERS))
 registry.register(CommitsCollector(LEDGERS))
