@@ -1,1 +1,4 @@
-"""What Prometheus reads: the process's counters and the state of its database."""
+"""Monitoring: the metrics of a process and of its ledgers' databases, in the form that Prometheus reads.
+
+Other rooms import `prometheus`.
+"""

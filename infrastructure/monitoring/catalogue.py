@@ -24,28 +24,31 @@ _FAMILIES: Final[dict[str, type[Any]]] = {
     "histogram": HistogramMetricFamily,
     "info": InfoMetricFamily,
 }
+"""The class of prometheus_client for each kind of metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: what it is called, what it tells, by which labels."""
+    """A metric: its name, its kind, its help and the names of its labels."""
 
     name: str
-    """Without what its kind adds to it, such as ``_total``."""
+    """Without the ending that its kind adds, such as ``_total``."""
     kind: str
     """``counter``, ``gauge``, ``histogram`` or ``info``."""
     help: str
+    """One sentence, shown by Prometheus."""
     labels: tuple[str, ...] = ()
+    """Empty for infos and for the counters of programs, whose labels come with each sample."""
 
-    def family(self) -> Any:  # noqa: ANN401 - one of prometheus_client's own, by kind
-        """Make its family, without samples."""
+    def family(self) -> Any:  # noqa: ANN401 - its class depends on the kind
+        """Make the object of prometheus_client that collects the metric's samples, without any."""
         unit = "seconds" if self.name.endswith("_seconds") else ""
         more = {"unit": unit} if unit and self.kind != "info" else {}
         return _FAMILIES[self.kind](self.name, self.help, labels=self.labels, **more)
 
 
-PROGRAM: Final = tuple(Metric(name, "counter", told) for name, told in COUNTED.items())
-"""What programs and managers count; the seed's names. Labels are those that were counted by."""
+PROGRAM: Final = tuple(Metric(name, "counter", described) for name, described in COUNTED.items())
+"""What programs and resource managers count. Names and labels are those that they count by."""
 
 _LEDGER: Final = ("ledger",)
 _POOL: Final = ("ledger", "pool")
@@ -59,7 +62,7 @@ PROCESS: Final = (
     Metric("holdbook_commands_waiting", "gauge", "Commands that wait in this process for their commit.", _LEDGER),
     Metric("holdbook_commands_committing", "gauge", "Commands that this process is committing.", _LEDGER),
 )
-"""What the ledgers of a process do themselves."""
+"""What the ledgers that are open in a process do."""
 
 DATABASE: Final = (
     Metric("holdbook_up", "gauge", "1 if the ledger's database could be read, else 0.", _LEDGER),
@@ -110,4 +113,4 @@ DATABASE: Final = (
     Metric("holdbook_view_stopped", "gauge", "1 if a view failed on an event and stands still, else 0.", _VIEW),
     Metric("holdbook_view_outdated", "gauge", "1 if other code built a view, so that it stands still, else 0.", _VIEW),
 )
-"""What a ledger's database holds."""
+"""What the database of a ledger holds."""

@@ -1,4 +1,4 @@
-"""What Prometheus is told: the process's counters, its ledgers' commits, and what the databases hold."""
+"""Collectors of prometheus_client: for a process's counters, its ledgers' commits, and what their databases hold."""
 
 from __future__ import annotations
 
@@ -39,32 +39,32 @@ logger = get_logger()
 
 
 class _Families:
-    """The families of one scrape."""
+    """The metrics of one scrape, each with its samples, by name."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._found = {metric.name: metric.family() for metric in metrics}
+        self._families = {metric.name: metric.family() for metric in metrics}
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - one of prometheus_client's own
-        return self._found[name]
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - its class depends on the kind of the metric
+        return self._families[name]
 
     def __iter__(self) -> Iterator[MetricFamily]:
-        return iter(self._found.values())
+        return iter(self._families.values())
 
-    def gauges(self, labels: Sequence[str], **values: float | None) -> None:
-        """Add one sample to each gauge or counter that is named and has a value."""
+    def add(self, labels: Sequence[str], **values: float | None) -> None:
+        """Add one sample to each of several gauges and counters, named without ``holdbook_``; None adds none."""
         for name, value in values.items():
             if value is not None:
-                self._found[f"holdbook_{name}"].add_metric(labels, value)
+                self._families[f"holdbook_{name}"].add_metric(labels, value)
 
 
 class CountersCollector(Collector):
-    """Exposes a process's counters."""
+    """Exposes the counters of a process."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
 
     def describe(self) -> Iterable[MetricFamily]:
-        """Name what it exposes."""
+        """Give the metrics without samples."""
         return _Families(PROGRAM)
 
     def collect(self) -> Iterable[MetricFamily]:
@@ -80,52 +80,52 @@ class CountersCollector(Collector):
 
 
 def label_name(text: str) -> str:
-    """Make a label's name of any text, which a program is free in and Prometheus is not."""
+    """Make a name that Prometheus allows for a label out of any name that a program counts by."""
     name = re.sub(r"[^a-zA-Z0-9_]", "_", text)
     return f"label_{name}" if re.match(r"[0-9]|__|$", name) else name
 
 
 class CommitsCollector(Collector):
-    """Exposes what the ledgers of a process do themselves."""
+    """Exposes what the ledgers that are open in a process do."""
 
     def __init__(self, ledgers: OpenLedgers[MeasuredLedger]) -> None:
         self._ledgers = ledgers
 
     def describe(self) -> Iterable[MetricFamily]:
-        """Name what it exposes."""
+        """Give the metrics without samples."""
         return _Families(PROCESS)
 
     def collect(self) -> Iterable[MetricFamily]:
-        """Read each ledger; where a process has opened one more than once, it is added up."""
+        """Read each ledger; if one was opened more than once, add up what its objects have done."""
         families = _Families(PROCESS)
         found: dict[str, list[WatchedLedger[MeasuredLedger]]] = {}
         for watched in self._ledgers.read():
             found.setdefault(watched.ledger.log.ledger_id, []).append(watched)
         for name, several in found.items():
-            _tell_process(families, name, several)
+            _add_process(families, name, several)
         return families
 
 
 class LedgersCollector(Collector):
-    """Exposes what the databases of ledgers hold."""
+    """Exposes what the databases of ledgers hold. ``ledgers`` is called at each scrape."""
 
     def __init__(self, ledgers: Callable[[], Iterable[MeasuredLedger]], *, clock: Clock = system_clock) -> None:
         self._ledgers = ledgers
         self._clock = clock
 
     def describe(self) -> Iterable[MetricFamily]:
-        """Name what it exposes."""
+        """Give the metrics without samples."""
         return _Families(DATABASE)
 
     def collect(self) -> Iterable[MetricFamily]:
-        """Read each ledger once, however often it is open."""
+        """Read each ledger once, even if it was opened more than once."""
         families = _Families(DATABASE)
         for name, ledger in {one.log.ledger_id: one for one in self._ledgers()}.items():
-            self._tell_database(families, name, ledger)
+            self._add_database(families, name, ledger)
         return families
 
-    def _tell_database(self, families: _Families, name: str, ledger: MeasuredLedger) -> None:
-        """Read a ledger; where its database cannot be read, say that and nothing else."""
+    def _add_database(self, families: _Families, name: str, ledger: MeasuredLedger) -> None:
+        """Read a ledger and add what it holds; if its database cannot be read, add only that it is not up."""
         log = ledger.log
         address = log.database.name if isinstance(log, SQLEventLog) else "memory"
         about = {"ledger": name, "database": address, "version": version("holdbook")}
@@ -135,14 +135,14 @@ class LedgersCollector(Collector):
             reading = read_ledger(ledger, now)
         except HoldbookError as error:
             logger.warning("scrape_failed", ledger=name, error=str(error))
-            families.gauges([name], up=0)
+            families.add([name], up=0)
             return
-        families.gauges([name], up=1, log_events=reading.head)
-        _tell_pools(families, name, reading, now)
+        families.add([name], up=1, log_events=reading.head)
+        _add_pools(families, name, reading, now)
         for one in reading.operations:
-            _tell_operation(families, name, one)
+            _add_operation(families, name, one)
         for view in reading.views:
-            families.gauges(
+            families.add(
                 [name, view.name],
                 view_lag_events=view.behind,
                 view_lag_seconds=view.behind_seconds,
@@ -151,12 +151,12 @@ class LedgersCollector(Collector):
             )
 
 
-def _tell_process(families: _Families, name: str, watched: Sequence[WatchedLedger[MeasuredLedger]]) -> None:
-    """Add up what a process's objects of one ledger have done."""
+def _add_process(families: _Families, name: str, watched: Sequence[WatchedLedger[MeasuredLedger]]) -> None:
+    """Add up what the objects of one ledger in this process have done."""
     commits = [one.commits for one in watched]
     _add_distribution(families["holdbook_commit_duration_seconds"], [name], [one.seconds.read() for one in commits])
     _add_distribution(families["holdbook_commit_commands"], [name], [one.commands.read() for one in commits])
-    families.gauges(
+    families.add(
         [name],
         commit_events=sum(one.events for one in commits),
         commit_failures=sum(one.failures for one in commits),
@@ -165,23 +165,24 @@ def _tell_process(families: _Families, name: str, watched: Sequence[WatchedLedge
     )
 
 
-def _add_distribution(family: Any, labels: Sequence[str], found: Sequence[Distribution]) -> None:  # noqa: ANN401 - as above
+def _add_distribution(family: Any, labels: Sequence[str], found: Sequence[Distribution]) -> None:  # noqa: ANN401 - a family of histograms
     first, *others = found
     for other in others:
         first = first.plus(other)
-    family.add_metric(labels, [(_bound(most), count) for most, count in first.buckets], first.sum)
+    family.add_metric(labels, [(_bound(bound), count) for bound, count in first.buckets], first.sum)
 
 
-def _bound(most: float) -> str:
-    return "+Inf" if most == inf else repr(float(most))
+def _bound(bound: float) -> str:
+    """Write a bucket's upper bound as Prometheus does."""
+    return "+Inf" if bound == inf else repr(float(bound))
 
 
-def _tell_pools(families: _Families, name: str, reading: Reading, now: datetime) -> None:
+def _add_pools(families: _Families, name: str, reading: Reading, now: datetime) -> None:
     for one in reading.pools:
         if one.closed and not one.allocations:
-            continue  # over: a pool's name is not used again
+            continue  # it is over, and no other pool will have its name
         families["holdbook_pool"].add_metric((), {"ledger": name, "pool": one.name, "resource_type": one.resource_type})
-        families.gauges(
+        families.add(
             [name, one.name],
             pool_capacity=one.capacity,
             pool_used=one.used,
@@ -196,15 +197,16 @@ def _tell_pools(families: _Families, name: str, reading: Reading, now: datetime)
 
 
 def _age(since: datetime | None, now: datetime) -> float | None:
+    """Give the seconds since a moment, at least 0; None if there is no such moment."""
     return None if since is None else max((now - since).total_seconds(), 0.0)
 
 
-def _tell_operation(families: _Families, name: str, one: OperationReading) -> None:
+def _add_operation(families: _Families, name: str, one: OperationReading) -> None:
     if one.code:
         families["holdbook_refusals"].add_metric([name, one.pool, one.operation, one.code], one.count)
         return
     labels = [name, one.pool, one.operation]
     families["holdbook_operations"].add_metric(labels, one.count)
     if one.seconds is not None:
-        buckets = [(_bound(most), count) for most, count in (*one.lasted, (inf, one.count))]
+        buckets = [(_bound(bound), count) for bound, count in (*one.lasted, (inf, one.count))]
         families["holdbook_hold_duration_seconds"].add_metric(labels, buckets, one.seconds)

@@ -1,4 +1,7 @@
-"""A ledger read at one moment, for those who watch it: small queries on the live views, the log is not folded."""
+"""The state of a ledger at one moment, for its metrics.
+
+It is read with small queries on the live generations of the views; the log is not folded.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,12 @@ if TYPE_CHECKING:
     from holdbook.projections.generations import Generation
 
 _POOL_STREAM: Final = "pool:"
+"""What the ids of the streams of pools begin with."""
 
 
 @dataclass(slots=True, kw_only=True)
 class PoolReading:
-    """A pool, in its unit, less what has lapsed."""
+    """A pool at one moment. Quantities are in its unit, and what has lapsed counts as not held."""
 
     name: str
     resource_type: str
@@ -44,45 +48,48 @@ class PoolReading:
     allocations: int = 0
     closed: bool = False
     lapsed: int = 0
-    """Allocations past their deadline whose expiry nobody has recorded."""
+    """How many allocations are past their deadline while no event says so yet."""
     oldest: datetime | None = None
-    """When the oldest allocation that is open was granted."""
+    """When the oldest allocation that is open was granted; None if there is none."""
     waiting: int = 0
-    """Commands in the queue that ask for something of it."""
+    """How many commands in the queue ask for something of the pool."""
     waiting_since: datetime | None = None
-    """When the first of them came."""
+    """When the first of them entered the queue; None if there is none."""
 
     @property
     def free(self) -> int:
-        """What can still be granted."""
+        """How much can still be granted."""
         return 0 if self.closed else max(self.capacity - self.used, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationReading:
-    """How often something was done in a pool, or refused; and how long the holds lasted that it was done to."""
+    """How often an operation was done or refused in a pool, and how long the holds had lasted that it was done to."""
 
     pool: str
     operation: str
     code: str
-    """Of a refusal; otherwise empty."""
+    """The code of the refusal; empty if the operation was done."""
     count: int
     seconds: float | None = None
-    """How long they lasted in all; None of what has no duration."""
+    """The sum of the durations of those holds; None for a refusal, and for an operation that has no such hold."""
     lasted: tuple[tuple[float, int], ...] = ()
-    """The greatest seconds that each bucket counts, and its count."""
+    """The histogram of those durations: the upper bound of each bucket, in seconds, and how many holds it counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewReading:
-    """How far a view has come."""
+    """How far a view is behind the log."""
 
     name: str
     behind: int
+    """How many events of the log it has not seen."""
     behind_seconds: float
-    """How long ago the first event was recorded that it has not seen."""
+    """How long ago the first of these events was recorded."""
     stopped: bool
+    """Whether it failed on an event and stands still."""
     outdated: bool
+    """Whether there is no live generation of it, or one that was built by other code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +97,25 @@ class Reading:
     """A ledger at one moment."""
 
     head: int
+    """The position of the log's last event."""
     pools: list[PoolReading]
     operations: list[OperationReading] = field(default_factory=list)
     views: list[ViewReading] = field(default_factory=list)
 
 
 def read_ledger(ledger: MeasuredLedger, now: datetime) -> Reading:
-    """Read a ledger; one in memory has no views, so its operations are not known. Raises `LogUnavailable`.
+    """Read the state of a ledger; raises `LogUnavailable`.
 
-    In a database, one transaction reads all. What views say is true as of their positions, which the reading tells.
+    In a database, one transaction reads everything. What comes from a view is true at the position of that view, and
+    the reading says how far it is behind. A ledger in memory has no views, so it has no operations either.
     """
     if not isinstance(ledger.log, SQLEventLog):
-        return _in_memory(ledger)
+        return _read_memory(ledger)
     with ledger.log.database.reading() as connection:
-        return _InDatabase(connection, now).read()
+        return _DatabaseReading(connection, now).read()
 
 
-def _in_memory(ledger: MeasuredLedger) -> Reading:
+def _read_memory(ledger: MeasuredLedger) -> Reading:
     found = ledger.pools()
     pools = {
         one.name: PoolReading(
@@ -123,20 +132,20 @@ def _in_memory(ledger: MeasuredLedger) -> Reading:
         for name in one.quantities:
             pools[name].oldest = pools[name].oldest or one.opened_at
     with ledger.log.reading() as reader:
-        _queue(pools, reader.queue())
+        _add_queue(pools, reader.queue())
     return Reading(head=found.position, pools=list(pools.values()))
 
 
-def _queue(pools: Mapping[str, PoolReading], queue: Iterable[Waiting]) -> None:
-    """Count who waits for which pool."""
+def _add_queue(pools: Mapping[str, PoolReading], queue: Iterable[Waiting]) -> None:
+    """Add to each pool the commands that wait for it."""
     for one in queue:
         for pool in (pools[name] for name in one.quantities if name in pools):
             pool.waiting += 1
             pool.waiting_since = min(pool.waiting_since or one.since, one.since)
 
 
-class _InDatabase:
-    """Reads a database in one transaction."""
+class _DatabaseReading:
+    """Reads the state of a ledger from a database, in one transaction."""
 
     def __init__(self, connection: Connection, now: datetime) -> None:
         self._connection = connection
@@ -155,7 +164,7 @@ class _InDatabase:
                 pools[row["pool"]].closed = True
         self._read_capacities(pools)
         self._read_allocations(pools)
-        _queue(pools, SQLQueue(self._connection).read())
+        _add_queue(pools, SQLQueue(self._connection).read())
         return Reading(
             head=self._head,
             pools=list(pools.values()),
@@ -164,7 +173,7 @@ class _InDatabase:
         )
 
     def _counted(self) -> list[Mapping[str, Any]]:
-        """Read the counters, with their histogram if the generation has one."""
+        """Read the rows of the view `metrics`, with the histogram if its live generation was built by this code."""
         live = self._live.get(METRICS.name)
         if live is None:
             return []
@@ -176,7 +185,7 @@ class _InDatabase:
         return [{str(name): value for name, value in row.items()} for row in self._connection.execute(asked).mappings()]
 
     def _read_capacities(self, pools: Mapping[str, PoolReading]) -> None:
-        """Read the last row of each pool, by its key."""
+        """Read the capacity of each pool from its last row in the view `pool_usage`, found by its key."""
         live = self._live.get(POOL_USAGE.name)
         if live is None:
             return
@@ -189,17 +198,17 @@ class _InDatabase:
             opened, (source.c.pool == opened.c.pool) & (source.c.bucket == last)
         )
         for name, capacity in self._connection.execute(found):
-            if name in pools:  # else the view that counts is behind this one
+            if name in pools:  # if not, the view `metrics`, which named the pools, is behind this one
                 pools[name].capacity = capacity
 
     def _read_allocations(self, pools: Mapping[str, PoolReading]) -> None:
-        """Add up what is held, in one walk through what is open."""
+        """Add up what is held of each pool, in one pass over the view `current_allocations`."""
         live = self._live.get(CURRENT_ALLOCATIONS.name)
         if live is None:
             return
         source = _source(CURRENT_ALLOCATIONS, live, ["pool", "quantity", "deadline", "opened_at"])
         due = source.c.deadline <= literal(instant_text(self._now))
-        pool_name = source.c.pool.concat("")  # by its index SQLite would walk in an order that jumps about in the file
+        pool_name = source.c.pool.concat("")  # by the index, SQLite would jump back and forth in its file
         asked = select(
             pool_name,
             func.sum(case((due, 0), else_=source.c.quantity)),
@@ -225,6 +234,7 @@ class _InDatabase:
         )
 
     def _seconds_behind(self, position: int) -> float:
+        """Give how long ago the event after a position was recorded, in seconds; 0 if there is none."""
         if position >= self._head:
             return 0.0
         missed = select(events.c.recorded_at).where(events.c.position == position + 1)
@@ -233,10 +243,12 @@ class _InDatabase:
 
 
 def _source(view: View, live: Generation, columns: list[str]) -> FromClause:
+    """Name the physical table of a view's live generation, with some of its columns, for a query."""
     return table_clause(view.published.physical(live.number), *map(column, columns))
 
 
 def _operation(row: Mapping[str, Any]) -> OperationReading:
+    """Read a row of the view `metrics`."""
     timed = row["outcome"] == DONE and row["operation"] in TIMED and "milliseconds" in row
     return OperationReading(
         pool=row["pool"],
@@ -244,5 +256,5 @@ def _operation(row: Mapping[str, Any]) -> OperationReading:
         code=row["code"],
         count=row["count"],
         seconds=row["milliseconds"] / 1000 if timed else None,
-        lasted=tuple((most.total_seconds(), row[name]) for name, most in LASTED.items()) if timed else (),
+        lasted=tuple((bound.total_seconds(), row[name]) for name, bound in LASTED.items()) if timed else (),
     )
