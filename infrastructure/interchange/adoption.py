@@ -1,4 +1,4 @@
-"""Coming from the old managers: what one of them holds becomes opening entries, in one transaction or not at all."""
+"""Adoption: the ledger takes over what an old manager holds, all of it in one transaction or nothing."""
 
 from __future__ import annotations
 
@@ -31,26 +31,25 @@ _FIELDS: Final = {
     RefusalCode.TTL_REQUIRED: "expiration_time",
     RefusalCode.TTL_TOO_LONG: "expiration_time",
 }
-"""What a refusal is about, in the old form; the others are about the size."""
+"""The field of the old form that a refusal is about; any other refusal is about ``size``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What was taken over, or would be."""
+    """What was adopted; after a rehearsal, what would be."""
 
     pools: int
-    """Pools opened."""
+    """How many pools were opened."""
     adopted: int
-    """Allocations taken over."""
+    """How many allocations were taken over."""
     repeated: int
-    """Lines that had been taken over before, limits and allocations."""
+    """How many lines, of limits and of allocations, had been adopted before."""
     last_position: int
-    """Position of the log's last event then."""
+    """The position of the log's last event afterwards."""
 
 
 class _Rehearsed(Exception):
-    # All would be taken over, and nothing is to be recorded. It never leaves this module.
-    pass
+    """Ends a rehearsal in which all lines were accepted, before anything is recorded. It never leaves this module."""
 
 
 def adopt(
@@ -61,31 +60,32 @@ def adopt(
     rehearse: bool = False,
     progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Adopted:
-    """Take over what an old manager holds, in one transaction: pools that are not there, then each allocation.
+    """Take over what an old manager holds, in one transaction: first pools that are missing, then each allocation.
 
-    Each begins at its own ``allocation_time``, and ends at its own ``expiration_time``. Taking over again what was
-    taken over changes nothing. Only looks what would become of it if it is to ``rehearse``. ``progress`` is told lines
-    done and lines in all. Raises `AdoptionStopped` for the first line that the ledger cannot take over as it is, and
-    `LogUnavailable`; then nothing is recorded.
+    An allocation begins at its own ``allocation_time`` and ends at its own ``expiration_time``. Adopting again what was
+    adopted before changes nothing. With ``rehearse``, all is checked and nothing is recorded. ``progress`` is called
+    with the number of lines done and the number of all lines. Raises `AdoptionStopped` for the first line that the
+    ledger cannot take over exactly as it is, and `LogUnavailable`; then nothing is recorded.
     """
     commands = list(state.commands())
-    acceptor = _Acceptor(state, now, len(commands), progress, until=commands[-1] if rehearse and commands else None)
+    until = commands[-1] if rehearse and commands else None
+    checker = _OutcomeChecker(state, now, len(commands), progress, until)
     try:
         with suppress(_Rehearsed):
-            ledger.record(commands, accept=acceptor)
+            ledger.record(commands, accept=checker)
     except PoolAlreadyOpen as error:
         raise AdoptionStopped(state.name, state.limits[error.pool].number, error) from error
     except CommandIdReused as error:
         entry = next(one for one in state.held.values() if one.line.opening().id_from_content() == error.command_id)
-        raise state.stopped(entry, _known_otherwise(entry, error)) from error
+        raise state.stopped(entry, _other_content(entry, error)) from error
     with ledger.log.reading() as reader:
         head = reader.head
-    pools, adopted = len(acceptor.opened), len(acceptor.taken)
+    pools, adopted = len(checker.opened), len(checker.taken)
     return Adopted(pools=pools, adopted=adopted, repeated=len(commands) - pools - adopted, last_position=head)
 
 
-def _known_otherwise(entry: Entry[HeldLine], error: CommandIdReused) -> Malformed:
-    """Say in which field the ledger's allocation of that id is another."""
+def _other_content(entry: Entry[HeldLine], error: CommandIdReused) -> Malformed:
+    """Make the error for an allocation id that the ledger has with other content, naming the field that differs."""
     name, recorded = error.field, error.recorded
     if name.startswith("quantities."):
         name = "size" if recorded is not None and error.given is not None else "resource_type"
@@ -96,39 +96,40 @@ def _known_otherwise(entry: Entry[HeldLine], error: CommandIdReused) -> Malforme
 
 
 @dataclass(slots=True)
-class _Acceptor:
-    """Looks at each opening entry as it was decided, before any is recorded; raises `AdoptionStopped`."""
+class _OutcomeChecker:
+    """Checks the outcome of each line before anything is recorded; raises `AdoptionStopped`."""
 
     state: OldState
     now: datetime
     total: int
+    """How many commands there are."""
     progress: Callable[[int, int], object]
     until: Command | None
-    """The command after which nothing more is to be done."""
+    """The last command of a rehearsal; None if all is to be recorded."""
     opened: set[str] = field(default_factory=set)
-    """Pools that were not there."""
+    """The pools that were missing."""
     taken: set[str] = field(default_factory=set)
-    """Allocations that were not there."""
+    """The allocations that were missing."""
     done: int = 0
 
     def __call__(self, command: Command, outcome: Outcome) -> None:
-        """Look at one; raises `_Rehearsed` after the last."""
+        """Check the outcome of one command; raises `_Rehearsed` after the last one of a rehearsal."""
         if isinstance(command, OpenPool):
-            self._pool(self.state.limits[command.pool], outcome)
+            self._check_pool(self.state.limits[command.pool], outcome)
         else:
-            self._held(self.state.held[vars(command)["allocation_id"]], outcome)
+            self._check_held(self.state.held[vars(command)["allocation_id"]], outcome)
         self.done += 1
         self.progress(min(self.done, self.total), self.total)
         if command is self.until:
             raise _Rehearsed
 
-    def _pool(self, entry: Entry[LimitsLine], outcome: Outcome) -> None:
+    def _check_pool(self, entry: Entry[LimitsLine], outcome: Outcome) -> None:
         if outcome.refusal is not None:
             raise self._refused(entry, outcome.refusal)
         if not outcome.repeated:
             self.opened.add(entry.line.resource_type)
 
-    def _held(self, entry: Entry[HeldLine], outcome: Outcome) -> None:
+    def _check_held(self, entry: Entry[HeldLine], outcome: Outcome) -> None:
         line = entry.line
         if not outcome.repeated:
             self._check_times(entry)

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from holdbook.domain.records import StoredRow
 
 PAGE_EVENTS: Final = 2000
-"""About how many events an export reads at a time."""
+"""About how many events an export reads from the log at a time."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Writes a value as compact JSON."""
 
 
 def export_lines(
     log: EventLog, first: int = 1, last: int | None = None, progress: Callable[[int, int], None] = lambda *_: None
 ) -> Iterator[str]:
-    """Write the events from one position to another, or to the log's present end, one JSON object each."""
+    """Write the events from position ``first`` to ``last``, or to the log's present end, one JSON object each.
+
+    ``progress`` is called with the number of events written and the number of all. Raises `LogUnavailable`, and
+    `LogCorrupt` for an event whose data is not JSON.
+    """
     with log.reading() as reader:
         head = reader.head
     end = head if last is None else min(last, head)
@@ -34,9 +39,10 @@ def export_lines(
 
 
 def export_line(row: StoredRow) -> str:
-    """Write a row: every column under its name, ``data`` as the object it is, ``hash`` in hexadecimal digits.
+    """Write a row as JSON, every column under its name: ``data`` as an object, ``hash`` as hexadecimal digits.
 
-    The text of ``data`` is the stored one to the byte, as the hash covers it.
+    The text of ``data`` is the stored one, byte for byte, because the hash covers it. Raises `LogCorrupt` if it is not
+    JSON.
     """
     try:
         json.loads(row.data)

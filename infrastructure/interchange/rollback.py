@@ -1,4 +1,4 @@
-"""Going back to the old managers: the ledger grants nothing more, and what is held is written in the old form."""
+"""Rollback to the old managers: the ledger is closed to new grants, and what is held is written in the old form."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from holdbook.domain.ports import Clock, EventLog
     from holdbook.replay.history.as_of import LedgerState
 
-SHARE: Final = 500
-"""How many lines are written before progress is told."""
+PROGRESS_LINES: Final = 500
+"""A rollback tells its progress whenever it has written this many lines."""
 
 
 class ClosableLedger(Protocol):
@@ -33,20 +33,20 @@ class ClosableLedger(Protocol):
         ...
 
     def close_ledger(self, *, reason: str | None = None) -> Outcome:
-        """Close the ledger and every pool that is open; closing a closed one is a repeat. Raises `LogUnavailable`."""
+        """Close the ledger and all its pools; to close it once more is a repeat. Raises `LogUnavailable`."""
         ...
 
 
 class NotRolledBack(HoldbookError):
-    """Something is held that the old form cannot say; no file was written."""
+    """Something is held for which the old form has no words. No file was written."""
 
     def __init__(self, reserved: Sequence[str], several: Sequence[str], *, closed: bool) -> None:
         self.reserved = list(reserved)
-        """Ids of reservations, oldest first."""
+        """The ids of reservations, oldest first."""
         self.several = list(several)
-        """Ids of allocations over several pools, oldest first."""
+        """The ids of allocations over several pools, oldest first."""
         self.closed = closed
-        """True if the ledger is closed by now."""
+        """Whether the ledger is closed by now."""
         parts = {"reservations": self.reserved, "allocations over several pools": self.several}
         listed = "; ".join(f"{what}: {', '.join(ids)}" for what, ids in parts.items() if ids)
         state = "closed" if closed else "still open"
@@ -58,16 +58,16 @@ class NotRolledBack(HoldbookError):
 
 @dataclass(frozen=True, slots=True)
 class RolledBack:
-    """What was written."""
+    """What a rollback wrote."""
 
     resource_types: int
-    """Lines of limits."""
+    """How many lines of limits."""
     allocations: int
-    """Lines of allocations."""
+    """How many lines of allocations."""
     other_limits: Sequence[str]
-    """Limits in the file that the old managers do not enforce, such as ``gpu.per_owner``."""
+    """The limits in the file that the old managers do not enforce, such as ``gpu.per_owner``."""
     position: int
-    """Position in the log that the file is true at."""
+    """The position in the log at which the file is true."""
 
 
 def roll_back(
@@ -80,10 +80,11 @@ def roll_back(
 ) -> RolledBack:
     """Close the ledger to new grants, then write what is held in the old form, as it is at one position of the log.
 
-    Limits are those of the pools that were open until the ledger was closed, and of those that are still held of, by
-    name; allocations come in the order in which they were granted. Of a ledger that is closed already, what is held by
-    now is written. ``progress`` is told lines written and lines in all. Raises `NotRolledBack` if something is held
-    that the old form cannot say, if it can without closing the ledger; and as `Ledger.execute` does.
+    The limits written are those of the pools that were open until the ledger was closed, and of other pools of which
+    something is still held, by name. Then come the allocations in the order in which they were granted. For a ledger
+    that is closed already, what is still held is written. ``progress`` is called with the number of lines written and
+    the number of all lines. Raises `NotRolledBack` if something is held for which the old form has no words: if
+    possible before the ledger is closed. Also raises what `Ledger.execute` does.
     """
     _held(_state(ledger.log), clock, closed=_closing_pools(ledger.log) is not None)
     ledger.close_ledger(reason=reason)
@@ -94,7 +95,7 @@ def roll_back(
     total = len(limits) + len(held)
     for number, line in enumerate(old_form(limits, map(_held_line, held)), 1):
         file.write(f"{line}\n")
-        if number % SHARE == 0 or number == total:
+        if number % PROGRESS_LINES == 0 or number == total:
             progress(number, total)
     return RolledBack(
         resource_types=len(limits),
@@ -105,13 +106,14 @@ def roll_back(
 
 
 def _state(log: EventLog) -> LedgerState:
+    """Fold the log up to its present end."""
     with log.reading() as reader:
         head = reader.head
     return state_at(log, head)
 
 
 def _closing_pools(log: EventLog) -> set[str] | None:
-    """Find the pools that were closed with the ledger; None if it is open."""
+    """Find the pools that were closed together with the ledger; None if the ledger is open."""
     with log.reading() as reader:
         for closed in reader.stream(LEDGER_STREAM):
             events = (one.event for one in reader.commands({closed.command_id})[closed.command_id])
@@ -120,7 +122,7 @@ def _closing_pools(log: EventLog) -> set[str] | None:
 
 
 def _held(state: LedgerState, clock: Clock, *, closed: bool) -> list[Allocation]:
-    """List what is held now, oldest first; raises `NotRolledBack`."""
+    """List what is held now, oldest first; raises `NotRolledBack` for what the old form has no words for."""
     now = clock()
     held = [one for one in state.allocations() if one.is_open_at(now)]
     several = [one.id for one in held if len(one.quantities) > 1]
@@ -149,5 +151,6 @@ def _held_line(one: Allocation) -> HeldLine:
 
 
 def _other_limits(line: LimitsLine) -> Iterator[str]:
+    """Name the limits of a line that the old managers do not enforce."""
     given = line.limits.model_dump(exclude_defaults=True)
     return (name for name in given if name not in OLD_LIMITS)

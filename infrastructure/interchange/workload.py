@@ -1,4 +1,4 @@
-"""Workloads: recorded commands as JSON Lines, run in batches."""
+"""Workloads: files of recorded commands, which an import reads and runs in batches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH_COMMANDS: Final = 500
 
 
 class RecordingLedger(Protocol):
-    """A ledger that records commands with times of their own; see `holdbook.infrastructure.ledger.Ledger`."""
+    """A ledger that records commands that bring their own times; see `holdbook.infrastructure.ledger.Ledger`."""
 
     @property
     def log(self) -> EventLog:
@@ -34,17 +34,18 @@ class RecordingLedger(Protocol):
         ...
 
     def record(self, commands: Sequence[Command], *, accept: Accept | None = None) -> list[Outcome]:
-        """Decide commands in one transaction, or none of them.
+        """Decide commands and record them in one transaction, all of them or none.
 
-        ``accept`` is called with each command and its outcome before anything is recorded; what it raises stops all.
-        Raises that, `CommandIdReused`, `PoolAlreadyOpen`, `Malformed` and `LogUnavailable`.
+        ``accept`` is called with each command and its outcome before anything is recorded. If it raises an error,
+        nothing is recorded, and this raises the same; it also raises `CommandIdReused`, `PoolAlreadyOpen`, `Malformed`
+        and `LogUnavailable`.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadLine:
-    """A command and where it was written."""
+    """A command, and the number of its line in the file, from 1."""
 
     number: int
     command: Command
@@ -52,23 +53,23 @@ class WorkloadLine:
 
 @dataclass(slots=True)
 class Summary:
-    """What an import decided, in allocations, not pools."""
+    """What an import did. It counts allocations, not their parts in single pools."""
 
     commands: int = 0
-    """Commands read, decided now or before."""
+    """Commands that were read, whether they were decided now or before."""
     allocated: int = 0
     released: int = 0
     expired: int = 0
     refused: int = 0
     repeated: int = 0
-    """Commands that had been decided before; they count nowhere else."""
+    """Commands that had been decided before. No other field but ``commands`` counts them."""
     events: int = 0
-    """Events appended."""
+    """Events that were appended to the log."""
     last_position: int = 0
-    """Position of the log's last event."""
+    """The position of the log's last event afterwards."""
 
     def add(self, outcome: Outcome) -> None:
-        """Count one more outcome."""
+        """Count the outcome of a command."""
         self.commands += 1
         if outcome.repeated:
             self.repeated += 1
@@ -82,7 +83,7 @@ class Summary:
 
 
 def read_lines(file: BinaryIO, name: str) -> Iterator[WorkloadLine]:
-    """Read a workload's commands, each with its id; raises `ImportStopped` at the first line that is malformed."""
+    """Read the commands of a workload and give each its id; raises `ImportStopped` at the first malformed line."""
     seen: Counter[str] = Counter()
     for number, raw in numbered_lines(file):
         try:
@@ -93,7 +94,7 @@ def read_lines(file: BinaryIO, name: str) -> Iterator[WorkloadLine]:
 
 
 def parse_line(raw: bytes) -> Command:
-    """Make a command of one line; raises `Malformed`, naming the field."""
+    """Parse a line as a command; raises `Malformed`, which names the field."""
     command = command_from(json_object(raw))
     if command.at is None:
         raise Malformed("at", None, "expected the command's own time, such as 2026-01-31T12:00:00Z")
@@ -101,10 +102,10 @@ def parse_line(raw: bytes) -> Command:
 
 
 def with_id(command: Command, seen: Counter[str]) -> Command:
-    """Give a command the id it is known by whenever the same file is imported.
+    """Give a command an id that is the same whenever the same file is imported.
 
-    That is its own, else the one derived from what it names, else one derived from all its content and from how many
-    equal commands the file has had.
+    This is the command's own id; or else the one derived from what the command names, which the ledger sets itself; or
+    else one derived from the whole command and the number of equal commands so far, which ``seen`` counts.
     """
     if command.command_id or command.id_from_content():
         return command
@@ -121,9 +122,9 @@ def run_workload(
     batch_commands: int = BATCH_COMMANDS,
     progress: Callable[[], None] = lambda: None,
 ) -> Summary:
-    """Record a workload, each batch in one transaction; ``progress`` is called after each.
+    """Record a workload, each batch in one transaction; ``progress`` is called after each batch.
 
-    Raises `ImportStopped` for a line that cannot be run: batches before its own stay recorded.
+    Raises `LogUnavailable`, and `ImportStopped` for a line that cannot be run; batches before its own stay recorded.
     """
     summary = Summary()
     rest = iter(lines)
@@ -141,21 +142,25 @@ def run_workload(
 
 
 def _at_fault(batch: Sequence[WorkloadLine], error: CommandIdReused | PoolAlreadyOpen) -> int:
-    """Find the line an error is about: of those with its id, or its pool, the first that has the value it names."""
+    """Find the number of the line that an error is about.
+
+    Of the lines with the command id or the pool of the error, this is the first that has the value that the error
+    gives, or else the first.
+    """
     if isinstance(error, CommandIdReused):
-        lines = [line for line in batch if _id_of(line.command) == error.command_id]
+        lines = [line for line in batch if _command_id(line.command) == error.command_id]
     else:
         lines = [line for line in batch if isinstance(line.command, OpenPool) and line.command.pool == error.pool]
     exact = (line for line in lines if _value_at(line.command.as_dict(), error.field) == error.given)
     return next(exact, lines[0]).number
 
 
-def _id_of(command: Command) -> str | None:
+def _command_id(command: Command) -> str | None:
     return command.command_id or command.id_from_content()
 
 
 def _value_at(fields: Mapping[str, Any], path: str) -> object:
-    """Look a dotted path up; names in it may hold dots themselves."""
+    """Look up the value at a dotted path; the names of fields may have dots in them."""
     for name, value in fields.items():
         if name == path:
             return value
