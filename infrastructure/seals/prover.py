@@ -1,10 +1,13 @@
-"""Proofs from the stored tree, each verified before it is given; bundles; and what `holdbook verify` reads of seals."""
+"""Inclusion and consistency proofs from the stored tree, bundles, and the seals as `holdbook verify` reads them.
+
+A proof is verified before it is given. The proofs are those of RFC 9162.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import Malformed, NotFound
 from holdbook.domain.records import StoredRow, canonical_bytes
@@ -34,13 +37,13 @@ if TYPE_CHECKING:
     from holdbook.replay.evidence.checkpoints import Signed
     from holdbook.replay.evidence.notes import VerifierKey
 
-PAGE_ROWS = 5000
-"""How many rows are read at a time."""
+PAGE_ROWS: Final = 5000
+"""How many rows are read from the log at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inclusion:
-    """The proof that one event is among those that a checkpoint was signed over."""
+    """The inclusion proof of an event: it is among those over which a checkpoint was signed."""
 
     sealed: Sealed
     row: StoredRow
@@ -48,18 +51,18 @@ class Inclusion:
 
     @property
     def index(self) -> int:
-        """The event's number among the tree's leaves, from 0."""
+        """The index of the event's leaf in the tree, from 0."""
         return self.row.position - 1
 
     @property
     def text(self) -> str:
-        """Write it as c2sp.org/tlog-proof; what is extra are the event's canonical bytes."""
+        """Write it in the format of c2sp.org/tlog-proof, with the event's canonical bytes as the extra data."""
         extra = b64encode(canonical_bytes(self.row)).decode()
         lines = ["c2sp.org/tlog-proof@v1", f"extra {extra}", f"index {self.index}", *map(encode_hash, self.path), ""]
         return "\n".join([*lines, str(self.sealed.signed.note)])
 
     def as_dict(self) -> dict[str, Any]:
-        """Write it as JSON values."""
+        """Give it as JSON values."""
         canonical = canonical_bytes(self.row)
         return {
             "position": self.row.position,
@@ -74,7 +77,7 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """The proof that the log at one checkpoint is the beginning of the log at a later one."""
+    """The consistency proof of two checkpoints: the log at the first is the beginning of the log at the second."""
 
     first: Sealed
     second: Sealed
@@ -82,29 +85,29 @@ class Consistency:
 
     @property
     def text(self) -> str:
-        """Write it: the proof, then both checkpoints."""
+        """Write it as text: the proof, then both checkpoints."""
         before, after = self.first.signed, self.second.signed
         begin = ["consistency", f"from {before.checkpoint.size}", f"to {after.checkpoint.size}"]
         return "\n".join([*begin, *map(encode_hash, self.path), "", str(before.note), str(after.note)])
 
     def as_dict(self) -> dict[str, Any]:
-        """Write it as JSON values."""
+        """Give it as JSON values."""
         sealed = {"first": self.first, "second": self.second}
         ends = {name: {**checkpoint_shape(one.signed), **one.fields} for name, one in sealed.items()}
         return {**ends, "proof": list(map(encode_hash, self.path))}
 
 
 def checkpoint_shape(signed: Signed) -> dict[str, Any]:
-    """Write what a checkpoint says."""
+    """Give the content of a checkpoint as JSON values."""
     one = signed.checkpoint
     return {"checkpoint": one.number, "size": one.size, "root": encode_hash(one.root)}
 
 
 class Prover(SealStore):
-    """Makes proofs."""
+    """Makes proofs and bundles for a ledger."""
 
     def _sealed(self, number: int | None) -> Sealed:
-        """Read a checkpoint, signed by a key that is known, with its keys; raises `NotSealed`."""
+        """Read a checkpoint, or the last one, with the keys that signed it; raises `NotFound` and `NotSealed`."""
         signed, known = self.checkpoint(number).signed, self.keys()
         self.signers(signed, known)
         try:
@@ -113,7 +116,10 @@ class Prover(SealStore):
             raise NotSealed(f"checkpoint {signed.checkpoint.number}: {error}: run `holdbook verify`") from None
 
     def inclusion(self, position: int, number: int | None = None) -> Inclusion:
-        """Prove that an event is in the log; raises `NotSealed` if no checkpoint covers it."""
+        """Prove that a checkpoint, given by number or else the last one, covers the event at a position.
+
+        Raises `NotFound`, and `NotSealed` if the checkpoint does not cover it or the proof does not hold.
+        """
         sealed = self._sealed(number)
         checkpoint = sealed.signed.checkpoint
         self._check_covered(position, sealed)
@@ -128,32 +134,35 @@ class Prover(SealStore):
         return Inclusion(sealed, row, tuple(path))
 
     def consistency(self, first: int, second: int) -> Consistency:
-        """Prove that a checkpoint goes on from another; both by their numbers."""
+        """Prove that a checkpoint goes on from an earlier one, both by number; raises `Malformed` and `NotSealed`."""
         if first > second:
             raise Malformed("--consistency", f"{first} {second}", "expected the earlier checkpoint first")
         before, after = self._sealed(first), self._sealed(second)
-        return Consistency(before, after, self._path(before.signed, after.signed))
+        return Consistency(before, after, self._verified_path(before.signed, after.signed))
 
-    def _path(self, before: Signed, after: Signed) -> tuple[bytes, ...]:
-        one, other = before.checkpoint, after.checkpoint
-        path = self.path(one.size, other.size)
-        if not is_consistent(one.size, other.size, one.root, other.root, path):
-            message = f"checkpoint {other.number} does not go on from checkpoint {one.number}"
+    def _verified_path(self, before: Signed, after: Signed) -> tuple[bytes, ...]:
+        """Make the consistency proof between two checkpoints, and verify it; raises `NotSealed`."""
+        first, second = before.checkpoint, after.checkpoint
+        path = self.path(first.size, second.size)
+        if not is_consistent(first.size, second.size, first.root, second.root, path):
+            message = f"checkpoint {second.number} does not go on from checkpoint {first.number}"
             raise NotSealed(f"{message}, or the stored tree was altered: run `holdbook verify`")
         return path
 
     def path(self, first: int, second: int) -> tuple[bytes, ...]:
-        """Make a proof of consistency between two sizes, which is not verified yet."""
+        """Make a consistency proof between two sizes of the tree, without verifying it; raises `TreeDamaged`."""
         with self.database.reading() as connection:
             return tuple(consistency_proof(first, second, StoredTree(connection)))
 
     def _check_covered(self, position: int, sealed: Sealed) -> None:
+        """Check that a checkpoint covers a position; raises `NotSealed`."""
         checkpoint = sealed.signed.checkpoint
         if position > checkpoint.size:
             message = f"position {position} is not sealed: checkpoint {checkpoint.number} covers the positions up to"
             raise NotSealed(f"{message} {checkpoint.size}; `holdbook seal` signs one of the log's present end")
 
     def _rows(self, first: int, last: int) -> Iterator[StoredRow]:
+        """Read the rows from one position to another, as they are stored."""
         source = SQLRows(self.database)
         while first <= last and (page := source.page(first - 1, PAGE_ROWS, last)):
             yield from map(StoredRow._make, page)
@@ -168,7 +177,12 @@ class Prover(SealStore):
         number: int | None = None,
         progress: Callable[[int, int], object] = lambda *_: None,
     ) -> Iterator[bytes]:
-        """Write a bundle of the events from one position to another; raises `NotSealed` at the end if it is wrong."""
+        """Write the lines of a bundle of the events from position ``first`` to ``last``, or to the checkpoint's end.
+
+        The checkpoint is given by its ``number``, or is the last one. ``progress`` is called with the number of events
+        written and the number of all. Raises `Malformed` and `NotSealed`; the latter also after the last line, if the
+        events turn out not to be those that were signed, so that what was written must be thrown away.
+        """
         sealed = self._sealed(number)
         checkpoint = sealed.signed.checkpoint
         last = checkpoint.size if last is None else last
@@ -191,15 +205,15 @@ class Prover(SealStore):
             raise NotSealed(f"{message} was signed over, or the stored tree was altered: run `holdbook verify`")
 
     def _handovers(self, sealed: Sealed) -> Iterator[EarlierCheckpoint]:
-        """Read the earlier checkpoints at which one key handed over to the next, each with its proof."""
+        """Read the earlier checkpoints at which one key handed over to the next, each with its consistency proof."""
         for number in self.handovers():
             if number < sealed.signed.checkpoint.number:
                 before = self._sealed(number)
-                yield EarlierCheckpoint(before, self._path(before.signed, sealed.signed))
+                yield EarlierCheckpoint(before, self._verified_path(before.signed, sealed.signed))
 
 
 class SQLSeals:
-    """The seals as `holdbook verify` reads them: nothing in them is trusted, and none that comes later is read."""
+    """The seals as `holdbook verify` reads them: as they are stored, without those that are added meanwhile."""
 
     def __init__(self, store: SealStore) -> None:
         self._store = store
@@ -207,18 +221,18 @@ class SQLSeals:
 
     @property
     def keys(self) -> Sequence[VerifierKey]:
-        """List the public keys that are kept beside the checkpoints, those that are none left out."""
+        """List the public keys that are kept beside the checkpoints, without rows that hold no key."""
         return self._store.keys()
 
     def notes(self) -> Iterator[tuple[int, str]]:
-        """Read the checkpoints in order: the number that each is kept under, and its note."""
+        """Read the checkpoints in order: the number under which each is stored, and its note."""
         for stored in self._store.notes():
             if stored.number > self._last:
                 return
             yield stored.number, str(stored.note)
 
     def leaves(self, after: int) -> Iterator[bytes]:
-        """Read the stored hashes of the rows after a position, in order."""
+        """Read the stored leaves of the rows after a position, in order, up to the first that is missing."""
         while found := self._leaves(after):
             yield from found
             after += len(found)
@@ -228,7 +242,7 @@ class SQLSeals:
             return read_leaves(connection, after)
 
     def tree(self, size: int) -> CompactRange | None:
-        """Give the stored tree over the first rows; None if it is not all there."""
+        """Read the stored tree over the first ``size`` rows; None if a part of it is missing."""
         with self._store.database.reading() as connection:
             try:
                 return compact_range(size, StoredTree(connection))
@@ -237,6 +251,10 @@ class SQLSeals:
 
 
 def sealing_of(ledger: SealedLedger, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()) -> SealEvidence:
-    """Give what `holdbook verify` compares a ledger's log with; a ledger in memory has no checkpoints of its own."""
+    """Give what `holdbook verify` compares the log of a ledger with.
+
+    These are the seals in its database (a ledger in memory has none), public keys from elsewhere that are to be
+    ``trusted``, and checkpoints that were ``kept`` elsewhere.
+    """
     seals = SQLSeals(SealStore(ledger)) if isinstance(ledger.log, SQLEventLog) else None
     return SealEvidence(seals, trusted, kept)

@@ -1,7 +1,8 @@
-"""Sealing: the Merkle tree built after commit, off the write path, and checkpoints of it, signed.
+"""Sealing: building the Merkle tree over the log, and signing checkpoints of it.
 
-The tree grows in short transactions of its own, each of so many rows. A sealer that is killed goes on where it was; two
-at once build the same, and of two checkpoints of one number the first is kept.
+The tree is built after events were committed, so that no writer waits for it, in short transactions of `BATCH_ROWS`
+rows. If a sealer is killed, the next one goes on after the last of these. Two sealers at the same time build the same
+tree; of two checkpoints with the same number, the first is kept.
 """
 
 from __future__ import annotations
@@ -29,14 +30,18 @@ if TYPE_CHECKING:
     from holdbook.replay.evidence.notes import SignerKey, VerifierKey
 
 BATCH_ROWS: Final = 5000
-"""How many rows are hashed and written at a time."""
+"""How many rows are hashed and written in one transaction."""
 
 
 class Sealer(SealStore):
-    """Builds the tree, and signs checkpoints."""
+    """Builds the tree over the log of a ledger, and signs checkpoints of it."""
 
     def build(self, progress: Callable[[int, int], object] = lambda *_: None) -> int:
-        """Bring the tree up to the log's end; give its size. Raises `NotSealed` if the log is not whole."""
+        """Extend the tree to the log's present end, and give its size.
+
+        ``progress`` is called after each transaction with the size of the tree and the position of the log's end.
+        Raises `NotSealed` if the chain of hashes is broken, and `LogUnavailable`.
+        """
         source = SQLRows(self.database)
         head = source.head()
         with self.database.reading() as connection:
@@ -47,13 +52,14 @@ class Sealer(SealStore):
             raise NotSealed(f"{expected}: the log was changed; run `holdbook verify`")
         while page := source.page(edge.size, BATCH_ROWS, head):
             for row in map(StoredRow._make, page):
-                chain = _grow(edge, row, chain)
+                chain = _append(edge, row, chain)
             with self.database.changing() as connection:
                 edge.save(connection)
             progress(edge.size, head)
         return edge.size
 
     def _chain_at(self, connection: Connection, position: int) -> bytes:
+        """Read the hash, in the chain, of the event at a position; at 0, the genesis."""
         if position == 0:
             return genesis(self.ledger_id)
         found = connection.execute(select(events.c.hash).where(events.c.position == position)).scalar()
@@ -71,7 +77,8 @@ class Sealer(SealStore):
     ) -> Signed | None:
         """Sign a checkpoint of the log's present end; None if there is nothing new to sign.
 
-        With ``old``, that key hands over to the signer: both sign, also if nothing is new.
+        With ``old``, that key hands over to the signer: both sign, even if there is nothing new. Raises `NotSealed` if
+        the key may not sign, or if the log is not the one that was signed before.
         """
         last = self._last()
         _check_key(signer, old, self._present_keys(last))
@@ -81,7 +88,7 @@ class Sealer(SealStore):
         number = last.checkpoint.number + 1 if last else 1
         with self.database.reading() as connection:
             if last is not None:
-                self._check_going_on(connection, last.checkpoint)
+                self._check_goes_on(connection, last.checkpoint)
             made = Checkpoint(
                 ledger_id=self.ledger_id,
                 size=size,
@@ -95,31 +102,33 @@ class Sealer(SealStore):
         signed = Signed(made, note)
         if self.keep(signed, [one.verifier for one in by], at):
             return signed
-        return self.seal(signer, at, old=old, progress=progress)  # another was quicker
+        # Another sealer has stored a checkpoint of this number first: look again whether there is something to sign.
+        return self.seal(signer, at, old=old, progress=progress)
 
     def check_handover(self, old: SignerKey) -> None:
-        """Check that a key is the one that may hand over to another; raises `NotSealed`."""
+        """Check that a key is the present one, so that it may hand over to another; raises `NotSealed`."""
         last = self._last()
         _check_key(old, old, self._present_keys(last))
 
     def _last(self) -> Signed | None:
+        """Read the last checkpoint; None if there is none."""
         return self.checkpoint().signed if self.last_number() else None
 
     def _present_keys(self, last: Signed | None) -> list[VerifierKey] | None:
-        """List the keys that may sign what follows a checkpoint; None if anybody may."""
+        """List the keys that may sign what follows a checkpoint; None, for the first one, means that any key may."""
         if last is None:
             return None
         signers = self.signers(last)
         return signers if last.checkpoint.key is None else [last.checkpoint.key]
 
-    def _check_going_on(self, connection: Connection, last: Checkpoint) -> None:
-        """Check that the tree that was built begins with the one that was signed last."""
+    def _check_goes_on(self, connection: Connection, last: Checkpoint) -> None:
+        """Check that the tree begins with the one that was signed last; raises `NotSealed`."""
         if root(last.size, StoredTree(connection)) != last.root or self._chain_at(connection, last.size) != last.chain:
             expected = f"the log does not go on from what checkpoint {last.number} was signed over"
             raise NotSealed(f"{expected}; nothing is signed: run `holdbook verify`")
 
     def _end_of_command(self, connection: Connection, size: int) -> bytes:
-        """Give the hash of the last event, which must be the last of its command."""
+        """Give the hash of the last event; raises `NotSealed` if more events of its command should follow."""
         found = select(events.c.hash, events.c.ordinal, events.c.ordinals).where(events.c.position == size)
         chain, ordinal, ordinals = connection.execute(found).one()
         if ordinal != ordinals - 1:
@@ -128,7 +137,7 @@ class Sealer(SealStore):
 
 
 def _check_key(signer: SignerKey, old: SignerKey | None, present: Sequence[VerifierKey] | None) -> None:
-    """Check that a key may sign, or hand over; none has signed yet if there are no present ones."""
+    """Check that the signer may sign or the old key may hand over; ``present`` is None if nothing is signed yet."""
     if present is None:
         if old is not None:
             raise NotSealed("nothing is sealed yet, so there is no key to hand over from: seal with the new one")
@@ -140,8 +149,8 @@ def _check_key(signer: SignerKey, old: SignerKey | None, present: Sequence[Verif
         raise NotSealed(f"this ledger is sealed with the key {names}, not {given.verifier.short}: {way_out}")
 
 
-def _grow(edge: TreeEdge, row: StoredRow, before: bytes) -> bytes:
-    """Append one row to the tree; give its hash in the chain."""
+def _append(edge: TreeEdge, row: StoredRow, before: bytes) -> bytes:
+    """Append one row to the tree, and give its hash in the chain; raises `NotSealed` if the chain is broken there."""
     position = edge.size + 1
     if row.position != position:
         raise NotSealed(f"the event at position {position} is missing from the log: run `holdbook verify`")

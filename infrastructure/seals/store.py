@@ -26,15 +26,18 @@ if TYPE_CHECKING:
     from holdbook.replay.evidence.notes import NoteSignature
 
 _PAGE_CHECKPOINTS: Final = 1000
+"""How many checkpoints are read at a time."""
+
 _NUMBER_MAX: Final = 2**63 - 1
+"""The largest number that a database can compare with."""
 
 
 class NotSealed(HoldbookError):
-    """It cannot be sealed, or is not sealed yet."""
+    """The log cannot be sealed, or what is asked for is not sealed yet, or a seal is wrong."""
 
 
 class SealedLedger(Protocol):
-    """A ledger whose log is sealed; see `holdbook.infrastructure.ledger.Ledger`."""
+    """A ledger with a log that can be sealed; see `holdbook.infrastructure.ledger.Ledger`."""
 
     @property
     def log(self) -> EventLog:
@@ -43,14 +46,14 @@ class SealedLedger(Protocol):
 
 
 class KeptCheckpoint(NamedTuple):
-    """A checkpoint as the database keeps it."""
+    """A checkpoint with its cosignatures, and when it was sealed, as the database keeps it."""
 
     signed: Signed
     sealed_at: str
 
 
 class StoredNote(NamedTuple):
-    """A checkpoint as it is stored, whatever it is."""
+    """A row of a checkpoint with the lines of its cosignatures, as they are stored; nothing is checked."""
 
     number: int
     note: str
@@ -58,7 +61,8 @@ class StoredNote(NamedTuple):
     cosignatures: Sequence[str]
 
 
-def _kept(stored: StoredNote) -> KeptCheckpoint:
+def _parse(stored: StoredNote) -> KeptCheckpoint:
+    """Parse a stored checkpoint; raises `Malformed`, and `NotSealed` if it was signed under another number."""
     signed = Signed.parse("".join([stored.note, *(f"{line}\n" for line in stored.cosignatures)]))
     if signed.checkpoint.number != stored.number:
         raise NotSealed(f"the checkpoint kept as number {stored.number} is another: run `holdbook verify`")
@@ -66,7 +70,7 @@ def _kept(stored: StoredNote) -> KeptCheckpoint:
 
 
 class SealStore:
-    """What the database keeps of sealing."""
+    """Reads and writes the tables of checkpoints, keys and cosignatures."""
 
     def __init__(self, ledger: SealedLedger) -> None:
         if not isinstance(ledger.log, SQLEventLog):
@@ -76,10 +80,11 @@ class SealStore:
         self.database: Database = ledger.log.database
 
     def keys(self) -> list[VerifierKey]:
-        """List the public keys of those who signed, the oldest first; one that is none is left out."""
-        return [key for key, _ in self._keys()]
+        """List the public keys that have signed, oldest first, without rows that hold no key."""
+        return [key for key, _ in self._keys_by_first_use()]
 
-    def _keys(self) -> Iterator[tuple[VerifierKey, int]]:
+    def _keys_by_first_use(self) -> Iterator[tuple[VerifierKey, int]]:
+        """Read the keys, each with the number of the first checkpoint that it signed, in that order."""
         listed = select(seal_keys.c.key, seal_keys.c.since).order_by(seal_keys.c.since, seal_keys.c.key)
         with self.database.reading() as connection:
             found = connection.execute(listed).all()
@@ -88,8 +93,8 @@ class SealStore:
                 yield VerifierKey.parse(key), since
 
     def handovers(self) -> list[int]:
-        """List the checkpoints that a key signed first, and another key before it: there it was handed over to."""
-        return list(dict.fromkeys(since for key, since in self._keys() if key.kind is Kind.NOTE))[1:]
+        """List the numbers of the checkpoints at which one key of the log handed over to the next."""
+        return list(dict.fromkeys(since for key, since in self._keys_by_first_use() if key.kind is Kind.NOTE))[1:]
 
     def last_number(self) -> int:
         """Find the number of the last checkpoint; 0 if there is none."""
@@ -97,7 +102,7 @@ class SealStore:
             return connection.execute(select(func.max(checkpoints.c.number))).scalar() or 0
 
     def checkpoint(self, number: int | None = None) -> KeptCheckpoint:
-        """Read a checkpoint, the last if no number is given; raises `NotFound`, `NotSealed` if there is none at all."""
+        """Read a checkpoint, or the last one; raises `NotFound`, and `NotSealed` if there is none or it is wrong."""
         if number is None:
             number = self.last_number()
             if number == 0:
@@ -105,20 +110,21 @@ class SealStore:
         found = self._page(number - 1, 1) if 0 < number <= _NUMBER_MAX else []
         if not found or found[0].number != number:
             raise NotFound("checkpoint", str(number))
-        return _kept(found[0])
+        return _parse(found[0])
 
     def checkpoints(self) -> Iterator[KeptCheckpoint]:
-        """Read the checkpoints in order, with their cosignatures."""
-        return map(_kept, self.notes())
+        """Read all checkpoints in order; raises `Malformed` and `NotSealed` for one that is wrong."""
+        return map(_parse, self.notes())
 
     def notes(self) -> Iterator[StoredNote]:
-        """Read what is kept of each checkpoint, in order."""
+        """Read all checkpoints in order, as they are stored."""
         after = 0
         while page := self._page(after, _PAGE_CHECKPOINTS):
             yield from page
             after = page[-1].number
 
     def _page(self, after: int, limit: int) -> list[StoredNote]:
+        """Read the next checkpoints after a number, each with its cosignatures in the order in which they came."""
         page = select(checkpoints.c.number, checkpoints.c.note, checkpoints.c.sealed_at)
         page = page.where(checkpoints.c.number > after).order_by(checkpoints.c.number).limit(limit)
         with self.database.reading() as connection:
@@ -133,7 +139,10 @@ class SealStore:
         return [StoredNote(row.number, row.note, row.sealed_at, lines.get(row.number, [])) for row in found]
 
     def signers(self, signed: Signed, known: Sequence[VerifierKey] | None = None) -> list[VerifierKey]:
-        """List the ledger's keys that signed a checkpoint; raises `NotSealed` if none did, or a signature is wrong."""
+        """List the log's keys that signed a checkpoint, out of those that are known: the stored ones, unless given.
+
+        Raises `NotSealed` if none of them did, or if a signature is wrong.
+        """
         known = self.keys() if known is None else known
         try:
             by = [key for key in signed.note.signed_by(known) if key.kind is Kind.NOTE]
@@ -144,7 +153,7 @@ class SealStore:
         return by
 
     def keep(self, signed: Signed, by: Sequence[VerifierKey], at: datetime) -> bool:
-        """Keep a checkpoint and the keys that signed it; False if another of its number was there first."""
+        """Store a checkpoint and the keys that signed it; False if there is one of its number already."""
         number = signed.checkpoint.number
         row = {"number": number, "size": signed.checkpoint.size, "note": str(signed.note)}
         with self.database.changing() as connection:
@@ -154,7 +163,7 @@ class SealStore:
         return is_first
 
     def add_cosignature(self, number: int, key: VerifierKey, signature: NoteSignature, at: datetime) -> bool:
-        """Keep a witness's signature of a checkpoint; False if its first one is there already."""
+        """Store a witness's signature of a checkpoint; False if this witness has signed it before."""
         row = {"checkpoint": number, "key": str(key), "line": str(signature), "cosigned_at": instant_text(at)}
         with self.database.changing() as connection:
             _insert_new(connection, seal_keys, {"key": str(key), "since": number})
@@ -162,7 +171,7 @@ class SealStore:
 
 
 def _insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
-    """Insert a row unless one with its key is there; tell whether it was inserted."""
+    """Insert a row unless there is one with its key; tell whether it was inserted."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     adding = dialect.insert(table).values(row).on_conflict_do_nothing()
     return connection.execute(adding, execution_options={"preserve_rowcount": True}).rowcount == 1

@@ -1,7 +1,8 @@
-"""The Merkle tree over the log as the database keeps it: 256 hashes a tile, as c2sp.org/tlog-tiles cuts it.
+"""The Merkle tree over the log, stored in tiles of 256 hashes as c2sp.org/tlog-tiles describes.
 
-Tile (L, N) holds the hashes of tree level 8 L from index 256 N on; at the right edge, as many as there are yet. A tile
-only grows, and what it says follows from the log: whoever builds it, and however often, writes the same.
+Tile number N of tile level L holds the hashes of level 8 L of the tree, from index 256 N on; the last tile of a level
+holds as many as there are so far. A tile only ever grows, and its content follows from the log alone, so that two
+sealers write the same.
 """
 
 from __future__ import annotations
@@ -25,20 +26,21 @@ TILE_LEVELS: Final = 8
 """How many levels of the tree a tile spans."""
 
 TILE_HASHES: Final = 1 << TILE_LEVELS
-"""How many hashes a whole tile holds."""
+"""How many hashes a full tile holds."""
 
 _TILES_PER_READ: Final = 64
+"""How many tiles are read at a time."""
 
 
 @dataclass(slots=True)
 class Tile:
-    """One tile."""
+    """A tile: its level, its number within the level, and its hashes, one after the other."""
 
     level: int
     number: int
     hashes: bytes
     chain: bytes | None = None
-    """Of level 0, the hash of the last event that it covers."""
+    """The hash, in the chain, of the last event that the tile covers; None above level 0."""
 
     @property
     def count(self) -> int:
@@ -47,16 +49,17 @@ class Tile:
 
 
 def root_of(hashes: bytes) -> bytes:
-    """Compute the root of hashes that number a power of two."""
-    return fold(_cut(hashes))
+    """Compute the root over hashes whose number is a power of two."""
+    return fold(_split(hashes))
 
 
-def _cut(hashes: bytes) -> list[bytes]:
+def _split(hashes: bytes) -> list[bytes]:
+    """Split hashes that stand one after the other."""
     return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
 
 
 class TreeEdge:
-    """The right edge of the stored tree, which grows."""
+    """The last tile of each level of the stored tree, to which leaves are appended."""
 
     def __init__(self, tiles: Iterable[Tile]) -> None:
         self._last = {tile.level: tile for tile in tiles}
@@ -78,14 +81,15 @@ class TreeEdge:
 
     @property
     def chain(self) -> bytes | None:
-        """The hash of the last event that the tree covers; None if there is none."""
+        """The hash, in the chain, of the last event that the tree covers; None if there is none."""
         return self._last[0].chain if self._last else None
 
     def append(self, leaf: bytes, chain: bytes) -> None:
-        """Append a leaf, of an event whose hash in the chain is given."""
+        """Append the leaf of an event, whose hash in the chain is given too."""
         self._push(0, leaf).chain = chain
 
     def _push(self, level: int, hashed: bytes) -> Tile:
+        """Append a hash to a level and, if that fills a tile, the tile's root to the level above; give the tile."""
         tile = self._last.get(level)
         if tile is None:
             tile = Tile(level, 0, b"")
@@ -98,13 +102,13 @@ class TreeEdge:
         return tile
 
     def save(self, connection: Connection) -> None:
-        """Write the tiles that have changed; one that has grown further meanwhile is left as it is."""
+        """Write the tiles that have changed, except those that another sealer has extended further meanwhile."""
         dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
         adding = dialect.insert(seal_tiles)
         grown = func.length(adding.excluded.hashes) > func.length(seal_tiles.c.hashes)
         changed = {"hashes": adding.excluded.hashes, "chain": adding.excluded.chain}
         adding = adding.on_conflict_do_update(index_elements=["level", "number"], set_=changed, where=grown)
-        rows = [  # in order, so that two who write wait for each other, and for nothing else
+        rows = [  # in order, so that two sealers cannot wait for each other in a circle
             {"level": one.level, "number": one.number, "hashes": one.hashes, "chain": one.chain}
             for _, one in sorted(self._changed.items())
         ]
@@ -113,6 +117,7 @@ class TreeEdge:
 
 
 def _last_tile(connection: Connection, level: int) -> Tile | None:
+    """Read the last tile of a level; None if the level has none."""
     last = select(seal_tiles).where(seal_tiles.c.level == level).order_by(seal_tiles.c.number.desc()).limit(1)
     found = connection.execute(last).first()
     return Tile(*found) if found else None
@@ -123,14 +128,14 @@ class TreeDamaged(HoldbookError):
 
 
 class StoredTree:
-    """Reads hashes of the stored tree by level and index; each tile that is needed is read once."""
+    """Reads the hashes of the stored tree. It reads each tile once, and keeps it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._tiles: dict[tuple[int, int], bytes] = {}
 
     def __call__(self, level: int, index: int) -> bytes:
-        """Give the hash of a whole subtree; raises `TreeDamaged` if it is not there."""
+        """Give the hash at an index of a level of the tree; raises `TreeDamaged` if it is not stored."""
         tile_level, above = divmod(level, TILE_LEVELS)
         number, first = divmod(index << above, TILE_HASHES)
         hashes = self._tile(tile_level, number)[first * HASH_BYTES : (first + (1 << above)) * HASH_BYTES]
@@ -141,22 +146,23 @@ class StoredTree:
 
     def _tile(self, level: int, number: int) -> bytes:
         if (level, number) not in self._tiles:
-            wanted = (seal_tiles.c.level == level) & (seal_tiles.c.number == number)
-            found = self._connection.execute(select(seal_tiles.c.hashes).where(wanted)).scalar()
+            which = (seal_tiles.c.level == level) & (seal_tiles.c.number == number)
+            found = self._connection.execute(select(seal_tiles.c.hashes).where(which)).scalar()
             self._tiles[level, number] = bytes(found or b"")
         return self._tiles[level, number]
 
 
 def read_leaves(connection: Connection, after: int, tiles: int = _TILES_PER_READ) -> Sequence[bytes]:
-    """Read the stored hashes of the rows after a position, as far as a number of tiles goes and none is missing."""
+    """Read the stored leaves of the rows after a position, from so many tiles at most; none after a missing one."""
     number, skipped = divmod(after, TILE_HASHES)
     tile = seal_tiles.c
     page = select(tile.number, tile.hashes).where(tile.level == 0, tile.number >= number).order_by(tile.number)
     found = connection.execute(page.limit(tiles)).all()
-    return _cut(b"".join(_in_a_row(found, number))[skipped * HASH_BYTES :])
+    return _split(b"".join(_contiguous(found, number))[skipped * HASH_BYTES :])
 
 
-def _in_a_row(found: Sequence[Any], number: int) -> Iterator[bytes]:
+def _contiguous(found: Sequence[Any], number: int) -> Iterator[bytes]:
+    """Give the hashes of tiles from a number on, up to the first gap or the first tile that is not full."""
     for expected, (present, hashes) in enumerate(found, start=number):
         if present != expected:
             return

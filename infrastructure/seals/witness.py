@@ -1,4 +1,4 @@
-"""Witnesses: they cosign checkpoints that go on from those they have cosigned before."""
+"""Witnesses: they cosign a checkpoint only if it goes on from the last one that they cosigned."""
 
 from __future__ import annotations
 
@@ -22,40 +22,43 @@ if TYPE_CHECKING:
 
 
 class NotCosigned(HoldbookError):
-    """A witness does not sign what it cannot vouch for."""
+    """A witness refuses to sign, because it cannot vouch for the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenCheckpoint:
-    """The largest checkpoint of one ledger that a witness has cosigned."""
+    """The last checkpoint of a ledger that a witness has cosigned."""
 
     number: int
     size: int
     root: bytes
     keys: tuple[VerifierKey, ...]
-    """The keys of the log that sign from there on."""
+    """The keys that may sign the log's checkpoints from there on."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Write it as JSON values."""
+        """Give it as JSON values."""
         keys = list(map(str, self.keys))
         return {"number": self.number, "size": self.size, "root": encode_hash(self.root), "keys": keys}
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> SeenCheckpoint:
-        """Read it; raises ValueError, TypeError or KeyError."""
+        """Make one of JSON values; raises ValueError, TypeError or KeyError if they are not those of one."""
         keys = tuple(map(VerifierKey.parse, fields["keys"]))
         return cls(int(fields["number"]), int(fields["size"]), decode_hash(fields["root"]), keys)
 
 
 class Witness:
-    """Signs checkpoints that go on from those that it has signed before, which it remembers in a file."""
+    """Cosigns checkpoints of any number of ledgers.
+
+    For each ledger it remembers the last checkpoint that it has cosigned, in a file beside the file with its key.
+    """
 
     def __init__(self, path: Path, key: SignerKey) -> None:
         self.key = key
         self._path = path.with_name(f"{path.name}.seen")
 
     def seen(self, ledger_id: str) -> SeenCheckpoint | None:
-        """Recall the last checkpoint of a ledger; raises `Malformed` for a file that is none of its own."""
+        """Give the last checkpoint of a ledger that it cosigned; raises `Malformed` if its file is not one it wrote."""
         try:
             fields = json.loads(self._path.read_text()).get(ORIGIN + ledger_id)
             return None if fields is None else SeenCheckpoint.parse(fields)
@@ -73,10 +76,12 @@ class Witness:
         at: datetime,
         log_keys: Sequence[VerifierKey],
     ) -> NoteSignature:
-        """Sign a checkpoint that a trusted key of the log has signed, and that goes on from the last one.
+        """Sign a checkpoint, if a trusted key of the log has signed it and it goes on from the last one cosigned.
 
-        ``handovers`` are the checkpoints at which one key handed over to another, in order; ``path`` gives a proof of
-        consistency between two sizes. The first time, ``log_keys`` are trusted. Raises `NotCosigned`.
+        ``handovers`` are the checkpoints at which one key of the log handed over to the next, in order. ``path`` gives
+        a consistency proof between two sizes of the tree. ``at`` becomes the time of the signature. The first
+        checkpoint of a ledger must be signed by one of ``log_keys``, later ones by the keys that followed from those.
+        Raises `NotCosigned`, and `Malformed` if the file of the witness is not one it wrote.
         """
         checkpoint = signed.checkpoint
         seen = self.seen(checkpoint.ledger_id)
@@ -90,14 +95,14 @@ class Witness:
         if not all(signers):
             raise NotCosigned(f"checkpoint {checkpoint.number} is not signed by a key that the witness trusts")
         if seen is not None:
-            _check_going_on(seen, signed, path)
+            _check_goes_on(seen, signed, path)
         self._remember(
             checkpoint.ledger_id, SeenCheckpoint(checkpoint.number, checkpoint.size, checkpoint.root, _keys(trust))
         )
         return self.key.sign(signed.note.text, int(at.timestamp()))
 
     def _remember(self, ledger_id: str, seen: SeenCheckpoint) -> None:
-        """Write down what is about to be signed: whoever stops in between has not signed it."""
+        """Write down a checkpoint before it is signed, so that no signature is ever given out and forgotten."""
         present = json.loads(self._path.read_text()) if self._path.exists() else {}
         part = self._path.with_name(f"{self._path.name}.part")
         with part.open("w") as file:
@@ -108,10 +113,12 @@ class Witness:
 
 
 def _keys(trust: Trust) -> tuple[VerifierKey, ...]:
+    """List the keys that are trusted, sorted by their text."""
     return tuple(sorted(trust.keys, key=str))
 
 
-def _check_going_on(seen: SeenCheckpoint, signed: Signed, path: Callable[[int, int], Sequence[bytes]]) -> None:
+def _check_goes_on(seen: SeenCheckpoint, signed: Signed, path: Callable[[int, int], Sequence[bytes]]) -> None:
+    """Check that a checkpoint goes on from the last one that was cosigned; raises `NotCosigned`."""
     checkpoint = signed.checkpoint
     if checkpoint.number < seen.number:
         message = f"checkpoint {checkpoint.number} is older than checkpoint {seen.number}, which was cosigned last"
