@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from holdbook.projections.projector import ViewStatus
     from holdbook.replay.history.stories import Page
     from holdbook.replay.simulation.explanation import Explanation
-    from holdbook.replay.simulation.what_if import Changes, WhatIf
+    from holdbook.replay.simulation.limit_changes import Changes
+    from holdbook.replay.simulation.what_if import WhatIf
 
 WAIT_SECONDS: Final = 10.0
 """How long `Ledger.wait_for` waits for a view, unless it is told."""

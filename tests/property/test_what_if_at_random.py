@@ -18,7 +18,8 @@ from holdbook import ChangeLimits, Limits, Malformed, MemoryEventLog, OpenPool, 
 from holdbook.domain.commands import Command, command_from
 from holdbook.domain.handling.interface import LedgerInterface
 from holdbook.domain.records import StoredRow
-from holdbook.replay.simulation.what_if import DONE, WhatIf, what_if
+from holdbook.replay.simulation.outcomes import DONE
+from holdbook.replay.simulation.what_if import WhatIf, what_if
 from support.deciding import Clock, after, ledger_on
 from support.plain_ledger import PlainLedger
 from support.strategies import POOLS, commands, small_limits

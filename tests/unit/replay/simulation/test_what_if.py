@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from holdbook import Allocate, Ledger, Limits, MemoryEventLog, OpenPool, Refused
-from holdbook.replay.simulation.what_if import Divergence, what_if
+from holdbook.replay.simulation.outcomes import Divergence
+from holdbook.replay.simulation.what_if import what_if
 from holdbook.replay.simulation.world import World
 from support.deciding import envelope, opened
 from support.logs import written
@@ -66,7 +67,7 @@ class TestTheRecordedLimits:
 
     def test_everything_that_can_happen(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
         """Every kind of event follows from its command again, whatever time is looked at, and in pages of any size."""
-        monkeypatch.setattr("holdbook.replay.simulation.what_if.PAGE_ROWS", 3)
+        monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 3)
         times = [None, *map(at, (0, 5, 10, 20, 25, 30, 70, 71, 100, 220, 299, 300, 350, 400, 500))]
         for since, until in product(times, times):
             if since is None or until is None or since < until:
@@ -268,7 +269,7 @@ class TestTimes:
         self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Ids that were used before stay used, and what had ended stays ended, however it did."""
-        monkeypatch.setattr("holdbook.replay.simulation.what_if.PAGE_ROWS", 1)
+        monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 1)
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="released")
         ledger.transfer("released", to="bob")
@@ -313,15 +314,15 @@ class TestTimes:
 
     def test_what_comes_after_is_not_read(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
         """Reading ends where no command of the time is left, however far lapses are noticed."""
-        monkeypatch.setattr("holdbook.replay.simulation.what_if.PAGE_ROWS", 1)
-        monkeypatch.setattr("holdbook.replay.simulation.what_if._LOOK_ROWS", 2)
+        monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 1)
+        monkeypatch.setattr("holdbook.replay.simulation.recorded_commands._LOOK_ROWS", 2)
         read: list[int] = []
         found = what_if(told, {}, until=at(90), progress=lambda done, _total: read.append(done))
         assert (read[-1], found.commands) == (24, 18)
 
     def test_a_sweep_at_the_end(self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         """A command that only let holds expire may be the last of the time, after one that came later."""
-        monkeypatch.setattr("holdbook.replay.simulation.what_if.PAGE_ROWS", 1)
+        monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 1)
         ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=9))
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 1}, owner="ann", ttl=seconds(10))

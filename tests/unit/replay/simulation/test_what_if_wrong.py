@@ -9,7 +9,8 @@ import pytest
 
 from holdbook import Ledger, Malformed
 from holdbook.domain.errors import LogCorrupt
-from holdbook.replay.simulation.what_if import Divergence, what_if
+from holdbook.replay.simulation.outcomes import Divergence
+from holdbook.replay.simulation.what_if import what_if
 from support.logs import written
 from support.story import T0, Clock, seconds, tell
 from support.tampering import renumbered, rewritten
@@ -125,7 +126,7 @@ class TestMalformed:
 
     def test_limits_in_the_beginning(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
         """They have to go with those in force when they begin to hold; that is said before anything is decided."""
-        monkeypatch.setattr("holdbook.replay.simulation.what_if.PAGE_ROWS", 1)
+        monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 1)
         read: list[int] = []
         with pytest.raises(Malformed, match=r"^gpu: expected limits that go with the others in force when these"):
             what_if(told, {"gpu": {"reserved": 5}}, since=at(25), progress=lambda done, _total: read.append(done))

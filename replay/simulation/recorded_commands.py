@@ -1,0 +1,95 @@
+"""The commands that a log has, read again in its order, as long as any was decided before a time."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pydantic_core import from_json
+
+from holdbook.domain.commands import Allocate, Reserve, command_from
+from holdbook.domain.errors import LogCorrupt
+from holdbook.domain.event_filter import EventFilter
+from holdbook.domain.events import is_opening
+from holdbook.domain.values import derived_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from holdbook.domain.commands import Command
+    from holdbook.domain.ports import EventLog
+    from holdbook.domain.records import Recorded
+
+PAGE_ROWS: Final = 5000
+"""How many events are read at a time."""
+
+_LOOK_ROWS: Final = 100
+"""How many events are read at a time to find out whether any more is wanted."""
+
+
+class RecordedCommand(NamedTuple):
+    """A command as the log has it."""
+
+    records: Sequence[Recorded]
+    first: Recorded
+    """Its first event that is its own; of expiries and nothing else, the first."""
+    command: Command
+
+    def new_id(self, ledger_id: str) -> str:
+        """Give the id for an allocation that its command does not name: the recorded one, else one made up.
+
+        That is a hash which nobody meets by chance, and the same each time.
+        """
+        command, event = self.command, self.first.event
+        if not isinstance(command, Allocate | Reserve) or command.allocation_id is not None:
+            return ""
+        if is_opening(event):
+            return event.allocation_id
+        return derived_id("what-if", ledger_id, self.first.command_id)
+
+
+def position_before(log: EventLog, since: datetime, head: int) -> int:
+    """Find a position before, or in, the first command that was decided at a time or later."""
+    rows = log.find(EventFilter(since=since), 0, 1, upto=head)
+    return rows[0].position - 1 if rows else head
+
+
+def commands(log: EventLog, after: int, head: int, until: datetime | None) -> Iterator[list[RecordedCommand]]:
+    """Read commands in the order of the log, a page of events at a time, as long as any was decided before a time.
+
+    Those in between that were decided later are read too: what was refused at a time may have been so for what stands
+    in the log as earlier, where the clocks of two processes differ.
+    """
+    while after < head and (rows := log.rows(after, PAGE_ROWS, upto=head)):
+        after = rows[-1].position
+        groups = groupby(map(log.decode, rows), key=lambda recorded: recorded.command_id)
+        yield [_recorded_command(list(records)) for _, records in groups]
+        if until is not None and _is_over(log, after, head, until):
+            return
+
+
+def _is_over(log: EventLog, after: int, head: int, until: datetime) -> bool:
+    """Tell whether nothing after a position was decided before a time, though what lapsed before may be noticed."""
+    wanted = EventFilter(until=until)
+    while rows := log.find(wanted, after, _LOOK_ROWS, upto=head):
+        if any(row.type != "Expired" or row.command is not None for row in rows):
+            return False
+        after = rows[-1].position
+    return True
+
+
+def _recorded_command(records: Sequence[Recorded]) -> RecordedCommand:
+    first = next((recorded for recorded in records if recorded.command is not None), None)
+    if first is None:
+        message = f"position {records[0].position}: the command is missing from its first own event"
+        raise LogCorrupt(message)
+    return RecordedCommand(records, first, _command(first))
+
+
+def _command(first: Recorded) -> Command:
+    try:
+        return command_from(from_json(first.command or ""))
+    except (ValueError, TypeError, RecursionError) as error:
+        message = f"position {first.position}: the command cannot be read: {error}"
+        raise LogCorrupt(message) from error
