@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from holdbook.domain.allocation import fold
@@ -12,18 +14,19 @@ from holdbook.domain.events import APART
 from holdbook.domain.handling.outcome import PoolStatus, describe
 from holdbook.domain.pool import evolve
 from holdbook.domain.values import instant_text
+from holdbook.replay.history.pages import PAGE_ROWS, row_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
     from datetime import datetime
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import EventLog, LogReader
-    from holdbook.domain.records import Recorded, StoredRow
+    from holdbook.domain.records import Recorded
 
-PAGE_ROWS: Final = 5000
-"""About how many rows are read at a time."""
+MICROSECOND: Final = timedelta(microseconds=1)
+"""The least time between two events that did not occur at once."""
 
 
 class LedgerState(NamedTuple):
@@ -98,6 +101,14 @@ def state_at(log: EventLog, when: datetime | int, pools: Collection[str] | None 
     return LedgerState(found, bound.moment, bound.position)
 
 
+def state_before(log: EventLog, moment: datetime, pools: Collection[str] | None = None) -> LedgerState:
+    """Read the ledger's state as of the microsecond before a moment, which is not the calendar's first.
+
+    Raises as `state_at` does.
+    """
+    return state_at(log, moment - MICROSECOND, pools)
+
+
 def _pool(reader: LogReader, name: str, bound: _Limit) -> Pool | None:
     stream_id = f"pool:{name}"
     versions = reader.snapshots(name)
@@ -118,7 +129,7 @@ def allocations_as_of(log: EventLog, when: datetime | int) -> Answer[Allocation]
     bound = _Limit.of(log, when)
     last = "~" if bound.moment is None else instant_text(bound.moment)
     found: dict[str, Allocation] = {}
-    for row in _rows(log, bound.position):
+    for row in chain.from_iterable(row_pages(log, 0, bound.position, PAGE_ROWS)):
         if row.allocation_id is not None and row.type not in APART and row.occurred_at <= last:
             folded = fold([log.decode(row)], found.get(row.allocation_id))
             found[row.allocation_id] = cast("Allocation", folded)  # None is for what is apart only
@@ -126,10 +137,3 @@ def allocations_as_of(log: EventLog, when: datetime | int) -> Answer[Allocation]
     if bound.moment is None:
         return Answer(allocations, bound.position)
     return Answer((one.lapsed_at(bound.moment) for one in allocations), bound.position)
-
-
-def _rows(log: EventLog, head: int) -> Iterator[StoredRow]:
-    position = 0
-    while position < head and (page := log.rows(position, PAGE_ROWS, upto=head)):
-        yield from page
-        position = page[-1].position

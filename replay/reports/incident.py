@@ -8,7 +8,7 @@ event to say so come last: nothing happened in their pools since.
 from __future__ import annotations
 
 from collections import Counter, deque
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -18,20 +18,18 @@ from holdbook.domain.events import LedgerClosed, LimitsChanged, Reclaimed, Valid
 from holdbook.domain.pool import evolve
 from holdbook.domain.refusals import explain
 from holdbook.domain.values import instant_text
-from holdbook.replay.history.as_of import state_at
+from holdbook.replay.history.as_of import MICROSECOND, state_before
+from holdbook.replay.history.pages import PAGE_ROWS, find_pages
 from holdbook.replay.reports.timeline import RefusalMarks, StepLine, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator
 
     from holdbook.domain.events import Event
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import EventLog
-    from holdbook.domain.records import Recorded, StoredRow
+    from holdbook.domain.records import Recorded
     from holdbook.domain.refusals import RefusalCode
-
-PAGE_ROWS: Final = 5000
-"""How many rows are read at a time."""
 
 LAPSED: Final = "Lapsed"
 """What a step is called whose hold was over at its deadline with no event to say so yet."""
@@ -39,8 +37,7 @@ LAPSED: Final = "Lapsed"
 REFUSED: Final = "Refused"
 """What a step is called that is a refusal."""
 
-_TICK: Final = timedelta(microseconds=1)
-_FIRST: Final = datetime.min.replace(tzinfo=UTC) + _TICK
+_FIRST: Final = datetime.min.replace(tzinfo=UTC) + MICROSECOND
 """The first moment that has another before it."""
 
 
@@ -149,7 +146,7 @@ class Incident:
             missing = sorted({*(pools or ())} - {*reader.pool_names()})
         if missing:
             raise NotFound("pool", missing[0])
-        state = state_at(log, since - _TICK, pools)
+        state = state_before(log, since, pools)
         self.window = Window(since, until)
         self.position = state.position
         """Position in the log that all of this is true at."""
@@ -158,7 +155,7 @@ class Incident:
         self._page_rows = page_rows
         self._pools = state.pools
         for pool in self._pools.values():
-            for allocation_id in pool.due(since - _TICK):
+            for allocation_id in pool.due(since - MICROSECOND):
                 pool.take(allocation_id)
         self._names = None if pools is None else frozenset(pools)
         names = self._pools if pools is None else {*pools}
@@ -171,24 +168,17 @@ class Incident:
 
     def steps(self, tell: Callable[[int, int], object] = lambda *_: None) -> Iterator[IncidentStep]:
         """Give each step in order, telling how far the log has been read; for once, and to the end."""
-        for rows in self._pages():
+        wanted = EventFilter(pools=self._names, since=self.window.since, until=self.window.until)
+        for rows in find_pages(self._log, wanted, 0, self.position, self._page_rows):
             for row in rows:
                 self.count += 1
                 yield self._step(self._log.decode(row))
-            tell(rows[-1].position if rows else self.position, self.position)
+            tell(rows[-1].position, self.position)
+        tell(self.position, self.position)
         for at, allocation_id, pool in sorted(self._due(), key=lambda due: (due[0], due[1], due[2].name)):
             self.count += 1
             yield self._lapse(at, allocation_id, pool)
         self.pools = dict(sorted(self.pools.items()))
-
-    def _pages(self) -> Iterator[Sequence[StoredRow]]:
-        wanted = EventFilter(pools=self._names, since=self.window.since, until=self.window.until)
-        after, more = 0, True
-        while more:
-            rows = self._log.find(wanted, after, self._page_rows, upto=self.position)
-            yield rows
-            more = len(rows) == self._page_rows
-            after = rows[-1].position if rows else after
 
     def read(self, rows: int, tell: Callable[[int, int], object] = lambda *_: None) -> list[IncidentStep]:
         """Read every step, and keep the first of them, so many at most."""
@@ -233,7 +223,7 @@ class Incident:
     def _due(self) -> Iterator[tuple[datetime, str, Pool]]:
         """Find the holds that nobody has noticed to be over: their deadlines, ids and pools."""
         for pool in self._pools.values():
-            for allocation_id in pool.due(self.window.until - _TICK):
+            for allocation_id in pool.due(self.window.until - MICROSECOND):
                 yield cast("datetime", pool.holds[allocation_id].deadline), allocation_id, pool
 
     def _lapse(self, at: datetime, allocation_id: str, pool: Pool) -> IncidentStep:

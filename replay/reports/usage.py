@@ -9,7 +9,7 @@ one pass is enough; memory grows with what is held, and with the groups that are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from holdbook.domain.allocation import fold
@@ -25,24 +25,19 @@ from holdbook.domain.events import (
     is_opening,
 )
 from holdbook.domain.values import check_name, instant_text
-from holdbook.replay.history.as_of import state_at
+from holdbook.replay.history.as_of import MICROSECOND, state_before
+from holdbook.replay.history.pages import PAGE_ROWS, find_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import Recorded
     from holdbook.replay.history.as_of import LedgerState
 
-PAGE_ROWS: Final = 5000
-"""About how many rows are read at a time."""
-
 MICROSECONDS: Final = 10**6
 """How many there are in a second."""
-
-_TICK: Final = timedelta(microseconds=1)
-"""The least time between two events that did not occur at once."""
 
 _FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -138,11 +133,12 @@ def usage_report(
         raise Malformed("end", end, f"expected a time after {instant_text(begin)}")
     sweep, head = _Sweep(grouping), _head(log)
     if begin is not None and begin > _FIRST_MOMENT:
-        before = state_at(log, begin - _TICK)
+        before = state_before(log, begin)
         head = before.position
         sweep.begin(before, begin)
     first = begin
-    for page in _pages(log, EventFilter(since=begin, until=end), head):
+    for rows in find_pages(log, EventFilter(since=begin, until=end), 0, head, PAGE_ROWS):
+        page = [log.decode(row) for row in rows]
         asking = _asking(log, page)
         for recorded in page:
             sweep.enter(recorded, asking.get(recorded.position))
@@ -157,13 +153,6 @@ def usage_report(
 def _head(log: EventLog) -> int:
     with log.reading() as reader:
         return reader.head
-
-
-def _pages(log: EventLog, wanted: EventFilter, head: int) -> Iterator[Sequence[Recorded]]:
-    position = 0
-    while position < head and (rows := log.find(wanted, position, PAGE_ROWS, upto=head)):
-        yield [log.decode(row) for row in rows]
-        position = rows[-1].position
 
 
 def _asking(log: EventLog, page: Iterable[Recorded]) -> dict[int, Allocation | None]:
@@ -282,7 +271,7 @@ class _Sweep:
         until = moment if hold.deadline is None else min(moment, hold.deadline)
         if until > hold.since:
             tally = self._tally(pool, hold)
-            tally.unit_microseconds += hold.quantity * ((until - hold.since) // _TICK)
+            tally.unit_microseconds += hold.quantity * ((until - hold.since) // MICROSECOND)
             group = self._group(pool, hold)
             if group not in hold.counted:
                 hold.counted |= {group}

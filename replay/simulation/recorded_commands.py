@@ -12,6 +12,7 @@ from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.events import is_opening
 from holdbook.domain.values import derived_id
+from holdbook.replay.history.pages import PAGE_ROWS, find_pages, row_pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from holdbook.domain.commands import Command
     from holdbook.domain.ports import EventLog
     from holdbook.domain.records import Recorded
-
-PAGE_ROWS: Final = 5000
-"""How many events are read at a time."""
 
 _LOOK_ROWS: Final = 100
 """How many events are read at a time to find out whether any more is wanted."""
@@ -61,22 +59,17 @@ def commands(log: EventLog, after: int, head: int, until: datetime | None) -> It
     Those in between that were decided later are read too: what was refused at a time may have been so for what stands
     in the log as earlier, where the clocks of two processes differ.
     """
-    while after < head and (rows := log.rows(after, PAGE_ROWS, upto=head)):
-        after = rows[-1].position
+    for rows in row_pages(log, after, head, PAGE_ROWS):
         groups = groupby(map(log.decode, rows), key=lambda recorded: recorded.command_id)
         yield [_recorded_command(list(records)) for _, records in groups]
-        if until is not None and _is_over(log, after, head, until):
+        if until is not None and _is_over(log, rows[-1].position, head, until):
             return
 
 
 def _is_over(log: EventLog, after: int, head: int, until: datetime) -> bool:
     """Tell whether nothing after a position was decided before a time, though what lapsed before may be noticed."""
-    wanted = EventFilter(until=until)
-    while rows := log.find(wanted, after, _LOOK_ROWS, upto=head):
-        if any(row.type != "Expired" or row.command is not None for row in rows):
-            return False
-        after = rows[-1].position
-    return True
+    pages = find_pages(log, EventFilter(until=until), after, head, _LOOK_ROWS)
+    return all(row.type == "Expired" and row.command is None for rows in pages for row in rows)
 
 
 def _recorded_command(records: Sequence[Recorded]) -> RecordedCommand:
