@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from holdbook.domain.errors import HoldbookError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -58,9 +58,19 @@ class Generation:
     """Positions of the events that it was told to leave out."""
 
     @property
+    def is_live(self) -> bool:
+        """Tell whether the published name shows it."""
+        return self.state is GenerationState.LIVE
+
+    @property
     def is_open(self) -> bool:
         """Tell whether it may be moved on."""
         return self.state in {GenerationState.BUILDING, GenerationState.LIVE} and self.stopped_at is None
+
+
+def live_generations(generations: Iterable[Generation]) -> dict[str, Generation]:
+    """Find the live generation of each view that has one, by the view's name."""
+    return {one.view: one for one in generations if one.is_live}
 
 
 @dataclass(frozen=True, slots=True)

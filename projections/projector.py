@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, NotFound
 from holdbook.projections.engine import BATCH_EVENTS, Build, Engine, no_progress
-from holdbook.projections.generations import GenerationState
+from holdbook.projections.generations import GenerationState, live_generations
 from holdbook.projections.rebuild import Rebuild
 from holdbook.projections.views.catalogue import VIEWS
 
@@ -152,7 +152,7 @@ class Projector:
         ]
 
     def _status(self, view: View, found: Sequence[Generation], head: int) -> ViewStatus:
-        live = next((one for one in found if _is_live(one, view)), None)
+        live = live_generations(found).get(view.name)
         building = next((one for one in found if one.state is GenerationState.BUILDING), None)
         position = live.position if live else 0
         missed = self._source.recorded_at(position + 1) if position < head else None
@@ -184,7 +184,7 @@ class Projector:
         view = self.view(name)
         until, pause = monotonic() + timeout, _WAIT_SECONDS
         while True:
-            live = next((one for one in self._store.generations() if _is_live(one, view)), None)
+            live = live_generations(self._store.generations()).get(view.name)
             if live is not None and live.position >= position:
                 break
             if live is not None and live.stopped_at is not None:
@@ -210,9 +210,9 @@ class Projector:
 
     def _live_builds(self) -> list[Build]:
         """List what can be moved; rows that handlers have found are kept from one time to the next."""
-        for live in self._store.generations():
-            view = self.views.get(live.view)
-            if view is None or not _is_live(live, view):
+        for name, live in live_generations(self._store.generations()).items():
+            view = self.views.get(name)
+            if view is None:
                 continue
             build = self._builds.get(view.name)
             if live.fingerprint != view.fingerprint:
@@ -301,7 +301,3 @@ class Projector:
         if build is not None and build.generation.stopped_at is not None:
             raise ViewStopped(build.generation)
         return self._status_of(name)
-
-
-def _is_live(generation: Generation, view: View) -> bool:
-    return generation.view == view.name and generation.state is GenerationState.LIVE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from holdbook.projections.engine import Build, no_progress
-from holdbook.projections.generations import GenerationState, Moved
+from holdbook.projections.generations import GenerationState, Moved, live_generations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,9 +93,9 @@ class _Work:
         self._store = engine.store
         self._tell = tell
         self.view = view
-        live = [one for one in self._store.generations() if one.view == view.name and one.state is GenerationState.LIVE]
-        self._live = Build.of(view, live[0]) if live else None
-        self._is_frozen = bool(live) and (live[0].fingerprint != view.fingerprint or live[0].stopped_at is not None)
+        live = live_generations(self._store.generations()).get(view.name)
+        self._live = None if live is None else Build.of(view, live)
+        self._is_frozen = live is not None and (live.fingerprint != view.fingerprint or live.stopped_at is not None)
         """Whether nobody moves the live generation any more, so that the new one has to meet it where it stands."""
         self.build = self._begin()
         self._resumed_from = self.build.position
@@ -179,7 +179,7 @@ class _Work:
             generation=generation.number,
             position=generation.position,
             resumed_from=self._resumed_from,
-            published=generation.state is GenerationState.LIVE,
+            published=generation.is_live,
             compared_at=generation.compared_at if compared is None else compared.position,
             compared_rows=0 if compared is None else compared.rows,
             differences=() if compared is None else compared.differences,
