@@ -100,7 +100,7 @@ class Drop(NamedTuple):
     table: Table | None = None
 
 
-def _needs_nothing(_fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
+def _needs_nothing(_event: ViewEvent) -> Iterable[tuple[Table, Key]]:
     return ()
 
 

@@ -86,19 +86,19 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    def facts(self, after: int, limit: int, end: int) -> Sequence[ViewEvent]:
+    def read(self, after: int, limit: int, end: int) -> Sequence[ViewEvent]:
         """Read the events after a position, about ``limit``, none after ``end``; raises `LogCorrupt` for none."""
         expected, self._next = self._next, None
         if expected is not None and expected[:2] == (after, end):
-            facts = expected[2].result()
+            events = expected[2].result()
         else:
-            facts = self._source.facts(after, limit, end)
-        if not facts:
+            events = self._source.read_events(after, limit, end)
+        if not events:
             raise LogCorrupt(f"the log has no event after position {after}, and a view wants to go to {end}")
-        last = facts[-1].position
+        last = events[-1].position
         if last < end:
-            self._next = last, end, self._thread.submit(self._source.facts, last, limit, end)
-        return facts
+            self._next = last, end, self._thread.submit(self._source.read_events, last, limit, end)
+        return events
 
 
 class Engine:
@@ -134,12 +134,12 @@ class Engine:
             group = [one for one in moving if one.position == after]
             ends = [one.position for one in moving if one.position > after] + [one.target(upto) for one in group]
             with no_collections():
-                self._batch(group, reader.facts(after, self._events, min(ends)), upto)
+                self._batch(group, reader.read(after, self._events, min(ends)), upto)
             tell()
 
-    def _batch(self, group: Sequence[Build], facts: Sequence[ViewEvent], upto: int) -> None:
+    def _batch(self, group: Sequence[Build], events: Sequence[ViewEvent], upto: int) -> None:
         """Move builds that stand at the same place over a batch of events."""
-        self._adapt(max(self._step(one, facts, upto) for one in group))
+        self._adapt(max(self._step(one, events, upto) for one in group))
 
     def _adapt(self, seconds: float) -> None:
         """Have the next transactions take as long as they may."""
@@ -148,25 +148,25 @@ class Engine:
         elif seconds < 0.4 * self.store.batch_seconds_max:
             self._events = min(self._events * 2, self._most)
 
-    def _step(self, build: Build, facts: Sequence[ViewEvent], upto: int) -> float:
+    def _step(self, build: Build, events: Sequence[ViewEvent], upto: int) -> float:
         """Move one build over events; the seconds that its transaction took."""
         try:
             build.known.trim()
-            return self._write(build, facts, monotonic())
+            return self._write(build, events, monotonic())
         except Moved:
             self._wait(build, upto)
             return 0.0
 
-    def _write(self, build: Build, facts: Sequence[ViewEvent], began: float) -> float:
-        generation, last = build.generation, facts[-1].position
-        wanted = [one for one in facts if one.position not in generation.skipped] if generation.skipped else facts
+    def _write(self, build: Build, events: Sequence[ViewEvent], began: float) -> float:
+        generation, last = build.generation, events[-1].position
+        wanted = [one for one in events if one.position not in generation.skipped] if generation.skipped else events
         try:
-            nets = fold(build.view, wanted, build.known, partial(self.store.load, generation))
-            rate = int(len(facts) / max(monotonic() - began, 1e-6))
-            seconds = self.store.advance(generation, nets, last, rate)
+            changes = fold(build.view, wanted, build.known, partial(self.store.load, generation))
+            rate = int(len(events) / max(monotonic() - began, 1e-6))
+            seconds = self.store.advance(generation, changes, last, rate)
         except (HandlerFailed, RowsRefused) as error:
             build.known.clear()
-            return self._corner(build, facts, began, error)
+            return self._corner(build, events, began, error)
         except BaseException:
             build.known.clear()
             raise
@@ -174,17 +174,17 @@ class Engine:
         return seconds
 
     def _corner(
-        self, build: Build, facts: Sequence[ViewEvent], began: float, error: HandlerFailed | RowsRefused
+        self, build: Build, events: Sequence[ViewEvent], began: float, error: HandlerFailed | RowsRefused
     ) -> float:
         """Write what can be written before the command at fault, and stop there."""
-        commands = [list(group) for _, group in groupby(facts, key=lambda fact: fact.command_id)]
+        commands = [list(group) for _, group in groupby(events, key=lambda event: event.command_id)]
         if len(commands) > 1:
             half = len(commands) // 2
-            first, second = ([fact for one in part for fact in one] for part in (commands[:half], commands[half:]))
+            first, second = ([event for one in part for event in one] for part in (commands[:half], commands[half:]))
             seconds = self._write(build, first, began)
             return max(seconds, self._write(build, second, began)) if build.generation.is_open else seconds
-        position = error.position if isinstance(error, HandlerFailed) else facts[0].position
-        kind = next(fact.type for fact in facts if fact.position == position)
+        position = error.position if isinstance(error, HandlerFailed) else events[0].position
+        kind = next(event.type for event in events if event.position == position)
         self.store.stop(build.generation, position, kind, str(error))
         self.look(build)
         if build.generation.is_open:  # it was elsewhere already, and did not fail there

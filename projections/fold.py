@@ -36,12 +36,12 @@ def no_collections() -> Iterator[None]:
 class HandlerFailed(HoldbookError):
     """A view's handler failed on an event."""
 
-    def __init__(self, view: str, fact: ViewEvent, error: BaseException) -> None:
+    def __init__(self, view: str, event: ViewEvent, error: BaseException) -> None:
         self.view = view
-        self.position = fact.position
-        self.event_type = fact.type
+        self.position = event.position
+        self.event_type = event.type
         super().__init__(
-            f"view {view} failed on {fact.type} at position {fact.position}: {type(error).__name__}: {error}"
+            f"view {view} failed on {event.type} at position {event.position}: {type(error).__name__}: {error}"
         )
 
 
@@ -111,7 +111,7 @@ class TableChanges:
         return not (self.added or self.replaced or self.dropped)
 
     @property
-    def take(self) -> dict[type[Add | Set | Drop], Callable[[Any], None]]:
+    def by_kind(self) -> dict[type[Add | Set | Drop], Callable[[Any], None]]:
         """Give what folds each kind of change: of a row, or of a key."""
         return {Add: self.add, Set: self.set, Drop: self.drop}
 
@@ -157,49 +157,49 @@ class TableChanges:
             known[key[: self._length]] = row
 
 
-def fold(view: View, facts: Sequence[ViewEvent], known: KnownRows, load: Load) -> list[TableChanges]:
-    """Compute what events do to a view's tables, one net a table.
+def fold(view: View, events: Sequence[ViewEvent], known: KnownRows, load: Load) -> list[TableChanges]:
+    """Compute what events do to a view's tables, as `TableChanges` of each.
 
     Raises `HandlerFailed`, naming the event, and whatever ``load`` raises.
     """
-    nets = {table: TableChanges(table, known.of(table)) for table in view.tables}
-    take: dict[Table | None, Any] = {table: net.take for table, net in nets.items()}
-    take[None] = take[view.published]
+    by_table = {table: TableChanges(table, known.of(table)) for table in view.tables}
+    apply: dict[Table | None, Any] = {table: changes.by_kind for table, changes in by_table.items()}
+    apply[None] = apply[view.published]
     handlers, find = view.handlers, known.find
-    for index, fact in enumerate(facts):
-        handler = handlers.get(fact.type)
+    for index, event in enumerate(events):
+        handler = handlers.get(event.type)
         if handler is None:
             continue
         is_loaded = False
         while True:
             try:
-                for change in handler(fact, find):
-                    take[change.table][type(change)](change[0])
+                for change in handler(event, find):
+                    apply[change.table][type(change)](change[0])
                 break
             except _Missing:
                 if is_loaded:
                     error = LookupError("the handler looks for a row that the view's `needs` does not name")
-                    raise HandlerFailed(view.name, fact, error) from None
+                    raise HandlerFailed(view.name, event, error) from None
             except Exception as error:
-                raise HandlerFailed(view.name, fact, error) from error
-            known.load(_needed(view, facts[index:]), load)
+                raise HandlerFailed(view.name, event, error) from error
+            known.load(_needed(view, events[index:]), load)
             is_loaded = True
-    return list(nets.values())
+    return list(by_table.values())
 
 
-def _needed(view: View, facts: Sequence[ViewEvent]) -> Iterable[tuple[Table, Key]]:
-    for fact in facts:
-        if fact.type in view.handlers:
+def _needed(view: View, events: Sequence[ViewEvent]) -> Iterable[tuple[Table, Key]]:
+    for event in events:
+        if event.type in view.handlers:
             try:
-                yield from view.needs(fact)
+                yield from view.needs(event)
             except Exception as error:
-                raise HandlerFailed(view.name, fact, error) from error
+                raise HandlerFailed(view.name, event, error) from error
 
 
 class WholeFold:
     """A view's rows as a plain fold of the log gives them: what generations are compared with.
 
-    It shares the handlers with `fold`, and nothing else: no nets, no loading, no batches.
+    It shares the handlers with `fold`, and nothing else: no `TableChanges`, no loading, no batches.
     """
 
     def __init__(self, view: View) -> None:
@@ -212,7 +212,7 @@ class WholeFold:
         }
         """Of tables in which rows are found by less than their key: the last key by what it begins with."""
 
-    def fold(self, facts: Iterable[ViewEvent]) -> list[HandlerFailed]:
+    def fold(self, events: Iterable[ViewEvent]) -> list[HandlerFailed]:
         """Fold events; those that a handler failed on are left out, and told."""
         failed = []
         handlers, find, drop = self._view.handlers, self._finder(), Drop
@@ -221,18 +221,18 @@ class WholeFold:
         rows: dict[Table | None, dict[Key, Row]] = {None: self.rows[self._view.published]}
         for table in self._view.tables:
             rows[table] = self.rows[table]
-        for fact in facts:
-            handler = handlers.get(fact.type)
+        for event in events:
+            handler = handlers.get(event.type)
             if handler is None:
                 continue
             try:
-                for change in handler(fact, find):
+                for change in handler(event, find):
                     if type(change) is drop:
                         rows[change.table].pop(change.key, None)
                     else:
                         put[change.table](change[0])
             except Exception as error:  # noqa: BLE001 - whatever a handler raises
-                failed.append(HandlerFailed(self._view.name, fact, error))
+                failed.append(HandlerFailed(self._view.name, event, error))
         return failed
 
     def _put_in(self, table: Table) -> Callable[[Row], None]:

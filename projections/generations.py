@@ -100,7 +100,7 @@ class Source(Protocol):
         """Find the position of the last event; 0 in an empty log."""
         ...
 
-    def facts(self, after: int, limit: int, upto: int) -> Sequence[ViewEvent]:
+    def read_events(self, after: int, limit: int, upto: int) -> Sequence[ViewEvent]:
         """Read the events after a position, about ``limit``, to the end of a command, none after ``upto``."""
         ...
 
@@ -135,7 +135,7 @@ class Store(Protocol):
         """Read the last rows whose keys begin so; raises `Moved` if the generation is not where it was."""
         ...
 
-    def advance(self, generation: Generation, nets: Sequence[TableChanges], position: int, rate: int) -> float:
+    def advance(self, generation: Generation, changes: Sequence[TableChanges], position: int, rate: int) -> float:
         """Write rows and position in one transaction; the seconds that it took.
 
         Raises `Moved` if the generation is not where it was (compare and set), or is not open, and `RowsRefused`.

@@ -42,7 +42,7 @@ class FoldCheck:
         source = SQLViewEvents(self._log)
 
         def read(after: int, upto: int) -> Iterator[tuple[Sequence[ViewEvent], int]]:
-            while after < upto and (facts := source.facts(after, PAGE_EVENTS, upto)):
+            while after < upto and (facts := source.read_events(after, PAGE_EVENTS, upto)):
                 after = facts[-1].position
                 yield facts, after
 

@@ -43,7 +43,7 @@ class SQLViewEvents:
         with self._log.database.reading() as connection:
             return connection.execute(select(func.max(events.c.position))).scalar() or 0
 
-    def facts(self, after: int, limit: int, upto: int) -> Sequence[ViewEvent]:
+    def read_events(self, after: int, limit: int, upto: int) -> Sequence[ViewEvent]:
         """Read the events after a position, about ``limit``, to the end of a command, none after ``upto``."""
         with self._log.database.reading() as connection:
             driver: Any = connection.connection.dbapi_connection

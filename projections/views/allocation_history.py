@@ -47,27 +47,27 @@ ABOUT_ALLOCATIONS: Final = (
 )
 
 
-def _happened(fact: ViewEvent, _find: Find) -> tuple[Add, ...]:
-    get = fact.data.get
+def _happened(event: ViewEvent, _find: Find) -> tuple[Add, ...]:
+    get = event.data.get
     allocation_id = get("allocation_id")
     if allocation_id is None:  # a refusal that concerns none
         return ()
     row = {
-        "position": fact.position,
+        "position": event.position,
         "allocation_id": allocation_id,
         "pool": get("pool"),
-        "event": fact.type,
+        "event": event.type,
         "owner": get("owner"),
         "quantity": get("quantity"),
         "deadline": get("deadline"),
         "reason": get("reason"),
         "code": get("code"),
-        "occurred_at": fact.occurred_at,
-        "recorded_at": fact.recorded_at,
-        "actor": fact.actor,
-        "command_id": fact.command_id,
-        "correlation_id": fact.correlation_id,
-        "causation_id": fact.causation_id,
+        "occurred_at": event.occurred_at,
+        "recorded_at": event.recorded_at,
+        "actor": event.actor,
+        "command_id": event.command_id,
+        "correlation_id": event.correlation_id,
+        "causation_id": event.causation_id,
     }
     return (Add(row),)
 

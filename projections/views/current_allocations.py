@@ -34,62 +34,62 @@ _TABLE: Final = Table(
 )
 
 
-def hold_of(fact: ViewEvent) -> Key:
+def hold_of(event: ViewEvent) -> Key:
     """Name the hold that an event is about: its allocation and its pool."""
-    return fact.data["allocation_id"], fact.data["pool"]
+    return event.data["allocation_id"], event.data["pool"]
 
 
-def _opened(fact: ViewEvent, _find: Find) -> tuple[Add]:
-    data = fact.data
+def _opened(event: ViewEvent, _find: Find) -> tuple[Add]:
+    data = event.data
     row = {
         "allocation_id": data["allocation_id"],
         "pool": data["pool"],
         "owner": data["owner"],
         "quantity": data["quantity"],
-        "state": "reserved" if fact.type == "Reserved" else "active",
+        "state": "reserved" if event.type == "Reserved" else "active",
         "deadline": data["deadline"],
-        "token": f"{data['epoch']}:{fact.position - data['pools'].index(data['pool'])}",  # as `Token` writes itself
+        "token": f"{data['epoch']}:{event.position - data['pools'].index(data['pool'])}",  # as `Token` writes itself
         "tags": to_json(dict(sorted(data["tags"].items()))).decode(),  # canonical JSON, of text only, in half the time
-        "opened_at": fact.occurred_at,
-        "opened_by": fact.actor,
-        "position": fact.position,
+        "opened_at": event.occurred_at,
+        "opened_by": event.actor,
+        "position": event.position,
     }
     return (Add(row),)
 
 
-def _ended(fact: ViewEvent, _find: Find) -> tuple[Drop]:
-    return (Drop(hold_of(fact)),)
+def _ended(event: ViewEvent, _find: Find) -> tuple[Drop]:
+    return (Drop(hold_of(event)),)
 
 
-def _confirmed(fact: ViewEvent, find: Find) -> tuple[Set]:
-    return _changed(fact, find, {"state": "active", "deadline": fact.data["deadline"]})
+def _confirmed(event: ViewEvent, find: Find) -> tuple[Set]:
+    return _changed(event, find, {"state": "active", "deadline": event.data["deadline"]})
 
 
-def _renewed(fact: ViewEvent, find: Find) -> tuple[Set]:
-    return _changed(fact, find, {"deadline": fact.data["deadline"]})
+def _renewed(event: ViewEvent, find: Find) -> tuple[Set]:
+    return _changed(event, find, {"deadline": event.data["deadline"]})
 
 
-def _resized(fact: ViewEvent, find: Find) -> tuple[Set]:
-    return _changed(fact, find, {"quantity": fact.data["quantity"]})
+def _resized(event: ViewEvent, find: Find) -> tuple[Set]:
+    return _changed(event, find, {"quantity": event.data["quantity"]})
 
 
-def _transferred(fact: ViewEvent, find: Find) -> tuple[Set]:
-    return _changed(fact, find, {"owner": fact.data["owner"]})
+def _transferred(event: ViewEvent, find: Find) -> tuple[Set]:
+    return _changed(event, find, {"owner": event.data["owner"]})
 
 
-def _changed(fact: ViewEvent, find: Find, values: Row) -> tuple[Set]:
-    row = find(_TABLE, hold_of(fact))
+def _changed(event: ViewEvent, find: Find, values: Row) -> tuple[Set]:
+    row = find(_TABLE, hold_of(event))
     if row is None:
-        allocation_id, pool = hold_of(fact)
+        allocation_id, pool = hold_of(event)
         raise LookupError(f"allocation {allocation_id!r} holds nothing of pool {pool!r}")
-    return (Set({**row, **values, "position": fact.position}),)
+    return (Set({**row, **values, "position": event.position}),)
 
 
 _CHANGING: Final = {"Confirmed": _confirmed, "Renewed": _renewed, "Resized": _resized, "Transferred": _transferred}
 
 
-def _needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
-    return ((_TABLE, hold_of(fact)),) if fact.type in _CHANGING else ()
+def _needs(event: ViewEvent) -> Iterable[tuple[Table, Key]]:
+    return ((_TABLE, hold_of(event)),) if event.type in _CHANGING else ()
 
 
 _HANDLERS: Final[dict[str, Any]] = {

@@ -84,60 +84,60 @@ _HOLDS: Final = Table(
 """Since when what is held is held."""
 
 
-def _done(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
-    return (_count(_counter(fact), fact, find),)
+def _done(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    return (_count(_counter(event), event, find),)
 
 
-def _opened(fact: ViewEvent, find: Find) -> tuple[Add | Set, Add]:
-    allocation_id, pool = hold_of(fact)
-    hold = {"allocation_id": allocation_id, "pool": pool, "opened_at": fact.occurred_at}
-    return _count(_counter(fact), fact, find), Add(hold, _HOLDS)
+def _opened(event: ViewEvent, find: Find) -> tuple[Add | Set, Add]:
+    allocation_id, pool = hold_of(event)
+    hold = {"allocation_id": allocation_id, "pool": pool, "opened_at": event.occurred_at}
+    return _count(_counter(event), event, find), Add(hold, _HOLDS)
 
 
-def _confirmed(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
-    counted = _count(_counter(fact), fact, find)
-    _time(counted.row, fact, find)
+def _confirmed(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    counted = _count(_counter(event), event, find)
+    _time(counted.row, event, find)
     return (counted,)
 
 
-def _ended(fact: ViewEvent, find: Find) -> tuple[Add | Set, Drop]:
-    counted = _count(_counter(fact), fact, find)
-    _time(counted.row, fact, find)
-    return counted, Drop(hold_of(fact), _HOLDS)
+def _ended(event: ViewEvent, find: Find) -> tuple[Add | Set, Drop]:
+    counted = _count(_counter(event), event, find)
+    _time(counted.row, event, find)
+    return counted, Drop(hold_of(event), _HOLDS)
 
 
-def _refused(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
-    return (_count(_refusal_counter(fact), fact, find),)
+def _refused(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    return (_count(_refusal_counter(event), event, find),)
 
 
-def _counter(fact: ViewEvent) -> Key:
-    return fact.data.get("pool", NONE), OPERATIONS[fact.type], DONE, NONE
+def _counter(event: ViewEvent) -> Key:
+    return event.data.get("pool", NONE), OPERATIONS[event.type], DONE, NONE
 
 
-def _refusal_counter(fact: ViewEvent) -> Key:
-    data = fact.data
+def _refusal_counter(event: ViewEvent) -> Key:
+    data = event.data
     pool = data["pool"] if data["known"] and data["pool"] else NONE
     return pool, asked(data, "command") or NONE, REFUSED, data["code"]
 
 
-def _count(key: Key, fact: ViewEvent, find: Find) -> Add | Set:
+def _count(key: Key, event: ViewEvent, find: Find) -> Add | Set:
     row = find(_TABLE, key)
     if row is None:
-        return Add(_begun(fact, key, find))
+        return Add(_begun(event, key, find))
     row = row.copy()
     row["count"] += 1
     return Set(row)
 
 
-def _begun(fact: ViewEvent, key: Key, find: Find) -> Row:
+def _begun(event: ViewEvent, key: Key, find: Find) -> Row:
     named = dict(zip(_TABLE.key, key, strict=True))
     times = dict.fromkeys(("milliseconds", *LASTED), 0 if named["operation"] in TIMED and key[2] == DONE else None)
-    return {"resource_type": _resource_type(fact, key[0], find), **named, "count": 1, **times}
+    return {"resource_type": _resource_type(event, key[0], find), **named, "count": 1, **times}
 
 
-def _resource_type(fact: ViewEvent, pool: str, find: Find) -> str:
-    if fact.type == "PoolOpened":
-        return str(fact.data["resource_type"])
+def _resource_type(event: ViewEvent, pool: str, find: Find) -> str:
+    if event.type == "PoolOpened":
+        return str(event.data["resource_type"])
     opening = find(_TABLE, _opening_counter(pool))
     return opening["resource_type"] if opening else NONE
 
@@ -146,24 +146,24 @@ def _opening_counter(pool: str) -> Key:
     return pool, OPERATIONS["PoolOpened"], DONE, NONE
 
 
-def _time(row: Row, fact: ViewEvent, find: Find) -> None:
+def _time(row: Row, event: ViewEvent, find: Find) -> None:
     """Count how long it took since the hold began."""
-    hold = find(_HOLDS, hold_of(fact))
+    hold = find(_HOLDS, hold_of(event))
     if hold is None:
-        allocation_id, pool = hold_of(fact)
+        allocation_id, pool = hold_of(event)
         raise LookupError(f"allocation {allocation_id!r} holds nothing of pool {pool!r}")
-    lasted = datetime.fromisoformat(fact.occurred_at) - datetime.fromisoformat(hold["opened_at"])
+    lasted = datetime.fromisoformat(event.occurred_at) - datetime.fromisoformat(hold["opened_at"])
     row["milliseconds"] += lasted // _MILLISECOND
     for column in _COLUMNS[bisect_left(_BOUNDS, lasted) :]:
         row[column] += 1
 
 
-def _needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
-    key = _refusal_counter(fact) if fact.type == "ValidationFailed" else _counter(fact)
+def _needs(event: ViewEvent) -> Iterable[tuple[Table, Key]]:
+    key = _refusal_counter(event) if event.type == "ValidationFailed" else _counter(event)
     yield _TABLE, key
     yield _TABLE, _opening_counter(key[0])
-    if _HANDLERS[fact.type] in {_confirmed, _ended}:
-        yield _HOLDS, hold_of(fact)
+    if _HANDLERS[event.type] in {_confirmed, _ended}:
+        yield _HOLDS, hold_of(event)
 
 
 _HANDLERS: Final[dict[str, Any]] = {

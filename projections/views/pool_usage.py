@@ -50,44 +50,44 @@ def bucket_named(begin: str) -> str:
     return f"{begin}:00:00.000000Z"
 
 
-def _limited(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
-    row, change = _row(fact, find)
-    row["capacity"] = Limits.model_validate(fact.data["limits"]).capacity
+def _limited(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    row, change = _row(event, find)
+    row["capacity"] = Limits.model_validate(event.data["limits"]).capacity
     return (change,)
 
 
-def _opened(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
-    row, change = _row(fact, find)
-    _use(row, fact.data["quantity"])
+def _opened(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    row, change = _row(event, find)
+    _use(row, event.data["quantity"])
     row["allocations"] += 1
     row["grants"] += 1
     return (change,)
 
 
-def _ended(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
-    row, change = _row(fact, find)
-    _use(row, -fact.data["quantity"])
+def _ended(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    row, change = _row(event, find)
+    _use(row, -event.data["quantity"])
     row["allocations"] -= 1
     row["endings"] += 1
     return (change,)
 
 
-def _resized(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
-    row, change = _row(fact, find)
-    _use(row, fact.data["quantity"] - fact.data["previous_quantity"])
+def _resized(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    row, change = _row(event, find)
+    _use(row, event.data["quantity"] - event.data["previous_quantity"])
     return (change,)
 
 
-def _touched(fact: ViewEvent, find: Find) -> tuple[Add | Set]:
-    return (_row(fact, find)[1],)
+def _touched(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    return (_row(event, find)[1],)
 
 
-def _row(fact: ViewEvent, find: Find) -> tuple[Row, Add | Set]:
+def _row(event: ViewEvent, find: Find) -> tuple[Row, Add | Set]:
     """Begin the row of an event's bucket from what the pool's last row says, or go on with that; and its change."""
-    pool, bucket = fact.data["pool"], bucket_named(fact.occurred_at[:BUCKET_CHARACTERS])
+    pool, bucket = event.data["pool"], bucket_named(event.occurred_at[:BUCKET_CHARACTERS])
     last = find(_TABLE, (pool,))
     if last is not None and bucket <= last["bucket"]:
-        row = {**last, "position": fact.position}
+        row = {**last, "position": event.position}
         return row, Set(row)
     used, capacity, allocations = (last["used"], last["capacity"], last["allocations"]) if last else (0, 0, 0)
     row = {
@@ -99,7 +99,7 @@ def _row(fact: ViewEvent, find: Find) -> tuple[Row, Add | Set]:
         "allocations": allocations,
         "grants": 0,
         "endings": 0,
-        "position": fact.position,
+        "position": event.position,
     }
     return row, Add(row)
 
@@ -126,8 +126,8 @@ _HANDLERS: Final[dict[str, Any]] = {
 }
 
 
-def _needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
-    return ((_TABLE, (fact.data["pool"],)),)
+def _needs(event: ViewEvent) -> Iterable[tuple[Table, Key]]:
+    return ((_TABLE, (event.data["pool"],)),)
 
 
 POOL_USAGE: Final = View(name="pool_usage", version=1, tables=(_TABLE,), handlers=_HANDLERS, needs=_needs)

@@ -35,23 +35,23 @@ _TABLE: Final = Table(
 )
 
 
-def _refused(fact: ViewEvent, _find: Find) -> tuple[Add]:
-    data = fact.data
+def _refused(event: ViewEvent, _find: Find) -> tuple[Add]:
+    data = event.data
     row = {
-        "position": fact.position,
-        "occurred_at": fact.occurred_at,
-        "recorded_at": fact.recorded_at,
+        "position": event.position,
+        "occurred_at": event.occurred_at,
+        "recorded_at": event.recorded_at,
         "operation": asked(data, "command"),
         "code": data["code"],
         "pool": data["pool"],
         "owner": asked(data, "owner"),
         "allocation_id": data["allocation_id"],
-        "actor": fact.actor,
+        "actor": event.actor,
         "asked": canonical_json(data["asked"]),
         "data": canonical_json(data["data"]),
-        "command_id": fact.command_id,
-        "correlation_id": fact.correlation_id,
-        "causation_id": fact.causation_id,
+        "command_id": event.command_id,
+        "correlation_id": event.correlation_id,
+        "causation_id": event.causation_id,
     }
     return (Add(row),)
 

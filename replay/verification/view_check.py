@@ -83,7 +83,7 @@ class CheckedView(Protocol[Table]):
         """Look at the view as it is at one moment."""
         ...
 
-    def fold(self, facts: Sequence[Any]) -> Iterable[object]:
+    def fold(self, events: Sequence[Any]) -> Iterable[object]:
         """Fold events; what was wrong with those that could not be folded, said in words."""
         ...
 
@@ -114,7 +114,7 @@ class ViewCheck(Generic[Table]):
     def fold(self, page: Sequence[Any], position: int) -> None:
         """Fold a page of the log that ends at a position, as far as the view has come."""
         if position > self._target:
-            page = [fact for fact in page if fact.position <= self._target]
+            page = [event for event in page if event.position <= self._target]
         for fault in self._view.fold(page):
             self._add(f"cannot be computed: {fault}")
         self._at = max(self._at, min(position, self._target))
@@ -247,9 +247,9 @@ class CheckedViews:
 
     def result(self, tell: Callable[[int], None]) -> ViewComparison:
         """Fold the log, and compare."""
-        for facts, position in self._read(BEFORE_ALL, self._head):
+        for events, position in self._read(BEFORE_ALL, self._head):
             for check in self._checks:
-                check.fold(facts, position)
+                check.fold(events, position)
             tell(position)
         views = tuple(check.settle(self._read, self._head) for check in self._checks)
         return ViewComparison(views, tuple(self._findings.in_order()), self._findings.more)

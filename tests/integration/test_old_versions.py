@@ -56,7 +56,7 @@ def test_old_and_new_side_by_side(ledger: Ledger) -> None:
     rows = log.rows(limit=10_000)
     released = [(row.position, row.schema_version) for row in rows if row.type == "Released"]
     assert [version for _, version in released] == [1, 2, 2, 2]
-    facts = SQLViewEvents(log).facts(0, 10_000, len(rows))
+    facts = SQLViewEvents(log).read_events(0, 10_000, len(rows))
     assert facts == [fact_of(log.mapper, row) for row in rows]
     assert [facts[position - 1].data["forced"] for position, _ in released] == [False, False, True, True]
     events = [log.decode(rows[position - 1]).event for position, _ in released]
@@ -79,4 +79,4 @@ def test_what_cannot_be_read_among_the_old(ledger: Ledger, database_url: str, la
         tamperer.set(position, **last)
     kind = UnknownEvent if last == {"schema_version": 9} else LogCorrupt
     with pytest.raises(kind, match=rf"position {position}\b"):
-        SQLViewEvents(log).facts(0, 10_000, position)
+        SQLViewEvents(log).read_events(0, 10_000, position)

@@ -32,33 +32,33 @@ SEEN = Table(name="marks_seen", columns={"pool": str, "times": int}, key=("pool"
 DIARY = Table(name="marks_diary", columns={"position": int, "pool": str}, key=("position",))
 
 
-def fact(position: int, kind: str, pool: str = "gpu", **data: Any) -> ViewEvent:  # noqa: ANN401 - fields of an event
+def event(position: int, kind: str, pool: str = "gpu", **data: Any) -> ViewEvent:  # noqa: ANN401 - fields of an event
     """Make an event up."""
     return ViewEvent(position, kind, f"c{position}", 0, 1, "", "", None, None, None, {"pool": pool, **data})
 
 
-def _put(fact: ViewEvent, find: Find) -> list[Add | Set | Drop]:
+def _put(event: ViewEvent, find: Find) -> list[Add | Set | Drop]:
     """Add a row with a number, in any order of numbers; write which was the last, and how often a pool was seen."""
-    pool, last, seen = fact.data["pool"], find(MARKS, (fact.data["pool"],)), find(SEEN, (fact.data["pool"],))
+    pool, last, seen = event.data["pool"], find(MARKS, (event.data["pool"],)), find(SEEN, (event.data["pool"],))
     counted: Add | Set = (
         Set({**seen, "times": seen["times"] + 1}, SEEN) if seen else Add({"pool": pool, "times": 1}, SEEN)
     )
-    row = {"pool": pool, "number": fact.data["number"], "before": last["number"] if last else None}
-    return [Add(row), counted, Add({"position": fact.position, "pool": pool}, DIARY)]
+    row = {"pool": pool, "number": event.data["number"], "before": last["number"] if last else None}
+    return [Add(row), counted, Add({"position": event.position, "pool": pool}, DIARY)]
 
 
-def _change(fact: ViewEvent, _find: Find) -> list[Add | Set | Drop]:
-    return [Set({"pool": fact.data["pool"], "number": fact.data["number"], "before": 99})]
+def _change(event: ViewEvent, _find: Find) -> list[Add | Set | Drop]:
+    return [Set({"pool": event.data["pool"], "number": event.data["number"], "before": 99})]
 
 
-def _forget(fact: ViewEvent, _find: Find) -> list[Add | Set | Drop]:
-    return [Drop((fact.data["pool"],), SEEN)]
+def _forget(event: ViewEvent, _find: Find) -> list[Add | Set | Drop]:
+    return [Drop((event.data["pool"],), SEEN)]
 
 
-def _needs(fact: ViewEvent) -> Iterable[tuple[Table, Key]]:
-    if fact.type == "Put":
-        yield MARKS, (fact.data["pool"],)
-        yield SEEN, (fact.data["pool"],)
+def _needs(event: ViewEvent) -> Iterable[tuple[Table, Key]]:
+    if event.type == "Put":
+        yield MARKS, (event.data["pool"],)
+        yield SEEN, (event.data["pool"],)
 
 
 MARKING = View(
@@ -72,7 +72,7 @@ MARKING = View(
 
 def put(position: int, number: int, pool: str = "gpu") -> ViewEvent:
     """Have a row added."""
-    return fact(position, "Put", pool, number=number)
+    return event(position, "Put", pool, number=number)
 
 
 def stored(*rows: Row) -> Tables:
@@ -87,26 +87,26 @@ class TestFinding:
 
     def test_the_last_is_found(self) -> None:
         """A row added before the last one, by key, does not hide it."""
-        net, *_ = fold(MARKING, [put(1, 5), put(2, 3), put(3, 7)], KnownRows(MARKING), Tables(MARKING).load)
-        assert [row["before"] for row in net.added.values()] == [None, 5, 5]
+        changes, *_ = fold(MARKING, [put(1, 5), put(2, 3), put(3, 7)], KnownRows(MARKING), Tables(MARKING).load)
+        assert [row["before"] for row in changes.added.values()] == [None, 5, 5]
 
     def test_what_is_stored_is_found(self) -> None:
         """What the table has counts until something later is added."""
         tables = stored({"pool": "gpu", "number": 4, "before": None}, {"pool": "gpu", "number": 6, "before": 4})
-        net, *_ = fold(MARKING, [put(1, 5), put(2, 7), put(3, 8)], KnownRows(MARKING), tables.load)
-        assert [row["before"] for row in net.added.values()] == [6, 6, 7]
+        changes, *_ = fold(MARKING, [put(1, 5), put(2, 7), put(3, 8)], KnownRows(MARKING), tables.load)
+        assert [row["before"] for row in changes.added.values()] == [6, 6, 7]
 
     def test_what_was_changed_is_found_changed(self) -> None:
         """Other values in the last row are seen by whoever looks for it next; those in another row are not."""
         known, tables = KnownRows(MARKING), stored({"pool": "gpu", "number": 6, "before": None})
-        change, other = (fact(2, "Change", number=6), fact(3, "Change", number=2))
+        change, other = (event(2, "Change", number=6), event(3, "Change", number=2))
         fold(MARKING, [put(1, 1), change, other], known, tables.load)
         assert known.find(MARKS, ("gpu",)) == {"pool": "gpu", "number": 6, "before": 99}
 
     def test_what_is_gone_is_not_found(self) -> None:
         """A row that was dropped is begun anew."""
-        nets = fold(MARKING, [put(1, 1), fact(2, "Forget"), put(3, 2)], KnownRows(MARKING), Tables(MARKING).load)
-        assert nets[1].added == {("gpu",): {"pool": "gpu", "times": 1}}
+        changes = fold(MARKING, [put(1, 1), event(2, "Forget"), put(3, 2)], KnownRows(MARKING), Tables(MARKING).load)
+        assert changes[1].added == {("gpu",): {"pool": "gpu", "times": 1}}
 
     def test_a_batch_is_loaded_at_once(self) -> None:
         """All that the rest of a batch needs is read together, a table at a time, when the first of it is missing."""
@@ -126,8 +126,8 @@ class TestFinding:
         tables, known = Tables(MARKING), KnownRows(MARKING)
         fold(MARKING, [put(1, 1)], known, tables.load)  # and never written
         known.clear()
-        net, *_ = fold(MARKING, [put(1, 1)], known, tables.load)
-        assert net.added == {("gpu", 1): {"pool": "gpu", "number": 1, "before": None}}
+        changes, *_ = fold(MARKING, [put(1, 1)], known, tables.load)
+        assert changes.added == {("gpu", 1): {"pool": "gpu", "number": 1, "before": None}}
         assert len(tables.loads) == 4
 
     def test_little_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,36 +172,38 @@ class TestNets:
         self, steps: list[str], added: dict[Key, Row], replaced: dict[Key, Row], dropped: set[Key]
     ) -> None:
         """A row is added, replaced or dropped, whichever it all comes to, or nothing is done about it."""
-        net = TableChanges(SEEN)
+        changes = TableChanges(SEEN)
         for step in steps:
-            {"add": lambda: net.add(self.ROW), "set": lambda: net.set(self.NEXT), "drop": lambda: net.drop(self.KEY)}[
-                step
-            ]()
-        assert (net.added, net.replaced, net.dropped) == (added, replaced, dropped)
-        assert net.is_empty is not any((added, replaced, dropped))
+            {
+                "add": lambda: changes.add(self.ROW),
+                "set": lambda: changes.set(self.NEXT),
+                "drop": lambda: changes.drop(self.KEY),
+            }[step]()
+        assert (changes.added, changes.replaced, changes.dropped) == (added, replaced, dropped)
+        assert changes.is_empty is not any((added, replaced, dropped))
 
     def test_every_table_has_one(self) -> None:
         """Nets come one a table, in the tables' order, those of tables without a change too."""
-        nets = fold(MARKING, [fact(1, "Other"), fact(2, "Forget")], KnownRows(MARKING), Tables(MARKING).load)
-        assert [(net.table, net.is_empty) for net in nets] == [(MARKS, True), (SEEN, False), (DIARY, True)]
+        changes = fold(MARKING, [event(1, "Other"), event(2, "Forget")], KnownRows(MARKING), Tables(MARKING).load)
+        assert [(one.table, one.is_empty) for one in changes] == [(MARKS, True), (SEEN, False), (DIARY, True)]
 
 
 def test_rows_that_are_found_alike_are_not_dropped() -> None:
     """A table whose rows are found by less than their key drops none: what would be found then is not known."""
-    net = TableChanges(MARKS, {})
+    changes = TableChanges(MARKS, {})
     with pytest.raises(ValueError, match="marks: rows that are found by less than their key cannot be dropped"):
-        net.drop(("gpu", 1))
+        changes.drop(("gpu", 1))
 
 
 def failing(error: Exception, *, needs: bool = False) -> View:
     """Make a view that fails on an event of the type Broken."""
 
-    def fail(fact: ViewEvent, *_: object) -> list[Any]:
-        if fact.type == "Broken":
+    def fail(event: ViewEvent, *_: object) -> list[Any]:
+        if event.type == "Broken":
             raise error
         return []
 
-    def find(_fact: ViewEvent, find: Find) -> list[Any]:
+    def find(_event: ViewEvent, find: Find) -> list[Any]:
         find(MARKS, ("gpu",))
         return []
 
@@ -218,11 +220,11 @@ class TestFailing:
     )
     def test_it_is_named(self, error: Exception) -> None:
         """Whatever a handler raises, the view, the event's position and its type are named, by either fold."""
-        view, facts = failing(error), [put(1, 1), fact(2, "Broken"), fact(3, "Put")]
+        view, events = failing(error), [put(1, 1), event(2, "Broken"), event(3, "Put")]
         with pytest.raises(HandlerFailed) as found:
-            fold(view, facts, KnownRows(view), Tables(view).load)
+            fold(view, events, KnownRows(view), Tables(view).load)
         assert found.value.__cause__ is error
-        (also,) = WholeFold(view).fold(facts)
+        (also,) = WholeFold(view).fold(events)
         for caught in (found.value, also):
             assert (caught.view, caught.position, caught.event_type) == ("v", 2, "Broken")
             assert str(caught) == f"view v failed on Broken at position 2: {type(error).__name__}: {error}"
@@ -238,7 +240,7 @@ class TestFailing:
         """Where `needs` fails on an event, that is the one that is named, though another one asked."""
         view = failing(KeyError("allocation_id"), needs=True)
         with pytest.raises(HandlerFailed, match="failed on Broken at position 2: KeyError: 'allocation_id'"):
-            fold(view, [put(1, 1), fact(2, "Broken")], KnownRows(view), Tables(view).load)
+            fold(view, [put(1, 1), event(2, "Broken")], KnownRows(view), Tables(view).load)
 
     @pytest.mark.parametrize("error", [Moved(), LogUnavailable("gone")])
     def test_a_database_that_fails_is_no_handler_s_fault(self, error: Exception) -> None:
@@ -270,15 +272,15 @@ class TestFailing:
 class TestWholeFold:
     """The plain fold that generations are compared with."""
 
-    def folded(self, *facts: ViewEvent) -> WholeFold:
+    def folded(self, *events: ViewEvent) -> WholeFold:
         """Fold made-up events."""
         whole = WholeFold(MARKING)
-        assert whole.fold(facts) == []
+        assert whole.fold(events) == []
         return whole
 
     def test_rows(self) -> None:
         """Every table's rows by key; what was dropped is gone; other events do nothing."""
-        whole = self.folded(put(1, 5), put(2, 3), fact(3, "Other"), fact(4, "Change", number=3), fact(5, "Forget"))
+        whole = self.folded(put(1, 5), put(2, 3), event(3, "Other"), event(4, "Change", number=3), event(5, "Forget"))
         assert whole.rows == {
             MARKS: {
                 ("gpu", 5): {"pool": "gpu", "number": 5, "before": None},
@@ -290,14 +292,14 @@ class TestWholeFold:
 
     def test_the_last_is_found(self) -> None:
         """A handler finds the last row by key, and none that was dropped."""
-        whole = self.folded(put(1, 5), put(2, 3), fact(3, "Forget"), put(4, 7))
+        whole = self.folded(put(1, 5), put(2, 3), event(3, "Forget"), put(4, 7))
         assert [row["before"] for row in whole.rows[MARKS].values()] == [None, 5, 5]
         assert whole.rows[SEEN] == {("gpu",): {"pool": "gpu", "times": 1}}
 
     def test_what_fails_is_left_out(self) -> None:
         """An event that a handler fails on changes nothing and is told; those after it are folded all the same."""
         whole = WholeFold(MARKING)
-        (first, second) = whole.fold([put(1, 5), fact(2, "Put"), put(3, 6), fact(4, "Change")])
+        (first, second) = whole.fold([put(1, 5), event(2, "Put"), put(3, 6), event(4, "Change")])
         assert [(one.position, one.event_type) for one in (first, second)] == [(2, "Put"), (4, "Change")]
         assert list(whole.rows[MARKS]) == [("gpu", 5), ("gpu", 6)]
         assert whole.rows[SEEN] == {("gpu",): {"pool": "gpu", "times": 2}}
@@ -335,8 +337,8 @@ def test_pool_usage_finds_a_pool_by_its_last_bucket() -> None:
     tables = Tables(POOL_USAGE)
     tables.write(fold(POOL_USAGE, facts_of(history.records), KnownRows(POOL_USAGE), tables.load))
     later = history.given(allocated("b", gpu=1), at=7200).given(allocated("c", gpu=1), at=9000)
-    facts = facts_of(later.records)
+    events = facts_of(later.records)
     for after in (2, 3):
-        tables.write(fold(POOL_USAGE, facts[after : after + 1], KnownRows(POOL_USAGE), tables.load))
+        tables.write(fold(POOL_USAGE, events[after : after + 1], KnownRows(POOL_USAGE), tables.load))
     rows = tables.rows[POOL_USAGE.published]
     assert [(key[1][11:13], row["used"], row["peak"]) for key, row in rows.items()] == [("00", 2, 2), ("02", 4, 4)]
