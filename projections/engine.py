@@ -64,11 +64,11 @@ class Build:
         """Tell how far it goes of a way."""
         return upto if self.limit is None else min(upto, self.limit)
 
-    def meet(self, present: Generation | None) -> None:
+    def refresh(self, stored: Generation | None) -> None:
         """Take note of the generation as the database has it; None if it is gone."""
-        if present is None or present.position != self.generation.position:
+        if stored is None or stored.position != self.generation.position:
             self.known.clear()
-        self.generation = present or replace(self.generation, state=GenerationState.DISCARDED)
+        self.generation = stored or replace(self.generation, state=GenerationState.DISCARDED)
 
 
 class _Reader:
@@ -77,7 +77,7 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._thread = ThreadPoolExecutor(1, "holdbook-views")
-        self._next: tuple[int, int, Future[Sequence[ViewEvent]]] | None = None
+        self._prefetched: tuple[int, int, Future[Sequence[ViewEvent]]] | None = None
         """After which position, and up to which, the next events are read."""
 
     def __enter__(self) -> Self:
@@ -88,7 +88,7 @@ class _Reader:
 
     def read(self, after: int, limit: int, end: int) -> Sequence[ViewEvent]:
         """Read the events after a position, about ``limit``, none after ``end``; raises `LogCorrupt` for none."""
-        expected, self._next = self._next, None
+        expected, self._prefetched = self._prefetched, None
         if expected is not None and expected[:2] == (after, end):
             events = expected[2].result()
         else:
@@ -97,7 +97,7 @@ class _Reader:
             raise LogCorrupt(f"the log has no event after position {after}, and a view wants to go to {end}")
         last = events[-1].position
         if last < end:
-            self._next = last, end, self._thread.submit(self._source.read_events, last, limit, end)
+            self._prefetched = last, end, self._thread.submit(self._source.read_events, last, limit, end)
         return events
 
 
@@ -114,8 +114,8 @@ class Engine:
     ) -> None:
         self.source = source
         self.store = store
-        self._most = batch_events
-        self._events = min(batch_events, _BATCH_EVENTS_FIRST)
+        self._batch_events_max = batch_events
+        self._batch_events = min(batch_events, _BATCH_EVENTS_FIRST)
         """How many events the next batch has."""
         self._on_wait = on_wait
 
@@ -129,26 +129,26 @@ class Engine:
             self._move(builds, upto, reader, lambda: progress(sum(one.position for one in shown) // len(shown), upto))
 
     def _move(self, builds: Sequence[Build], upto: int, reader: _Reader, tell: Callable[[], None]) -> None:
-        while moving := [one for one in builds if one.generation.is_open and one.position < one.target(upto)]:
-            after = min(one.position for one in moving)
-            group = [one for one in moving if one.position == after]
-            ends = [one.position for one in moving if one.position > after] + [one.target(upto) for one in group]
+        while behind := [one for one in builds if one.generation.is_open and one.position < one.target(upto)]:
+            after = min(one.position for one in behind)
+            together = [one for one in behind if one.position == after]
+            ends = [one.position for one in behind if one.position > after] + [one.target(upto) for one in together]
             with no_collections():
-                self._batch(group, reader.read(after, self._events, min(ends)), upto)
+                self._batch(together, reader.read(after, self._batch_events, min(ends)), upto)
             tell()
 
-    def _batch(self, group: Sequence[Build], events: Sequence[ViewEvent], upto: int) -> None:
+    def _batch(self, together: Sequence[Build], events: Sequence[ViewEvent], upto: int) -> None:
         """Move builds that stand at the same place over a batch of events."""
-        self._adapt(max(self._step(one, events, upto) for one in group))
+        self._adapt(max(self._advance(one, events, upto) for one in together))
 
     def _adapt(self, seconds: float) -> None:
         """Have the next transactions take as long as they may."""
         if seconds > 0.8 * self.store.batch_seconds_max:
-            self._events = max(self._events // 2, min(_BATCH_EVENTS_LEAST, self._most))
+            self._batch_events = max(self._batch_events // 2, min(_BATCH_EVENTS_LEAST, self._batch_events_max))
         elif seconds < 0.4 * self.store.batch_seconds_max:
-            self._events = min(self._events * 2, self._most)
+            self._batch_events = min(self._batch_events * 2, self._batch_events_max)
 
-    def _step(self, build: Build, events: Sequence[ViewEvent], upto: int) -> float:
+    def _advance(self, build: Build, events: Sequence[ViewEvent], upto: int) -> float:
         """Move one build over events; the seconds that its transaction took."""
         try:
             build.known.trim()
@@ -166,18 +166,18 @@ class Engine:
             seconds = self.store.advance(generation, changes, last, rate)
         except (HandlerFailed, RowsRefused) as error:
             build.known.clear()
-            return self._corner(build, events, began, error)
+            return self._write_up_to_failure(build, events, began, error)
         except BaseException:
             build.known.clear()
             raise
         build.generation = replace(generation, position=last)
         return seconds
 
-    def _corner(
+    def _write_up_to_failure(
         self, build: Build, events: Sequence[ViewEvent], began: float, error: HandlerFailed | RowsRefused
     ) -> float:
         """Write what can be written before the command at fault, and stop there."""
-        commands = [list(group) for _, group in groupby(events, key=lambda event: event.command_id)]
+        commands = [list(command) for _, command in groupby(events, key=lambda event: event.command_id)]
         if len(commands) > 1:
             half = len(commands) // 2
             first, second = ([event for one in part for event in one] for part in (commands[:half], commands[half:]))
@@ -186,16 +186,16 @@ class Engine:
         position = error.position if isinstance(error, HandlerFailed) else events[0].position
         kind = next(event.type for event in events if event.position == position)
         self.store.stop(build.generation, position, kind, str(error))
-        self.look(build)
+        self.refresh(build)
         if build.generation.is_open:  # it was elsewhere already, and did not fail there
             raise Moved
         return 0.0
 
-    def look(self, build: Build) -> None:
+    def refresh(self, build: Build) -> None:
         """See where a generation stands now."""
         name, number = build.generation.view, build.generation.number
         found = (one for one in self.store.generations() if (one.view, one.number) == (name, number))
-        build.meet(next(found, None))
+        build.refresh(next(found, None))
 
     def _wait(self, build: Build, upto: int) -> None:
         """Let another worker do it, as long as it moves."""
@@ -203,7 +203,7 @@ class Engine:
         quiet_since = monotonic()
         while monotonic() - quiet_since < _QUIET_SECONDS:
             before = build.position
-            self.look(build)
+            self.refresh(build)
             if not build.generation.is_open or build.position >= build.target(upto):
                 return
             if build.position != before:

@@ -55,7 +55,7 @@ class KnownRows:
     def __init__(self, view: View) -> None:
         self._rows: dict[Table, dict[Key, Row | None]] = {table: {} for table in view.tables if table.found_by}
 
-    def of(self, table: Table) -> dict[Key, Row | None] | None:
+    def rows_of(self, table: Table) -> dict[Key, Row | None] | None:
         """Give the rows of a table by what they are found by; None where a key has no row. None if none is found."""
         return self._rows.get(table)
 
@@ -100,9 +100,9 @@ class TableChanges:
         self.dropped: set[Key] = set()
         """Keys of rows that are gone."""
         self._key_of = table.key_getter()
-        self._length = len(table.found_by)
-        self._known = known
-        self._by_key = known if table.found_by == table.key else None
+        self._found_by_length = len(table.found_by)
+        self._known_rows = known
+        self._known_by_key = known if table.found_by == table.key else None
         """The known rows, if they are found by their whole key."""
 
     @property
@@ -123,10 +123,10 @@ class TableChanges:
             self.replaced[key] = row
         else:
             self.added[key] = row
-        if self._by_key is not None:
-            self._by_key[key] = row
-        elif self._known is not None:
-            self._note(self._known, key, row)
+        if self._known_by_key is not None:
+            self._known_by_key[key] = row
+        elif self._known_rows is not None:
+            self._remember_last(self._known_rows, key, row)
 
     def set(self, row: Row) -> None:
         """Fold a row as it is now."""
@@ -135,26 +135,26 @@ class TableChanges:
             self.added[key] = row
         else:
             self.replaced[key] = row
-        if self._by_key is not None:
-            self._by_key[key] = row
-        elif self._known is not None:
-            self._note(self._known, key, row)
+        if self._known_by_key is not None:
+            self._known_by_key[key] = row
+        elif self._known_rows is not None:
+            self._remember_last(self._known_rows, key, row)
 
     def drop(self, key: Key) -> None:
         """Fold the end of a row."""
         if self.added.pop(key, None) is None:
             self.replaced.pop(key, None)
             self.dropped.add(key)
-        if self._by_key is not None:
-            self._by_key[key] = None
-        elif self._known is not None:
+        if self._known_by_key is not None:
+            self._known_by_key[key] = None
+        elif self._known_rows is not None:
             raise ValueError(f"{self.table.name}: rows that are found by less than their key cannot be dropped")
 
-    def _note(self, known: dict[Key, Row | None], key: Key, row: Row) -> None:
+    def _remember_last(self, known: dict[Key, Row | None], key: Key, row: Row) -> None:
         """Take note of a row as it is now: of those that are found alike, the last by key is the one that is."""
-        last = known.get(key[: self._length])
+        last = known.get(key[: self._found_by_length])
         if last is None or self._key_of(last) <= key:
-            known[key[: self._length]] = row
+            known[key[: self._found_by_length]] = row
 
 
 def fold(view: View, events: Sequence[ViewEvent], known: KnownRows, load: Load) -> list[TableChanges]:
@@ -162,7 +162,7 @@ def fold(view: View, events: Sequence[ViewEvent], known: KnownRows, load: Load) 
 
     Raises `HandlerFailed`, naming the event, and whatever ``load`` raises.
     """
-    by_table = {table: TableChanges(table, known.of(table)) for table in view.tables}
+    by_table = {table: TableChanges(table, known.rows_of(table)) for table in view.tables}
     apply: dict[Table | None, Any] = {table: changes.by_kind for table, changes in by_table.items()}
     apply[None] = apply[view.published]
     handlers, find = view.handlers, known.find
@@ -182,12 +182,12 @@ def fold(view: View, events: Sequence[ViewEvent], known: KnownRows, load: Load) 
                     raise HandlerFailed(view.name, event, error) from None
             except Exception as error:
                 raise HandlerFailed(view.name, event, error) from error
-            known.load(_needed(view, events[index:]), load)
+            known.load(_rows_needed(view, events[index:]), load)
             is_loaded = True
     return list(by_table.values())
 
 
-def _needed(view: View, events: Sequence[ViewEvent]) -> Iterable[tuple[Table, Key]]:
+def _rows_needed(view: View, events: Sequence[ViewEvent]) -> Iterable[tuple[Table, Key]]:
     for event in events:
         if event.type in view.handlers:
             try:
@@ -207,7 +207,7 @@ class WholeFold:
         self.rows: dict[Table, dict[Key, Row]] = {table: {} for table in view.tables}
         """Every table's rows by key."""
         self._keys = {table: table.key_getter() for table in view.tables}
-        self._last: dict[Table, dict[Key, Key]] = {
+        self._last_keys: dict[Table, dict[Key, Key]] = {
             table: {} for table in view.tables if table.found_by and table.found_by != table.key
         }
         """Of tables in which rows are found by less than their key: the last key by what it begins with."""
@@ -216,7 +216,7 @@ class WholeFold:
         """Fold events; those that a handler failed on are left out, and told."""
         failed = []
         handlers, find, drop = self._view.handlers, self._finder(), Drop
-        put: dict[Table | None, Any] = {table: self._put_in(table) for table in self._view.tables}
+        put: dict[Table | None, Any] = {table: self._row_setter(table) for table in self._view.tables}
         put[None] = put[self._view.published]
         rows: dict[Table | None, dict[Key, Row]] = {None: self.rows[self._view.published]}
         for table in self._view.tables:
@@ -235,14 +235,14 @@ class WholeFold:
                 failed.append(HandlerFailed(self._view.name, event, error))
         return failed
 
-    def _put_in(self, table: Table) -> Callable[[Row], None]:
-        rows, key_of, last = self.rows[table], self._keys[table], self._last.get(table)
+    def _row_setter(self, table: Table) -> Callable[[Row], None]:
+        rows, key_of, last = self.rows[table], self._keys[table], self._last_keys.get(table)
         lasts, length = {} if last is None else last, len(table.found_by)
 
         def put(row: Row) -> None:
             rows[key_of(row)] = row
 
-        def put_and_note(row: Row) -> None:
+        def put_and_remember_last(row: Row) -> None:
             key = key_of(row)
             rows[key] = row
             begin = key[:length]
@@ -250,10 +250,10 @@ class WholeFold:
             if before is None or key > before:
                 lasts[begin] = key
 
-        return put if last is None else put_and_note
+        return put if last is None else put_and_remember_last
 
     def _finder(self) -> Find:
-        rows, lasts = self.rows, self._last
+        rows, lasts = self.rows, self._last_keys
 
         def find(table: Table, begin: Key) -> Row | None:
             last = lasts.get(table)

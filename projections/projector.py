@@ -122,14 +122,14 @@ class Projector:
         self._check = check
         self._clock = clock
         self._tell = tell
-        self._told: set[tuple[str, int]] = set()
-        self._engine = Engine(source, store, batch_events=batch_events, on_wait=self._say_waiting)
+        self._announced: set[tuple[str, int]] = set()
+        self._engine = Engine(source, store, batch_events=batch_events, on_wait=self._announce_waiting)
         self._builds: dict[str, Build] = {}
         self.views: Mapping[str, View] = {view.name: view for view in views}
 
-    def _say_waiting(self, generation: Generation) -> None:
-        if (generation.view, generation.number) not in self._told:
-            self._told.add((generation.view, generation.number))
+    def _announce_waiting(self, generation: Generation) -> None:
+        if (generation.view, generation.number) not in self._announced:
+            self._announced.add((generation.view, generation.number))
             self._tell(f"{generation.view}: another worker moves generation {generation.number}: waiting for it")
 
     def view(self, name: str) -> View:
@@ -138,7 +138,7 @@ class Projector:
             raise NotFound("view", name)
         return self.views[name]
 
-    def _chosen(self, names: Sequence[str]) -> list[View]:
+    def _views_named(self, names: Sequence[str]) -> list[View]:
         """Find the views that are named; all of them if none is."""
         return [self.view(name) for name in names] or list(self.views.values())
 
@@ -220,7 +220,7 @@ class Projector:
             elif build is None or build.generation.number != live.number:
                 self._builds[view.name] = Build.of(view, live)
             else:
-                build.meet(live)
+                build.refresh(live)
         return list(self._builds.values())
 
     def follow(self, stop: Event, heed: Callable[[HoldbookError], object] = str) -> None:
@@ -255,7 +255,7 @@ class Projector:
         goes on where it stopped. Readers and writers go on. Raises `NotFound` for a view that is not published.
         """
         rebuild = Rebuild(self._engine, self._check, accept_differences=accept_differences, tell=self._tell)
-        return rebuild.run(self._chosen(names), progress)
+        return rebuild.run(self._views_named(names), progress)
 
     def roll_back(self, name: str) -> Generation:
         """Put back the generation that was live before, in one transaction; raises `NotFound` if none is kept."""
@@ -263,7 +263,7 @@ class Projector:
 
     def prune(self, *names: str) -> dict[str, list[int]]:
         """Remove the generations of views, of all if none is named, that are kept or were given up; their numbers."""
-        return {view.name: self._store.prune(view.name) for view in self._chosen(names)}
+        return {view.name: self._store.prune(view.name) for view in self._views_named(names)}
 
     # Events on which a view failed
 

@@ -57,35 +57,35 @@ class Rebuild:
     def __init__(self, engine: Engine, check: Checker, *, accept_differences: bool, tell: Tell) -> None:
         self._engine = engine
         self._check = check
-        self._accepts = accept_differences
+        self._accept_differences = accept_differences
         self._tell = tell
 
     def run(self, views: Sequence[View], progress: Progress = no_progress) -> list[Rebuilt]:
         """Rebuild views, each published if it passed every comparison; what was interrupted goes on."""
-        works = [_Work(self._engine, view, self._tell) for view in views]
-        self._build(works, progress)
-        for one in _going(works):
-            one.compare(accept_differences=self._accepts)
-        self._build(works, progress)
-        going = _going(works)
+        rebuilds = [_ViewRebuild(self._engine, view, self._tell) for view in views]
+        self._build(rebuilds, progress)
+        for one in _unfinished(rebuilds):
+            one.compare(accept_differences=self._accept_differences)
+        self._build(rebuilds, progress)
+        going = _unfinished(rebuilds)
         if going:
             self._tell("comparing with a fold of the whole log")
             faults = self._check([(one.view, one.build.generation) for one in going], progress)
             for one in going:
-                one.take(faults[one.view.name])
-        for one in _going(works):
+                one.note_faults(faults[one.view.name])
+        for one in _unfinished(rebuilds):
             one.publish()
-        return [one.result() for one in works]
+        return [one.result() for one in rebuilds]
 
-    def _build(self, works: Sequence[_Work], progress: Progress) -> None:
+    def _build(self, rebuilds: Sequence[_ViewRebuild], progress: Progress) -> None:
         self._engine.move(
-            [build for one in _going(works) for build in one.builds], self._engine.source.head(), progress
+            [build for one in _unfinished(rebuilds) for build in one.builds], self._engine.source.head(), progress
         )
-        for one in _going(works):
+        for one in _unfinished(rebuilds):
             self._engine.store.finish(one.view, one.build.generation)
 
 
-class _Work:
+class _ViewRebuild:
     """The rebuild of one view."""
 
     def __init__(self, engine: Engine, view: View, tell: Tell) -> None:
@@ -95,41 +95,43 @@ class _Work:
         self.view = view
         live = live_generations(self._store.generations()).get(view.name)
         self._live = None if live is None else Build.of(view, live)
-        self._is_frozen = live is not None and (live.fingerprint != view.fingerprint or live.stopped_at is not None)
+        self._live_stands_still = live is not None and (
+            live.fingerprint != view.fingerprint or live.stopped_at is not None
+        )
         """Whether nobody moves the live generation any more, so that the new one has to meet it where it stands."""
         self.build = self._begin()
         self._resumed_from = self.build.position
         self._compared: GenerationComparison | None = None
         self._faults: tuple[str, ...] = ()
-        if self._live is not None and self._is_frozen and self.build.generation.compared_at is None:
+        if self._live is not None and self._live_stands_still and self.build.generation.compared_at is None:
             self.build.limit = self._live.position
 
     def _begin(self) -> Build:
         generation = self._store.begin(self.view)
-        if self._missed_meeting(generation):
+        if self._passed_live_uncompared(generation):
             self._tell(f"{self.view.name}: generation {generation.number} went past the live one uncompared: once more")
             self._store.discard(generation)
             generation = self._store.begin(self.view)
         self._store.resume(generation)
         build = Build.of(self.view, generation)
-        self._engine.look(build)
+        self._engine.refresh(build)
         begun = f"going on from position {build.position:,}" if build.position else "beginning"
         self._tell(f"{self.view.name}: {begun} with generation {generation.number}")
         return build
 
-    def _missed_meeting(self, generation: Generation) -> bool:
+    def _passed_live_uncompared(self, generation: Generation) -> bool:
         """Tell whether a generation has passed a live one that stands still, before the two were compared."""
-        if self._live is None or not self._is_frozen or generation.compared_at is not None:
+        if self._live is None or not self._live_stands_still or generation.compared_at is not None:
             return False
         return generation.position > self._live.position
 
     @property
     def builds(self) -> list[Build]:
         """What has to be moved: the new generation, and the live one, to compare the two."""
-        return [self.build] if self._live is None or self._is_frozen else [self.build, self._live]
+        return [self.build] if self._live is None or self._live_stands_still else [self.build, self._live]
 
     @property
-    def goes_on(self) -> bool:
+    def is_unfinished(self) -> bool:
         """Tell whether it is this worker's to go on with: not failed, and not finished by another."""
         return self.build.generation.is_open and self.build.generation.state is GenerationState.BUILDING
 
@@ -139,9 +141,9 @@ class _Work:
             self.build.limit = None
             return
         self._tell(f"{self.view.name}: comparing with generation {self._live.generation.number}")
-        while self.goes_on and self._compared is None:
+        while self.is_unfinished and self._compared is None:
             for one in self.builds:
-                self._engine.look(one)
+                self._engine.refresh(one)
             self._engine.move(self.builds, max(one.position for one in self.builds))
             self._compared = self._store.compare(self.view, self._live.generation, self.build.generation)
         if self._compared is None:
@@ -152,7 +154,7 @@ class _Work:
         self._store.note_compared(self.build.generation, self._compared.position)
         self.build.limit = None
 
-    def take(self, faults: Sequence[str]) -> None:
+    def note_faults(self, faults: Sequence[str]) -> None:
         """Take note of the comparison with a fold of the log; if there are differences, give the generation up."""
         self._faults = tuple(faults)
         if faults:
@@ -160,16 +162,16 @@ class _Work:
 
     def _give_up(self) -> None:
         self._store.discard(self.build.generation)
-        self._engine.look(self.build)
+        self._engine.refresh(self.build)
 
     def publish(self) -> None:
         """Put the generation in the place of the live one, as soon as it is no longer behind that."""
         try:
-            while self.goes_on and not self._store.publish(self.view, self.build.generation):
+            while self.is_unfinished and not self._store.publish(self.view, self.build.generation):
                 self._engine.move([self.build], self._engine.source.head())
         except Moved:  # another worker was first
             pass
-        self._engine.look(self.build)
+        self._engine.refresh(self.build)
 
     def result(self) -> Rebuilt:
         """Say what became of it."""
@@ -189,5 +191,5 @@ class _Work:
         )
 
 
-def _going(works: Sequence[_Work]) -> list[_Work]:
-    return [one for one in works if one.goes_on]
+def _unfinished(rebuilds: Sequence[_ViewRebuild]) -> list[_ViewRebuild]:
+    return [one for one in rebuilds if one.is_unfinished]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.projections.definition import Add, Drop, Set, Table, View
 from holdbook.projections.views.current_allocations import hold_of
-from holdbook.projections.views.validation_failures import asked
+from holdbook.projections.views.validation_failures import field_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,7 +84,7 @@ _HOLDS: Final = Table(
 """Since when what is held is held."""
 
 
-def _done(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+def _counted(event: ViewEvent, find: Find) -> tuple[Add | Set]:
     return (_count(_counter(event), event, find),)
 
 
@@ -96,13 +96,13 @@ def _opened(event: ViewEvent, find: Find) -> tuple[Add | Set, Add]:
 
 def _confirmed(event: ViewEvent, find: Find) -> tuple[Add | Set]:
     counted = _count(_counter(event), event, find)
-    _time(counted.row, event, find)
+    _add_duration(counted.row, event, find)
     return (counted,)
 
 
 def _ended(event: ViewEvent, find: Find) -> tuple[Add | Set, Drop]:
     counted = _count(_counter(event), event, find)
-    _time(counted.row, event, find)
+    _add_duration(counted.row, event, find)
     return counted, Drop(hold_of(event), _HOLDS)
 
 
@@ -117,19 +117,19 @@ def _counter(event: ViewEvent) -> Key:
 def _refusal_counter(event: ViewEvent) -> Key:
     data = event.data
     pool = data["pool"] if data["known"] and data["pool"] else NONE
-    return pool, asked(data, "command") or NONE, REFUSED, data["code"]
+    return pool, field_asked(data, "command") or NONE, REFUSED, data["code"]
 
 
 def _count(key: Key, event: ViewEvent, find: Find) -> Add | Set:
     row = find(_TABLE, key)
     if row is None:
-        return Add(_begun(event, key, find))
+        return Add(_new_counter(event, key, find))
     row = row.copy()
     row["count"] += 1
     return Set(row)
 
 
-def _begun(event: ViewEvent, key: Key, find: Find) -> Row:
+def _new_counter(event: ViewEvent, key: Key, find: Find) -> Row:
     named = dict(zip(_TABLE.key, key, strict=True))
     times = dict.fromkeys(("milliseconds", *LASTED), 0 if named["operation"] in TIMED and key[2] == DONE else None)
     return {"resource_type": _resource_type(event, key[0], find), **named, "count": 1, **times}
@@ -146,7 +146,7 @@ def _opening_counter(pool: str) -> Key:
     return pool, OPERATIONS["PoolOpened"], DONE, NONE
 
 
-def _time(row: Row, event: ViewEvent, find: Find) -> None:
+def _add_duration(row: Row, event: ViewEvent, find: Find) -> None:
     """Count how long it took since the hold began."""
     hold = find(_HOLDS, hold_of(event))
     if hold is None:
@@ -167,7 +167,7 @@ def _needs(event: ViewEvent) -> Iterable[tuple[Table, Key]]:
 
 
 _HANDLERS: Final[dict[str, Any]] = {
-    **dict.fromkeys(OPERATIONS, _done),
+    **dict.fromkeys(OPERATIONS, _counted),
     "Allocated": _opened,
     "Reserved": _opened,
     "Confirmed": _confirmed,

@@ -50,39 +50,39 @@ def bucket_named(begin: str) -> str:
     return f"{begin}:00:00.000000Z"
 
 
-def _limited(event: ViewEvent, find: Find) -> tuple[Add | Set]:
-    row, change = _row(event, find)
+def _limits_set(event: ViewEvent, find: Find) -> tuple[Add | Set]:
+    row, change = _bucket_row(event, find)
     row["capacity"] = Limits.model_validate(event.data["limits"]).capacity
     return (change,)
 
 
 def _opened(event: ViewEvent, find: Find) -> tuple[Add | Set]:
-    row, change = _row(event, find)
-    _use(row, event.data["quantity"])
+    row, change = _bucket_row(event, find)
+    _change_use(row, event.data["quantity"])
     row["allocations"] += 1
     row["grants"] += 1
     return (change,)
 
 
 def _ended(event: ViewEvent, find: Find) -> tuple[Add | Set]:
-    row, change = _row(event, find)
-    _use(row, -event.data["quantity"])
+    row, change = _bucket_row(event, find)
+    _change_use(row, -event.data["quantity"])
     row["allocations"] -= 1
     row["endings"] += 1
     return (change,)
 
 
 def _resized(event: ViewEvent, find: Find) -> tuple[Add | Set]:
-    row, change = _row(event, find)
-    _use(row, event.data["quantity"] - event.data["previous_quantity"])
+    row, change = _bucket_row(event, find)
+    _change_use(row, event.data["quantity"] - event.data["previous_quantity"])
     return (change,)
 
 
 def _touched(event: ViewEvent, find: Find) -> tuple[Add | Set]:
-    return (_row(event, find)[1],)
+    return (_bucket_row(event, find)[1],)
 
 
-def _row(event: ViewEvent, find: Find) -> tuple[Row, Add | Set]:
+def _bucket_row(event: ViewEvent, find: Find) -> tuple[Row, Add | Set]:
     """Begin the row of an event's bucket from what the pool's last row says, or go on with that; and its change."""
     pool, bucket = event.data["pool"], bucket_named(event.occurred_at[:BUCKET_CHARACTERS])
     last = find(_TABLE, (pool,))
@@ -104,15 +104,15 @@ def _row(event: ViewEvent, find: Find) -> tuple[Row, Add | Set]:
     return row, Add(row)
 
 
-def _use(row: Row, more: int) -> None:
-    used = row["used"] + more
+def _change_use(row: Row, added: int) -> None:
+    used = row["used"] + added
     row["used"] = used
     row["peak"] = max(row["peak"], used)
 
 
 _HANDLERS: Final[dict[str, Any]] = {
-    "PoolOpened": _limited,
-    "LimitsChanged": _limited,
+    "PoolOpened": _limits_set,
+    "LimitsChanged": _limits_set,
     "PoolClosed": _touched,
     "Allocated": _opened,
     "Reserved": _opened,

@@ -41,10 +41,10 @@ def _refused(event: ViewEvent, _find: Find) -> tuple[Add]:
         "position": event.position,
         "occurred_at": event.occurred_at,
         "recorded_at": event.recorded_at,
-        "operation": asked(data, "command"),
+        "operation": field_asked(data, "command"),
         "code": data["code"],
         "pool": data["pool"],
-        "owner": asked(data, "owner"),
+        "owner": field_asked(data, "owner"),
         "allocation_id": data["allocation_id"],
         "actor": event.actor,
         "asked": canonical_json(data["asked"]),
@@ -56,7 +56,7 @@ def _refused(event: ViewEvent, _find: Find) -> tuple[Add]:
     return (Add(row),)
 
 
-def asked(refusal: Mapping[str, Any], field: str) -> str | None:
+def field_asked(refusal: Mapping[str, Any], field: str) -> str | None:
     """Read a field of the command that was refused; None if it has none."""
     value = refusal["asked"].get(field)
     return value if isinstance(value, str) else None
