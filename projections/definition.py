@@ -1,4 +1,4 @@
-"""What a view is: its tables, its version, and one pure handler an event type, from events to changes of rows."""
+"""How a view is defined: its tables, its version, and one pure function per event type that gives changes of rows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
     Key = tuple[Any, ...]
     Find = Callable[["Table", "Key"], "Row | None"]
-    """Finds the last row of a table whose key begins with these values; None if there is none."""
+    """Finds the row of a table whose key begins with these values; the last by key if there are several, else None."""
     Handler = Callable[["ViewEvent", Find], Sequence["Add | Set | Drop"]]
-    """Says what an event does to rows. Pure: it looks at nothing but the event and what it finds."""
+    """Gives the changes that an event makes to a view's rows. Pure: it uses only the event and rows found."""
 
 
 class ViewEvent(NamedTuple):
-    """An event as handlers take it: as it is stored, all times as text, its fields at the present schema version."""
+    """An event as a view's handlers get it: times as text, as they are stored; fields at the present schema version."""
 
     position: int
     type: str
-    """The stored type name."""
+    """The stored name of the event's type, such as ``Allocated``."""
     command_id: str
     ordinal: int
     ordinals: int
@@ -35,31 +35,31 @@ class ViewEvent(NamedTuple):
     correlation_id: str | None
     causation_id: str | None
     data: Mapping[str, Any]
-    """The event's fields, as `docs/reference/events.md` lists them, in JSON's types."""
+    """The event's fields as JSON values, listed in `docs/reference/events.md`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
-    """A table of a view. Each generation of it is a physical table, named ``gen_<name>_<generation>``."""
+    """A table of a view. Each generation has a physical table of its own, named ``gen_<name>_<generation>``."""
 
     name: str
-    """Of the first table, the published name; of any other, a name of its own that begins with it."""
+    """For the first table, the view's published name; for any other, a name that begins with it."""
     columns: Mapping[str, type[str | int]]
-    """The columns in order; every one but those of the key may be null."""
+    """The columns in order, with their types. Columns that are not in the key may be null."""
     key: tuple[str, ...]
-    """The columns that tell rows apart."""
+    """The columns that identify a row."""
     indexed: tuple[tuple[str, ...], ...] = ()
-    """Further columns, or groups of them, that readers look rows up by."""
+    """Other groups of columns that get an index because readers look rows up by them."""
     found_by: tuple[str, ...] = ()
-    """The columns that begin the key by which handlers find rows: the whole key, or all of it but its last column."""
+    """The columns by which handlers find rows: the whole key, or the key without its last column. Empty if none do."""
 
     @property
     def grows(self) -> bool:
-        """Tell whether rows are only ever added, in the order of the log: its key is the position."""
+        """Tell whether rows are only ever added, in the order of the log: that is so if the key is the position."""
         return self.key == ("position",)
 
     def physical(self, generation: int) -> str:
-        """Name the physical table of a generation."""
+        """Give the name of a generation's physical table."""
         return f"gen_{self.name}_{generation}"
 
     def key_getter(self) -> Callable[[Row], Key]:
@@ -67,7 +67,7 @@ class Table:
         return _tuple_getter(self.key)
 
     def find_getter(self) -> Callable[[Row], Key]:
-        """Give a function that reads the values by which a row is found."""
+        """Give a function that reads a row's values in the columns `found_by`."""
         return _tuple_getter(self.found_by)
 
 
@@ -79,22 +79,22 @@ def _tuple_getter(columns: Sequence[str]) -> Callable[[Row], Key]:
 
 
 class Add(NamedTuple):
-    """A row that was not there."""
+    """Adds a row whose key is not in the table."""
 
     row: Row
     table: Table | None = None
-    """None: the published one."""
+    """The table; None stands for the published one."""
 
 
 class Set(NamedTuple):
-    """A row, found before, as it is from now on; its key is the same."""
+    """Replaces a row that the handler has found; its key stays the same."""
 
     row: Row
     table: Table | None = None
 
 
 class Drop(NamedTuple):
-    """The row that has this key, if there is one, goes."""
+    """Removes the row that has this key, if there is one."""
 
     key: Key
     table: Table | None = None
@@ -106,27 +106,27 @@ def _needs_nothing(_event: ViewEvent) -> Iterable[tuple[Table, Key]]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class View:
-    """A published view."""
+    """A published view, as code: a database holds generations that were built by it."""
 
     name: str
-    """The published name."""
+    """The published name, under which readers query the view."""
     version: int
-    """Goes up with every change of what the handlers say; a change of the tables is seen without it."""
+    """To be raised with every change of what the handlers do. A change of the tables needs no other version."""
     tables: tuple[Table, ...]
-    """The published table, then those that only the handlers use."""
+    """The published table first, then tables that only the handlers use."""
     handlers: Mapping[str, Handler]
-    """By stored type name; events of other types do nothing."""
+    """Handlers by the stored name of the event type. Events of other types change nothing."""
     needs: Callable[[ViewEvent], Iterable[tuple[Table, Key]]] = field(default=_needs_nothing)
-    """Names all that an event's handler may find, so that a batch's rows are loaded together."""
+    """Names every row that the event's handler may look for, so that the rows of a whole batch are loaded at once."""
 
     @property
     def published(self) -> Table:
-        """The table that the published name shows."""
+        """The table that readers see under the published name."""
         return self.tables[0]
 
     @property
     def fingerprint(self) -> str:
-        """Name the code that builds the view: 16 hexadecimal digits of a SHA-256 over its tables and its version."""
+        """Identify the code that builds the view: 16 hexadecimal digits of a SHA-256 over version and tables."""
         tables = [
             {
                 "name": table.name,

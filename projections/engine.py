@@ -1,4 +1,4 @@
-"""The engine: reads the log in batches of whole commands, folds in memory, writes rows and position together."""
+"""The engine reads the log in batches of whole commands, folds them in memory, and writes rows and position at once."""
 
 from __future__ import annotations
 
@@ -20,65 +20,68 @@ if TYPE_CHECKING:
     from holdbook.projections.generations import Generation, Source, Store
 
     Progress = Callable[[int, int], None]
-    """Is told events done and events in all, on an average over the views at work."""
+    """Is called with the position reached and the position to reach; with several views, the first is their average."""
 
 BATCH_EVENTS: Final = 10_000
 """The most events that are folded and written in one transaction."""
 
 _BATCH_EVENTS_FIRST: Final = 1000
 _BATCH_EVENTS_LEAST: Final = 50
-"""With how many events a transaction begins, and the least to which it shrinks, where it must not take long."""
+"""How many events the first transaction has, and the fewest one is cut down to where transactions must be short."""
 
 _LOOK_SECONDS: Final = 0.02
-"""How often a worker looks how far another one has come."""
+"""How many seconds pass before a worker looks again how far another worker has come."""
 
 _QUIET_SECONDS: Final = 1.0
-"""How long another worker may stand still before its work is taken over."""
+"""How many seconds another worker may make no progress before its work is taken over."""
 
 
 def no_progress(_done: int, _total: int) -> None:
-    """Tell nobody."""
+    """Report progress to nobody."""
 
 
 @dataclass(slots=True, eq=False)
 class Build:
-    """A generation on its way."""
+    """A generation that is being moved along the log, with the rows that its handlers have found so far."""
 
     view: View
     generation: Generation
     known: KnownRows
     limit: int | None = None
-    """Position at which it waits, if it does."""
+    """The position at which the generation is to stop for now; None if it goes as far as it can."""
 
     @classmethod
     def of(cls, view: View, generation: Generation) -> Build:
-        """Begin where a generation stands."""
+        """Start from the position that a generation has reached."""
         return cls(view, generation, KnownRows(view))
 
     @property
     def position(self) -> int:
-        """Where it stands."""
+        """The position that the generation has reached."""
         return self.generation.position
 
     def target(self, upto: int) -> int:
-        """Tell how far it goes of a way."""
+        """Give the position to move to: ``upto``, or the limit if that comes first."""
         return upto if self.limit is None else min(upto, self.limit)
 
     def refresh(self, stored: Generation | None) -> None:
-        """Take note of the generation as the database has it; None if it is gone."""
+        """Take over the generation as the database has it now; None means that it was removed.
+
+        If another worker has moved it, the rows that are known are forgotten.
+        """
         if stored is None or stored.position != self.generation.position:
             self.known.clear()
         self.generation = stored or replace(self.generation, state=GenerationState.DISCARDED)
 
 
 class _Reader:
-    """Reads the log for a run of batches: while one is folded and written, the next is read."""
+    """Reads the log ahead: while one batch is folded and written, a thread reads the next one."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._thread = ThreadPoolExecutor(1, "holdbook-views")
         self._prefetched: tuple[int, int, Future[Sequence[ViewEvent]]] | None = None
-        """After which position, and up to which, the next events are read."""
+        """The position after which the thread reads, the position up to which it may, and the events to come."""
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +90,7 @@ class _Reader:
         self._thread.shutdown(cancel_futures=True)
 
     def read(self, after: int, limit: int, end: int) -> Sequence[ViewEvent]:
-        """Read the events after a position, about ``limit``, none after ``end``; raises `LogCorrupt` for none."""
+        """Read about ``limit`` events after a position, none beyond ``end``; raises `LogCorrupt` if there are none."""
         expected, self._prefetched = self._prefetched, None
         if expected is not None and expected[:2] == (after, end):
             events = expected[2].result()
@@ -102,7 +105,7 @@ class _Reader:
 
 
 class Engine:
-    """Moves generations along the log, reading it once for all that stand at the same place."""
+    """Moves generations along the log; those that are at the same position share one reading of it."""
 
     def __init__(
         self,
@@ -120,9 +123,10 @@ class Engine:
         self._on_wait = on_wait
 
     def move(self, builds: Sequence[Build], upto: int, progress: Progress = no_progress) -> None:
-        """Move builds up to a position, as far as each may go; one that fails on an event is stopped there.
+        """Move builds up to a position, each as far as it may go; one that fails on an event is stopped before it.
 
-        Progress is that of generations that are built, if any are: live ones beside them are almost there.
+        The progress reported is that of the generations being built, if there are any, because live ones have little
+        left to do. Raises `LogUnavailable`, and `LogCorrupt` or `UnknownEvent` for events that cannot be read.
         """
         shown = [one for one in builds if one.generation.state is GenerationState.BUILDING] or builds
         with _Reader(self.source) as reader:
@@ -138,18 +142,18 @@ class Engine:
             tell()
 
     def _batch(self, together: Sequence[Build], events: Sequence[ViewEvent], upto: int) -> None:
-        """Move builds that stand at the same place over a batch of events."""
+        """Move builds that are at the same position over a batch of events."""
         self._adapt(max(self._advance(one, events, upto) for one in together))
 
     def _adapt(self, seconds: float) -> None:
-        """Have the next transactions take as long as they may."""
+        """Fit the next batch's size to how long a transaction may take, given the seconds that the last one took."""
         if seconds > 0.8 * self.store.batch_seconds_max:
             self._batch_events = max(self._batch_events // 2, min(_BATCH_EVENTS_LEAST, self._batch_events_max))
         elif seconds < 0.4 * self.store.batch_seconds_max:
             self._batch_events = min(self._batch_events * 2, self._batch_events_max)
 
     def _advance(self, build: Build, events: Sequence[ViewEvent], upto: int) -> float:
-        """Move one build over events; the seconds that its transaction took."""
+        """Move one build over a batch; gives the seconds its transaction took, 0 if another worker has moved it."""
         try:
             build.known.trim()
             return self._write(build, events, monotonic())
@@ -176,7 +180,7 @@ class Engine:
     def _write_up_to_failure(
         self, build: Build, events: Sequence[ViewEvent], began: float, error: HandlerFailed | RowsRefused
     ) -> float:
-        """Write what can be written before the command at fault, and stop there."""
+        """Halve the batch, by whole commands, until all before the command at fault is written; stop the view there."""
         commands = [list(command) for _, command in groupby(events, key=lambda event: event.command_id)]
         if len(commands) > 1:
             half = len(commands) // 2
@@ -187,18 +191,18 @@ class Engine:
         kind = next(event.type for event in events if event.position == position)
         self.store.stop(build.generation, position, kind, str(error))
         self.refresh(build)
-        if build.generation.is_open:  # it was elsewhere already, and did not fail there
+        if build.generation.is_open:  # another worker has moved it, and did not fail here
             raise Moved
         return 0.0
 
     def refresh(self, build: Build) -> None:
-        """See where a generation stands now."""
+        """Read from the database where a generation is now."""
         name, number = build.generation.view, build.generation.number
         found = (one for one in self.store.generations() if (one.view, one.number) == (name, number))
         build.refresh(next(found, None))
 
     def _wait(self, build: Build, upto: int) -> None:
-        """Let another worker do it, as long as it moves."""
+        """Wait while another worker moves the generation, until it arrives, is stopped, or makes no more progress."""
         self._on_wait(build.generation)
         quiet_since = monotonic()
         while monotonic() - quiet_since < _QUIET_SECONDS:

@@ -1,4 +1,4 @@
-"""Folding: what a run of events does to a view's rows in all, computed in memory."""
+"""Folding: compute in memory the changes that a run of events makes to a view's rows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from holdbook.projections.definition import Find, Key, Row, Table, View, ViewEvent
 
     Load = Callable[[Table, Collection[Key]], Mapping[Key, Row]]
-    """Reads the last rows of a table whose keys begin so; those that there are, by what they were found by."""
+    """Reads rows of a table, given how their keys begin; gives the last such row for each beginning that has one."""
 
 KNOWN_ROWS_MAX: Final = 200_000
-"""The most rows of a view that are kept between batches, to be found without reading them again."""
+"""The most rows of one view that stay in memory from batch to batch, so that they need not be read again."""
 
 
 @contextmanager
 def no_collections() -> Iterator[None]:
-    """Have no garbage collected meanwhile: a batch makes hundreds of thousands of objects, and no cycles."""
+    """Turn the garbage collector off for a while: a batch makes hundreds of thousands of objects, none in a cycle."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -34,7 +34,7 @@ def no_collections() -> Iterator[None]:
 
 
 class HandlerFailed(HoldbookError):
-    """A view's handler failed on an event."""
+    """A view's handler raised an error on an event."""
 
     def __init__(self, view: str, event: ViewEvent, error: BaseException) -> None:
         self.view = view
@@ -46,28 +46,31 @@ class HandlerFailed(HoldbookError):
 
 
 class _Missing(Exception):
-    """A handler looks for a row that is not known yet."""
+    """A handler looks for a row that has not been loaded."""
 
 
 class KnownRows:
-    """The rows that a view's handlers find, as the events so far have left them."""
+    """The rows that a view's handlers look for, in memory, in the state in which the events so far have left them."""
 
     def __init__(self, view: View) -> None:
         self._rows: dict[Table, dict[Key, Row | None]] = {table: {} for table in view.tables if table.found_by}
 
     def rows_of(self, table: Table) -> dict[Key, Row | None] | None:
-        """Give the rows of a table by what they are found by; None where a key has no row. None if none is found."""
+        """Give a table's rows by the values they are found by, None for a row that does not exist.
+
+        Gives None for a table in which handlers look for nothing.
+        """
         return self._rows.get(table)
 
     def find(self, table: Table, begin: Key) -> Row | None:
-        """Find a row; raises `_Missing` if it has not been loaded."""
+        """Find a row, or None if the table has none such; raises `_Missing` if it has not been loaded."""
         try:
             return self._rows[table][begin]
         except KeyError:
             raise _Missing from None
 
     def load(self, needed: Iterable[tuple[Table, Key]], load: Load) -> None:
-        """Load what is not known yet, a table at a time."""
+        """Load the rows that are not known yet, each table's together."""
         wanted: dict[Table, dict[Key, None]] = {}
         for table, begin in needed:
             if begin not in self._rows[table]:
@@ -78,45 +81,45 @@ class KnownRows:
                 self._rows[table][begin] = found.get(begin)
 
     def clear(self) -> None:
-        """Forget it all: somebody else has changed the rows."""
+        """Forget every row, because another worker may have changed them."""
         for rows in self._rows.values():
             rows.clear()
 
     def trim(self) -> None:
-        """Forget it all once it has become much: it is loaded again as it is needed."""
+        """Forget every row once there are more than `KNOWN_ROWS_MAX`; they are loaded again when they are needed."""
         if sum(map(len, self._rows.values())) > KNOWN_ROWS_MAX:
             self.clear()
 
 
 class TableChanges:
-    """What a run of events does to one table in all: at most one change a row. Keeps the known rows in step."""
+    """What a run of events does to one table in the end: at most one change per row. Updates the known rows too."""
 
     def __init__(self, table: Table, known: dict[Key, Row | None] | None = None) -> None:
         self.table = table
         self.added: dict[Key, Row] = {}
-        """Rows that were not there before."""
+        """Rows that were not in the table before."""
         self.replaced: dict[Key, Row] = {}
-        """Rows that may have been there before, as they are now."""
+        """Rows that may have been in the table before, with their new values."""
         self.dropped: set[Key] = set()
-        """Keys of rows that are gone."""
+        """Keys of rows that are to be removed."""
         self._key_of = table.key_getter()
         self._found_by_length = len(table.found_by)
         self._known_rows = known
         self._known_by_key = known if table.found_by == table.key else None
-        """The known rows, if they are found by their whole key."""
+        """The known rows, if they are found by their whole key; else None."""
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing changes."""
+        """Tell whether the table stays as it is."""
         return not (self.added or self.replaced or self.dropped)
 
     @property
     def by_kind(self) -> dict[type[Add | Set | Drop], Callable[[Any], None]]:
-        """Give what folds each kind of change: of a row, or of a key."""
+        """Give the method that applies each kind of change; `Add` and `Set` bring a row, `Drop` a key."""
         return {Add: self.add, Set: self.set, Drop: self.drop}
 
     def add(self, row: Row) -> None:
-        """Fold a new row."""
+        """Apply the addition of a row."""
         key = self._key_of(row)
         if key in self.dropped:
             self.dropped.remove(key)
@@ -129,7 +132,7 @@ class TableChanges:
             self._remember_last(self._known_rows, key, row)
 
     def set(self, row: Row) -> None:
-        """Fold a row as it is now."""
+        """Apply a row's new values."""
         key = self._key_of(row)
         if key in self.added:
             self.added[key] = row
@@ -141,7 +144,7 @@ class TableChanges:
             self._remember_last(self._known_rows, key, row)
 
     def drop(self, key: Key) -> None:
-        """Fold the end of a row."""
+        """Apply the removal of a row; raises ValueError if rows are found by less than their key."""
         if self.added.pop(key, None) is None:
             self.replaced.pop(key, None)
             self.dropped.add(key)
@@ -151,16 +154,17 @@ class TableChanges:
             raise ValueError(f"{self.table.name}: rows that are found by less than their key cannot be dropped")
 
     def _remember_last(self, known: dict[Key, Row | None], key: Key, row: Row) -> None:
-        """Take note of a row as it is now: of those that are found alike, the last by key is the one that is."""
+        """Remember a row if its key is the last of those that begin as it does: that one is found."""
         last = known.get(key[: self._found_by_length])
         if last is None or self._key_of(last) <= key:
             known[key[: self._found_by_length]] = row
 
 
 def fold(view: View, events: Sequence[ViewEvent], known: KnownRows, load: Load) -> list[TableChanges]:
-    """Compute what events do to a view's tables, as `TableChanges` of each.
+    """Compute what events do to each of a view's tables.
 
-    Raises `HandlerFailed`, naming the event, and whatever ``load`` raises.
+    Rows that handlers look for are taken from ``known``, and loaded with ``load`` where they are missing. Raises
+    `HandlerFailed`, which names the event, and what ``load`` raises.
     """
     by_table = {table: TableChanges(table, known.rows_of(table)) for table in view.tables}
     apply: dict[Table | None, Any] = {table: changes.by_kind for table, changes in by_table.items()}
@@ -197,23 +201,23 @@ def _rows_needed(view: View, events: Sequence[ViewEvent]) -> Iterable[tuple[Tabl
 
 
 class WholeFold:
-    """A view's rows as a plain fold of the log gives them: what generations are compared with.
+    """A view's rows as one plain fold of the whole log gives them; generations are compared with these.
 
-    It shares the handlers with `fold`, and nothing else: no `TableChanges`, no loading, no batches.
+    It shares the handlers with `fold` and nothing else: no `TableChanges`, no loading, no batches.
     """
 
     def __init__(self, view: View) -> None:
         self._view = view
         self.rows: dict[Table, dict[Key, Row]] = {table: {} for table in view.tables}
-        """Every table's rows by key."""
+        """The rows of each table by key."""
         self._keys = {table: table.key_getter() for table in view.tables}
         self._last_keys: dict[Table, dict[Key, Key]] = {
             table: {} for table in view.tables if table.found_by and table.found_by != table.key
         }
-        """Of tables in which rows are found by less than their key: the last key by what it begins with."""
+        """For tables whose rows are found by less than their key: the last key by its beginning."""
 
     def fold(self, events: Iterable[ViewEvent]) -> list[HandlerFailed]:
-        """Fold events; those that a handler failed on are left out, and told."""
+        """Fold events; gives an error for each event that a handler failed on, whose changes are left out."""
         failed = []
         handlers, find, drop = self._view.handlers, self._finder(), Drop
         put: dict[Table | None, Any] = {table: self._row_setter(table) for table in self._view.tables}
@@ -231,7 +235,7 @@ class WholeFold:
                         rows[change.table].pop(change.key, None)
                     else:
                         put[change.table](change[0])
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises
+            except Exception as error:  # noqa: BLE001 - a handler may raise anything
                 failed.append(HandlerFailed(self._view.name, event, error))
         return failed
 
@@ -262,11 +266,11 @@ class WholeFold:
         return find
 
     def clear(self, table: Table) -> None:
-        """Forget a table's rows, once they were compared."""
+        """Forget a table's rows, once they have been compared."""
         self.rows[table].clear()
 
     def clear_growing(self) -> None:
-        """Forget the rows of tables that only grow: no handler finds them."""
+        """Forget the rows of tables that only grow, because no handler looks for them."""
         for table, rows in self.rows.items():
             if table.grows:
                 rows.clear()

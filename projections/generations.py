@@ -1,4 +1,4 @@
-"""Generations, the physical builds of views, and what the engine needs of the world: a source of events, a store."""
+"""Generations, which are the builds of a view in a database, and the two ports of the engine: a source and a store."""
 
 from __future__ import annotations
 
@@ -18,53 +18,53 @@ if TYPE_CHECKING:
 
 
 class GenerationState(StrEnum):
-    """What a generation is for."""
+    """What a generation is used for."""
 
     BUILDING = "building"
-    """It is being built beside the live one."""
+    """It is being built beside the live generation."""
     LIVE = "live"
-    """The published name shows it."""
+    """The view's published name points to it."""
     KEPT = "kept"
-    """It was live, and can be put back."""
+    """It was live before, and can be put back."""
     DISCARDED = "discarded"
-    """It is of no use any more: `prune` removes it."""
+    """It is of no use any more; `Store.prune` removes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One build of a view, as the database has it."""
+    """One build of a view, as the database had it when it was read."""
 
     view: str
     number: int
     state: GenerationState
     version: int
-    """Version of the view that builds it."""
+    """The version of the view whose code builds it."""
     fingerprint: str
-    """See `View.fingerprint`."""
+    """What `View.fingerprint` gave for that code."""
     position: int
-    """Position in the log up to which it is true."""
+    """The position in the log up to which its rows are true."""
     moved_at: datetime | None
-    """When it last moved."""
+    """When its position last changed; None if it never did."""
     rate: int | None
-    """Events a second, when it last moved."""
+    """How many events a second were folded when it last moved; None if it never did."""
     compared_at: int | None
-    """Position at which it was found to equal the live one; None if it was not compared."""
+    """The position at which it was found equal to the live one, or differences were accepted; None before that."""
     stopped_at: int | None
-    """Position of the event on which it failed; None if it did not."""
+    """The position of the event on which it failed; None if it did not fail."""
     stopped_type: str | None
     error: str | None
-    """What went wrong there."""
+    """The error on that event."""
     skipped: frozenset[int] = field(default=frozenset())
-    """Positions of the events that it was told to leave out."""
+    """The positions of the events that an operator told it to leave out."""
 
     @property
     def is_live(self) -> bool:
-        """Tell whether the published name shows it."""
+        """Tell whether the view's published name points to it."""
         return self.state is GenerationState.LIVE
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it may be moved on."""
+        """Tell whether it may be moved on: it is being built or live, and has not failed."""
         return self.state in {GenerationState.BUILDING, GenerationState.LIVE} and self.stopped_at is None
 
 
@@ -78,15 +78,15 @@ class GenerationComparison:
     """What a comparison of two generations found."""
 
     position: int
-    """Position at which both were compared."""
+    """The position in the log of both generations when they were compared."""
     rows: int
-    """Rows of the new one."""
+    """How many rows the new generation had."""
     differences: tuple[str, ...]
-    """The first rows that differ, said in words."""
+    """The first rows that differ, each described in words."""
 
 
 class Moved(Exception):
-    """A generation is not where it was: another worker has moved it."""
+    """Another worker has moved or changed the generation, so the work on it was not written."""
 
 
 class RowsRefused(HoldbookError):
@@ -101,65 +101,69 @@ class Source(Protocol):
         ...
 
     def read_events(self, after: int, limit: int, upto: int) -> Sequence[ViewEvent]:
-        """Read the events after a position, about ``limit``, to the end of a command, none after ``upto``."""
+        """Read about ``limit`` events after a position, none beyond ``upto``; the last one ends its command."""
         ...
 
     def recorded_at(self, position: int) -> datetime | None:
-        """Tell when an event was recorded; None if there is none there."""
+        """Tell when the event at a position was recorded; None if there is no such event."""
         ...
 
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
-        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        """Watch for commits. Call what this gives with seconds to wait; it tells whether there may be new events."""
         ...
 
 
 class Store(Protocol):
-    """Keeps generations: their rows, and the books on them. Raises `LogUnavailable`."""
+    """Keeps the generations of views: their rows and positions. Its methods raise `LogUnavailable`."""
 
     batch_seconds_max: float
-    """The longest that a transaction should take, in seconds: where it keeps the log's writers waiting, a blink."""
+    """How many seconds a transaction should take at most; little where it makes the log's writers wait."""
 
     def generations(self) -> list[Generation]:
-        """List every generation, as at one moment."""
+        """List every generation as of one moment, by view and number."""
         ...
 
     def skips(self) -> list[dict[str, Any]]:
-        """List the events that generations were told to leave out, those of generations that are gone too."""
+        """List the events that generations were told to leave out, also of generations that have been removed.
+
+        Each is a row of the table ``skipped_events``: view, generation, position, type, error, reason, actor, time.
+        """
         ...
 
     def begin(self, view: View) -> Generation:
-        """Make the view's next generation, or find the unfinished one that the same code began."""
+        """Create the view's next generation, or find the unfinished one that code with the same fingerprint began."""
         ...
 
     def load(self, generation: Generation, table: Table, begins: Collection[Key]) -> Mapping[Key, Row]:
-        """Read the last rows whose keys begin so; raises `Moved` if the generation is not where it was."""
+        """Read the last row for each beginning of a key that has one; raises `Moved` if the generation has moved."""
         ...
 
     def advance(self, generation: Generation, changes: Sequence[TableChanges], position: int, rate: int) -> float:
-        """Write rows and position in one transaction; the seconds that it took.
+        """Write rows and the new position in one transaction; gives the seconds that it took.
 
-        Raises `Moved` if the generation is not where it was (compare and set), or is not open, and `RowsRefused`.
+        Raises `Moved` if the generation is not at the position that is given with it (compare-and-set) or is not open,
+        and `RowsRefused`.
         """
         ...
 
     def stop(self, generation: Generation, position: int, event_type: str, error: str) -> None:
-        """Record that a generation failed on an event."""
+        """Record that a generation failed on the event at a position, and with which error."""
         ...
 
     def resume(self, generation: Generation) -> None:
-        """Take that back."""
+        """Remove the record of a failure, so that the generation may be moved again."""
         ...
 
     def skip(self, generation: Generation, *, reason: str, actor: str) -> None:
-        """Record that a generation leaves out the event on which it stopped, why, and by whose decision; resume it."""
+        """Record that a generation leaves out the event on which it failed, why, and who decided so; then resume it."""
         ...
 
     def finish(self, view: View, generation: Generation) -> None:
-        """Make the indexes that were left out while rows were loaded in bulk."""
+        """Create the indexes that are left out while rows are loaded in bulk."""
         ...
 
     def compare(self, view: View, live: Generation, building: Generation) -> GenerationComparison | None:
-        """Compare two generations where their columns agree; None if they do not stand at the same position."""
+        """Compare the rows of two generations in the columns that both have; None if their positions differ."""
         ...
 
     def note_compared(self, building: Generation, position: int) -> None:
@@ -167,20 +171,21 @@ class Store(Protocol):
         ...
 
     def discard(self, generation: Generation) -> None:
-        """Give a generation that is being built up."""
+        """Give up a generation that is being built."""
         ...
 
     def publish(self, view: View, building: Generation) -> bool:
-        """Put a generation in the place of the live one, which is kept; False if that is ahead of it.
+        """Make a generation the live one in place of the present one, which is kept, in one transaction.
 
-        One transaction. Raises `Moved` if it is not being built any more.
+        Gives False, and changes nothing, if the live generation is further on. Raises `Moved` if the generation is not
+        being built any more.
         """
         ...
 
     def put_back(self, view: str) -> Generation:
-        """Put the kept generation in the place of the live one, which is kept; raises `NotFound` if there is none."""
+        """Make the kept generation the live one, and keep the present one; raises `NotFound` if none is kept."""
         ...
 
     def prune(self, view: str) -> list[int]:
-        """Remove the view's kept and discarded generations; their numbers."""
+        """Remove a view's kept and discarded generations; gives their numbers."""
         ...

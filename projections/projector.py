@@ -1,4 +1,4 @@
-"""The keeper of the views: what maintainers and services ask of the engine."""
+"""The projector: follow, rebuild, roll back and repair views, for maintainers and services."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from holdbook.projections.rebuild import Checker, Rebuilt, Tell
 
 WATCH_SECONDS: Final = 1.0
-"""How long a follower waits for news before it looks whether it is to stop."""
+"""How many seconds a follower waits for commits before it looks whether it should stop."""
 
 _WAIT_SECONDS: Final = 0.002
 _WAIT_SECONDS_MAX: Final = 0.05
-"""How long whoever waits for a view sleeps before looking again, at first and at last."""
+"""How many seconds `Projector.wait_for` sleeps between two looks, at first and in the end."""
 
 RETRY_SECONDS: Final = 1.0
-"""How long a follower waits before it tries a database again."""
+"""How many seconds a follower waits before it tries again to use a database that it could not use."""
 
 
 class ViewStopped(HoldbookError):
-    """A view's handler failed on an event, and the view stands still before it."""
+    """A view's handler failed on an event; the view stays at the position before it."""
 
     def __init__(self, generation: Generation) -> None:
         self.view = generation.view
         self.position = generation.stopped_at
-        """Position of the event."""
+        """The position of the event."""
         self.event_type = generation.stopped_type
         super().__init__(
             f"the view {generation.view} stopped at position {generation.stopped_at}, on {generation.stopped_type}: "
@@ -50,12 +50,12 @@ class ViewStopped(HoldbookError):
 
 
 class ViewBehind(HoldbookError):
-    """A view did not come to a position in time."""
+    """A view did not reach a position in the time given."""
 
     def __init__(self, status: ViewStatus, wanted: int, seconds: float) -> None:
         self.view = status.name
         self.position = status.position
-        """Where it stands."""
+        """The position that the view has reached."""
         self.wanted = wanted
         way_out = (
             f"it was built by other code and stays where it is: run `holdbook projections rebuild {status.name}`"
@@ -70,43 +70,43 @@ class ViewBehind(HoldbookError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewStatus:
-    """How far a view has come."""
+    """How far a view has come, and what keeps it from going on."""
 
     name: str
     generation: int
-    """The live one; 0 if the view was never made."""
+    """The number of the live generation; 0 if there is none."""
     version: int
-    """Version of the code that built it; 0 if the view was never made."""
+    """The version of the code that built it; 0 if there is none."""
     outdated: bool
-    """Whether it was built by other code than this, so that only a rebuild moves it on."""
+    """Whether it was built by code with another fingerprint than the present code's; only a rebuild moves it on."""
     position: int
-    """Position in the log up to which the view is true."""
+    """The position in the log up to which the view is true."""
     behind: int
-    """Events of the log that it has not seen."""
+    """How many events of the log come after that position."""
     behind_seconds: float
-    """How long ago the first of them was recorded."""
+    """How many seconds ago the first of them was recorded; 0 if there are none."""
     rate: int | None
-    """Events a second, when it last moved."""
+    """How many events a second were folded when the view last moved."""
     moved_at: datetime | None
-    """When that was."""
+    """When the view last moved."""
     stopped_at: int | None
-    """Position of the event on which it failed, if it did."""
+    """The position of the event on which a handler failed; None if none did."""
     error: str | None
-    """What went wrong there."""
+    """The error on that event."""
     skipped: tuple[int, ...]
-    """Positions of the events that it was told to leave out."""
+    """The positions of the events that the live generation was told to leave out."""
     building: int | None
-    """The generation that is being built beside it, if one is."""
+    """The number of the generation that is being built beside it; None if there is none."""
     building_position: int | None
     building_error: str | None
     kept: tuple[int, ...]
-    """Generations that can be put back, or pruned."""
+    """The numbers of the generations that can be put back or pruned."""
 
 
 class Projector:
     """Keeps the views of one database in step with its log."""
 
-    def __init__(  # noqa: PLR0913 - each by name, each with a default
+    def __init__(  # noqa: PLR0913 - all by name but three
         self,
         source: Source,
         store: Store,
@@ -139,13 +139,13 @@ class Projector:
         return self.views[name]
 
     def _views_named(self, names: Sequence[str]) -> list[View]:
-        """Find the views that are named; all of them if none is."""
+        """Find the views of these names, or every view if no name is given; raises `NotFound`."""
         return [self.view(name) for name in names] or list(self.views.values())
 
     # Looking
 
     def status(self) -> list[ViewStatus]:
-        """Tell how far each view has come."""
+        """Tell how far each view has come. Raises `LogUnavailable`."""
         found, head = self._store.generations(), self._source.head()
         return [
             self._status(view, [one for one in found if one.view == view.name], head) for view in self.views.values()
@@ -176,10 +176,10 @@ class Projector:
         )
 
     def wait_for(self, name: str, position: int, timeout: float) -> ViewStatus:
-        """Wait until a view has seen the event at a position, for at most so many seconds; whoever moves it.
+        """Wait until a view has seen the event at a position, for at most ``timeout`` seconds; any process may move it.
 
-        Raises `ViewBehind` when the time is over, `ViewStopped` if it failed on an event before, `NotFound` for a view
-        that is not published.
+        Raises `ViewBehind` when the time is over, `ViewStopped` if the view fails on an event before that position, and
+        `NotFound` for a name that is not a view's.
         """
         view = self.view(name)
         until, pause = monotonic() + timeout, _WAIT_SECONDS
@@ -201,15 +201,15 @@ class Projector:
     # Following
 
     def catch_up(self, progress: Progress = no_progress) -> None:
-        """Bring every view up to the log's present end; ``progress`` is told events done and events in all.
+        """Move every view to the log's present end; ``progress`` is called with events done and events in all.
 
-        A view that failed on an event, or whose live generation was built by other code, stays where it is: `status`
-        tells which. Raises `LogUnavailable`.
+        A view that failed on an event stays where it is, and so does one whose live generation was built by other code;
+        `status` tells which. Raises `LogUnavailable`.
         """
         self._engine.move(self._live_builds(), self._source.head(), progress)
 
     def _live_builds(self) -> list[Build]:
-        """List what can be moved; rows that handlers have found are kept from one time to the next."""
+        """Give the live generations that this code can move; the rows that handlers have found stay in memory."""
         for name, live in live_generations(self._store.generations()).items():
             view = self.views.get(name)
             if view is None:
@@ -224,10 +224,10 @@ class Projector:
         return list(self._builds.values())
 
     def follow(self, stop: Event, heed: Callable[[HoldbookError], object] = str) -> None:
-        """Keep every view up to date until told to stop, woken by commits of this process and of others.
+        """Keep every view up to date until ``stop`` is set; commits of this and of other processes wake it.
 
-        Returns within about `WATCH_SECONDS` of ``stop`` being set. While the database cannot be used, it is tried
-        again; ``heed`` is told of that, and of each view that fails on an event.
+        It returns within about `WATCH_SECONDS` after ``stop`` is set. While the database cannot be used, it tries
+        again; ``heed`` is called with that error, and once with `ViewStopped` for each event on which a view fails.
         """
         stopped: set[tuple[str, int | None]] = set()
         while not stop.is_set():
@@ -247,12 +247,13 @@ class Projector:
     # Rebuilding
 
     def rebuild(self, *names: str, accept_differences: bool = False, progress: Progress = no_progress) -> list[Rebuilt]:
-        """Build the next generation of views, of all of them if none is named, beside the live ones, and publish it.
+        """Build the next generation of views, every view if no name is given, beside the live ones, and publish it.
 
-        Each is compared, row by row, with the live generation where their columns agree, both at one position, and with
-        an independent fold of the log; where rows differ, nothing is published, and what is given tells which. With
-        ``accept_differences``, the live generation may differ, as it does where it was wrong. An interrupted rebuild
-        goes on where it stopped. Readers and writers go on. Raises `NotFound` for a view that is not published.
+        Each new generation is compared, row by row, with the live one in the columns that both have, and with an
+        independent fold of the log. If rows differ, it is not published, and the result says which rows. With
+        ``accept_differences``, it may differ from the live one, as it must if that was wrong. An interrupted rebuild
+        goes on where it stopped. Readers and writers go on meanwhile. Raises `NotFound` for a name that is not a
+        view's.
         """
         rebuild = Rebuild(self._engine, self._check, accept_differences=accept_differences, tell=self._tell)
         return rebuild.run(self._views_named(names), progress)
@@ -262,21 +263,25 @@ class Projector:
         return self._store.put_back(self.view(name).name)
 
     def prune(self, *names: str) -> dict[str, list[int]]:
-        """Remove the generations of views, of all if none is named, that are kept or were given up; their numbers."""
+        """Remove the kept and discarded generations of views, of all if none is named; gives their numbers by view."""
         return {view.name: self._store.prune(view.name) for view in self._views_named(names)}
 
     # Events on which a view failed
 
     def retry(self, name: str) -> ViewStatus:
-        """Have a view that failed on an event try again, and bring it up to date; raises `ViewStopped` if it fails."""
+        """Let a view try again the event on which it failed, and bring it up to date.
+
+        Raises `ViewStopped` if it fails again, and `NotFound` for a name that is not a view's.
+        """
         for generation in self._stopped(name):
             self._store.resume(generation)
         return self._go_on(name)
 
     def skip(self, name: str, position: int, *, reason: str, actor: str) -> ViewStatus:
-        """Have a view leave out the event on which it failed, and bring it up to date; what was left out is recorded.
+        """Let a view leave out the event on which it failed, bring it up to date, and record who decided so and why.
 
-        Raises `NotFound` if it did not fail there, and `ViewStopped` if it fails on a later event.
+        Raises `NotFound` if it did not fail at this position, `Malformed` for a blank reason, and `ViewStopped` if it
+        fails on a later event.
         """
         stopped = [one for one in self._stopped(name) if one.stopped_at == position]
         if not stopped:
@@ -288,7 +293,7 @@ class Projector:
         return self._go_on(name)
 
     def skips(self) -> list[dict[str, Any]]:
-        """List what was left out of which generation, why, by whom and when, for auditors: it is never removed."""
+        """List the events that generations left out, why, by whose decision and when; no entry is ever removed."""
         return self._store.skips()
 
     def _stopped(self, name: str) -> list[Generation]:

@@ -1,4 +1,4 @@
-"""Rebuilding: the next generation beside the live one, compared, and only then put in its place."""
+"""Rebuilding: build the next generation beside the live one, compare it, and only then publish it."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ class Checker(Protocol):
     """Compares generations with an independent fold of the log."""
 
     def __call__(self, found: Sequence[tuple[View, Generation]], progress: Progress) -> Mapping[str, Sequence[str]]:
-        """Read the log from its first event; by view, the first rows that differ, said in words."""
+        """Read the log from its first event; gives, by view, the first rows that differ, described in words."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What became of the rebuild of one view."""
+    """The result of the rebuild of one view."""
 
     name: str
     generation: int
     position: int
-    """Position in the log up to which the new generation is true."""
+    """The position in the log up to which the new generation is true."""
     resumed_from: int
-    """Position from which the rebuild went on; 0 if it began."""
+    """The position from which an interrupted rebuild went on; 0 if this one began it."""
     published: bool
-    """Whether the new generation is live."""
+    """Whether the new generation is live now."""
     compared_at: int | None
-    """Position at which it was compared with the live generation; None where there was none to compare with."""
+    """The position at which it was compared with the live generation; None if it was not."""
     compared_rows: int
-    """Rows of the new generation there."""
+    """How many rows the new generation had at that position; 0 if this run did not compare them."""
     differences: tuple[str, ...]
-    """The first rows that differ from the live generation's, said in words."""
+    """The first rows that differ from the live generation's, described in words."""
     faults: tuple[str, ...]
-    """The first rows that differ from an independent fold of the log, said in words."""
+    """The first rows that differ from those of an independent fold of the log, described in words."""
     stopped_at: int | None
-    """Position of the event on which it failed, if it did."""
+    """The position of the event on which a handler failed; None if none did."""
     error: str | None
 
 
 class Rebuild:
-    """Rebuilds views together, reading the log once."""
+    """Rebuilds several views at once with one reading of the log."""
 
     def __init__(self, engine: Engine, check: Checker, *, accept_differences: bool, tell: Tell) -> None:
         self._engine = engine
@@ -61,7 +61,7 @@ class Rebuild:
         self._tell = tell
 
     def run(self, views: Sequence[View], progress: Progress = no_progress) -> list[Rebuilt]:
-        """Rebuild views, each published if it passed every comparison; what was interrupted goes on."""
+        """Rebuild views, or go on with interrupted rebuilds, and publish each view that passes every comparison."""
         rebuilds = [_ViewRebuild(self._engine, view, self._tell) for view in views]
         self._build(rebuilds, progress)
         for one in _unfinished(rebuilds):
@@ -86,7 +86,7 @@ class Rebuild:
 
 
 class _ViewRebuild:
-    """The rebuild of one view."""
+    """The rebuild of one view: its new generation, and the live one that it is compared with."""
 
     def __init__(self, engine: Engine, view: View, tell: Tell) -> None:
         self._engine = engine
@@ -98,7 +98,7 @@ class _ViewRebuild:
         self._live_stands_still = live is not None and (
             live.fingerprint != view.fingerprint or live.stopped_at is not None
         )
-        """Whether nobody moves the live generation any more, so that the new one has to meet it where it stands."""
+        """Whether nothing moves the live generation any more, so that the new one is compared at its position."""
         self.build = self._begin()
         self._resumed_from = self.build.position
         self._compared: GenerationComparison | None = None
@@ -120,23 +120,23 @@ class _ViewRebuild:
         return build
 
     def _passed_live_uncompared(self, generation: Generation) -> bool:
-        """Tell whether a generation has passed a live one that stands still, before the two were compared."""
+        """Tell whether a generation, not compared yet, is already beyond a live one that stands still."""
         if self._live is None or not self._live_stands_still or generation.compared_at is not None:
             return False
         return generation.position > self._live.position
 
     @property
     def builds(self) -> list[Build]:
-        """What has to be moved: the new generation, and the live one, to compare the two."""
+        """The generations to move: the new one, and the live one if it still moves, so that the two can be compared."""
         return [self.build] if self._live is None or self._live_stands_still else [self.build, self._live]
 
     @property
     def is_unfinished(self) -> bool:
-        """Tell whether it is this worker's to go on with: not failed, and not finished by another."""
+        """Tell whether the new generation is still being built: it has not failed, been published or been discarded."""
         return self.build.generation.is_open and self.build.generation.state is GenerationState.BUILDING
 
     def compare(self, *, accept_differences: bool) -> None:
-        """Compare the generation with the live one; if they differ and may not, give it up."""
+        """Compare the new generation with the live one; discard it if they differ and differences are not accepted."""
         if self._live is None or self.build.generation.compared_at is not None:
             self.build.limit = None
             return
@@ -155,7 +155,7 @@ class _ViewRebuild:
         self.build.limit = None
 
     def note_faults(self, faults: Sequence[str]) -> None:
-        """Take note of the comparison with a fold of the log; if there are differences, give the generation up."""
+        """Note what the comparison with a fold of the log found; discard the generation if anything differs."""
         self._faults = tuple(faults)
         if faults:
             self._give_up()
@@ -165,16 +165,16 @@ class _ViewRebuild:
         self._engine.refresh(self.build)
 
     def publish(self) -> None:
-        """Put the generation in the place of the live one, as soon as it is no longer behind that."""
+        """Publish the generation as soon as the live one is no longer ahead of it."""
         try:
             while self.is_unfinished and not self._store.publish(self.view, self.build.generation):
                 self._engine.move([self.build], self._engine.source.head())
-        except Moved:  # another worker was first
+        except Moved:  # another worker has published or discarded it
             pass
         self._engine.refresh(self.build)
 
     def result(self) -> Rebuilt:
-        """Say what became of it."""
+        """Say what became of the rebuild."""
         generation, compared = self.build.generation, self._compared
         return Rebuilt(
             name=self.view.name,

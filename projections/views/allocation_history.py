@@ -1,4 +1,4 @@
-"""The view ``allocation_history``: everything that happened to allocations, one row an event."""
+"""The view ``allocation_history``: everything that happened to allocations, one row per event."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ABOUT_ALLOCATIONS: Final = (
 def _happened(event: ViewEvent, _find: Find) -> tuple[Add, ...]:
     get = event.data.get
     allocation_id = get("allocation_id")
-    if allocation_id is None:  # a refusal that concerns none
+    if allocation_id is None:  # the refusal of a command that names no allocation
         return ()
     row = {
         "position": event.position,
@@ -75,4 +75,4 @@ def _happened(event: ViewEvent, _find: Find) -> tuple[Add, ...]:
 ALLOCATION_HISTORY: Final = View(
     name="allocation_history", version=1, tables=(_TABLE,), handlers=dict.fromkeys(ABOUT_ALLOCATIONS, _happened)
 )
-"""Everything that happened to allocations, refusals too; rows are only ever added."""
+"""Everything that happened to allocations, refusals included; rows are only ever added."""

@@ -1,4 +1,4 @@
-"""Every published view."""
+"""The list of every published view."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ VIEWS: Final[tuple[View, ...]] = (
     METRICS,
     VALIDATION_FAILURES,
 )
-"""Every published view."""
+"""Every published view, in the order in which they are listed to people."""

@@ -1,4 +1,4 @@
-"""The view ``current_allocations``: what is held, one row an allocation and pool."""
+"""The view ``current_allocations``: what is held, one row per allocation and pool."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TABLE: Final = Table(
 
 
 def hold_of(event: ViewEvent) -> Key:
-    """Name the hold that an event is about: its allocation and its pool."""
+    """Give the key of the hold that an event is about: its allocation's id and its pool."""
     return event.data["allocation_id"], event.data["pool"]
 
 
@@ -48,8 +48,8 @@ def _opened(event: ViewEvent, _find: Find) -> tuple[Add]:
         "quantity": data["quantity"],
         "state": "reserved" if event.type == "Reserved" else "active",
         "deadline": data["deadline"],
-        "token": f"{data['epoch']}:{event.position - data['pools'].index(data['pool'])}",  # as `Token` writes itself
-        "tags": to_json(dict(sorted(data["tags"].items()))).decode(),  # canonical JSON, of text only, in half the time
+        "token": f"{data['epoch']}:{event.position - data['pools'].index(data['pool'])}",  # the text form of `Token`
+        "tags": to_json(dict(sorted(data["tags"].items()))).decode(),  # canonical JSON, as all is text
         "opened_at": event.occurred_at,
         "opened_by": event.actor,
         "position": event.position,
@@ -104,4 +104,4 @@ _HANDLERS: Final[dict[str, Any]] = {
 CURRENT_ALLOCATIONS: Final = View(
     name="current_allocations", version=1, tables=(_TABLE,), handlers=_HANDLERS, needs=_needs
 )
-"""What is held: an allocation that has lapsed stays until its expiry is recorded (see ``deadline``)."""
+"""What is held. An allocation whose deadline has passed stays until its expiry is recorded (see ``deadline``)."""

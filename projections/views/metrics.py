@@ -19,7 +19,7 @@ DONE: Final = "done"
 REFUSED: Final = "refused"
 
 NONE: Final = ""
-"""Where there is no pool, no resource type, no code: a key has no NULL."""
+"""Stands for no pool, no resource type or no code, because a key column cannot be null."""
 
 OPERATIONS: Final = {
     "PoolOpened": "open_pool",
@@ -37,7 +37,7 @@ OPERATIONS: Final = {
     "Expired": "expire",
     "Reclaimed": "reclaim",
 }
-"""What was done where an event was recorded; of a refusal, it is what was asked."""
+"""The operation that an event of each type records. The operation of a refusal is the command that was refused."""
 
 LASTED: Final = {
     "le_1s": timedelta(seconds=1),
@@ -50,14 +50,14 @@ LASTED: Final = {
     "le_7d": timedelta(days=7),
     "le_30d": timedelta(days=30),
 }
-"""The histogram's columns, each with the longest that it counts; as in Prometheus, all that is shorter counts too."""
+"""The histogram's columns, each with its upper bound. As in Prometheus, a column counts all that lasted no longer."""
 
 _COLUMNS: Final = tuple(LASTED)
 _BOUNDS: Final = tuple(LASTED.values())
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 TIMED: Final = frozenset({"confirm", "release", "void", "expire"})
-"""What has a histogram: how long it took from the reservation to its confirmation, or from the grant to its end."""
+"""Operations with a histogram: the time from reserving to confirming, or from the grant to its end."""
 
 _TABLE: Final = Table(
     name="metrics",
@@ -81,7 +81,7 @@ _HOLDS: Final = Table(
     key=("allocation_id", "pool"),
     found_by=("allocation_id", "pool"),
 )
-"""Since when what is held is held."""
+"""When each hold began, for as long as it is held."""
 
 
 def _counted(event: ViewEvent, find: Find) -> tuple[Add | Set]:
@@ -147,7 +147,7 @@ def _opening_counter(pool: str) -> Key:
 
 
 def _add_duration(row: Row, event: ViewEvent, find: Find) -> None:
-    """Count how long it took since the hold began."""
+    """Add the time since the hold began to a counter's histogram; raises LookupError if there is no such hold."""
     hold = find(_HOLDS, hold_of(event))
     if hold is None:
         allocation_id, pool = hold_of(event)
@@ -178,7 +178,7 @@ _HANDLERS: Final[dict[str, Any]] = {
 }
 
 METRICS: Final = View(name="metrics", version=3, tables=(_TABLE, _HOLDS), handlers=_HANDLERS, needs=_needs)
-"""Counters: one count an event, so an allocation over three pools counts once in each.
+"""Counters. Each event counts once, so an allocation over three pools counts once in each of them.
 
-The resource type of a pool is that of its opening, whose counter is found by its key.
+The resource type of a pool is read from the counter of its opening.
 """

@@ -1,4 +1,4 @@
-"""The view ``pool_usage``: use, peak and capacity of each pool over time, in buckets of an hour."""
+"""The view ``pool_usage``: the use, peak and capacity of each pool over time, in buckets of an hour."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from holdbook.projections.definition import Find, Key, Row, ViewEvent
 
 BUCKET: Final = timedelta(hours=1)
-"""How long a bucket is; buckets begin on the hour, UTC."""
+"""The length of a bucket. Buckets begin on the hour, UTC."""
 
 BUCKET_CHARACTERS: Final = len("2026-01-31T14")
-"""How much of an instant's text names its bucket."""
+"""How many characters at the beginning of an instant's text name its bucket."""
 
 _TABLE: Final = Table(
     name="pool_usage",
@@ -41,12 +41,12 @@ _TABLE: Final = Table(
 
 
 def bucket_of(moment: datetime) -> str:
-    """Name the bucket of an instant by the instant at which it begins."""
+    """Give the name of the bucket that an instant is in: the instant at which the bucket begins, as text."""
     return bucket_named(instant_text(moment)[:BUCKET_CHARACTERS])
 
 
 def bucket_named(begin: str) -> str:
-    """Name a bucket by the text that begins the text of every instant in it."""
+    """Give a bucket's name from the characters with which the text of every instant in it begins."""
     return f"{begin}:00:00.000000Z"
 
 
@@ -83,7 +83,7 @@ def _touched(event: ViewEvent, find: Find) -> tuple[Add | Set]:
 
 
 def _bucket_row(event: ViewEvent, find: Find) -> tuple[Row, Add | Set]:
-    """Begin the row of an event's bucket from what the pool's last row says, or go on with that; and its change."""
+    """Find the row of an event's bucket, or begin it from the pool's last row; gives the row and the change to make."""
     pool, bucket = event.data["pool"], bucket_named(event.occurred_at[:BUCKET_CHARACTERS])
     last = find(_TABLE, (pool,))
     if last is not None and bucket <= last["bucket"]:
@@ -131,7 +131,7 @@ def _needs(event: ViewEvent) -> Iterable[tuple[Table, Key]]:
 
 
 POOL_USAGE: Final = View(name="pool_usage", version=1, tables=(_TABLE,), handlers=_HANDLERS, needs=_needs)
-"""Pools over time: a row for each bucket in which something happened in the pool, refusals aside.
+"""Pools over time: one row for each bucket in which something happened in the pool, refusals aside.
 
-The times of a pool's own events never go back, so each builds on the pool's last row.
+The times of a pool's events never go back, so each row builds on the pool's last one.
 """

@@ -1,4 +1,4 @@
-"""The view ``validation_failures``: every refusal, with what was asked and what it was decided on."""
+"""The view ``validation_failures``: every refusal, with the command's fields and the data that the decision used."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _refused(event: ViewEvent, _find: Find) -> tuple[Add]:
 
 
 def field_asked(refusal: Mapping[str, Any], field: str) -> str | None:
-    """Read a field of the command that was refused; None if it has none."""
+    """Read a text field of the command that was refused; None if it has no such field."""
     value = refusal["asked"].get(field)
     return value if isinstance(value, str) else None
 
