@@ -132,12 +132,12 @@ def verify_bundle(
     Of the log's keys that are given, one must have signed, or have handed over to one that has; of the witnesses' keys,
     each. The file is read line by line, and memory does not grow with it.
     """
-    lines = _lines(source)
-    head = _head(next(lines, b""))
+    lines = _read_lines(source)
+    head = _read_head(next(lines, b""))
     checkpoint = head.sealed.signed.checkpoint
     signed_by = _check_signatures(head, trusted)
     tree = CompactRange()
-    _check(lambda: append_subtrees(tree, head.first - 1, head.left), 1, "left: hashes too many or too few")
+    _run_check(lambda: append_subtrees(tree, head.first - 1, head.left), 1, "left: hashes too many or too few")
     for position in range(head.first, head.last + 1):
         number = position - head.first + 2
         line = next(lines, None)
@@ -148,22 +148,22 @@ def verify_bundle(
     end = head.last - head.first + 3
     if next(lines, None) is not None:
         raise BundleRefused(end, f"something follows the last event, which is at position {head.last}")
-    _check(lambda: append_subtrees(tree, checkpoint.size, head.right), 1, "right: hashes too many or too few")
+    _run_check(lambda: append_subtrees(tree, checkpoint.size, head.right), 1, "right: hashes too many or too few")
     if tree.root() != checkpoint.root:
         wrong = f"the events from position {head.first} to {head.last} are not those that checkpoint "
         raise BundleRefused(1, f"{wrong}{checkpoint.number} was signed over, or the hashes beside them are wrong")
-    everybody = dict.fromkeys(key.short for key in head.sealed.keys)
+    all_keys = dict.fromkeys(key.short for key in head.sealed.keys)
     return Proven(
         checkpoint=checkpoint,
         first=head.first,
         last=head.last,
         signed_by=tuple(signed_by),
-        others=tuple(one for one in everybody if one not in signed_by),
+        others=tuple(one for one in all_keys if one not in signed_by),
         earlier=tuple(one.sealed.signed.checkpoint.number for one in head.earlier),
     )
 
 
-def _lines(source: BinaryIO) -> Iterator[bytes]:
+def _read_lines(source: BinaryIO) -> Iterator[bytes]:
     number = 1
     while line := source.readline(LINE_BYTES_MAX):
         if not line.endswith(b"\n"):
@@ -172,7 +172,7 @@ def _lines(source: BinaryIO) -> Iterator[bytes]:
         number += 1
 
 
-def _parsed(line: bytes, names: Sequence[str]) -> dict[str, Any]:
+def _parse_line(line: bytes, names: Sequence[str]) -> dict[str, Any]:
     """Read a line of JSON that is written in the one way that there is; raises ValueError."""
     found = from_json(line)
     if type(found) is not dict or tuple(found) != tuple(names):
@@ -182,20 +182,20 @@ def _parsed(line: bytes, names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _head(line: bytes) -> BundleHead:
+def _read_head(line: bytes) -> BundleHead:
     if not line.startswith(to_json({"format": FORMAT})[:-1]):
         shown = line[:40].decode(errors="backslashreplace")
         raise Malformed("FILE", shown, f"expected a bundle, which begins with its format, {FORMAT}")
     try:
-        fields = _parsed(line, _HEAD)
+        fields = _parse_line(line, _HEAD)
         first, last = fields["first"], fields["last"]
         head = BundleHead(
-            sealed=_sealed(fields),
+            sealed=_parse_sealed(fields),
             first=first,
             last=last,
-            left=_hashes(fields["left"]),
-            right=_hashes(fields["right"]),
-            earlier=tuple(map(_earlier, fields["earlier"])),
+            left=_decode_hashes(fields["left"]),
+            right=_decode_hashes(fields["right"]),
+            earlier=tuple(map(_parse_earlier, fields["earlier"])),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # whatever may stand where something else should
         raise BundleRefused(1, f"the head cannot be read: {_reason(error)}") from None
@@ -209,21 +209,21 @@ def _reason(error: Exception) -> str:
     return f"{error.parameter}: {error.expected}" if isinstance(error, Malformed) else str(error)
 
 
-def _hashes(found: Sequence[str]) -> tuple[bytes, ...]:
+def _decode_hashes(found: Sequence[str]) -> tuple[bytes, ...]:
     return tuple(map(decode_hash, found))
 
 
-def _sealed(fields: dict[str, Any]) -> Sealed:
+def _parse_sealed(fields: dict[str, Any]) -> Sealed:
     return Sealed(Signed.parse(fields["note"]), tuple(map(VerifierKey.parse, fields["keys"])))
 
 
-def _earlier(fields: dict[str, Any]) -> EarlierCheckpoint:
+def _parse_earlier(fields: dict[str, Any]) -> EarlierCheckpoint:
     if tuple(fields) != _EARLIER:
         raise ValueError(f"expected an object of {', '.join(_EARLIER)}")
-    return EarlierCheckpoint(_sealed(fields), _hashes(fields["proof"]))
+    return EarlierCheckpoint(_parse_sealed(fields), _decode_hashes(fields["proof"]))
 
 
-def _check(work: Callable[[], None], line: int, message: str) -> None:
+def _run_check(work: Callable[[], None], line: int, message: str) -> None:
     try:
         work()
     except ValueError:
@@ -233,7 +233,7 @@ def _check(work: Callable[[], None], line: int, message: str) -> None:
 def _check_row(line: bytes, number: int, position: int) -> bytes:
     """Check an event's line by itself; give its leaf."""
     try:
-        fields = _parsed(line, (*_COLUMNS, "leaf"))
+        fields = _parse_line(line, (*_COLUMNS, "leaf"))
         leaf = leaf_hash(canonical_bytes(StoredRow._make((*map(fields.get, _COLUMNS), b""))))
     except (ValueError, TypeError) as error:
         raise BundleRefused(number, f"the line cannot be read: {error}", position) from None
@@ -251,14 +251,14 @@ def _check_row(line: bytes, number: int, position: int) -> bytes:
 def _check_signatures(head: BundleHead, trusted: Sequence[VerifierKey]) -> list[str]:
     """Check every signature; list the trusted keys that signed, and those that they handed over to."""
     trust = Trust(key for key in trusted if key.kind is Kind.NOTE)
-    wants_log = bool(trust.keys)
+    has_log_key = bool(trust.keys)
     for one in head.earlier:
         _check_earlier(one, head)
-        _signers(trust, one.sealed)
+        _trusted_signers(trust, one.sealed)
     _check_keys(head.sealed)
-    signed_by = [key.short for key in _signers(trust, head.sealed)]
+    signed_by = [key.short for key in _trusted_signers(trust, head.sealed)]
     checkpoint = head.sealed.signed.checkpoint
-    if wants_log and not signed_by:
+    if has_log_key and not signed_by:
         by = ", ".join(key.short for key in head.sealed.keys)
         raise BundleRefused(1, f"checkpoint {checkpoint.number} is signed by {by}, and by no key that you trust")
     for key in trusted:
@@ -271,7 +271,7 @@ def _check_signatures(head: BundleHead, trusted: Sequence[VerifierKey]) -> list[
     return signed_by
 
 
-def _signers(trust: Trust, sealed: Sealed) -> Sequence[VerifierKey]:
+def _trusted_signers(trust: Trust, sealed: Sealed) -> Sequence[VerifierKey]:
     try:
         return list(trust.signers(sealed.signed))
     except ValueError as error:

@@ -90,20 +90,20 @@ def subtrees(first: int, last: int) -> Iterator[tuple[int, int]]:
         first += 1 << level
 
 
-def compact_range(size: int, at: HashAt) -> CompactRange:
+def compact_range(size: int, hash_at: HashAt) -> CompactRange:
     """Make the compact range of the first leaves."""
     made = CompactRange()
     for level, index in subtrees(0, size):
-        made.append_subtree(level, at(level, index))
+        made.append_subtree(level, hash_at(level, index))
     return made
 
 
-def root(size: int, at: HashAt) -> bytes:
+def root(size: int, hash_at: HashAt) -> bytes:
     """Compute the root of the first leaves."""
-    return compact_range(size, at).root()
+    return compact_range(size, hash_at).root()
 
 
-def inclusion_proof(index: int, size: int, at: HashAt) -> list[bytes]:
+def inclusion_proof(index: int, size: int, hash_at: HashAt) -> list[bytes]:
     """Prove that a leaf is in the tree of a size: RFC 9162, section 2.1.3.1."""
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of {size}")
@@ -111,15 +111,15 @@ def inclusion_proof(index: int, size: int, at: HashAt) -> list[bytes]:
     while high - low > 1:
         middle = low + _split(high - low)
         if index < middle:
-            path.append(_root_of(middle, high, at))
+            path.append(_root_of(middle, high, hash_at))
             high = middle
         else:
-            path.append(_root_of(low, middle, at))
+            path.append(_root_of(low, middle, hash_at))
             low = middle
     return path[::-1]
 
 
-def consistency_proof(first: int, second: int, at: HashAt) -> list[bytes]:
+def consistency_proof(first: int, second: int, hash_at: HashAt) -> list[bytes]:
     """Prove that the tree of one size is the beginning of that of another: RFC 9162, section 2.1.4.1."""
     if not 0 < first <= second:
         raise ValueError(f"expected 0 < first <= second, not {first} and {second}")
@@ -127,13 +127,13 @@ def consistency_proof(first: int, second: int, at: HashAt) -> list[bytes]:
     while first != high:
         middle = low + _split(high - low)
         if first <= middle:
-            path.append(_root_of(middle, high, at))
+            path.append(_root_of(middle, high, hash_at))
             high = middle
         else:
-            path.append(_root_of(low, middle, at))
+            path.append(_root_of(low, middle, hash_at))
             low, whole = middle, False
     if not whole:
-        path.append(_root_of(low, high, at))
+        path.append(_root_of(low, high, hash_at))
     return path[::-1]
 
 
@@ -142,17 +142,17 @@ def _split(count: int) -> int:
     return 1 << (count - 1).bit_length() - 1
 
 
-def _root_of(low: int, high: int, at: HashAt) -> bytes:
+def _root_of(low: int, high: int, hash_at: HashAt) -> bytes:
     count = high - low
     if count & count - 1 == 0:
-        return at(count.bit_length() - 1, low // count)
+        return hash_at(count.bit_length() - 1, low // count)
     middle = low + _split(count)
-    return node_hash(_root_of(low, middle, at), _root_of(middle, high, at))
+    return node_hash(_root_of(low, middle, hash_at), _root_of(middle, high, hash_at))
 
 
-def range_proof(first: int, last: int, size: int, at: HashAt) -> tuple[list[bytes], list[bytes]]:
+def range_proof(first: int, last: int, size: int, hash_at: HashAt) -> tuple[list[bytes], list[bytes]]:
     """Give what is left and what is right of the leaves from ``first`` to before ``last``: with them, the root."""
-    return [at(*one) for one in subtrees(0, first)], [at(*one) for one in subtrees(last, size)]
+    return [hash_at(*one) for one in subtrees(0, first)], [hash_at(*one) for one in subtrees(last, size)]
 
 
 def append_subtrees(tree: CompactRange, size: int, hashes: Iterable[bytes]) -> None:

@@ -56,14 +56,14 @@ class LedgerState(NamedTuple):
         return Answer(sorted(was_open, key=lambda one: one.token), self.position)
 
 
-class _Limit(NamedTuple):
+class _Bound(NamedTuple):
     """Up to where events count."""
 
     moment: datetime | None
     position: int
 
     @classmethod
-    def of(cls, log: EventLog, when: datetime | int) -> _Limit:
+    def read(cls, log: EventLog, when: datetime | int) -> _Bound:
         """Read a moment, or a position, which is taken back to the end of a whole command; raises `Malformed`."""
         with log.reading() as reader:
             head = reader.head
@@ -75,8 +75,8 @@ class _Limit(NamedTuple):
 
     def excludes(self, recorded: Recorded) -> bool:
         """Tell whether an event is beyond; within a stream all after it are too."""
-        late = self.moment is not None and recorded.occurred_at > self.moment
-        return late or recorded.position > self.position
+        is_late = self.moment is not None and recorded.occurred_at > self.moment
+        return is_late or recorded.position > self.position
 
 
 def end_of_command(log: EventLog, position: int, head: int, parameter: str = "position") -> int:
@@ -94,7 +94,7 @@ def state_at(log: EventLog, when: datetime | int, pools: Collection[str] | None 
     pool's stream is read from its nearest snapshot to the first event beyond. Raises `Malformed` for a moment without
     its offset from UTC and for a position that the log has not reached, `LogUnavailable`, `LogCorrupt`.
     """
-    bound = _Limit.of(log, when)
+    bound = _Bound.read(log, when)
     with log.reading() as reader:
         names = reader.pool_names() if pools is None else sorted(pools)
         found = {name: pool for name in names if (pool := _pool(reader, name, bound)) is not None}
@@ -109,7 +109,7 @@ def state_before(log: EventLog, moment: datetime, pools: Collection[str] | None 
     return state_at(log, moment - MICROSECOND, pools)
 
 
-def _pool(reader: LogReader, name: str, bound: _Limit) -> Pool | None:
+def _pool(reader: LogReader, name: str, bound: _Bound) -> Pool | None:
     stream_id = f"pool:{name}"
     versions = reader.snapshots(name)
     usable = bisect_left(versions, 1, key=lambda version: int(bound.excludes(reader.event(stream_id, version))))
@@ -126,7 +126,7 @@ def allocations_as_of(log: EventLog, when: datetime | int) -> Answer[Allocation]
 
     It reads the log from its first event; `state_at` is the quick way to those that were open. Raises as that does.
     """
-    bound = _Limit.of(log, when)
+    bound = _Bound.read(log, when)
     last = "~" if bound.moment is None else instant_text(bound.moment)
     found: dict[str, Allocation] = {}
     for row in chain.from_iterable(row_pages(log, 0, bound.position, PAGE_ROWS)):

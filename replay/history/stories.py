@@ -67,7 +67,7 @@ class StoryStep:
         """What changed: fields of the allocation, or of the pool, by their dotted names."""
         before, after = _described(self.before), _described(self.after)
         if self.recorded.event.subject is None:
-            before, after = _of_pool(self.recorded.event)
+            before, after = _pool_before_and_after(self.recorded.event)
         return {
             name: Change(before.get(name), after.get(name))
             for name in after | before
@@ -106,7 +106,7 @@ def find(  # noqa: PLR0913 - the last four by name
     for parameter, value, least in (("after", after, 0), ("limit", limit, 1)):
         if type(value) is not int or value < least:
             raise Malformed(parameter, value, f"expected a whole number from {least}")
-    end = _end(log, upto)
+    end = _last_position(log, upto)
     rows: list[StoredRow] = []
     begin = after
     while begin < end and len(rows) <= limit:
@@ -118,7 +118,7 @@ def find(  # noqa: PLR0913 - the last four by name
     return Page(steps(log, [log.decode(row) for row in shown]), end, shown[-1].position if len(rows) > limit else None)
 
 
-def _end(log: EventLog, upto: int | None) -> int:
+def _last_position(log: EventLog, upto: int | None) -> int:
     """Find the last position to read to: that of a whole command; raises `Malformed`."""
     with log.reading() as reader:
         head = reader.head
@@ -129,20 +129,20 @@ def steps(log: EventLog, records: Sequence[Recorded]) -> list[StoryStep]:
     """Tell what each event did; raises `LogUnavailable`, `LogCorrupt`."""
     subjects = {subject for one in records if (subject := one.event.subject) is not None}
     with log.reading() as reader:
-        verbs = _verbs(reader, records)
+        verbs = _verb_by_command(reader, records)
         states = {
             position: state
             for history in reader.histories(subjects).values()
-            for position, state in _states(history, records[-1].position)
+            for position, state in _states_by_position(history, records[-1].position)
         }
     return [StoryStep(one, verbs.get(one.command_id, ""), *states.get(one.position, (None, None))) for one in records]
 
 
-def _verbs(reader: LogReader, records: Iterable[Recorded]) -> dict[str, str]:
+def _verb_by_command(reader: LogReader, records: Iterable[Recorded]) -> dict[str, str]:
     found = {one.command_id: one.command for one in records if one.command is not None}
     rest = {one.command_id for one in records} - found.keys()
-    noticing = (one for whole in reader.commands(rest).values() for one in whole)
-    found |= {one.command_id: one.command for one in noticing if one.command is not None}
+    other_records = (one for whole in reader.commands(rest).values() for one in whole)
+    found |= {one.command_id: one.command for one in other_records if one.command is not None}
     return {command_id: _verb(text) for command_id, text in found.items()}
 
 
@@ -155,7 +155,7 @@ def _verb(text: str) -> str:
     return str(fields.get("command", "")) if isinstance(fields, dict) else ""
 
 
-def _states(
+def _states_by_position(
     history: Iterable[Recorded], last: int
 ) -> Iterator[tuple[int, tuple[Allocation | None, Allocation | None]]]:
     """Give the states of one allocation before and after each of its events up to a position."""
@@ -183,7 +183,7 @@ def _described(one: Allocation | None) -> dict[str, Any]:
     }
 
 
-def _of_pool(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
+def _pool_before_and_after(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
     """Describe what a pool's own event, or the ledger's, changes, before and after it."""
     match event:
         case PoolOpened():
