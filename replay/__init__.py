@@ -1,1 +1,4 @@
-"""Everything that reads the log again: what was held at a moment, and whether every promise was kept."""
+"""Reading the log again: verify it, prove it, ask what was true, decide again, report.
+
+Other rooms import from its five rooms: `verification`, `evidence`, `history`, `simulation` and `reports`.
+"""

@@ -1,1 +1,4 @@
-"""Evidence that needs no database: Merkle trees, signed notes, checkpoints and bundles."""
+"""Evidence that can be checked without the database: Merkle trees, signed notes, checkpoints and bundles.
+
+Other rooms may import every module of it.
+"""

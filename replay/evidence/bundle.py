@@ -1,7 +1,7 @@
-"""Bundles: some of a log's events with the proof that a signed checkpoint covers them, to be verified offline.
+"""Bundles: events of a log with the proof that a signed checkpoint covers them, to be verified without the database.
 
-A bundle is lines of JSON, the first of them its head, the others one event each. Nothing in it is free: each line is
-written in the one way that there is, and each byte of it is covered by a signature or by the proof.
+A bundle is a file of JSON lines: the head first, then one event per line. There is only one way to write each line, and
+the signatures or the proof cover every byte of it, so that none can be changed unnoticed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 FORMAT: Final = "holdbook-bundle-1"
-"""Name of the format and its version."""
+"""The name and version of the format."""
 
 LINE_BYTES_MAX: Final = 64 * 2**20
-"""The longest line that a bundle may have."""
+"""The greatest length of a line, in bytes."""
 
 _COLUMNS: Final = StoredRow._fields[:-1]
 _HEAD: Final = ("format", "note", "keys", "first", "last", "left", "right", "earlier")
@@ -32,32 +32,32 @@ _EARLIER: Final = ("note", "keys", "proof")
 
 
 class BundleRefused(HoldbookError):
-    """A bundle does not prove what it says."""
+    """A bundle does not prove what it claims to prove."""
 
     def __init__(self, line: int, message: str, position: int | None = None) -> None:
         self.line = line
-        """The line at fault, from 1."""
+        """The number of the line that is wrong, from 1."""
         self.position = position
-        """The position of the event that belongs there, if the line is one."""
+        """The position of the event that belongs on that line; None if no event does."""
         place = f"line {line}" if position is None else f"line {line}, position {position}"
         super().__init__(f"{place}: {message}")
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A signed checkpoint, and the key of each of its signatures, in their order."""
+    """A signed checkpoint, and the public key of each of its signatures, in the same order."""
 
     signed: Signed
     keys: tuple[VerifierKey, ...]
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Write it as JSON values."""
+        """The fields of a bundle's head for it, as JSON values."""
         return {"note": str(self.signed.note), "keys": list(map(str, self.keys))}
 
     @classmethod
     def of(cls, signed: Signed, known: Sequence[VerifierKey]) -> Sealed:
-        """Find the key of each signature among those that are known; raises ValueError if one is not."""
+        """Find the key of each signature among known keys; raises ValueError if one is missing."""
         keys = []
         for signature in signed.note.signatures:
             found = next((key for key in known if signature.is_by(key)), None)
@@ -69,7 +69,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class EarlierCheckpoint:
-    """An earlier checkpoint, and the proof that the later one's tree begins with its tree."""
+    """An earlier checkpoint, and the proof that the later checkpoint's tree begins with its tree."""
 
     sealed: Sealed
     proof: tuple[bytes, ...]
@@ -77,11 +77,11 @@ class EarlierCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class BundleHead:
-    """The first line of a bundle."""
+    """The first line of a bundle: the checkpoint, which events follow, and the hashes that complete the tree."""
 
     sealed: Sealed
     first: int
-    """Position of the first event."""
+    """The position of the first event."""
     last: int
     left: tuple[bytes, ...]
     """The roots of the whole subtrees before the first event."""
@@ -91,7 +91,7 @@ class BundleHead:
 
     @property
     def line(self) -> bytes:
-        """The line as it is written."""
+        """The line as it is written, with its newline."""
         earlier = [{**one.sealed.fields, "proof": list(map(encode_hash, one.proof))} for one in self.earlier]
         hashes = {"left": list(map(encode_hash, self.left)), "right": list(map(encode_hash, self.right))}
         fields = {"format": FORMAT, **self.sealed.fields, "first": self.first, "last": self.last, **hashes}
@@ -99,7 +99,7 @@ class BundleHead:
 
 
 def row_line(row: StoredRow) -> bytes:
-    """Write a row's line."""
+    """Write an event's line: its columns and the hash of its leaf in the tree."""
     leaf = leaf_hash(canonical_bytes(row))
     return to_json({**dict(zip(_COLUMNS, row, strict=False)), "leaf": leaf.hex()}) + b"\n"
 
@@ -112,25 +112,27 @@ class Proven:
     first: int
     last: int
     signed_by: tuple[str, ...]
-    """Keys that were trusted, and those that a trusted one has handed over to."""
+    """The trusted keys that signed, and the keys to which trusted ones have handed over."""
     others: tuple[str, ...]
-    """Keys that signed as well, and that nobody said are to be trusted."""
+    """The other keys that signed."""
     earlier: tuple[int, ...]
-    """Numbers of the earlier checkpoints that the log goes on from."""
+    """The numbers of the earlier checkpoints that the log is proven to continue."""
 
     @property
     def events(self) -> int:
-        """How many events there are."""
+        """How many events the bundle has."""
         return self.last - self.first + 1
 
 
 def verify_bundle(
     source: BinaryIO, trusted: Sequence[VerifierKey], progress: Callable[[int, int], None] = lambda *_: None
 ) -> Proven:
-    """Verify a bundle against public keys; raises `BundleRefused`, naming the line, or `Malformed` for no bundle.
+    """Verify a bundle with public keys that are trusted.
 
-    Of the log's keys that are given, one must have signed, or have handed over to one that has; of the witnesses' keys,
-    each. The file is read line by line, and memory does not grow with it.
+    If keys of logs are given, one of them, or a successor it has handed over to, must have signed the checkpoint; each
+    witness whose key is given must have cosigned it. The file is read line by line, so memory does not grow with it.
+    ``progress`` is called with the events checked and the events in all. Raises `BundleRefused`, which names the line,
+    and `Malformed` if the file is no bundle or no key is given.
     """
     lines = _read_lines(source)
     head = _read_head(next(lines, b""))
@@ -173,7 +175,7 @@ def _read_lines(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _parse_line(line: bytes, names: Sequence[str]) -> dict[str, Any]:
-    """Read a line of JSON that is written in the one way that there is; raises ValueError."""
+    """Read a line of JSON with these fields, written in the only way allowed; raises ValueError."""
     found = from_json(line)
     if type(found) is not dict or tuple(found) != tuple(names):
         raise ValueError(f"expected an object of {', '.join(names)}")
@@ -197,7 +199,7 @@ def _read_head(line: bytes) -> BundleHead:
             right=_decode_hashes(fields["right"]),
             earlier=tuple(map(_parse_earlier, fields["earlier"])),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # whatever may stand where something else should
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # fields may be missing, or of any type
         raise BundleRefused(1, f"the head cannot be read: {_reason(error)}") from None
     size = head.sealed.signed.checkpoint.size
     if not (type(first) is int and type(last) is int and 1 <= first <= last <= size):
@@ -231,7 +233,7 @@ def _run_check(work: Callable[[], None], line: int, message: str) -> None:
 
 
 def _check_row(line: bytes, number: int, position: int) -> bytes:
-    """Check an event's line by itself; give its leaf."""
+    """Check an event's line on its own, and give the hash of its leaf."""
     try:
         fields = _parse_line(line, (*_COLUMNS, "leaf"))
         leaf = leaf_hash(canonical_bytes(StoredRow._make((*map(fields.get, _COLUMNS), b""))))
@@ -249,7 +251,7 @@ def _check_row(line: bytes, number: int, position: int) -> bytes:
 
 
 def _check_signatures(head: BundleHead, trusted: Sequence[VerifierKey]) -> list[str]:
-    """Check every signature; list the trusted keys that signed, and those that they handed over to."""
+    """Check every signature; gives the trusted keys that signed, and the keys they handed over to."""
     trust = Trust(key for key in trusted if key.kind is Kind.NOTE)
     has_log_key = bool(trust.keys)
     for one in head.earlier:
@@ -279,7 +281,7 @@ def _trusted_signers(trust: Trust, sealed: Sealed) -> Sequence[VerifierKey]:
 
 
 def _check_keys(sealed: Sealed) -> None:
-    """Check that every signature is by the key that stands for it, so that no byte of them is free."""
+    """Check that each signature was made by the key that is listed for it."""
     note, number = sealed.signed.note, sealed.signed.checkpoint.number
     if len(sealed.keys) != len(note.signatures):
         raise BundleRefused(1, f"checkpoint {number}: expected a key for each signature")

@@ -1,6 +1,6 @@
-"""Checkpoints: what a log says of itself, signed; c2sp.org/tlog-checkpoint with lines of our own.
+"""Checkpoints: signed statements of a log's size and Merkle root, as c2sp.org/tlog-checkpoint defines them.
 
-::
+The lines after the third are extension lines of our own::
 
     holdbook/<ledger id>
     <size: how many events there are>
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 ORIGIN: Final = "holdbook/"
-"""What the origin of every ledger begins with; its id follows."""
+"""How the origin of every ledger begins; the ledger's id follows."""
 
 _LINES: Final = re.compile(
     r"holdbook/(?P<ledger>[^\n]+)\n(?P<size>[1-9][0-9]{0,18})\n(?P<root>\S{44})\n"
@@ -34,19 +34,19 @@ _LINES: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What one signed statement says."""
+    """What a checkpoint says."""
 
     ledger_id: str
     size: int
-    """How many events the log had: the position of its last."""
+    """How many events the log had, which is the position of the last one."""
     root: bytes
-    """Root of the Merkle tree over the canonical bytes of these events."""
+    """The root of the Merkle tree over the canonical bytes of these events."""
     number: int
-    """Which of the ledger's checkpoints this is, from 1."""
+    """The checkpoint's number among those of the ledger, from 1."""
     chain: bytes
-    """The hash of the last event."""
+    """The hash of the last event in the hash chain."""
     key: VerifierKey | None = None
-    """The key that signs from the next checkpoint on, if it is to be another."""
+    """The key that signs from the next checkpoint on; None if it stays the same."""
 
     @property
     def text(self) -> str:
@@ -59,7 +59,7 @@ class Checkpoint:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text of a note; raises `Malformed`."""
+        """Read a checkpoint from the text of a note; raises `Malformed`."""
         found = _LINES.fullmatch(text)
         expected = "expected a checkpoint of a ledger: origin, size, root, number, chain"
         if found is None:
@@ -82,30 +82,34 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A checkpoint with its signatures, which say nothing before they are verified."""
+    """A checkpoint with its signatures, none of which has been verified yet."""
 
     checkpoint: Checkpoint
     note: Note
 
     @classmethod
     def parse(cls, note: str) -> Self:
-        """Read a checkpoint with its signatures; raises `Malformed`."""
+        """Read a signed note whose text is a checkpoint; raises `Malformed`."""
         parsed = Note.parse(note)
         return cls(Checkpoint.parse(parsed.text), parsed)
 
 
 class Trust:
-    """The keys that are trusted to sign a ledger's checkpoints, as one hands over to the next.
+    """The keys that are trusted to sign a ledger's checkpoints, and how one key hands over to the next.
 
-    A checkpoint with a line ``key`` that a trusted key has signed, and the named key too, makes that key trusted, and
-    it alone, in place of those that signed.
+    If a checkpoint names the next key in a line ``key``, and both a trusted key and the named key have signed it, the
+    named key is trusted from then on in place of those that signed.
     """
 
     def __init__(self, keys: Iterable[VerifierKey]) -> None:
         self.keys = frozenset(keys)
 
     def signers(self, signed: Signed) -> Collection[VerifierKey]:
-        """List the trusted keys of the log that signed; empty if none did, ValueError if a signature is wrong."""
+        """List the trusted keys of a log that signed a checkpoint, and follow a handover to the next key.
+
+        Gives none if no trusted key signed. Raises ValueError if a signature is wrong, or if the next key has not
+        signed.
+        """
         note = signed.note
         by = [key for key in note.signed_by(sorted(self.keys, key=str)) if key.kind is Kind.NOTE]
         successor = signed.checkpoint.key

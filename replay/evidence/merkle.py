@@ -1,7 +1,7 @@
-"""Merkle trees as RFC 6962 and RFC 9162 define them, over SHA-256: roots, proofs, and their verification.
+"""Merkle trees over SHA-256 as RFC 9162 (and RFC 6962 before it) defines them: roots, proofs and their verification.
 
-A hash of the tree is named by its level and its index: (0, i) is the leaf i, (l, i) the root of the 2**l leaves from
-i * 2**l on. Only whole subtrees have such a hash, and once there it never changes.
+A node is named by its level and its index: (0, i) is leaf i, and (l, i) is the root over the 2**l leaves from i * 2**l
+on. Only subtrees that are whole have a node, and its hash never changes once it exists.
 """
 
 from __future__ import annotations
@@ -16,52 +16,55 @@ if TYPE_CHECKING:
     """Gives the hash of a whole subtree by its level and its index."""
 
 HASH_BYTES: Final = 32
-"""Length of every hash."""
+"""The length of every hash."""
 
 EMPTY_ROOT: Final = hashlib.sha256().digest()
-"""The root of no leaves."""
+"""The root of a tree without leaves."""
 
 _sha256 = hashlib.sha256
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """Hash a leaf: SHA-256 of a byte 0 and its data."""
+    """Hash a leaf: SHA-256 over a byte 0 and the data (RFC 9162, section 2.1.1)."""
     return _sha256(b"\0" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Hash a node: SHA-256 of a byte 1 and the hashes of its two children."""
+    """Hash a node: SHA-256 over a byte 1 and the hashes of its two children (RFC 9162, section 2.1.1)."""
     return _sha256(b"\1" + left + right).digest()
 
 
 def fold(hashes: Sequence[bytes]) -> bytes:
-    """Compute the root of hashes of one level that number a power of two."""
+    """Compute the root over hashes of one level; their number is a power of two."""
     while len(hashes) > 1:
         hashes = [_sha256(b"\1" + left + right).digest() for left, right in zip(hashes[::2], hashes[1::2], strict=True)]
     return hashes[0]
 
 
 class CompactRange:
-    """A tree that leaves are appended to, of which only the roots of its whole subtrees are kept."""
+    """A tree to which leaves are appended, of which only the roots of its largest whole subtrees are kept.
+
+    The structure is the compact range of the transparency-dev project, beginning at leaf 0.
+    """
 
     def __init__(self) -> None:
         self._hashes: list[bytes] = []
-        """Roots of whole subtrees from left to right, one for each bit that is set in the size."""
+        """The roots of the whole subtrees from left to right, one for each bit that is set in the size."""
         self.size = 0
 
     def append(self, leaf: bytes) -> None:
-        """Append a leaf's hash."""
+        """Append the hash of a leaf."""
         self.append_subtree(0, leaf)
 
     def extend(self, leaves: Sequence[bytes]) -> None:
-        """Append leaves' hashes, the faster the more there are."""
+        """Append the hashes of leaves, whole subtrees at a time, which is faster than one by one."""
         done, size = 0, self.size
         for level, _ in subtrees(size, size + len(leaves)):
             self.append_subtree(level, fold(leaves[done : done + (1 << level)]))
             done += 1 << level
 
     def append_subtree(self, level: int, root: bytes) -> None:
-        """Append a whole subtree by its root; raises ValueError where none of its level can begin."""
+        """Append a whole subtree by its root; raises ValueError if no subtree of this level can begin at this size."""
         index, rest = divmod(self.size, 1 << level)
         if rest:
             raise ValueError(f"no subtree of level {level} begins at leaf {self.size}")
@@ -72,7 +75,7 @@ class CompactRange:
         self.size += 1 << level
 
     def root(self) -> bytes:
-        """Compute the root."""
+        """Compute the root of the tree."""
         if not self._hashes:
             return EMPTY_ROOT
         found = self._hashes[-1]
@@ -82,7 +85,7 @@ class CompactRange:
 
 
 def subtrees(first: int, last: int) -> Iterator[tuple[int, int]]:
-    """Name the whole subtrees, the largest that there are, that hold the leaves from ``first`` to before ``last``."""
+    """Give level and index of the fewest whole subtrees that hold exactly the leaves ``first`` to ``last - 1``."""
     while first < last:
         aligned = (first & -first).bit_length() - 1 if first else last.bit_length()
         level = min(aligned, (last - first).bit_length() - 1)
@@ -91,7 +94,7 @@ def subtrees(first: int, last: int) -> Iterator[tuple[int, int]]:
 
 
 def compact_range(size: int, hash_at: HashAt) -> CompactRange:
-    """Make the compact range of the first leaves."""
+    """Build the compact range over the first leaves of a tree."""
     made = CompactRange()
     for level, index in subtrees(0, size):
         made.append_subtree(level, hash_at(level, index))
@@ -99,12 +102,12 @@ def compact_range(size: int, hash_at: HashAt) -> CompactRange:
 
 
 def root(size: int, hash_at: HashAt) -> bytes:
-    """Compute the root of the first leaves."""
+    """Compute the root over the first leaves of a tree."""
     return compact_range(size, hash_at).root()
 
 
 def inclusion_proof(index: int, size: int, hash_at: HashAt) -> list[bytes]:
-    """Prove that a leaf is in the tree of a size: RFC 9162, section 2.1.3.1."""
+    """Prove that a leaf is in the tree of a given size (RFC 9162, section 2.1.3.1); raises ValueError if it is not."""
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of {size}")
     low, high, path = 0, size, []
@@ -120,7 +123,7 @@ def inclusion_proof(index: int, size: int, hash_at: HashAt) -> list[bytes]:
 
 
 def consistency_proof(first: int, second: int, hash_at: HashAt) -> list[bytes]:
-    """Prove that the tree of one size is the beginning of that of another: RFC 9162, section 2.1.4.1."""
+    """Prove that one tree begins another (RFC 9162, section 2.1.4.1); raises ValueError unless 0 < first <= second."""
     if not 0 < first <= second:
         raise ValueError(f"expected 0 < first <= second, not {first} and {second}")
     low, high, path, whole = 0, second, [], True
@@ -138,7 +141,7 @@ def consistency_proof(first: int, second: int, hash_at: HashAt) -> list[bytes]:
 
 
 def _split(count: int) -> int:
-    """Find the largest power of two below a count above 1."""
+    """Find the largest power of two that is less than a count above 1."""
     return 1 << (count - 1).bit_length() - 1
 
 
@@ -151,18 +154,18 @@ def _root_of(low: int, high: int, hash_at: HashAt) -> bytes:
 
 
 def range_proof(first: int, last: int, size: int, hash_at: HashAt) -> tuple[list[bytes], list[bytes]]:
-    """Give what is left and what is right of the leaves from ``first`` to before ``last``: with them, the root."""
+    """Give the roots of the whole subtrees before leaf ``first``, and of those from leaf ``last`` to the tree's end."""
     return [hash_at(*one) for one in subtrees(0, first)], [hash_at(*one) for one in subtrees(last, size)]
 
 
 def append_subtrees(tree: CompactRange, size: int, hashes: Iterable[bytes]) -> None:
-    """Append the whole subtrees up to a size; raises ValueError for a hash too many or too few."""
+    """Append whole subtrees up to a size; raises ValueError if there are too many or too few hashes."""
     for (level, _), found in zip(list(subtrees(tree.size, size)), hashes, strict=True):
         tree.append_subtree(level, found)
 
 
 def is_included(leaf: bytes, index: int, size: int, path: Sequence[bytes], expected: bytes) -> bool:
-    """Verify a proof of inclusion: RFC 9162, section 2.1.3.2."""
+    """Verify an inclusion proof (RFC 9162, section 2.1.3.2, which names ``fn`` and ``sn``)."""
     if not 0 <= index < size:
         return False
     fn, sn, found = index, size - 1, leaf
@@ -180,7 +183,7 @@ def is_included(leaf: bytes, index: int, size: int, path: Sequence[bytes], expec
 
 
 def is_consistent(first: int, second: int, first_root: bytes, second_root: bytes, path: Sequence[bytes]) -> bool:
-    """Verify a proof of consistency: RFC 9162, section 2.1.4.2."""
+    """Verify a consistency proof (RFC 9162, section 2.1.4.2, which names ``fn`` and ``sn``)."""
     if not 0 < first <= second:
         return False
     if first == second:

@@ -1,7 +1,7 @@
-"""Signed notes, their keys and cosignatures, as C2SP specifies them: c2sp.org/signed-note, c2sp.org/tlog-cosignature.
+"""Signed notes, their keys and cosignatures, as c2sp.org/signed-note and c2sp.org/tlog-cosignature define them.
 
-A note is text, a blank line, and signatures, one a line. A key is written as one word: ``NAME+ID+BASE64``, and one that
-signs as ``PRIVATE+KEY+NAME+ID+BASE64``.
+A note is a text, a blank line, and one line for each signature. A public key is written ``NAME+ID+BASE64``, and a
+private key ``PRIVATE+KEY+NAME+ID+BASE64``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KEY_BYTES: Final = 32
-"""Length of an Ed25519 key, public or private."""
+"""The length of an Ed25519 key, public or private."""
 
 SIGNATURES_MAX: Final = 64
 """The most signatures that a note may have."""
@@ -34,12 +34,12 @@ _SPACE: Final = 0x20
 
 
 class Kind(IntEnum):
-    """What a key signs; the byte that the formats have for it."""
+    """The kind of signatures that a key makes, as the byte that the formats give it."""
 
     NOTE = 1
-    """Ed25519 over the note's text: what a log signs with."""
+    """Ed25519 over the text of a note: the signature of a log."""
     WITNESS = 4
-    """Ed25519 over the time and the note's text: what a witness signs with."""
+    """Ed25519 over a time and the text of a note: the cosignature of a witness."""
 
 
 def _encode(data: bytes) -> str:
@@ -47,7 +47,7 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(text: str) -> bytes:
-    """Read base64 that is written in the one way there is; raises ValueError."""
+    """Decode base64; raises ValueError for text that `_encode` would not write."""
     data = b64decode(text, validate=True)
     if _encode(data) != text:
         raise ValueError("not as it is written")
@@ -55,7 +55,7 @@ def _decode(text: str) -> bytes:
 
 
 def decode_hash(text: str) -> bytes:
-    """Read a hash in base64; raises ValueError."""
+    """Decode a hash from base64; raises ValueError."""
     data = _decode(text)
     if len(data) != KEY_BYTES:
         raise ValueError(f"expected {KEY_BYTES} bytes, got {len(data)}")
@@ -63,18 +63,18 @@ def decode_hash(text: str) -> bytes:
 
 
 def encode_hash(data: bytes) -> str:
-    """Write a hash in base64."""
+    """Encode a hash as base64."""
     return _encode(data)
 
 
 def is_key_name(name: str) -> bool:
-    """Tell whether a key may have a name: not empty, no blanks, no plus, nothing that does not print."""
+    """Tell whether a text may name a key: it is printable, not empty, and has neither blanks nor a plus."""
     return name.isprintable() and bool(name) and not any(one == "+" or one.isspace() for one in name)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """A public key: tells whether a signature is right."""
+    """A public key, which verifies signatures."""
 
     name: str
     kind: Kind
@@ -82,7 +82,7 @@ class VerifierKey:
 
     @property
     def id(self) -> bytes:
-        """The first four bytes of a hash over name, kind and key: what names the key in signatures."""
+        """The first four bytes of SHA-256 over name, kind and key; signatures name their key by it."""
         return hashlib.sha256(self.name.encode() + bytes([0x0A, self.kind]) + self.public).digest()[:_ID_BYTES]
 
     def __str__(self) -> str:
@@ -90,12 +90,12 @@ class VerifierKey:
 
     @property
     def short(self) -> str:
-        """The key without its bytes, for people."""
+        """The key's name and id, for people to read."""
         return f"{self.name}+{self.id.hex()}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a key; raises `Malformed`."""
+        """Read a key from its text form; raises `Malformed`."""
         expected = "expected a public key, written NAME+ID+BASE64"
         try:
             name, _, encoded = text.split("+", 2)
@@ -107,7 +107,7 @@ class VerifierKey:
         return key
 
     def verify(self, text: str, signature: bytes) -> bool:
-        """Tell whether a signature of a note's text, without the key's id, is this key's."""
+        """Tell whether a signature, without the key's id before it, was made by this key over a note's text."""
         message = text.encode()
         if self.kind is Kind.WITNESS:
             timestamp, signature = int.from_bytes(signature[:_TIMESTAMP_BYTES]), signature[_TIMESTAMP_BYTES:]
@@ -120,13 +120,13 @@ class VerifierKey:
 
 
 def cosigned(text: str, timestamp: int) -> bytes:
-    """Give what a witness signs: a header, the time in seconds since 1970, the note's text."""
+    """Give the message that a witness signs: a header, the time in seconds since 1970, and the note's text."""
     return f"cosignature/v1\ntime {timestamp}\n{text}".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class SignerKey:
-    """A private key."""
+    """A private key, which signs notes."""
 
     name: str
     kind: Kind
@@ -134,7 +134,7 @@ class SignerKey:
 
     @classmethod
     def generate(cls, name: str, kind: Kind) -> Self:
-        """Make a key; raises `Malformed` for a name that no key may have."""
+        """Make a new key; raises `Malformed` for a text that may not name a key."""
         if not is_key_name(name):
             expected = "expected a key's name, which is not empty and has no blanks and no plus"
             raise Malformed("NAME", name, expected)
@@ -142,13 +142,13 @@ class SignerKey:
 
     @property
     def verifier(self) -> VerifierKey:
-        """The public key."""
+        """The public key that belongs to this key."""
         public = Ed25519PrivateKey.from_private_bytes(self.private).public_key().public_bytes_raw()
         return VerifierKey(self.name, self.kind, public)
 
     @property
     def secret(self) -> str:
-        """The key as its file holds it."""
+        """The key's text form, as it is stored in a file."""
         return f"{_PRIVATE}{self.verifier.short}+{_encode(bytes([self.kind]) + self.private)}"
 
     def __repr__(self) -> str:
@@ -156,10 +156,10 @@ class SignerKey:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a key; raises ValueError, which does not show what was given."""
+        """Read a key from its text form; raises ValueError, whose message does not show the text."""
         try:
             if not text.startswith(_PRIVATE):
-                raise ValueError(text)  # noqa: TRY301 - told as below
+                raise ValueError(text)  # noqa: TRY301 - caught below, to raise an error that does not show the text
             name, _, encoded = text.removeprefix(_PRIVATE).split("+", 2)
             key = cls(_key_name(name), *_kind_and_key(encoded))
         except ValueError:
@@ -169,7 +169,7 @@ class SignerKey:
         return key
 
     def sign(self, text: str, timestamp: int = 0) -> NoteSignature:
-        """Sign a note's text; a witness's signature holds the time, in seconds since 1970."""
+        """Sign a note's text. A witness's signature includes the time, in seconds since 1970."""
         private = Ed25519PrivateKey.from_private_bytes(self.private)
         if self.kind is Kind.WITNESS:
             signed = timestamp.to_bytes(_TIMESTAMP_BYTES) + private.sign(cosigned(text, timestamp))
@@ -192,7 +192,7 @@ def _kind_and_key(encoded: str) -> tuple[Kind, bytes]:
 
 
 class NoteSignature(NamedTuple):
-    """One line of signature."""
+    """One signature line of a note."""
 
     name: str
     key_id: bytes
@@ -203,20 +203,20 @@ class NoteSignature(NamedTuple):
 
     @property
     def timestamp(self) -> int:
-        """When a witness signed, in seconds since 1970."""
+        """The time of a witness's signature, in seconds since 1970."""
         return int.from_bytes(self.signature[:_TIMESTAMP_BYTES])
 
     def is_by(self, key: VerifierKey) -> bool:
-        """Tell whether it says that it is a key's."""
+        """Tell whether the line names this key as its signer; the signature may still be wrong."""
         return (self.name, self.key_id) == (key.name, key.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A signed note; nothing in it is to be believed before a signature by a trusted key is verified."""
+    """A signed note. Its text must not be believed before the signature of a trusted key has been verified."""
 
     text: str
-    """What is signed, its last newline included."""
+    """The text that is signed, including its last newline."""
     signatures: tuple[NoteSignature, ...]
 
     def __str__(self) -> str:
@@ -234,11 +234,11 @@ class Note:
             raise Malformed("note", note, f"{expected}, at most {SIGNATURES_MAX}")
         try:
             return cls(f"{text}\n", tuple(_signature(*line) for line in words))
-        except (ValueError, TypeError):  # the second for words too many or too few
+        except (ValueError, TypeError):  # TypeError for a line of too many or too few words
             raise Malformed("note", note, expected) from None
 
     def signed_by(self, keys: Iterable[VerifierKey]) -> list[VerifierKey]:
-        """List the keys that signed it; raises ValueError if one of them should have, and its signature is wrong."""
+        """List which of the given keys signed; raises ValueError if a signature that names one of them is wrong."""
         found = []
         for key in keys:
             signatures = [one for one in self.signatures if one.is_by(key)]

@@ -1,4 +1,4 @@
-"""What was held, by whom, as of any moment or position: the nearest snapshot of each pool and what came after it."""
+"""What was held, and by whom, as of a moment or a position: each pool's nearest snapshot and the events after it."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from holdbook.domain.records import Recorded
 
 MICROSECOND: Final = timedelta(microseconds=1)
-"""The least time between two events that did not occur at once."""
+"""The smallest difference between two times in the log."""
 
 
 class LedgerState(NamedTuple):
-    """The whole ledger as it was: what had happened by a moment, or up to a position."""
+    """The whole ledger as of a moment or a position."""
 
     pools: dict[str, Pool]
-    """Every pool that was open or closed by then, by name; holds that had lapsed unnoticed are still in it."""
+    """Every pool opened by then, by name. Holds past their deadline whose expiry no event records are still in it."""
     moment: datetime | None
-    """The moment asked for; None if it was a position."""
+    """The moment asked about; None if a position was asked about."""
     position: int
-    """Position in the log that this is true at."""
+    """The position up to which the log was read."""
 
     def statuses(self) -> Answer[PoolStatus]:
-        """Describe every pool as it stood, by name, less what had lapsed by the moment."""
+        """Describe every pool by name, without the holds that were past their deadline at the moment."""
         found = (PoolStatus.of(pool, self.moment, self.position) for _, pool in sorted(self.pools.items()))
         return Answer(found, self.position)
 
     def allocations(self) -> Answer[Allocation]:
-        """List the allocations that were open, oldest grant first, less what had lapsed by the moment."""
+        """List the open allocations, oldest grant first, without those that were past their deadline at the moment."""
         found: dict[str, Allocation] = {}
         for pool in self.pools.values():
             for allocation_id, hold in pool.holds.items():
@@ -57,14 +57,14 @@ class LedgerState(NamedTuple):
 
 
 class _Bound(NamedTuple):
-    """Up to where events count."""
+    """The moment and position up to which events count."""
 
     moment: datetime | None
     position: int
 
     @classmethod
     def read(cls, log: EventLog, when: datetime | int) -> _Bound:
-        """Read a moment, or a position, which is taken back to the end of a whole command; raises `Malformed`."""
+        """Check a moment or a position, and take a position back to the end of a command; raises `Malformed`."""
         with log.reading() as reader:
             head = reader.head
         if not isinstance(when, int):
@@ -74,13 +74,13 @@ class _Bound(NamedTuple):
         return cls(None, end_of_command(log, when, head))
 
     def excludes(self, recorded: Recorded) -> bool:
-        """Tell whether an event is beyond; within a stream all after it are too."""
+        """Tell whether an event is later than the bound. All later events of its stream are then later, too."""
         is_late = self.moment is not None and recorded.occurred_at > self.moment
         return is_late or recorded.position > self.position
 
 
 def end_of_command(log: EventLog, position: int, head: int, parameter: str = "position") -> int:
-    """Find where the last command ends that ends at a position or before it; raises `Malformed` beyond the head."""
+    """Find the end of the last whole command up to a position; raises `Malformed` for one beyond the log's head."""
     if type(position) is not int or not 0 <= position <= head:
         raise Malformed(parameter, position, f"expected a position in the log, 0 to {head}")
     last = log.rows(position - 1, 1)[0] if position else None
@@ -88,11 +88,11 @@ def end_of_command(log: EventLog, position: int, head: int, parameter: str = "po
 
 
 def state_at(log: EventLog, when: datetime | int, pools: Collection[str] | None = None) -> LedgerState:
-    """Read the ledger's state as of a moment, or of a position, of every pool or of those named that there were.
+    """Read the ledger's state as of a moment or a position, for every pool or for those of the given names that exist.
 
-    What had occurred by the moment counts, wherever it stands in the log: a pool's own time never goes back, so each
-    pool's stream is read from its nearest snapshot to the first event beyond. Raises `Malformed` for a moment without
-    its offset from UTC and for a position that the log has not reached, `LogUnavailable`, `LogCorrupt`.
+    What had occurred by the moment counts, wherever it is in the log. The time of a pool never goes back, so each
+    pool's stream is read only from the nearest snapshot to the first event beyond the moment. Raises `Malformed` for a
+    moment without its offset from UTC and for a position that the log has not reached; `LogUnavailable`, `LogCorrupt`.
     """
     bound = _Bound.read(log, when)
     with log.reading() as reader:
@@ -102,9 +102,9 @@ def state_at(log: EventLog, when: datetime | int, pools: Collection[str] | None 
 
 
 def state_before(log: EventLog, moment: datetime, pools: Collection[str] | None = None) -> LedgerState:
-    """Read the ledger's state as of the microsecond before a moment, which is not the calendar's first.
+    """Read the ledger's state as of the microsecond before a moment.
 
-    Raises as `state_at` does.
+    The moment must not be the first of the calendar, which has none before it. Raises what `state_at` raises.
     """
     return state_at(log, moment - MICROSECOND, pools)
 
@@ -122,9 +122,10 @@ def _pool(reader: LogReader, name: str, bound: _Bound) -> Pool | None:
 
 
 def allocations_as_of(log: EventLog, when: datetime | int) -> Answer[Allocation]:
-    """Describe every allocation granted by then, ended ones too, in its state then, oldest grant first.
+    """Describe every allocation that had been granted by then, in its state at that time, oldest grant first.
 
-    It reads the log from its first event; `state_at` is the quick way to those that were open. Raises as that does.
+    Unlike `state_at`, it includes allocations that had ended, and so it reads the log from its first event. Raises what
+    `state_at` raises.
     """
     bound = _Bound.read(log, when)
     last = "~" if bound.moment is None else instant_text(bound.moment)
@@ -132,7 +133,7 @@ def allocations_as_of(log: EventLog, when: datetime | int) -> Answer[Allocation]
     for row in chain.from_iterable(row_pages(log, 0, bound.position, PAGE_ROWS)):
         if row.allocation_id is not None and row.type not in APART and row.occurred_at <= last:
             folded = fold([log.decode(row)], found.get(row.allocation_id))
-            found[row.allocation_id] = cast("Allocation", folded)  # None is for what is apart only
+            found[row.allocation_id] = cast("Allocation", folded)  # None only for events in `APART`
     allocations = found.values()
     if bound.moment is None:
         return Answer(allocations, bound.position)

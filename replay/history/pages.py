@@ -1,4 +1,4 @@
-"""The log's rows, page by page: all of them, or those that a filter finds."""
+"""Reading the log's rows page by page: all of them, or those that a filter finds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from holdbook.domain.records import StoredRow
 
 PAGE_ROWS: Final = 5000
-"""How many rows are read at a time, unless told."""
+"""How many rows a page has, unless the caller says otherwise."""
 
 
 def row_pages(log: EventLog, after: int, upto: int, page_rows: int) -> Iterator[Sequence[StoredRow]]:

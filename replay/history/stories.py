@@ -1,4 +1,4 @@
-"""Stories: what happened, event by event, with the allocation's state before and after, a page at a time."""
+"""Stories: events page by page, each with the state of its allocation before and after it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from holdbook.domain.records import Recorded, StoredRow
 
 STEPS_MAX: Final = 100
-"""How many steps a page has, unless told."""
+"""How many steps a page has, unless the caller says otherwise."""
 
 SPAN_EVENTS: Final = 50_000
-"""How many events are searched at a time: no statement takes long, and progress can be told."""
+"""How many events one statement searches, so that none takes long and progress can be reported in between."""
 
 EVERYTHING: Final = EventFilter()
 
 
 class Change(NamedTuple):
-    """What one field was and what it is, as JSON values; None for what there was not, or is not any more."""
+    """The value of a field before and after, as JSON values; None where the field did not exist."""
 
     before: Any
     after: Any
@@ -43,28 +43,28 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoryStep:
-    """One event, and what it did.
+    """One event, and what it changed.
 
-    The events of one command that do the same to an allocation, one in each of its pools, are one change: each of them
-    has the states before the first and after the last of them, as no reader ever sees half of it.
+    The events that do one thing to an allocation, one in each of its pools, make up one change. Each of them has the
+    states before the first and after the last of them, because nobody ever sees a command half done.
     """
 
     recorded: Recorded
     command: str
-    """The verb of the command that recorded it; an expiry may have been noticed by any command."""
+    """The verb of the command that recorded the event. An expiry may be recorded by any command."""
     before: Allocation | None
-    """The allocation that the event is about, as it was; None if there was none, or the event is about none."""
+    """The state before the event of the allocation it is about; None if there was none, or if it is about none."""
     after: Allocation | None
-    """The same as it was then."""
+    """The state of that allocation after the event."""
 
     @property
     def reason(self) -> str | None:
-        """The reason given, if one was."""
+        """The reason that the event gives, if it gives one."""
         return getattr(self.recorded.event, "reason", None)
 
     @property
     def changes(self) -> dict[str, Change]:
-        """What changed: fields of the allocation, or of the pool, by their dotted names."""
+        """What the event changed in its allocation, or else in its pool, by dotted names of fields."""
         before, after = _described(self.before), _described(self.after)
         if self.recorded.event.subject is None:
             before, after = _pool_before_and_after(self.recorded.event)
@@ -76,19 +76,19 @@ class StoryStep:
 
 
 class Page(Answer[StoryStep]):
-    """Some of the steps that are wanted, in the order of the log, as of a position."""
+    """Some of the steps that were found, in the order of the log, true up to a position."""
 
     def __init__(self, found: Iterable[StoryStep], position: int, next_: int | None) -> None:
         super().__init__(found, position)
         self.next = next_
-        """What to go on after, up to the same position; None if this is the last page of the answer."""
+        """The position to pass as ``after`` for the next page; None if this is the last one."""
 
 
 def _no_progress(_done: int, _total: int) -> None:
     pass
 
 
-def find(  # noqa: PLR0913 - the last four by name
+def find(  # noqa: PLR0913 - all by name but two
     log: EventLog,
     wanted: EventFilter = EVERYTHING,
     *,
@@ -97,11 +97,12 @@ def find(  # noqa: PLR0913 - the last four by name
     upto: int | None = None,
     progress: Callable[[int, int], object] = _no_progress,
 ) -> Page:
-    """Find what is wanted after a position: at most so many steps, none beyond a command that ends by ``upto``.
+    """Find at most ``limit`` steps after a position, up to the last command that ends at or before ``upto``.
 
-    Positions only grow, and nothing ever comes between them. So whoever goes on after ``next`` of each page, up to
-    ``position`` of the first, sees all that was wanted then, each event once, whatever is recorded meanwhile. Going on
-    after that position then gives what came later. Raises `Malformed`, `LogUnavailable`, `LogCorrupt`.
+    Events are only added at the end of the log. So a caller who passes ``next`` of each page as ``after``, and the
+    first page's ``position`` as ``upto``, sees each event that was found at first exactly once, whatever is recorded
+    meanwhile. Going on after that position gives what came later. ``progress`` is called with the position reached and
+    the last one. Raises `Malformed`, `LogUnavailable`, `LogCorrupt`.
     """
     for parameter, value, least in (("after", after, 0), ("limit", limit, 1)):
         if type(value) is not int or value < least:
@@ -119,14 +120,14 @@ def find(  # noqa: PLR0913 - the last four by name
 
 
 def _last_position(log: EventLog, upto: int | None) -> int:
-    """Find the last position to read to: that of a whole command; raises `Malformed`."""
+    """Find the position to read up to, at the end of a command; raises `Malformed`."""
     with log.reading() as reader:
         head = reader.head
     return head if upto is None else end_of_command(log, upto, head, "upto")
 
 
 def steps(log: EventLog, records: Sequence[Recorded]) -> list[StoryStep]:
-    """Tell what each event did; raises `LogUnavailable`, `LogCorrupt`."""
+    """Tell what each of some events changed; raises `LogUnavailable`, `LogCorrupt`."""
     subjects = {subject for one in records if (subject := one.event.subject) is not None}
     with log.reading() as reader:
         verbs = _verb_by_command(reader, records)
@@ -147,7 +148,7 @@ def _verb_by_command(reader: LogReader, records: Iterable[Recorded]) -> dict[str
 
 
 def _verb(text: str) -> str:
-    """Read a command's verb; nothing if the text is none that was ever written: saying so is for `verify`."""
+    """Read a command's verb; the empty text if it cannot be read, which `verify` reports."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
@@ -158,7 +159,7 @@ def _verb(text: str) -> str:
 def _states_by_position(
     history: Iterable[Recorded], last: int
 ) -> Iterator[tuple[int, tuple[Allocation | None, Allocation | None]]]:
-    """Give the states of one allocation before and after each of its events up to a position."""
+    """Give, for each event of an allocation up to a position, the states before and after it."""
     before = None
     for _, act in groupby(history, key=lambda one: (one.command_id, type(one.event))):
         records = list(act)
@@ -184,7 +185,7 @@ def _described(one: Allocation | None) -> dict[str, Any]:
 
 
 def _pool_before_and_after(event: Event) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Describe what a pool's own event, or the ledger's, changes, before and after it."""
+    """Describe what an event of a pool or of the ledger changes: fields before it and after it."""
     match event:
         case PoolOpened():
             return {}, _limits(event.limits)
@@ -192,7 +193,7 @@ def _pool_before_and_after(event: Event) -> tuple[dict[str, Any], dict[str, Any]
             return _limits(event.previous), _limits(event.limits)
         case PoolClosed() | LedgerClosed():
             return {"closed": False}, {"closed": True}
-        case _:  # a refusal of a command that names no allocation
+        case _:  # the refusal of a command that names no allocation
             return {}, {}
 
 

@@ -1,1 +1,4 @@
-"""Decide again: what would have been under other limits, and why a request is refused."""
+"""Deciding commands again: what would have happened under other limits, and why a request is refused.
+
+Other rooms import `what_if` with `outcomes` and `limit_changes`, `explanation`, and `Peak` from `world`.
+"""
