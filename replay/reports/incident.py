@@ -114,7 +114,7 @@ class Timeline:
         values = [point.value for line in (self.used, self.capacity) for point in line.points]
         return min(values), max(values)
 
-    def take(self, step: IncidentStep, pool: Pool) -> None:
+    def add(self, step: IncidentStep, pool: Pool) -> None:
         """Note a step and how the pool stands after it."""
         self.unit = pool.unit
         self.events[step.kind] += 1
@@ -175,7 +175,9 @@ class Incident:
                 yield self._step(self._log.decode(row))
             tell(rows[-1].position, self.position)
         tell(self.position, self.position)
-        for at, allocation_id, pool in sorted(self._due(), key=lambda due: (due[0], due[1], due[2].name)):
+        for at, allocation_id, pool in sorted(
+            self._unnoticed_deadlines(), key=lambda due: (due[0], due[1], due[2].name)
+        ):
             self.count += 1
             yield self._lapse(at, allocation_id, pool)
         self.pools = dict(sorted(self.pools.items()))
@@ -193,17 +195,17 @@ class Incident:
             return self._refusal(event, recorded)
         if type(event) is Reclaimed:  # the pool is as it was
             level = Level.of(self._pools.get(event.pool))
-            return _told(recorded, level, level)
+            return _step_of(recorded, level, level)
         if type(event) is LedgerClosed:
-            return _told(recorded, None, None)
+            return _step_of(recorded, None, None)
         name: str = event.pool  # type: ignore[attr-defined]  # every other event is a pool's
         before = Level.of(self._pools.get(name))
         pool = self._pools[name] = evolve(self._pools.get(name), recorded)
-        step = _told(recorded, before, Level.of(pool))
+        step = _step_of(recorded, before, Level.of(pool))
         if name not in self.pools:
             self.pools[name] = Timeline(name, self.window, None)
         timeline = self.pools[name]
-        timeline.take(step, pool)
+        timeline.add(step, pool)
         if is_opening(event):
             timeline.granted += event.quantity
         elif is_ending(event):
@@ -218,9 +220,11 @@ class Incident:
             self.pools[pool.name].refusals.add(recorded.occurred_at, recorded.position, event.code)
         level = Level.of(pool) if pool else None
         quantity = event.asked.get("quantities", {}).get(event.pool)
-        return _told(recorded, level, level)._replace(kind=REFUSED, owner=event.asked.get("owner"), quantity=quantity)
+        return _step_of(recorded, level, level)._replace(
+            kind=REFUSED, owner=event.asked.get("owner"), quantity=quantity
+        )
 
-    def _due(self) -> Iterator[tuple[datetime, str, Pool]]:
+    def _unnoticed_deadlines(self) -> Iterator[tuple[datetime, str, Pool]]:
         """Find the holds that nobody has noticed to be over: their deadlines, ids and pools."""
         for pool in self._pools.values():
             for allocation_id in pool.due(self.window.until - MICROSECOND):
@@ -242,12 +246,12 @@ class Incident:
             before=before,
             after=Level.of(pool),
         )
-        self.pools[pool.name].take(step, pool)
+        self.pools[pool.name].add(step, pool)
         self.pools[pool.name].ended += hold.quantity
         return step
 
 
-def _told(recorded: Recorded, before: Level | None, after: Level | None) -> IncidentStep:
+def _step_of(recorded: Recorded, before: Level | None, after: Level | None) -> IncidentStep:
     event = recorded.event
     return IncidentStep(
         at=recorded.occurred_at,
@@ -257,14 +261,14 @@ def _told(recorded: Recorded, before: Level | None, after: Level | None) -> Inci
         owner=getattr(event, "owner", None),
         quantity=getattr(event, "quantity", None),
         deadline=getattr(event, "deadline", None),
-        words=_words(event),
+        words=_describe(event),
         recorded=recorded,
         before=before,
         after=after,
     )
 
 
-def _words(event: Event) -> str:
+def _describe(event: Event) -> str:
     if type(event) is ValidationFailed:
         return explain(event.code, event.data)
     if type(event) is LimitsChanged:

@@ -41,10 +41,10 @@ MICROSECONDS: Final = 10**6
 
 _FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
 
-_ASKS: Final = frozenset({"allocate", "reserve", "resize"})
+_VERBS_WITH_QUANTITIES: Final = frozenset({"allocate", "reserve", "resize"})
 """The commands that ask for quantities."""
 
-_BY: Final = "expected owner, pool, or tag:KEY"
+_EXPECTED_GROUPING: Final = "expected owner, pool, or tag:KEY"
 
 
 class Grouping(NamedTuple):
@@ -61,11 +61,11 @@ class Grouping(NamedTuple):
         if kind in {"owner", "pool"} and not colon:
             return cls(kind)  # type: ignore[arg-type]  # it was just looked at
         if kind != "tag" or not colon:
-            raise Malformed("by", text, _BY)
+            raise Malformed("by", text, _EXPECTED_GROUPING)
         try:
             return cls("tag", check_name(key))
         except ValueError as error:
-            raise Malformed("by", text, f"{_BY}, and of the key: {error}") from None
+            raise Malformed("by", text, f"{_EXPECTED_GROUPING}, and of the key: {error}") from None
 
     def group(self, pool: str, owner: str | None, tags: Mapping[str, str]) -> str | None:
         """Name the group that something belongs to; None: it has no owner, or no such tag."""
@@ -139,9 +139,9 @@ def usage_report(
     first = begin
     for rows in find_pages(log, EventFilter(since=begin, until=end), 0, head, PAGE_ROWS):
         page = [log.decode(row) for row in rows]
-        asking = _asking(log, page)
+        not_resized = _allocations_not_resized(log, page)
         for recorded in page:
-            sweep.enter(recorded, asking.get(recorded.position))
+            sweep.enter(recorded, not_resized.get(recorded.position))
         if begin is None:
             first = (
                 min(one.occurred_at for one in page) if first is None else min(first, *(o.occurred_at for o in page))
@@ -155,7 +155,7 @@ def _head(log: EventLog) -> int:
         return reader.head
 
 
-def _asking(log: EventLog, page: Iterable[Recorded]) -> dict[int, Allocation | None]:
+def _allocations_not_resized(log: EventLog, page: Iterable[Recorded]) -> dict[int, Allocation | None]:
     """Find the allocations, as they were, that were not resized as was asked, by the refusal's position.
 
     A resize names neither owner nor tags: they are those that the allocation had when it was refused.
@@ -183,9 +183,9 @@ class _Hold:
     owner: str
     tags: Mapping[str, str]
     deadline: datetime | None
-    since: datetime
+    counted_until: datetime
     """Until then it was added up."""
-    counted: frozenset[str | None] = frozenset()
+    groups: frozenset[str | None] = frozenset()
     """The groups that the allocation was counted in."""
 
 
@@ -201,7 +201,7 @@ class _Tally:
     refused: int = 0
     refused_quantity: int = 0
 
-    def move(self, quantity: int, moment: datetime) -> None:
+    def change(self, quantity: int, moment: datetime) -> None:
         """Note that so much more, or less, is held from a moment on; what was held for no time is no peak."""
         if moment != self.changed_at:
             self.peak = max(self.peak, self.used)
@@ -227,74 +227,74 @@ class _Sweep:
             for allocation_id, hold in pool.holds.items():
                 if hold.deadline is None or hold.deadline > moment:
                     held = _Hold(hold.quantity, hold.owner, hold.tags, hold.deadline, moment)
-                    self._put(name, allocation_id, held)
+                    self._add_hold(name, allocation_id, held)
 
-    def enter(self, recorded: Recorded, asking: Allocation | None) -> None:
+    def enter(self, recorded: Recorded, allocation: Allocation | None) -> None:
         """Enter an event; with the refusal of a resize, the allocation as it was."""
         event, moment = recorded.event, recorded.occurred_at
         if type(event) is ValidationFailed:
-            self._refused(event, asking)
+            self._count_refusal(event, allocation)
         elif type(event) is PoolOpened:
             self._units[event.pool] = event.unit
         elif is_opening(event):
             hold = _Hold(event.quantity, event.owner, event.tags, event.deadline, moment)
-            self._put(event.pool, event.allocation_id, hold)
+            self._add_hold(event.pool, event.allocation_id, hold)
         elif isinstance(event, AllocationEvent) and (event.pool, event.allocation_id) in self._holds:
-            self._changed(event, moment)  # of any other, all was over when the window began, and is noticed in it
+            self._change_hold(event, moment)  # of any other, all was over when the window began, and is noticed in it
 
     def end(self, moment: datetime) -> Iterator[UsageRow]:
         """Add up what is still held at the end of the window, and give the rows."""
         for (pool, _), hold in self._holds.items():
-            self._settle(pool, hold, moment)
-        for key, tally in sorted(self._tallies.items(), key=_by_group):
-            tally.move(0, moment)
+            self._count_until(pool, hold, moment)
+        for key, tally in sorted(self._tallies.items(), key=_order):
+            tally.change(0, moment)
             if tally.allocations or tally.refused:
                 held = tally.unit_microseconds, tally.peak, tally.allocations
                 yield UsageRow(*key, self._units.get(key[1]), *held, tally.refused, tally.refused_quantity)
 
-    def _changed(self, event: AllocationEvent, moment: datetime) -> None:
+    def _change_hold(self, event: AllocationEvent, moment: datetime) -> None:
         hold = self._holds.pop((event.pool, event.allocation_id))
-        self._settle(event.pool, hold, moment)
-        self._tally(event.pool, hold).move(-hold.quantity, moment)
+        self._count_until(event.pool, hold, moment)
+        self._tally_of(event.pool, hold).change(-hold.quantity, moment)
         if not is_ending(event):
             hold.quantity, hold.owner = event.quantity, event.owner
             if isinstance(event, Confirmed | Renewed):
                 hold.deadline = event.deadline
-            self._put(event.pool, event.allocation_id, hold)
+            self._add_hold(event.pool, event.allocation_id, hold)
 
-    def _put(self, pool: str, allocation_id: str, hold: _Hold) -> None:
+    def _add_hold(self, pool: str, allocation_id: str, hold: _Hold) -> None:
         self._holds[pool, allocation_id] = hold
-        self._tally(pool, hold).move(hold.quantity, hold.since)
+        self._tally_of(pool, hold).change(hold.quantity, hold.counted_until)
 
-    def _settle(self, pool: str, hold: _Hold, moment: datetime) -> None:
+    def _count_until(self, pool: str, hold: _Hold, moment: datetime) -> None:
         """Add up what was held until a moment, or until the deadline."""
         until = moment if hold.deadline is None else min(moment, hold.deadline)
-        if until > hold.since:
-            tally = self._tally(pool, hold)
-            tally.unit_microseconds += hold.quantity * ((until - hold.since) // MICROSECOND)
-            group = self._group(pool, hold)
-            if group not in hold.counted:
-                hold.counted |= {group}
+        if until > hold.counted_until:
+            tally = self._tally_of(pool, hold)
+            tally.unit_microseconds += hold.quantity * ((until - hold.counted_until) // MICROSECOND)
+            group = self._group_of(pool, hold)
+            if group not in hold.groups:
+                hold.groups |= {group}
                 tally.allocations += 1
-        hold.since = moment
+        hold.counted_until = moment
 
-    def _refused(self, event: ValidationFailed, asking: Allocation | None) -> None:
+    def _count_refusal(self, event: ValidationFailed, allocation: Allocation | None) -> None:
         asked = event.asked
-        if asked["command"] in _ASKS:
-            owner = asking.owner if asking else asked.get("owner")
-            tags = asking.tags if asking else asked.get("tags", {})
+        if asked["command"] in _VERBS_WITH_QUANTITIES:
+            owner = allocation.owner if allocation else asked.get("owner")
+            tags = allocation.tags if allocation else asked.get("tags", {})
             for pool, quantity in asked["quantities"].items():
                 tally = self._tallies.setdefault((self._grouping.group(pool, owner, tags), pool), _Tally())
                 tally.refused += 1
                 tally.refused_quantity += quantity
 
-    def _tally(self, pool: str, hold: _Hold) -> _Tally:
-        return self._tallies.setdefault((self._group(pool, hold), pool), _Tally())
+    def _tally_of(self, pool: str, hold: _Hold) -> _Tally:
+        return self._tallies.setdefault((self._group_of(pool, hold), pool), _Tally())
 
-    def _group(self, pool: str, hold: _Hold) -> str | None:
+    def _group_of(self, pool: str, hold: _Hold) -> str | None:
         return self._grouping.group(pool, hold.owner, hold.tags)
 
 
-def _by_group(item: tuple[tuple[str | None, str], _Tally]) -> tuple[bool, str, str]:
+def _order(item: tuple[tuple[str | None, str], _Tally]) -> tuple[bool, str, str]:
     (group, pool), _ = item
     return group is None, group or "", pool

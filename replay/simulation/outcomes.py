@@ -42,8 +42,8 @@ class Verdict(NamedTuple):
     @classmethod
     def of(cls, decided: Decided) -> Verdict:
         """Tell how what was decided ends."""
-        failed = decided.failed
-        return cls(failed.code, failed.data) if failed else _DONE
+        refusal = decided.refusal
+        return cls(refusal.code, refusal.data) if refusal else _DONE
 
     @property
     def word(self) -> str:
@@ -94,10 +94,10 @@ class Outcomes:
         self._ledger_id = ledger_id
         self._flips_max = flips_max
 
-    def compare(self, one: RecordedCommand, recorded: Verdict, other: Verdict) -> None:
+    def compare(self, entry: RecordedCommand, recorded: Verdict, other: Verdict) -> None:
         """Count how a command ended, and how it would have ended."""
-        command, before, after = one.command, recorded.word, other.word
-        self.events += len(one.records)
+        command, before, after = entry.command, recorded.word, other.word
+        self.events += len(entry.records)
         self.commands += 1
         self.recorded[command.verb, before] += 1
         self.what_if[command.verb, after] += 1
@@ -105,8 +105,8 @@ class Outcomes:
             return
         self.turns[command.verb, before, after] += 1
         if DONE in {before, after} and len(self.flips) < self._flips_max:
-            about = vars(command).get("allocation_id") or (one.new_id(self._ledger_id) or None)
-            self.flips.append(Flip(one.first.position, one.first.occurred_at, command, about, recorded, other))
+            about = vars(command).get("allocation_id") or (entry.new_id(self._ledger_id) or None)
+            self.flips.append(Flip(entry.first.position, entry.first.occurred_at, command, about, recorded, other))
 
     @property
     def gained(self) -> int:

@@ -62,11 +62,11 @@ def commands(log: EventLog, after: int, head: int, until: datetime | None) -> It
     for rows in row_pages(log, after, head, PAGE_ROWS):
         groups = groupby(map(log.decode, rows), key=lambda recorded: recorded.command_id)
         yield [_recorded_command(list(records)) for _, records in groups]
-        if until is not None and _is_over(log, rows[-1].position, head, until):
+        if until is not None and _nothing_follows(log, rows[-1].position, head, until):
             return
 
 
-def _is_over(log: EventLog, after: int, head: int, until: datetime) -> bool:
+def _nothing_follows(log: EventLog, after: int, head: int, until: datetime) -> bool:
     """Tell whether nothing after a position was decided before a time, though what lapsed before may be noticed."""
     pages = find_pages(log, EventFilter(until=until), after, head, _LOOK_ROWS)
     return all(row.type == "Expired" and row.command is None for rows in pages for row in rows)

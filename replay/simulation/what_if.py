@@ -96,11 +96,11 @@ def what_if(  # noqa: PLR0913 - each by name, most with a default
         check_limits(limits, set(reader.pool_names()))
     state = LedgerState({}, None, 0) if since is None else state_at(log, position_before(log, since, head))
     again = _TwoWorlds(log, limits, state, since=since, until=until, flips=flips)
-    for some in commands(log, state.position, head, until):
-        again.look_up(some)
-        if not all(map(again.decide, some)):
+    for page in commands(log, state.position, head, until):
+        again.look_up(page)
+        if not all(map(again.decide, page)):
             break
-        progress(some[-1].records[-1].position, head)
+        progress(page[-1].records[-1].position, head)
     return again.report(head)
 
 
@@ -128,7 +128,7 @@ class _TwoWorlds:
         self._log = log
         self._changes = LimitChanges(limits)
         self._since, self._until = since, until
-        self._begins = state.position
+        self._start_position = state.position
         self._outcomes = Outcomes(log.ledger_id, flips)
         self._fault: Divergence | None = None
         self._epoch = 1
@@ -141,62 +141,64 @@ class _TwoWorlds:
         for name, pool in state.pools.items():
             self._changes.at_the_beginning(name, pool.limits)
 
-    def look_up(self, some: Iterable[RecordedCommand]) -> None:
+    def look_up(self, page: Iterable[RecordedCommand]) -> None:
         """Find out about allocations that had ended when this begins, and which commands name now."""
-        if not self._begins:
+        if not self._start_position:
             return
-        named = {vars(one.command).get("allocation_id") for one in some}
-        begun = {one.first.event.subject for one in some if is_opening(one.first.event)}
-        unknown = {key for key in named - begun if key and key not in self._recorded.past}
+        named = {vars(one.command).get("allocation_id") for one in page}
+        granted_here = {one.first.event.subject for one in page if is_opening(one.first.event)}
+        unknown = {key for key in named - granted_here if key and key not in self._recorded.past}
         with self._log.reading() as reader:
             histories = reader.histories(reader.granted(unknown).keys())
         for allocation_id, records in histories.items():
-            past = _past(recorded.event for recorded in records if recorded.position <= self._begins)
+            past = _record_of(recorded.event for recorded in records if recorded.position <= self._start_position)
             if past is not None:
                 for world in (self._recorded, self._other):
                     world.learn(allocation_id, past)
 
-    def decide(self, one: RecordedCommand) -> bool:
+    def decide(self, entry: RecordedCommand) -> bool:
         """Decide a command again; False if the recorded limits do not lead to what was recorded."""
-        moment = one.first.occurred_at
-        begun = self._since is None or self._since <= moment
-        counts = begun and (self._until is None or moment < self._until)
-        if is_opening(one.first.event) and self._epoch < one.first.event.epoch <= self._log.epoch:
-            self._epoch = one.first.event.epoch
+        moment = entry.first.occurred_at
+        has_begun = self._since is None or self._since <= moment
+        is_counted = has_begun and (self._until is None or moment < self._until)
+        if is_opening(entry.first.event) and self._epoch < entry.first.event.epoch <= self._log.epoch:
+            self._epoch = entry.first.event.epoch
         try:
-            decided = self._decide(self._recorded, one, one.command, begun=begun)
-            self._fault = first_divergence(decided, one.records)
+            decided = self._decide(self._recorded, entry, entry.command, has_begun=has_begun)
+            self._fault = first_divergence(decided, entry.records)
         except PoolAlreadyOpen as error:
-            self._fault = Divergence(one.first.position, "type", type(one.first.event).__name__, type(error).__name__)
+            self._fault = Divergence(
+                entry.first.position, "type", type(entry.first.event).__name__, type(error).__name__
+            )
         if self._fault is not None:
             return False
-        for recorded in one.records:
-            self._recorded.take(recorded, counts=counts)
-        ends = other = Verdict.of(decided)
+        for recorded in entry.records:
+            self._recorded.apply(recorded, is_counted=is_counted)
+        verdict = other_verdict = Verdict.of(decided)
         if self._other is not self._recorded:
-            command = self._changes.command(one.command, one.first.position) if begun else one.command
-            decided = self._decide(self._other, one, command, begun=begun)
-            self._other.happen(decided, one.first, counts=counts)
-            other = Verdict.of(decided)
-        if counts:
-            self._outcomes.compare(one, ends, other)
+            command = self._changes.command(entry.command, entry.first.position) if has_begun else entry.command
+            decided = self._decide(self._other, entry, command, has_begun=has_begun)
+            self._other.apply_decision(decided, entry.first, is_counted=is_counted)
+            other_verdict = Verdict.of(decided)
+        if is_counted:
+            self._outcomes.compare(entry, verdict, other_verdict)
         return True
 
-    def _decide(self, world: World, one: RecordedCommand, command: Command, *, begun: bool) -> Decided:
-        new_id = one.new_id(self._log.ledger_id)
-        event = one.records[-1].event
+    def _decide(self, world: World, entry: RecordedCommand, command: Command, *, has_begun: bool) -> Decided:
+        new_id = entry.new_id(self._log.ledger_id)
+        event = entry.records[-1].event
         behind: tuple[str, ...] = ()
         if type(event) is ValidationFailed and event.code is RefusalCode.QUEUED_BEHIND:
             behind = (event.pool or "",)  # who waited before it then does so whatever the limits
         return world.decide(
-            command, one.first.recorded_at, epoch=self._epoch, new_id=new_id, behind=behind, begun=begun
+            command, entry.first.recorded_at, epoch=self._epoch, new_id=new_id, behind=behind, has_begun=has_begun
         )
 
     def report(self, head: int) -> WhatIf:
         """Tell what was found."""
         found, worlds = self._outcomes, (self._recorded, self._other)
         for world in worlds:
-            world.begin(world.pools)
+            world.begin_window(world.pools)
         pools = self._recorded.pools
         return WhatIf(
             limits=self._changes.by_pool,
@@ -222,7 +224,7 @@ def _was_closed(log: EventLog, position: int) -> bool:
         return any(recorded.position <= position for recorded in reader.stream(LEDGER_STREAM))
 
 
-def _past(events: Iterable[Event]) -> AllocationRecord | None:
+def _record_of(events: Iterable[Event]) -> AllocationRecord | None:
     """Tell what is known of an allocation from its events."""
     past: AllocationRecord | None = None
     for event in events:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from holdbook.domain.pool import Pool
     from holdbook.domain.records import Recorded
 
-    Change = Callable[[str, Limits], Limits]
+    LimitsFor = Callable[[str, Limits], Limits]
     """Gives the other limits that a pool has, for its recorded ones."""
 
 
@@ -44,7 +44,7 @@ class Decided(NamedTuple):
     """The one time that it was decided at."""
 
     @property
-    def failed(self) -> ValidationFailed | None:
+    def refusal(self) -> ValidationFailed | None:
         """The refusal, if it was refused."""
         last = self.events[-1] if self.events else None
         return last if type(last) is ValidationFailed else None
@@ -64,7 +64,7 @@ class World:
         self,
         pools: dict[str, Pool],
         since: datetime | None = None,
-        change: Change | None = None,
+        limits_for: LimitsFor | None = None,
         *,
         closed: bool = False,
     ) -> None:
@@ -74,20 +74,20 @@ class World:
         self.past: dict[str, AllocationRecord] = {}
         """What is known of allocation ids that were granted."""
         self.peaks: dict[str, Peak] = {}
-        """The most that was held of each pool so far, since the time that is looked at has begun for it."""
+        """The most that was held of each pool so far, since the time that is looked at has has_begun for it."""
         self._since = since
-        self._change = change
-        self._shared: dict[AllocationRecord, AllocationRecord] = {}
+        self._limits_for = limits_for
+        self._interned: dict[AllocationRecord, AllocationRecord] = {}
         """One object for all that is known in the same words: there are as many ids as there were allocations."""
         for pool in pools.values():
             self._learn_holds(pool)
 
-    def begin(self, pools: Mapping[str, Pool]) -> None:
+    def begin_window(self, pools: Mapping[str, Pool]) -> None:
         """Let the time that is looked at begin for pools, if it has not: other limits hold, peaks are looked for."""
         for name, pool in pools.items():
             if name not in self.peaks:
-                if self._change is not None:
-                    pool.limits = self._change(name, pool.limits)
+                if self._limits_for is not None:
+                    pool.limits = self._limits_for(name, pool.limits)
                 self.peaks[name] = Peak(PoolStatus.of(pool, self._since).used, pool.capacity, None)
 
     def _learn_holds(self, pool: Pool) -> None:
@@ -98,9 +98,9 @@ class World:
                     raise LogCorrupt(message)
             self.learn(allocation_id, AllocationRecord(hold.pools))
 
-    def twin(self, change: Change) -> World:
+    def twin(self, limits_for: LimitsFor) -> World:
         """Copy it, for other limits: what happens in one does not happen in the other."""
-        other = World({}, self._since, change, closed=self.closed)
+        other = World({}, self._since, limits_for, closed=self.closed)
         for name, pool in self.pools.items():
             copied = other.pools[name] = pool.copy()
             copied.by_owner = pool.by_owner.copy()
@@ -110,7 +110,7 @@ class World:
 
     def learn(self, allocation_id: str, past: AllocationRecord) -> None:
         """Note what is known of an allocation id."""
-        self.past[allocation_id] = self._shared.setdefault(past, past)
+        self.past[allocation_id] = self._interned.setdefault(past, past)
 
     def decide(  # noqa: PLR0913 - all that a decision may depend on, each by name
         self,
@@ -120,31 +120,31 @@ class World:
         epoch: int,
         new_id: str,
         behind: Collection[str] = (),
-        begun: bool = True,
+        has_begun: bool = True,
     ) -> Decided:
-        """Decide a command; if it is of the time that is looked at, that has begun for its pools.
+        """Decide a command; if it is of the time that is looked at, that has has_begun for its pools.
 
         ``behind`` has the pools that others waited for before it: the queue is not in the log, but that is. Raises
         `PoolAlreadyOpen`.
         """
         allocation_id = vars(command).get("allocation_id")
         past = self.past.get(allocation_id) if allocation_id else None
-        pools = self._find(sorted(self.pools) if type(command) is CloseLedger else named_pools(command, past))
+        pools = self._pools_named(sorted(self.pools) if type(command) is CloseLedger else named_pools(command, past))
         moment = time_of(command, now, pools.values())
         if type(command) is Expire and command.pool is None:
             pools = {name: pool for name, pool in self.pools.items() if pool.has_due(moment)}
         limit = command.limit if type(command) is Expire else None
         while missing := reach(pools, moment, limit):
-            pools |= self._find(missing)
-        if begun and len(self.peaks) < len(self.pools):
-            self.begin(pools)  # those too in which something only expires
+            pools |= self._pools_named(missing)
+        if has_begun and len(self.peaks) < len(self.pools):
+            self.begin_window(pools)  # those too in which something only expires
         situation = DecisionContext(pools, past, epoch, new_id, behind, self.closed)
         return Decided(decide(situation, command, moment), moment)
 
-    def _find(self, names: Iterable[str]) -> dict[str, Pool]:
+    def _pools_named(self, names: Iterable[str]) -> dict[str, Pool]:
         return {name: pool for name in names if (pool := self.pools.get(name))}
 
-    def happen(self, decided: Decided, first: Recorded, *, counts: bool = True) -> None:
+    def apply_decision(self, decided: Decided, first: Recorded, *, is_counted: bool = True) -> None:
         """Let what was decided happen, in the place of what the log has of the same command from its own first event.
 
         Grants keep the fencing token that they have there, or that the refusal's position makes.
@@ -155,13 +155,14 @@ class World:
                 return
             pool = self.pools.get(getattr(event, "pool", ""))
             version = pool.version + 1 if pool else 1
-            self.take(
-                first._replace(position=position, version=version, occurred_at=occurred_at, event=event), counts=counts
+            self.apply(
+                first._replace(position=position, version=version, occurred_at=occurred_at, event=event),
+                is_counted=is_counted,
             )
             position += type(event) is not Expired
 
-    def take(self, recorded: Recorded, *, counts: bool = True) -> None:
-        """Let one event happen, and look for a peak if it counts; raises `LogCorrupt` for one that cannot."""
+    def apply(self, recorded: Recorded, *, is_counted: bool = True) -> None:
+        """Let one event happen, and look for a peak if it is_counted; raises `LogCorrupt` for one that cannot."""
         event = recorded.event
         if is_apart(event):
             return
@@ -177,9 +178,9 @@ class World:
                 event.allocation_id, AllocationRecord(self.past[event.allocation_id].pools, STATE_AFTER[type(event)])
             )
             return
-        if not counts:
+        if not is_counted:
             return
         if name not in self.peaks:
-            self.begin({name: pool})
+            self.begin_window({name: pool})
         if pool.used > self.peaks[name].used:
             self.peaks[name] = Peak(pool.used, pool.capacity, recorded.occurred_at)

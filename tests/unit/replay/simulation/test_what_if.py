@@ -244,7 +244,7 @@ class TestOtherLimits:
         ):
             position += 10
             first = recorded._replace(position=position)
-            world.happen(world.decide(command, T0, epoch=2, new_id=""), first)
+            world.apply_decision(world.decide(command, T0, epoch=2, new_id=""), first)
         assert [list(pool.holds) for pool in world.pools.values()] == [["y"], ["y"]]
         assert [pool.holds["y"].token for pool in world.pools.values()] == [(2, 40), (2, 40)]
 
