@@ -1,8 +1,8 @@
-"""A window of time run again: each event with its pool before it and after it, and what the window comes to.
+"""A window of time played back: each event with its pool before and after it, and totals for each pool.
 
-Steps come in the order of the log. What happens in a pool is recorded in the order of time; an expiry that was noticed
-late, because nothing happened in its pools meanwhile, stands where it was noticed. Holds whose deadline passed with no
-event to say so come last: nothing happened in their pools since.
+Steps come in the order of the log. Within a pool that is the order of time. An expiry that was recorded late, because
+nothing happened in its pools, comes where it was recorded. Holds that were past their deadline with no expiry recorded
+come last.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from holdbook.domain.refusals import RefusalCode
 
 LAPSED: Final = "Lapsed"
-"""What a step is called whose hold was over at its deadline with no event to say so yet."""
+"""The kind of a step for a hold that is past its deadline with no expiry recorded."""
 
 REFUSED: Final = "Refused"
-"""What a step is called that is a refusal."""
+"""The kind of a step for a refusal."""
 
 _FIRST: Final = datetime.min.replace(tzinfo=UTC) + MICROSECOND
-"""The first moment that has another before it."""
+"""The first moment that has another one before it."""
 
 
 class Level(NamedTuple):
-    """How a pool stood."""
+    """What was held of a pool, its capacity, and how many allocations held something."""
 
     used: int
     capacity: int
@@ -50,72 +50,72 @@ class Level(NamedTuple):
 
     @classmethod
     def of(cls, pool: Pool | None) -> Level:
-        """Look at a pool; before it is opened, there is nothing."""
+        """Read a pool's level; all is 0 for a pool that is not open yet."""
         return cls(0, 0, 0) if pool is None else cls(pool.used, pool.capacity, len(pool.holds))
 
 
 class IncidentStep(NamedTuple):
-    """One event of the window, or one deadline."""
+    """An event of the window, or a deadline that passed in it."""
 
     at: datetime
     kind: str
-    """Type of the event; `REFUSED`; `LAPSED`."""
+    """The type of the event, or `REFUSED`, or `LAPSED`."""
     pool: str | None
-    """As the event names it; a refusal may name one that there is not."""
+    """The pool that the event names; the one that a refusal names may not exist."""
     allocation_id: str | None
     owner: str | None
     quantity: int | None
-    """What is held after the event; what was held, for an ending; what was asked of the pool, for a refusal."""
+    """The quantity held after the event; for an ending, what was held; for a refusal, what was asked of the pool."""
     deadline: datetime | None
-    """When it ends unless renewed, or ended."""
+    """When the hold ends unless renewed, or when it ended."""
     words: str
-    """What else there is to say: the reason, the refusal, what it was before."""
+    """What else there is to say: a reason, why it was refused, or the value before."""
     recorded: Recorded | None
-    """The event; None if no event says it."""
+    """The event; None for a deadline."""
     before: Level | None
-    """The pool before it; None if it is about no pool that there is."""
+    """The pool's level before the step; None if the step is about no existing pool."""
     after: Level | None
 
     @property
     def code(self) -> RefusalCode | None:
-        """Why it was refused."""
+        """The code of a refusal; None for any other step."""
         event = self.recorded.event if self.recorded else None
         return event.code if type(event) is ValidationFailed else None
 
 
 class Timeline:
-    """A pool over the window."""
+    """One pool over the window."""
 
     def __init__(self, name: str, window: Window, pool: Pool | None) -> None:
         self.name = name
         self.unit = pool.unit if pool else ""
         self.before = Level.of(pool)
-        """How it stood at the beginning."""
+        """The pool's level at the beginning of the window."""
         self.after = self.before
-        """How it stood at the end."""
+        """The pool's level at the end of the window."""
         self.used = StepLine(window, self.before.used)
         self.capacity = StepLine(window, self.before.capacity)
         self.refusals = RefusalMarks(window)
         self.events: Counter[str] = Counter()
-        """How many steps of each kind there were, refusals apart."""
+        """How many steps of each kind there were, refusals not counted."""
         self.granted = 0
-        """What was granted, in units."""
+        """The sum of the quantities granted."""
         self.ended = 0
-        """What ended, in units."""
+        """The sum of the quantities that ended."""
 
     @property
     def is_eventful(self) -> bool:
-        """Tell whether anything happened, a refusal too."""
+        """Tell whether anything happened in the pool, refusals included."""
         return bool(self.events) or bool(self.refusals.codes)
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """The least and the most of use and capacity."""
+        """The smallest and the greatest value that use and capacity have."""
         values = [point.value for line in (self.used, self.capacity) for point in line.points]
         return min(values), max(values)
 
     def add(self, step: IncidentStep, pool: Pool) -> None:
-        """Note a step and how the pool stands after it."""
+        """Add a step, given the pool as it is after it."""
         self.unit = pool.unit
         self.events[step.kind] += 1
         self.after = Level.of(pool)
@@ -124,10 +124,10 @@ class Timeline:
 
 
 class Incident:
-    """The ledger over a window of time, as the log has it now: its steps, read once, and then its pools.
+    """The ledger over a window of time: first its steps, which are read once, then its pools.
 
-    It takes memory for the pools and their plots, not for what happened. Raises `Malformed` for a window that has no
-    time in it, `NotFound` for a pool that there is not, and as `state_at` does.
+    Memory grows with the number of pools and with what is held, not with the number of events. Raises `Malformed` for a
+    window that does not end after it begins, `NotFound` for a pool that does not exist, and what `state_at` raises.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Incident:
         state = state_before(log, since, pools)
         self.window = Window(since, until)
         self.position = state.position
-        """Position in the log that all of this is true at."""
+        """The position in the log that the report is true at."""
         self.ledger_id = log.ledger_id
         self._log = log
         self._page_rows = page_rows
@@ -160,14 +160,14 @@ class Incident:
         self._names = None if pools is None else frozenset(pools)
         names = self._pools if pools is None else {*pools}
         self.pools = {name: Timeline(name, self.window, self._pools.get(name)) for name in sorted(names)}
-        """The pools that there were, or that are asked for, by name; and what happened in them, as far as was read."""
+        """The pools that existed or were asked for, by name, with what happened in them as far as steps were read."""
         self.unknown: Counter[RefusalCode] = Counter()
-        """Refusals that name no pool that there is, by code."""
+        """Refusals that name no existing pool, by code."""
         self.count = 0
-        """How many steps there were, as far as was read."""
+        """How many steps were read."""
 
     def steps(self, tell: Callable[[int, int], object] = lambda *_: None) -> Iterator[IncidentStep]:
-        """Give each step in order, telling how far the log has been read; for once, and to the end."""
+        """Read the steps in order, once; ``tell`` is called with the position reached and the last one."""
         wanted = EventFilter(pools=self._names, since=self.window.since, until=self.window.until)
         for rows in find_pages(self._log, wanted, 0, self.position, self._page_rows):
             for row in rows:
@@ -183,7 +183,7 @@ class Incident:
         self.pools = dict(sorted(self.pools.items()))
 
     def read(self, rows: int, tell: Callable[[int, int], object] = lambda *_: None) -> list[IncidentStep]:
-        """Read every step, and keep the first of them, so many at most."""
+        """Read every step, and keep the first ``rows`` of them."""
         steps = self.steps(tell)
         kept = list(islice(steps, rows))
         deque(steps, maxlen=0)
@@ -193,12 +193,12 @@ class Incident:
         event = recorded.event
         if type(event) is ValidationFailed:
             return self._refusal(event, recorded)
-        if type(event) is Reclaimed:  # the pool is as it was
+        if type(event) is Reclaimed:  # the pool does not change
             level = Level.of(self._pools.get(event.pool))
             return _step_of(recorded, level, level)
         if type(event) is LedgerClosed:
             return _step_of(recorded, None, None)
-        name: str = event.pool  # type: ignore[attr-defined]  # every other event is a pool's
+        name: str = event.pool  # type: ignore[attr-defined]  # every other event is about a pool
         before = Level.of(self._pools.get(name))
         pool = self._pools[name] = evolve(self._pools.get(name), recorded)
         step = _step_of(recorded, before, Level.of(pool))
@@ -225,7 +225,7 @@ class Incident:
         )
 
     def _unnoticed_deadlines(self) -> Iterator[tuple[datetime, str, Pool]]:
-        """Find the holds that nobody has noticed to be over: their deadlines, ids and pools."""
+        """Find the holds past their deadline with no expiry recorded: deadline, allocation id and pool."""
         for pool in self._pools.values():
             for allocation_id in pool.due(self.window.until - MICROSECOND):
                 yield cast("datetime", pool.holds[allocation_id].deadline), allocation_id, pool

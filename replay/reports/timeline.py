@@ -1,4 +1,4 @@
-"""A window of time, and values over it: as many steps as can be drawn, whatever happened, however long the window."""
+"""A window of time and values over it, reduced to as many points as can be drawn, however much happened."""
 
 from __future__ import annotations
 
@@ -15,36 +15,40 @@ if TYPE_CHECKING:
     from holdbook.domain.refusals import RefusalCode
 
 INTERVALS: Final = 300
-"""How many parts a window has for a line that is reduced, and for refusals that are marked together."""
+"""How many parts of equal length a window has, for reducing lines and for grouping refusals."""
 
 POINTS_MAX: Final = 1000
-"""The most points of a line that is kept as it is."""
+"""The most points that a line has before it is reduced."""
 
 
 class Window(NamedTuple):
-    """Time from a moment to just before another."""
+    """The time from ``since`` to just before ``until``."""
 
     since: datetime
     until: datetime
 
     def part(self, at: datetime, parts: int = INTERVALS) -> int:
-        """Find the part that a moment is in, of so many, from 0."""
+        """Find the number of the part that a moment is in, from 0, if the window is cut into so many equal parts."""
         return (at - self.since) * parts // (self.until - self.since)
 
     def share(self, at: datetime) -> float:
-        """Tell how much of the window is over at a moment, from 0 to 1."""
+        """Tell how much of the window has passed at a moment, from 0 to 1."""
         return (at - self.since) / (self.until - self.since)
 
 
 class Point(NamedTuple):
-    """A value from a moment on."""
+    """A value, and the moment from which it holds."""
 
     at: datetime
     value: int
 
 
 class StepLine:
-    """A value that changes in steps. Where it has many, each part of the window keeps its least, its most, its last."""
+    """A value that changes in steps; if it has too many, only some steps of each part of the window are kept.
+
+    These are the least, the greatest and the last value: the M4 aggregation of Jugel et al. (VLDB 2014) without the
+    first value, which in a line of steps is the last one of the part before.
+    """
 
     def __init__(self, window: Window, value: int, *, points_max: int = POINTS_MAX) -> None:
         self._window = window
@@ -56,7 +60,7 @@ class StepLine:
         """The greatest value, and when it was reached first."""
 
     def add(self, at: datetime, value: int) -> None:
-        """Let the value change, not before it changed last."""
+        """Add a change of the value; it must not be earlier than the change before."""
         if value == self.last:
             return
         self.last = value
@@ -68,11 +72,11 @@ class StepLine:
 
     @property
     def points(self) -> Sequence[Point]:
-        """Every change, the beginning first; no more than can be drawn."""
+        """The points of the line, the beginning first, reduced if there are more than can be drawn."""
         return list(self._reduced()) if len(self._points) > self._points_max else self._points
 
     def _reduced(self) -> Iterator[Point]:
-        # What was reduced before is reduced to the same: its least, most and last are still there.
+        # Reducing twice gives the same, because the least, greatest and last point of each part are kept.
         yield self._points[0]
         for _, group in groupby(self._points[1:], lambda point: self._window.part(point.at)):
             points = list(group)
@@ -81,7 +85,7 @@ class StepLine:
                 yield points[index]
 
     def columns(self, count: int) -> list[tuple[int, int]]:
-        """Cut the window into so many equal parts: the value at the end of each, and the most in it."""
+        """Give, for each of so many equal parts of the window, the value at its end and the greatest value in it."""
         points, found = self.points, []
         index, value = 0, points[0].value
         for part in range(count):
@@ -95,28 +99,28 @@ class StepLine:
 
 
 def value_at(points: Sequence[Point], at: datetime) -> int:
-    """Read a line at a moment of its window."""
+    """Find the value of a line at a moment in its window."""
     return points[bisect_right(points, at, key=lambda point: point.at) - 1].value
 
 
 @dataclass(slots=True)
 class Mark:
-    """Refusals near one another in time."""
+    """Refusals that are close together in time."""
 
     first: datetime
     last: datetime
     position: int
-    """Position of the first in the log."""
+    """The position in the log of the first of them."""
     codes: Counter[RefusalCode] = field(default_factory=Counter)
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many refusals there are."""
         return self.codes.total()
 
 
 class RefusalMarks:
-    """The refusals of a window, those of each part of it together."""
+    """The refusals of a window, grouped by the part of the window that they are in."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -129,16 +133,16 @@ class RefusalMarks:
         mark.codes[code] += 1
 
     def __iter__(self) -> Iterator[Mark]:
-        """Give the marks in the order of time."""
+        """Give the groups in the order of time."""
         return (mark for _, mark in sorted(self._by_part.items()))
 
     @property
     def codes(self) -> Counter[RefusalCode]:
-        """How many there are of each code."""
+        """How many refusals there are of each code."""
         return sum((mark.codes for mark in self._by_part.values()), Counter())
 
     def columns(self, count: int) -> list[int]:
-        """Cut the window into so many equal parts: how many each has, by the time of the first of each mark."""
+        """Count the refusals in each of so many equal parts; a group counts where its first refusal was."""
         found = [0] * count
         for mark in self._by_part.values():
             found[self._window.part(mark.first, count)] += mark.count

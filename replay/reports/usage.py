@@ -1,9 +1,9 @@
-"""Who held how much of what for how long in a window of time, and what was refused: exact, from the log alone.
+"""Usage in a window of time: who held how much of what for how long, and what was refused, computed from the log.
 
-It is what would come of asking as of every moment of the window: what had occurred by a moment counts, wherever it
-stands in the log, and a hold is over at its deadline, noticed or not. Reservations are holds. What was held for no time
-at all, as it began and ended at one instant, was not held. Within a pool events stand in the order of their times, so
-one pass is enough; memory grows with what is held, and with the groups that are told of.
+The result equals that of asking at every moment of the window what is held. What had occurred by a moment counts,
+wherever it is in the log, and a hold ends at its deadline, whether or not an expiry is recorded. Reservations count as
+holds. A hold that begins and ends at the same instant does not count. Within a pool, events are in the order of their
+times, so one sweep over the events is enough; memory grows with what is held and with the number of groups.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ if TYPE_CHECKING:
     from holdbook.replay.history.as_of import LedgerState
 
 MICROSECONDS: Final = 10**6
-"""How many there are in a second."""
+"""How many microseconds a second has."""
 
 _FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
 
 _VERBS_WITH_QUANTITIES: Final = frozenset({"allocate", "reserve", "resize"})
-"""The commands that ask for quantities."""
+"""The verbs of the commands that ask for quantities."""
 
 _EXPECTED_GROUPING: Final = "expected owner, pool, or tag:KEY"
 
 
 class Grouping(NamedTuple):
-    """What usage is told apart by, beside the pool."""
+    """What usage is grouped by, in addition to the pool."""
 
     kind: Literal["owner", "pool", "tag"]
     key: str = ""
-    """The tag's name."""
+    """The name of the tag, if it is grouped by a tag."""
 
     @classmethod
     def parse(cls, text: str) -> Grouping:
         """Read ``owner``, ``pool`` or ``tag:KEY``; raises `Malformed`."""
         kind, colon, key = text.partition(":")
         if kind in {"owner", "pool"} and not colon:
-            return cls(kind)  # type: ignore[arg-type]  # it was just looked at
+            return cls(kind)  # type: ignore[arg-type]  # it is one of the two
         if kind != "tag" or not colon:
             raise Malformed("by", text, _EXPECTED_GROUPING)
         try:
@@ -68,22 +68,22 @@ class Grouping(NamedTuple):
             raise Malformed("by", text, f"{_EXPECTED_GROUPING}, and of the key: {error}") from None
 
     def group(self, pool: str, owner: str | None, tags: Mapping[str, str]) -> str | None:
-        """Name the group that something belongs to; None: it has no owner, or no such tag."""
+        """Give the group of a hold or a request; None if it has no owner, or no tag of this name."""
         if self.kind == "owner":
             return owner
         return pool if self.kind == "pool" else tags.get(self.key)
 
 
 class UsageRow(NamedTuple):
-    """What one group had of one pool, in the pool's unit."""
+    """What one group used of one pool, in the pool's unit."""
 
     group: str | None
-    """An owner, a pool, or a tag's value; None: without one."""
+    """An owner, a pool, or a value of the tag; None for what has none."""
     pool: str
     unit: str | None
-    """None: there was no such pool; it was only asked for."""
+    """The pool's unit; None if the pool does not exist and was only asked for."""
     unit_microseconds: int
-    """What was held, times how long it was."""
+    """The sum over all holds of quantity times microseconds held."""
     peak: int
     """The most that was held at once."""
     allocations: int
@@ -91,26 +91,26 @@ class UsageRow(NamedTuple):
     refused: int
     """How many commands that asked for some of the pool were refused."""
     refused_quantity: int
-    """What they had asked for."""
+    """The sum of the quantities that refused commands asked for."""
 
     @property
     def unit_seconds(self) -> str:
-        """The unit-seconds as a decimal that loses nothing."""
+        """The unit-seconds as an exact decimal."""
         whole, rest = divmod(self.unit_microseconds, MICROSECONDS)
         return f"{whole}.{rest:06}".rstrip("0") if rest else str(whole)
 
 
 class UsageReport(NamedTuple):
-    """Usage in a window."""
+    """The usage in a window."""
 
     begin: datetime | None
-    """From this moment on. Where none was asked for: when the first event occurred; None in an empty log."""
+    """The beginning of the window; if none was given, the time of the earliest event, or None in an empty log."""
     end: datetime
-    """Before this moment."""
+    """The end of the window, which is not in it."""
     position: int
-    """Position in the log that this is true at."""
+    """The position in the log that the report is true at."""
     rows: tuple[UsageRow, ...]
-    """By group, those without one last, then by pool; without those of which there is nothing to tell."""
+    """By group, with None last, then by pool; without those that neither used anything nor were refused anything."""
 
 
 def usage_report(
@@ -121,10 +121,10 @@ def usage_report(
     end: datetime,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> UsageReport:
-    """Add usage up from a moment on, or from the first event, and before another; writers may go on meanwhile.
+    """Add up the usage from ``begin``, or else the first event, to just before ``end``. Writers may go on meanwhile.
 
-    ``progress`` is told the position that was reached and the last one. Raises `Malformed` for a time without its
-    offset from UTC and for a window that ends before it has begun, `LogUnavailable`, `LogCorrupt`.
+    ``progress`` is called with the position reached and the last one. Raises `Malformed` for a time without its offset
+    from UTC and for a window that does not end after it begins; `LogUnavailable`, `LogCorrupt`.
     """
     for name, moment in (("begin", begin), ("end", end)):
         if moment is not None and moment.tzinfo is None:
@@ -156,9 +156,9 @@ def _head(log: EventLog) -> int:
 
 
 def _allocations_not_resized(log: EventLog, page: Iterable[Recorded]) -> dict[int, Allocation | None]:
-    """Find the allocations, as they were, that were not resized as was asked, by the refusal's position.
+    """Find, by the position of each refused resize, the allocation that was to be resized, as it was then.
 
-    A resize names neither owner nor tags: they are those that the allocation had when it was refused.
+    A resize names neither owner nor tags, so the refusal counts for those that the allocation had.
     """
     refused = [
         (one.position, one.event.allocation_id)
@@ -177,21 +177,21 @@ def _allocations_not_resized(log: EventLog, page: Iterable[Recorded]) -> dict[in
 
 @dataclass(slots=True)
 class _Hold:
-    """What an allocation holds of a pool, as far as it was added up."""
+    """What an allocation holds of one pool."""
 
     quantity: int
     owner: str
     tags: Mapping[str, str]
     deadline: datetime | None
     counted_until: datetime
-    """Until then it was added up."""
+    """The time up to which the hold has been added up."""
     groups: frozenset[str | None] = frozenset()
-    """The groups that the allocation was counted in."""
+    """The groups in which the allocation has been counted."""
 
 
 @dataclass(slots=True)
 class _Tally:
-    """What is told of one group and pool, and what it holds now."""
+    """The sums of one group and pool, and what the group holds of the pool now."""
 
     changed_at: datetime | None = None
     used: int = 0
@@ -202,7 +202,7 @@ class _Tally:
     refused_quantity: int = 0
 
     def change(self, quantity: int, moment: datetime) -> None:
-        """Note that so much more, or less, is held from a moment on; what was held for no time is no peak."""
+        """Change what is held by a quantity from a moment on; what is held for no time is not a peak."""
         if moment != self.changed_at:
             self.peak = max(self.peak, self.used)
             self.changed_at = moment
@@ -210,18 +210,18 @@ class _Tally:
 
 
 class _Sweep:
-    """Goes through the events of a window, each pool's in the order of their times."""
+    """A sweep over the events of a window, in which those of each pool are in the order of time."""
 
     def __init__(self, grouping: Grouping) -> None:
         self._grouping = grouping
         self._holds: dict[tuple[str, str], _Hold] = {}
-        """By pool and allocation."""
+        """Holds by pool and allocation id."""
         self._tallies: dict[tuple[str | None, str], _Tally] = {}
-        """By group and pool."""
+        """Sums by group and pool."""
         self._units: dict[str, str] = {}
 
     def begin(self, state: LedgerState, moment: datetime) -> None:
-        """Begin with what was held already, less what is over by the beginning, noticed or not."""
+        """Begin with the holds of the state just before the window, without those whose deadline has passed."""
         for name, pool in state.pools.items():
             self._units[name] = pool.unit
             for allocation_id, hold in pool.holds.items():
@@ -230,7 +230,7 @@ class _Sweep:
                     self._add_hold(name, allocation_id, held)
 
     def enter(self, recorded: Recorded, allocation: Allocation | None) -> None:
-        """Enter an event; with the refusal of a resize, the allocation as it was."""
+        """Add an event; a refused resize comes with the allocation as it was then."""
         event, moment = recorded.event, recorded.occurred_at
         if type(event) is ValidationFailed:
             self._count_refusal(event, allocation)
@@ -240,10 +240,10 @@ class _Sweep:
             hold = _Hold(event.quantity, event.owner, event.tags, event.deadline, moment)
             self._add_hold(event.pool, event.allocation_id, hold)
         elif isinstance(event, AllocationEvent) and (event.pool, event.allocation_id) in self._holds:
-            self._change_hold(event, moment)  # of any other, all was over when the window began, and is noticed in it
+            self._change_hold(event, moment)  # any other ended before the window, and its expiry is recorded in it
 
     def end(self, moment: datetime) -> Iterator[UsageRow]:
-        """Add up what is still held at the end of the window, and give the rows."""
+        """Add up what is held until the end of the window, and give the rows."""
         for (pool, _), hold in self._holds.items():
             self._count_until(pool, hold, moment)
         for key, tally in sorted(self._tallies.items(), key=_order):
@@ -267,7 +267,7 @@ class _Sweep:
         self._tally_of(pool, hold).change(hold.quantity, hold.counted_until)
 
     def _count_until(self, pool: str, hold: _Hold, moment: datetime) -> None:
-        """Add up what was held until a moment, or until the deadline."""
+        """Add up a hold until a moment, or until its deadline if that is earlier."""
         until = moment if hold.deadline is None else min(moment, hold.deadline)
         if until > hold.counted_until:
             tally = self._tally_of(pool, hold)

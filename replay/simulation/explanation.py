@@ -1,6 +1,7 @@
-"""What stands in the way of a request: the refusal, the holds that lead to it, and when enough of them will have ended.
+"""Explaining refusals: why a request is refused, which holds are in the way, and when enough of them will have expired.
 
-Nothing here knows a limit: the domain decides the request again and again, at the moments at which something expires.
+No limit is checked here. The domain decides the same request again at each moment at which a hold expires, until it is
+granted or no expiry is left.
 """
 
 from __future__ import annotations
@@ -26,36 +27,36 @@ if TYPE_CHECKING:
 
 
 class Holder(NamedTuple):
-    """A hold that stands in the way."""
+    """A hold that is in the way of a request."""
 
     allocation_id: str
     owner: str
     quantity: int
     deadline: datetime | None
-    """When it expires, unless renewed; None: never by itself."""
+    """When the hold expires unless it is renewed; None if it has no deadline."""
     reserved: bool
     tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Obstacle:
-    """One reason to refuse, for as long as it is the first of those that apply."""
+    """One reason for refusing the request, for as long as it is the first of the reasons that apply."""
 
     code: RefusalCode
     pool: str | None
-    """The pool that refuses."""
+    """The pool that refuses; None if no pool does."""
     data: Mapping[str, Any]
-    """What the decision is made on: what is free, which limit, by code."""
+    """The values that the decision used, such as what is free or which limit applies; they depend on the code."""
     since: datetime
-    """When it is met."""
+    """The moment from which the request is refused for this reason."""
     until: datetime | None
-    """The first moment at which enough will have expired; None if no expiry is ever enough."""
+    """The first moment at which enough holds will have expired; None if expiry is never enough."""
     holders: tuple[Holder, ...]
-    """Who holds what it is about, in the order in which they expire: of an owner's limit, the owner's own."""
+    """The holds it is about, first to expire first. For a limit per owner, these are the owner's own."""
 
     @property
     def transient(self) -> bool:
-        """Tell whether time or other holders' releases may lift it; if not, somebody has to change something."""
+        """Tell whether the end of other holds may remove it; if not, somebody has to change something."""
         return is_transient(self.code)
 
     def __str__(self) -> str:
@@ -64,37 +65,37 @@ class Obstacle:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Whether a request would be granted, and if not, why not and when it would be, were nothing else to happen."""
+    """Whether a request would be granted; if not, why not, and when it would be if nothing else happens until then."""
 
     moment: datetime
-    """When it would be decided."""
+    """The time at which the request would be decided."""
     position: int
-    """Position in the log that this is true at."""
+    """The position in the log that the answer is true at."""
     obstacles: tuple[Obstacle, ...]
-    """What stands in the way, one after another; empty if it would be granted."""
+    """The reasons for refusing, one after another in time; empty if the request would be granted."""
 
     @property
     def granted_at(self) -> datetime | None:
-        """The earliest moment at which it would be granted; None if no expiry is ever enough."""
+        """The earliest moment at which the request would be granted; None if expiry is never enough."""
         return self.obstacles[-1].until if self.obstacles else self.moment
 
     @property
     def granted(self) -> bool:
-        """Tell whether it would be granted at once."""
+        """Tell whether the request would be granted at once."""
         return not self.obstacles
 
 
 def explained(state: LedgerState, command: Allocate, now: datetime) -> Explanation:
-    """Decide a request over a state at a moment, if refused also at later ones. The state is used up.
+    """Decide a request on a state at a moment, and if it is refused, at later ones. Changes the state's pools.
 
-    Without other commands, nothing but expiry happens as time goes on: what is held only shrinks, limits stay as they
-    are. So a reason that has gone does not come back, the first of those that apply only moves on in their order of
-    precedence, and when it does can be found by bisection.
+    If no other command comes, only expiry happens: holds only become fewer, and limits stay the same. So a reason that
+    has disappeared does not come back, and the first reason that applies only moves on in the order of precedence. That
+    is why bisection over the deadlines finds the moment at which it does.
     """
     named = [state.pools[name] for name in command.quantities if name in state.pools]
     start = moment = time_of(command, now, named)
     deadlines = sorted({hold.deadline for pool in named for hold in pool.holds.values() if hold.deadline is not None})
-    deadlines = [one for one in deadlines if one.year <= AT_YEAR_MAX]  # as far as a command can ever be issued
+    deadlines = [one for one in deadlines if one.year <= AT_YEAR_MAX]  # no command can be issued later
     obstacles: list[Obstacle] = []
     future = _Future(state.pools, command)
     while refusal := future.refusal_at(moment):
@@ -118,18 +119,18 @@ def explained(state: LedgerState, command: Allocate, now: datetime) -> Explanati
 
 
 class _Future(NamedTuple):
-    """What becomes of a request at later and later moments, if nothing else happens."""
+    """The pools at later and later moments, if nothing but expiry happens."""
 
     pools: Mapping[str, Pool]
     command: Allocate
 
     def refusal_at(self, moment: datetime) -> ValidationFailed | None:
-        """Decide at a moment."""
+        """Decide the request at a moment; gives the refusal, or None if it is granted."""
         event = self._decide(moment)[-1]
         return event if isinstance(event, ValidationFailed) else None
 
     def end_of(self, refusal: ValidationFailed, moments: Sequence[datetime]) -> datetime | None:
-        """Find the first of some moments, in order, at which a refusal is no longer the one; None if there is none."""
+        """Find by bisection the first of some moments at which this refusal no longer comes; None if there is none."""
         low, high = 0, len(moments)
         while low < high:
             middle = (low + high) // 2
@@ -146,7 +147,7 @@ class _Future(NamedTuple):
         return decide(DecisionContext(self.pools, new_id="asked"), self.command, moment)
 
     def _expire(self, events: Iterable[Event]) -> None:
-        """Take what has expired off the pools, so that no later decision has to."""
+        """Remove expired holds from the pools, so that later decisions need not expire them again."""
         for event in events:
             if isinstance(event, Expired):
                 self.pools[event.pool].take(event.allocation_id)

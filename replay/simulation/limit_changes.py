@@ -1,4 +1,4 @@
-"""The limits that a what-if puts in the place of the recorded ones: are they well formed, and what do they change."""
+"""The limits that a what-if puts in place of recorded ones: checking them, and applying them to commands and pools."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Changes = Mapping[str, Mapping[str, object]]
-    """Values of limits by name, by pool."""
+    """New values of limits: by pool, then by the limit's name."""
 
 
 def check_limits(limits: Changes, pools: set[str]) -> None:
-    """Check that every pool and limit exists, and every value by itself; raises `Malformed`, naming pool and limit."""
+    """Check that each pool and limit exists, and each value on its own; raises `Malformed`, which names both."""
     for pool, changed in limits.items():
         for limit, value in changed.items():
             parameter = f"{pool}.{limit}"
@@ -32,22 +32,22 @@ def check_limits(limits: Changes, pools: set[str]) -> None:
 
 
 class LimitChanges:
-    """Puts other limits in the place of recorded ones."""
+    """Replaces recorded limits with other ones."""
 
     def __init__(self, changes: Changes) -> None:
         self.by_pool = changes
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether no limit is another."""
+        """Tell whether no limit changes."""
         return not any(self.by_pool.values())
 
     def at_the_beginning(self, pool: str, limits: Limits) -> Limits:
-        """Give the limits that a pool has from the time on that is looked at, for its recorded ones."""
+        """Give the limits a pool has when the window begins; raises `Malformed` if they contradict its other limits."""
         return self._changed(pool, limits, "in force when these begin to hold")
 
     def command(self, command: Command, position: int) -> Command:
-        """Give the command as it would have been under the other limits."""
+        """Give a command with its limits replaced; raises `Malformed` if they contradict its other limits."""
         if not isinstance(command, OpenPool | ChangeLimits):
             return command
         where = f"recorded at position {position}"

@@ -1,4 +1,4 @@
-"""How commands end, as recorded and under other limits: verdicts, flips, peaks, and where the two differ."""
+"""How commands end, as recorded and under other limits: verdicts, flips, peaks, and counts of them."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ DONE: Final = "done"
 
 
 class Divergence(NamedTuple):
-    """Where a command, decided again under the recorded limits, has another outcome than the recorded one."""
+    """The first difference between a command decided again under the recorded limits and what was recorded."""
 
     position: int
     field: str
-    """The first field that differs, of the event, or ``type`` or ``occurred_at``."""
+    """The field of the event that differs; ``type`` or ``occurred_at`` if that differs."""
     recorded: object
     again: object
 
 
 class Verdict(NamedTuple):
-    """How a command ends."""
+    """How a command ends: done or refused."""
 
     code: RefusalCode | None
-    """Why it is refused; None if it is not."""
+    """Why it is refused; None if it is done."""
     data: Mapping[str, Any]
 
     @classmethod
     def of(cls, decided: Decided) -> Verdict:
-        """Tell how what was decided ends."""
+        """Read the verdict from what was decided."""
         refusal = decided.refusal
         return cls(refusal.code, refusal.data) if refusal else _DONE
 
     @property
     def word(self) -> str:
-        """``done``, or the refusal's code."""
+        """``done``, or the code of the refusal."""
         return self.code.value if self.code else DONE
 
     @property
     def message(self) -> str | None:
-        """The refusal in words."""
+        """The refusal in words; None if it is done."""
         return explain(self.code, self.data) if self.code else None
 
 
@@ -60,20 +60,20 @@ _DONE: Final = Verdict(None, {})
 
 
 class Flip(NamedTuple):
-    """A command that is done where it was refused, or refused where it was done."""
+    """A command that is done instead of refused, or refused instead of done."""
 
     position: int
-    """Position of the first event that is its own."""
+    """The position of the first event that the command itself caused, expiries aside."""
     occurred_at: datetime
     command: Command
     allocation_id: str | None
-    """The allocation that it is about, if it is known under an id."""
+    """The id of the allocation that the command is about; None if it is about none."""
     recorded: Verdict
     what_if: Verdict
 
 
 class PoolPeaks(NamedTuple):
-    """The most that was, and would have been, held of a pool at once."""
+    """The most that was held of a pool at once, and the most that would have been."""
 
     name: str
     unit: str
@@ -82,7 +82,7 @@ class PoolPeaks(NamedTuple):
 
 
 class Outcomes:
-    """What is counted along the way."""
+    """Counts the outcomes of commands as recorded and under other limits, and keeps the first flips."""
 
     def __init__(self, ledger_id: str, flips_max: int) -> None:
         self.events = 0
@@ -95,7 +95,7 @@ class Outcomes:
         self._flips_max = flips_max
 
     def compare(self, entry: RecordedCommand, recorded: Verdict, other: Verdict) -> None:
-        """Count how a command ended, and how it would have ended."""
+        """Count how a command ended and how it would have ended."""
         command, before, after = entry.command, recorded.word, other.word
         self.events += len(entry.records)
         self.commands += 1
@@ -110,17 +110,17 @@ class Outcomes:
 
     @property
     def gained(self) -> int:
-        """How many commands are done that were refused."""
+        """How many commands are done instead of refused."""
         return sum(number for (_, _, after), number in self.turns.items() if after == DONE)
 
     @property
     def lost(self) -> int:
-        """How many commands are refused that were done."""
+        """How many commands are refused instead of done."""
         return sum(number for (_, before, _), number in self.turns.items() if before == DONE)
 
 
 def first_divergence(decided: Decided, records: Sequence[Recorded]) -> Divergence | None:
-    """Find the first field in which what was decided differs from what was recorded."""
+    """Find the first difference between what was decided and what was recorded; None if they are equal."""
     for event, occurred_at, recorded in zip_longest(decided.events, decided.times(), records):
         if recorded is None or type(event) is not type(recorded.event):
             names = [type(one).__name__ if one else None for one in (recorded and recorded.event, event)]

@@ -1,4 +1,4 @@
-"""The commands that a log has, read again in its order, as long as any was decided before a time."""
+"""Reading recorded commands again, in the order of the log."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
     from holdbook.domain.records import Recorded
 
 _LOOK_ROWS: Final = 100
-"""How many events are read at a time to find out whether any more is wanted."""
+"""How many events are read at a time to find out whether any command of the window is left."""
 
 
 class RecordedCommand(NamedTuple):
-    """A command as the log has it."""
+    """A command with the events that the log has of it."""
 
     records: Sequence[Recorded]
     first: Recorded
-    """Its first event that is its own; of expiries and nothing else, the first."""
+    """The first event that the command itself caused; if it caused expiries only, the first of those."""
     command: Command
 
     def new_id(self, ledger_id: str) -> str:
-        """Give the id for an allocation that its command does not name: the recorded one, else one made up.
+        """Give an id for the allocation of a command that does not name one: the recorded id, or a derived one.
 
-        That is a hash which nobody meets by chance, and the same each time.
+        It is derived from the ids of the ledger and of the command, so it is always the same. The text is empty if no
+        id is needed.
         """
         command, event = self.command, self.first.event
         if not isinstance(command, Allocate | Reserve) or command.allocation_id is not None:
@@ -48,16 +49,16 @@ class RecordedCommand(NamedTuple):
 
 
 def position_before(log: EventLog, since: datetime, head: int) -> int:
-    """Find a position before, or in, the first command that was decided at a time or later."""
+    """Find a position before the end of the first command decided at ``since`` or later; the head if there is none."""
     rows = log.find(EventFilter(since=since), 0, 1, upto=head)
     return rows[0].position - 1 if rows else head
 
 
 def commands(log: EventLog, after: int, head: int, until: datetime | None) -> Iterator[list[RecordedCommand]]:
-    """Read commands in the order of the log, a page of events at a time, as long as any was decided before a time.
+    """Read commands, a page at a time, until none is left that was decided before ``until``.
 
-    Those in between that were decided later are read too: what was refused at a time may have been so for what stands
-    in the log as earlier, where the clocks of two processes differ.
+    Commands in between that were decided later are given, too: the clocks of two processes may differ, so a command
+    decided earlier may have been refused because of them. Raises `LogCorrupt` for a command that cannot be read.
     """
     for rows in row_pages(log, after, head, PAGE_ROWS):
         groups = groupby(map(log.decode, rows), key=lambda recorded: recorded.command_id)
@@ -67,7 +68,7 @@ def commands(log: EventLog, after: int, head: int, until: datetime | None) -> It
 
 
 def _nothing_follows(log: EventLog, after: int, head: int, until: datetime) -> bool:
-    """Tell whether nothing after a position was decided before a time, though what lapsed before may be noticed."""
+    """Tell whether no command after a position was decided before a time, except that expiries may be recorded late."""
     pages = find_pages(log, EventFilter(until=until), after, head, _LOOK_ROWS)
     return all(row.type == "Expired" and row.command is None for rows in pages for row in rows)
 

@@ -1,4 +1,4 @@
-"""What if limits had been others: every recorded command decided again, refused ones too, beside what was recorded."""
+"""What if limits had been different: decide every recorded command again, refused ones too, and compare outcomes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from holdbook.replay.simulation.world import Decided
 
 FLIPS: Final = 10
-"""How many commands that end otherwise are listed, unless told."""
+"""How many flips are listed, unless the caller says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,43 +39,43 @@ class WhatIf:
     """What other limits would have changed."""
 
     limits: Changes
-    """The limits that were put in the place of the recorded ones."""
+    """The limits that were put in place of recorded ones."""
     since: datetime | None
     until: datetime | None
     position: int
-    """Position in the log that this is true at."""
+    """The position in the log that the result is true at."""
     events: int
-    """Events read."""
+    """How many events of the window were read."""
     commands: int
-    """Commands decided again."""
+    """How many commands of the window were decided again."""
     recorded: Counter[tuple[str, str]]
-    """How many commands of each kind ended how: ``done``, or the code of the refusal."""
+    """How many commands had which recorded outcome, by verb and outcome: ``done`` or the code of the refusal."""
     what_if: Counter[tuple[str, str]]
-    """The same under the other limits."""
+    """The same counts under the other limits."""
     turns: Counter[tuple[str, str, str]]
-    """How many commands of each kind end otherwise, from what to what; refusals for another reason included."""
+    """How many commands have another outcome, by verb, recorded outcome and new outcome; also for another refusal."""
     gained: int
-    """How many commands are done that were refused."""
+    """How many commands are done instead of refused."""
     lost: int
-    """How many commands are refused that were done."""
+    """How many commands are refused instead of done."""
     flips: Sequence[Flip]
-    """The first of them."""
+    """The first commands of these two kinds."""
     pools: Sequence[PoolPeaks]
     fault: Divergence | None
-    """Where the recorded limits do not lead to what was recorded; what comes after that was not decided again."""
+    """The first place where the recorded limits do not lead to what was recorded; the comparison ends there."""
 
     @property
     def flipped(self) -> int:
-        """How many commands are done that were refused, or refused that were done."""
+        """How many commands are done instead of refused, or refused instead of done."""
         return self.gained + self.lost
 
     @property
     def ok(self) -> bool:
-        """Tell whether the recorded limits led to what was recorded, every event of it."""
+        """Tell whether the recorded limits led to every recorded event."""
         return self.fault is None
 
 
-def what_if(  # noqa: PLR0913 - each by name, most with a default
+def what_if(  # noqa: PLR0913 - all by name but two, most with a default
     log: EventLog,
     limits: Changes,
     *,
@@ -84,11 +84,12 @@ def what_if(  # noqa: PLR0913 - each by name, most with a default
     flips: int = FLIPS,
     progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> WhatIf:
-    """Decide every command again that was decided in [since, until), under other limits, in the order of the log.
+    """Decide again every command that was decided in [since, until), under other limits, in the order of the log.
 
-    Each is decided under the recorded limits too, which must lead to the recorded events. The other limits hold from
-    ``since`` on. What is kept in memory grows with the allocations, not with the events. Raises `Malformed`, naming
-    pool and limit; `LogUnavailable`, `LogCorrupt`.
+    Each command is also decided under the recorded limits, which must give the recorded events. The other limits are in
+    force from ``since`` on. ``progress`` is called with the position reached and the last one. Memory grows with the
+    number of allocations, not with the number of events. Raises `Malformed`, which names pool and limit;
+    `LogUnavailable`, `LogCorrupt`.
     """
     _check_times(since, until)
     with log.reading() as reader:
@@ -113,9 +114,9 @@ def _check_times(since: datetime | None, until: datetime | None) -> None:
 
 
 class _TwoWorlds:
-    """Decides commands in two worlds at once: the recorded one, and the one under other limits."""
+    """Decides commands in two worlds at once: under the recorded limits, and under the other limits."""
 
-    def __init__(  # noqa: PLR0913 - each by name
+    def __init__(  # noqa: PLR0913 - all by name but three
         self,
         log: EventLog,
         limits: Changes,
@@ -132,17 +133,17 @@ class _TwoWorlds:
         self._outcomes = Outcomes(log.ledger_id, flips)
         self._fault: Divergence | None = None
         self._epoch = 1
-        """The log's epoch when the command was recorded, as its grants tell."""
+        """The epoch in which the command was recorded, as the grants so far tell."""
         self._recorded = World(state.pools, since, closed=_was_closed(log, state.position))
         self._other = self._recorded
-        """The world under the other limits; the recorded one where there are none."""
+        """The world under the other limits; the recorded world itself if no limit changes."""
         if not self._changes.is_empty:
             self._other = self._recorded.twin(self._changes.at_the_beginning)
         for name, pool in state.pools.items():
             self._changes.at_the_beginning(name, pool.limits)
 
     def look_up(self, page: Iterable[RecordedCommand]) -> None:
-        """Find out about allocations that had ended when this begins, and which commands name now."""
+        """Learn about the allocations that had ended before the start and that commands of this page name."""
         if not self._start_position:
             return
         named = {vars(one.command).get("allocation_id") for one in page}
@@ -157,7 +158,7 @@ class _TwoWorlds:
                     world.learn(allocation_id, past)
 
     def decide(self, entry: RecordedCommand) -> bool:
-        """Decide a command again; False if the recorded limits do not lead to what was recorded."""
+        """Decide a command in both worlds; gives False if the recorded limits do not lead to its recorded events."""
         moment = entry.first.occurred_at
         has_begun = self._since is None or self._since <= moment
         is_counted = has_begun and (self._until is None or moment < self._until)
@@ -189,13 +190,13 @@ class _TwoWorlds:
         event = entry.records[-1].event
         behind: tuple[str, ...] = ()
         if type(event) is ValidationFailed and event.code is RefusalCode.QUEUED_BEHIND:
-            behind = (event.pool or "",)  # who waited before it then does so whatever the limits
+            behind = (event.pool or "",)  # whoever waited before it would do so under any limits
         return world.decide(
             command, entry.first.recorded_at, epoch=self._epoch, new_id=new_id, behind=behind, has_begun=has_begun
         )
 
     def report(self, head: int) -> WhatIf:
-        """Tell what was found."""
+        """Give the result, once every command has been decided."""
         found, worlds = self._outcomes, (self._recorded, self._other)
         for world in worlds:
             world.begin_window(world.pools)
@@ -219,13 +220,13 @@ class _TwoWorlds:
 
 
 def _was_closed(log: EventLog, position: int) -> bool:
-    """Tell whether the ledger was closed by a position."""
+    """Tell whether the ledger had been closed by a position."""
     with log.reading() as reader:
         return any(recorded.position <= position for recorded in reader.stream(LEDGER_STREAM))
 
 
 def _record_of(events: Iterable[Event]) -> AllocationRecord | None:
-    """Tell what is known of an allocation from its events."""
+    """Fold an allocation's events into what decisions know about it; None if it was not granted."""
     past: AllocationRecord | None = None
     for event in events:
         if is_opening(event):

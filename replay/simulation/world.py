@@ -1,4 +1,4 @@
-"""A ledger's pools and allocations as commands are decided one after another: as they were, or as they might be."""
+"""A simulated ledger: pools and allocations that commands are decided on one after another, under some limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from holdbook.domain.records import Recorded
 
     LimitsFor = Callable[[str, Limits], Limits]
-    """Gives the other limits that a pool has, for its recorded ones."""
+    """Gives the limits that a pool has in the simulation, from its name and its recorded limits."""
 
 
 class Peak(NamedTuple):
@@ -31,33 +31,34 @@ class Peak(NamedTuple):
 
     used: int
     capacity: int
-    """What could be held then."""
+    """The pool's capacity at that time."""
     at: datetime | None
-    """When that was reached; None: it was so from the beginning, or nothing was ever held."""
+    """When it was reached; None if nothing was ever held, or if that much was held when the window began."""
 
 
 class Decided(NamedTuple):
-    """What a command leads to."""
+    """The events that a command leads to."""
 
     events: Sequence[Event]
     moment: datetime
-    """The one time that it was decided at."""
+    """The time at which it was decided."""
 
     @property
     def refusal(self) -> ValidationFailed | None:
-        """The refusal, if it was refused."""
+        """The refusal; None if the command was not refused."""
         last = self.events[-1] if self.events else None
         return last if type(last) is ValidationFailed else None
 
     def times(self) -> list[datetime]:
-        """Tell when each event occurs: an expiry at its deadline."""
+        """Tell when each event occurs: an expiry at its deadline, any other when the command was decided."""
         return [event.deadline if type(event) is Expired else self.moment for event in self.events]
 
 
 class World:
-    """Pools, and what is known of every allocation id; changed by events only.
+    """Pools, and what is known of every allocation id. Only events change it.
 
-    Raises `LogCorrupt` if what pools hold in the beginning does not agree.
+    The window is the time that is reported on: from its beginning, peaks are noted, and other limits may be in force.
+    Raises `LogCorrupt` if two of the pools that it begins with contradict each other.
     """
 
     def __init__(
@@ -70,20 +71,20 @@ class World:
     ) -> None:
         self.pools = pools
         self.closed = closed
-        """Whether the ledger was closed."""
+        """Whether the ledger has been closed."""
         self.past: dict[str, AllocationRecord] = {}
-        """What is known of allocation ids that were granted."""
+        """What decisions know about each allocation id that was granted."""
         self.peaks: dict[str, Peak] = {}
-        """The most that was held of each pool so far, since the time that is looked at has has_begun for it."""
+        """The most that was held of each pool so far in the window; pools for which it has not begun are missing."""
         self._since = since
         self._limits_for = limits_for
         self._interned: dict[AllocationRecord, AllocationRecord] = {}
-        """One object for all that is known in the same words: there are as many ids as there were allocations."""
+        """Equal records as one object, because there are as many records as allocations."""
         for pool in pools.values():
             self._learn_holds(pool)
 
     def begin_window(self, pools: Mapping[str, Pool]) -> None:
-        """Let the time that is looked at begin for pools, if it has not: other limits hold, peaks are looked for."""
+        """Begin the window for pools for which it has not begun: set their limits, and note what they hold."""
         for name, pool in pools.items():
             if name not in self.peaks:
                 if self._limits_for is not None:
@@ -99,7 +100,7 @@ class World:
             self.learn(allocation_id, AllocationRecord(hold.pools))
 
     def twin(self, limits_for: LimitsFor) -> World:
-        """Copy it, for other limits: what happens in one does not happen in the other."""
+        """Copy the world, to go on under other limits."""
         other = World({}, self._since, limits_for, closed=self.closed)
         for name, pool in self.pools.items():
             copied = other.pools[name] = pool.copy()
@@ -109,10 +110,10 @@ class World:
         return other
 
     def learn(self, allocation_id: str, past: AllocationRecord) -> None:
-        """Note what is known of an allocation id."""
+        """Note what decisions are to know about an allocation id."""
         self.past[allocation_id] = self._interned.setdefault(past, past)
 
-    def decide(  # noqa: PLR0913 - all that a decision may depend on, each by name
+    def decide(  # noqa: PLR0913 - by name, all that a decision depends on
         self,
         command: Command,
         now: datetime,
@@ -122,10 +123,10 @@ class World:
         behind: Collection[str] = (),
         has_begun: bool = True,
     ) -> Decided:
-        """Decide a command; if it is of the time that is looked at, that has has_begun for its pools.
+        """Decide a command on this world; ``has_begun`` says whether it was decided in the window or later.
 
-        ``behind`` has the pools that others waited for before it: the queue is not in the log, but that is. Raises
-        `PoolAlreadyOpen`.
+        ``behind`` are the pools in whose queue others were before the command; that is recorded, the queue itself is
+        not. ``new_id`` is the id for an allocation without one. Raises `PoolAlreadyOpen`.
         """
         allocation_id = vars(command).get("allocation_id")
         past = self.past.get(allocation_id) if allocation_id else None
@@ -137,7 +138,7 @@ class World:
         while missing := reach(pools, moment, limit):
             pools |= self._pools_named(missing)
         if has_begun and len(self.peaks) < len(self.pools):
-            self.begin_window(pools)  # those too in which something only expires
+            self.begin_window(pools)  # also for pools in which holds only expire
         situation = DecisionContext(pools, past, epoch, new_id, behind, self.closed)
         return Decided(decide(situation, command, moment), moment)
 
@@ -145,9 +146,10 @@ class World:
         return {name: pool for name in names if (pool := self.pools.get(name))}
 
     def apply_decision(self, decided: Decided, first: Recorded, *, is_counted: bool = True) -> None:
-        """Let what was decided happen, in the place of what the log has of the same command from its own first event.
+        """Apply the events of a decision as if they had been recorded instead of the command's own events.
 
-        Grants keep the fencing token that they have there, or that the refusal's position makes.
+        ``first`` is the first of those. The new events take its place in the log, so that a grant has the same fencing
+        token as the recorded one.
         """
         position = first.position
         for event, occurred_at in zip(decided.events, decided.times(), strict=True):
@@ -162,14 +164,14 @@ class World:
             position += type(event) is not Expired
 
     def apply(self, recorded: Recorded, *, is_counted: bool = True) -> None:
-        """Let one event happen, and look for a peak if it is_counted; raises `LogCorrupt` for one that cannot."""
+        """Apply one event, and note a peak if it is counted; raises `LogCorrupt` if it cannot have happened."""
         event = recorded.event
         if is_apart(event):
             return
         if type(event) is LedgerClosed:
             self.closed = True
             return
-        name: str = event.pool  # type: ignore[attr-defined]  # every other event is of a pool
+        name: str = event.pool  # type: ignore[attr-defined]  # every other event is about a pool
         pool = self.pools[name] = evolve(self.pools.get(name), recorded)
         if is_opening(event):
             self.learn(event.allocation_id, AllocationRecord(event.pools))
