@@ -46,7 +46,7 @@ class Books:
     """What is held, by whom, as the events say; memory grows with what is held."""
 
     def __init__(self, findings: Findings, epoch: int, was_granted: Callable[[str, int], bool]) -> None:
-        self._doubts = Contradictions(findings)
+        self._contradictions = Contradictions(findings)
         self._was_granted = was_granted
         """Tells whether a hold of an allocation began before a position."""
         self._epoch_max = epoch
@@ -56,11 +56,11 @@ class Books:
         """Every open allocation by id."""
         self.closed = False
         """Whether the ledger was closed."""
-        self._unknown: set[str] = set()
+        self._never_opened_pools: set[str] = set()
         """Names of pools that were never opened and yet events are about."""
-        self._happened: dict[tuple[str, type[Event]], list[Recorded]] = {}
+        self._events_of_command: dict[tuple[str, type[Event]], list[Recorded]] = {}
         """The events of this command about allocations, by allocation id and type."""
-        self._touched: dict[str, PoolBook] = {}
+        self._touched_pools: dict[str, PoolBook] = {}
         """The pools that the events of this command are about."""
 
     def begin(self, pools: Iterable[Pool]) -> None:
@@ -72,81 +72,85 @@ class Books:
                     allocation_id, RecordedGrant(hold.pools, hold.token, hold.tags, hold.opened_at)
                 )
                 self._epoch = max(self._epoch, hold.token.epoch)
-                book.put(allocation_id, Part(grant, hold.quantity, hold.owner, hold.deadline, hold.reserved))
+                book.add(allocation_id, Part(grant, hold.quantity, hold.owner, hold.deadline, hold.reserved))
 
     @property
     def epoch(self) -> int:
         """The epoch of the last grant."""
         return self._epoch
 
-    def lose(self, allocation_id: str | None) -> None:
+    def excuse(self, allocation_id: str | None) -> None:
         """Take note that an event about an allocation cannot be read."""
         if allocation_id is not None:
-            self._doubts.excused.add(allocation_id)
+            self._contradictions.excused.add(allocation_id)
 
     def enter(self, records: Sequence[Recorded], *, whole: bool) -> Iterable[PoolBook]:
         """Enter one command's events; the pools that they are about. ``whole`` is false where some are lost."""
-        self._happened, self._touched = {}, {}
+        self._events_of_command, self._touched_pools = {}, {}
         for recorded in records:
             if isinstance(recorded.event, LedgerClosed):
                 self._ledger_closed(recorded)
             elif not is_apart(recorded.event):
                 self._enter_one(recorded)
-        for (allocation_id, kind), happened in self._happened.items():
-            self._settle(allocation_id, kind, happened, whole=whole)
+        for (allocation_id, kind), of_kind in self._events_of_command.items():
+            self._check_all_pools(allocation_id, kind, of_kind, whole=whole)
         for recorded in records:
             if isinstance(recorded.event, Reclaimed):
                 self._reclaimed(recorded.event, recorded)
-        for pool in self._touched.values():
-            outlived = list(pool.outlived())
+        for pool in self._touched_pools.values():
+            outlived = list(pool.pop_outlived())
             if outlived:
-                self._doubts.outlived(records[-1], pool, *outlived[0], more=len(outlived) - 1)
-        return self._touched.values()
+                self._contradictions.report_outlived(records[-1], pool, *outlived[0], more=len(outlived) - 1)
+        return self._touched_pools.values()
 
     def _enter_one(self, recorded: Recorded) -> None:
         event: Any = recorded.event
         pool = self.pools.get(event.pool)
         if isinstance(event, PoolOpened):
             if pool is not None:
-                self._doubts.add(recorded, Check.POOLS, f"pool {event.pool!r} is opened a second time")
+                self._contradictions.add(recorded, Check.POOLS, f"pool {event.pool!r} is opened a second time")
             if self.closed:
-                self._doubts.add(recorded, Check.POOLS, f"pool {event.pool!r} is opened after the ledger was closed")
+                self._contradictions.add(
+                    recorded, Check.POOLS, f"pool {event.pool!r} is opened after the ledger was closed"
+                )
             pool = self.pools[event.pool] = PoolBook(event, event.limits, recorded.occurred_at)
         elif pool is None:
             self._never_opened(event, recorded)
             return
-        self._touched[event.pool] = pool
+        self._touched_pools[event.pool] = pool
         pool.version = recorded.version
         if recorded.occurred_at < pool.time:
             message = f"the time of pool {event.pool!r} goes back from {instant_text(pool.time)}"
-            self._doubts.add(recorded, Check.TIME, message)
+            self._contradictions.add(recorded, Check.TIME, message)
         pool.time = recorded.occurred_at
         if isinstance(event, AllocationEvent):
-            self._happened.setdefault((event.allocation_id, type(event)), []).append(recorded)
-        _ENTRIES[type(event)](self, event, pool, recorded)
+            self._events_of_command.setdefault((event.allocation_id, type(event)), []).append(recorded)
+        _HANDLERS[type(event)](self, event, pool, recorded)
 
     # Pools
 
     def _ledger_closed(self, recorded: Recorded) -> None:
         if self.closed:
-            self._doubts.add(recorded, Check.POOLS, "the ledger is closed a second time")
+            self._contradictions.add(recorded, Check.POOLS, "the ledger is closed a second time")
         self.closed = True
 
     def _never_opened(self, event: Any, recorded: Recorded) -> None:  # noqa: ANN401 - any event of a pool
-        if event.pool not in self._unknown:
-            self._unknown.add(event.pool)
+        if event.pool not in self._never_opened_pools:
+            self._never_opened_pools.add(event.pool)
             message = f"{type(event).__name__} in pool {event.pool!r}, which was never opened"
-            self._doubts.add(recorded, Check.POOLS, message)
-        self.lose(event.subject)
+            self._contradictions.add(recorded, Check.POOLS, message)
+        self.excuse(event.subject)
 
     def _opened(self, _event: PoolOpened, _pool: PoolBook, _recorded: Recorded) -> None:
-        """Do nothing more: the book was begun with it."""
+        """Do nothing more: the book was is_begun with it."""
 
     def _limits_changed(self, event: LimitsChanged, pool: PoolBook, recorded: Recorded) -> None:
         self._must_not_be_closed(pool, recorded)
         if event.previous != pool.limits:
-            self._doubts.add(recorded, Check.POOLS, f"the previous limits are not those that pool {event.pool!r} had")
-        pool.change(event.limits)
+            self._contradictions.add(
+                recorded, Check.POOLS, f"the previous limits are not those that pool {event.pool!r} had"
+            )
+        pool.set_limits(event.limits)
 
     def _closed(self, _event: PoolClosed, pool: PoolBook, recorded: Recorded) -> None:
         self._must_not_be_closed(pool, recorded)
@@ -155,7 +159,7 @@ class Books:
     def _must_not_be_closed(self, pool: PoolBook, recorded: Recorded) -> None:
         if pool.closed:
             message = f"{type(recorded.event).__name__} in pool {pool.opened.pool!r}, which was closed"
-            self._doubts.add(recorded, Check.POOLS, message, recorded.event.subject)
+            self._contradictions.add(recorded, Check.POOLS, message, recorded.event.subject)
 
     def _reclaimed(self, event: Reclaimed, recorded: Recorded) -> None:
         """Check what is said of a right by whoever took back what it had left behind."""
@@ -163,121 +167,127 @@ class Books:
             self._never_opened(event, recorded)
         elif event.allocation_id in self.open:
             message = f"what allocation {event.allocation_id!r} holds is reclaimed, and it is open"
-            self._doubts.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
+            self._contradictions.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
         elif (event.state is not None) is not self._was_granted(event.allocation_id, recorded.position):
             message = f"state is {event.state!r}; allocation {event.allocation_id!r} was {{}}granted before"
             said = message.format("never " if event.state else "")
-            self._doubts.add(recorded, Check.ALLOCATIONS, said, event.allocation_id)
+            self._contradictions.add(recorded, Check.ALLOCATIONS, said, event.allocation_id)
 
     # Allocations
 
     def _granted(self, event: Opening, pool: PoolBook, recorded: Recorded) -> None:
         grant = self._grant(event, recorded)
         if event.allocation_id in pool.parts:
-            pool.end(event.allocation_id)
+            pool.remove(event.allocation_id)
         part = Part(grant, event.quantity, event.owner, event.deadline, isinstance(event, Reserved))
-        pool.put(event.allocation_id, part)
+        pool.add(event.allocation_id, part)
         self._must_not_be_closed(pool, recorded)
-        self._doubts.breached(recorded, pool.breaches(event.owner, event.quantity))
-        self._doubts.breached(recorded, pool.breaches_of_count())
-        self._doubts.breached(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
+        self._contradictions.report_breaches(recorded, pool.breaches(event.owner, event.quantity))
+        self._contradictions.report_breaches(recorded, pool.breaches_of_count())
+        self._contradictions.report_breaches(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
 
     def _grant(self, event: Opening, recorded: Recorded) -> RecordedGrant:
-        """Begin the books of an allocation, or find them begun by this command."""
+        """Begin the books of an allocation, or find them is_begun by this command."""
         allocation_id = event.allocation_id
-        begun = sum(len(self._happened.get((allocation_id, kind), ())) for kind in (Allocated, Reserved)) > 1
-        if begun:
+        is_begun = (
+            sum(len(self._events_of_command.get((allocation_id, kind), ())) for kind in (Allocated, Reserved)) > 1
+        )
+        if is_begun:
             grant = self.open[allocation_id]
-            self._doubts.agree(recorded, "epoch", event.epoch, grant.token.epoch)
+            self._contradictions.compare(recorded, "epoch", event.epoch, grant.token.epoch)
             return grant
         if allocation_id in self.open or (
             recorded.command is None and self._was_granted(allocation_id, recorded.position)
         ):  # those that carry their command are found by an index
-            self._doubts.add(recorded, Check.ALLOCATIONS, f"allocation {allocation_id!r} is granted a second time")
+            self._contradictions.add(
+                recorded, Check.ALLOCATIONS, f"allocation {allocation_id!r} is granted a second time"
+            )
         if not self._epoch <= event.epoch <= self._epoch_max:
             message = f"epoch {event.epoch} follows {self._epoch}; the ledger is in epoch {self._epoch_max}"
-            self._doubts.add(recorded, Check.ENVELOPE, message)
+            self._contradictions.add(recorded, Check.ENVELOPE, message)
         self._epoch = min(max(self._epoch, event.epoch), self._epoch_max)
         grant = RecordedGrant(event.pools, Token(event.epoch, recorded.position), event.tags, recorded.occurred_at)
         self.open[allocation_id] = grant
         return grant
 
     def _ending(self, event: Ending, pool: PoolBook, recorded: Recorded) -> None:
-        part = self._part(event, pool, recorded)
+        part = self._part_of(event, pool, recorded)
         if part is None:
             return
-        self._doubts.agree(recorded, "quantity", event.quantity, part.quantity)
-        self._doubts.agree(recorded, "owner", event.owner, part.owner)
-        self._doubts.agree(recorded, "reserved", event.reserved, part.reserved)
+        self._contradictions.compare(recorded, "quantity", event.quantity, part.quantity)
+        self._contradictions.compare(recorded, "owner", event.owner, part.owner)
+        self._contradictions.compare(recorded, "reserved", event.reserved, part.reserved)
         if isinstance(event, Expired):
-            self._doubts.agree(recorded, "deadline", event.deadline, part.deadline)
+            self._contradictions.compare(recorded, "deadline", event.deadline, part.deadline)
         elif not (isinstance(event, Released) and event.forced):  # what is forced asks for no state
-            self._doubts.must_be_reserved(recorded, part, wanted=isinstance(event, Voided))
-        pool.end(event.allocation_id)
+            self._contradictions.must_be_reserved(recorded, part, wanted=isinstance(event, Voided))
+        pool.remove(event.allocation_id)
 
     def _confirmed(self, event: Confirmed, pool: PoolBook, recorded: Recorded) -> None:
-        part = self._part(event, pool, recorded)
+        part = self._part_of(event, pool, recorded)
         if part is not None:
-            self._doubts.agree(recorded, "quantity", event.quantity, part.quantity)
-            self._doubts.agree(recorded, "owner", event.owner, part.owner)
-            self._doubts.must_be_reserved(recorded, part, wanted=True)
+            self._contradictions.compare(recorded, "quantity", event.quantity, part.quantity)
+            self._contradictions.compare(recorded, "owner", event.owner, part.owner)
+            self._contradictions.must_be_reserved(recorded, part, wanted=True)
             part.reserved = False
-            pool.due(event.allocation_id, event.deadline)
-            self._doubts.breached(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
+            pool.set_deadline(event.allocation_id, event.deadline)
+            self._contradictions.report_breaches(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
 
     def _renewed(self, event: Renewed, pool: PoolBook, recorded: Recorded) -> None:
-        part = self._part(event, pool, recorded)
+        part = self._part_of(event, pool, recorded)
         if part is not None:
-            self._doubts.agree(recorded, "quantity", event.quantity, part.quantity)
-            self._doubts.agree(recorded, "owner", event.owner, part.owner)
-            self._doubts.agree(recorded, "previous_deadline", event.previous_deadline, part.deadline)
+            self._contradictions.compare(recorded, "quantity", event.quantity, part.quantity)
+            self._contradictions.compare(recorded, "owner", event.owner, part.owner)
+            self._contradictions.compare(recorded, "previous_deadline", event.previous_deadline, part.deadline)
             self._must_not_be_closed(pool, recorded)
-            pool.due(event.allocation_id, event.deadline)
-            self._doubts.breached(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
+            pool.set_deadline(event.allocation_id, event.deadline)
+            self._contradictions.report_breaches(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
 
     def _resized(self, event: Resized, pool: PoolBook, recorded: Recorded) -> None:
-        part = self._part(event, pool, recorded)
+        part = self._part_of(event, pool, recorded)
         if part is not None:
-            self._doubts.agree(recorded, "previous_quantity", event.previous_quantity, part.quantity)
-            self._doubts.agree(recorded, "owner", event.owner, part.owner)
+            self._contradictions.compare(recorded, "previous_quantity", event.previous_quantity, part.quantity)
+            self._contradictions.compare(recorded, "owner", event.owner, part.owner)
             before, part.quantity = part.quantity, event.quantity
-            pool.move(part.owner, event.quantity - before)
+            pool.change_held(part.owner, event.quantity - before)
             if event.quantity > before:
                 self._must_not_be_closed(pool, recorded)
-                self._doubts.breached(recorded, pool.breaches(part.owner, event.quantity))
+                self._contradictions.report_breaches(recorded, pool.breaches(part.owner, event.quantity))
 
     def _transferred(self, event: Transferred, pool: PoolBook, recorded: Recorded) -> None:
-        part = self._part(event, pool, recorded)
+        part = self._part_of(event, pool, recorded)
         if part is not None:
-            self._doubts.agree(recorded, "quantity", event.quantity, part.quantity)
-            self._doubts.agree(recorded, "previous_owner", event.previous_owner, part.owner)
+            self._contradictions.compare(recorded, "quantity", event.quantity, part.quantity)
+            self._contradictions.compare(recorded, "previous_owner", event.previous_owner, part.owner)
             before, part.owner = part.owner, event.owner
-            pool.move(before, -part.quantity)
-            pool.move(part.owner, part.quantity)
+            pool.change_held(before, -part.quantity)
+            pool.change_held(part.owner, part.quantity)
             if part.owner != before:
-                self._doubts.breached(recorded, pool.breaches_of_owner(part.owner))
+                self._contradictions.report_breaches(recorded, pool.breaches_of_owner(part.owner))
 
-    def _settle(self, allocation_id: str, kind: type[Event], happened: Sequence[Recorded], *, whole: bool) -> None:
-        """See to it that what happened to an allocation happened in all its pools; end it where it ended."""
+    def _check_all_pools(
+        self, allocation_id: str, kind: type[Event], of_kind: Sequence[Recorded], *, whole: bool
+    ) -> None:
+        """See to it that what of_kind to an allocation of_kind in all its pools; end it where it ended."""
         grant = self.open.get(allocation_id)
         if grant is None:
             return
-        pools = tuple(recorded.event.pool for recorded in happened)  # type: ignore[attr-defined]  # of allocations
+        pools = tuple(recorded.event.pool for recorded in of_kind)  # type: ignore[attr-defined]  # of allocations
         if pools != grant.pools and kind is not Resized:
             where = f"{_listed(pools)}; it was granted {_listed(grant.pools)}"
             message = f"{kind.__name__} of allocation {allocation_id!r} in {where}"
             if whole:
-                self._doubts.add(happened[0], Check.ALLOCATIONS, message, allocation_id)
-            self.lose(allocation_id)
+                self._contradictions.add(of_kind[0], Check.ALLOCATIONS, message, allocation_id)
+            self.excuse(allocation_id)
         if issubclass(kind, Ending):
             for name in grant.pools:
                 if name in self.pools and allocation_id in self.pools[name].parts:
-                    self.pools[name].end(allocation_id)
+                    self.pools[name].remove(allocation_id)
             del self.open[allocation_id]
 
     # What is found
 
-    def _part(self, event: AllocationEvent, pool: PoolBook, recorded: Recorded) -> Part | None:
+    def _part_of(self, event: AllocationEvent, pool: PoolBook, recorded: Recorded) -> Part | None:
         allocation_id = event.allocation_id
         part = pool.parts.get(allocation_id)
         if part is None:
@@ -288,11 +298,11 @@ class Books:
             elif self._was_granted(allocation_id, recorded.position):
                 check, state = Check.ALLOCATIONS, "has ended before"
             message = f"{type(event).__name__} of allocation {allocation_id!r}, which {state}"
-            self._doubts.add(recorded, check, message, allocation_id)
+            self._contradictions.add(recorded, check, message, allocation_id)
         return part
 
 
-_ENTRIES: Mapping[type[Event], Callable[[Books, Any, PoolBook, Recorded], None]] = {
+_HANDLERS: Mapping[type[Event], Callable[[Books, Any, PoolBook, Recorded], None]] = {
     PoolOpened: Books._opened,  # noqa: SLF001 - its own table, as all below
     LimitsChanged: Books._limits_changed,  # noqa: SLF001
     PoolClosed: Books._closed,  # noqa: SLF001

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from holdbook.domain.records import StoredRow
     from holdbook.replay.verification.findings import Findings
 
-_REACH: Final = 2000
+_SHIFT_MAX: Final = 2000
 """By how many places rows are tried elsewhere, to tell how many were taken out before them, or put in."""
 
-_TRIES_MAX: Final = 200_000
+_HASHES_MAX: Final = 200_000
 """How many hashes are computed, in all, to find out what was done."""
 
-_RECENT: Final = 64
+_RECENT_HASHES: Final = 64
 """How many hashes before a break are kept."""
 
 
@@ -39,84 +39,86 @@ class Chain:
         self._findings = findings
         self.position = position
         """Position of the last row."""
-        self._before = before
+        self._last_hash = before
         """The hash stored in the last row."""
-        self._instead: bytes | None = None
+        self._expected_hash: bytes | None = None
         """The hash that the last row should have had, if it has another."""
-        self._recent: deque[tuple[int, bytes]] = deque([(position, before)], maxlen=_RECENT)
+        self._recent_hashes: deque[tuple[int, bytes]] = deque([(position, before)], maxlen=_RECENT_HASHES)
         """The hashes stored in the last rows, by position."""
-        self._moved = 0
-        """How far rows were moved down since they were written; up, if it is below 0."""
-        self._break: list[ChainBreak] = []
-        self._tries = _TRIES_MAX
-        self._breaks = TamperAnalysis(findings)
+        self._shift = 0
+        """How far rows were shift down since they were written; up, if it is below 0."""
+        self._broken_rows: list[ChainBreak] = []
+        self._hashes_left = _HASHES_MAX
+        self._analysis = TamperAnalysis(findings)
         self.canonical: bytes | None = None
         """The canonical bytes of the row that was followed last; None if no log has written it."""
 
     def follow_page(self, rows: Sequence[tuple[Any, ...]], texts: Sequence[bytes]) -> bool:
         """Check a page of rows, given their canonical bytes, if nothing is off; tell whether that is so."""
-        if self._break or self._moved or self._instead or rows[0][0] != self.position + 1:
+        if self._broken_rows or self._shift or self._expected_hash or rows[0][0] != self.position + 1:
             return False
-        before, sha256 = self._before, hashlib.sha256
+        before, sha256 = self._last_hash, hashlib.sha256
         for row, text in zip(rows, texts, strict=True):
             hashed = sha256(before + text).digest()
             if hashed != row[-1]:
                 return False
             before = hashed
-        self.position, self._before = rows[-1][0], before
-        self._recent.extend((row[0], row[-1]) for row in rows[-_RECENT:])
+        self.position, self._last_hash = rows[-1][0], before
+        self._recent_hashes.extend((row[0], row[-1]) for row in rows[-_RECENT_HASHES:])
         return True
 
     def follow(self, row: StoredRow) -> bool:
         """Check the next row; tell whether rows are missing before it."""
         gap = row.position != self.position + 1
         if gap:
-            self._end_break(self._moved)
-            self._out_of_place(row)
+            self._end_break(self._shift)
+            self._report_position(row)
         self.position = max(self.position, row.position)
         self.canonical = _canonical(row)
-        tail = None if self.canonical is None else self.canonical[len(b"[%d" % row.position) :]
-        wanted = _hashed(self._before, row.position + self._moved, tail)
-        is_next = gap or (wanted is not None and row.hash == wanted)
-        if is_next:
-            self._end_break(self._moved)
-        elif self._instead is not None and row.hash == _hashed(self._instead, row.position + self._moved, tail):
-            self._end_break(self._moved, hash_only=len(self._break) == 1)
-        elif not self._found_moved(row, tail):
-            if len(self._break) == WAITING_MAX:
-                self._end_break(self._moved)
-            self._break.append(ChainBreak(row, tail, self._before, tuple(self._recent), self._moved))
-        self._instead = wanted if self._break and self._break[-1].row is row else None
-        self._before = row.hash if type(row.hash) is bytes else wanted or b""
-        self._recent.append((row.position, self._before))
+        body = None if self.canonical is None else self.canonical[len(b"[%d" % row.position) :]
+        expected = _hash_of(self._last_hash, row.position + self._shift, body)
+        follows = gap or (expected is not None and row.hash == expected)
+        if follows:
+            self._end_break(self._shift)
+        elif self._expected_hash is not None and row.hash == _hash_of(
+            self._expected_hash, row.position + self._shift, body
+        ):
+            self._end_break(self._shift, hash_only=len(self._broken_rows) == 1)
+        elif not self._follows_elsewhere(row, body):
+            if len(self._broken_rows) == WAITING_MAX:
+                self._end_break(self._shift)
+            self._broken_rows.append(ChainBreak(row, body, self._last_hash, tuple(self._recent_hashes), self._shift))
+        self._expected_hash = expected if self._broken_rows and self._broken_rows[-1].row is row else None
+        self._last_hash = row.hash if type(row.hash) is bytes else expected or b""
+        self._recent_hashes.append((row.position, self._last_hash))
         return gap
 
     def end(self) -> None:
         """Say what was done to the rows whose hashes do not follow."""
-        self._breaks.add(self._break, 0, at_end=True)
-        self._breaks.settle((self.position + self._moved, self._before))
+        self._analysis.add(self._broken_rows, 0, at_end=True)
+        self._analysis.settle((self.position + self._shift, self._last_hash))
 
-    def _found_moved(self, row: StoredRow, tail: bytes | None) -> bool:
+    def _follows_elsewhere(self, row: StoredRow, body: bytes | None) -> bool:
         """Tell whether a row within a break follows the one before it at another place; the break ends there."""
-        if not self._break or tail is None:
+        if not self._broken_rows or body is None:
             return False
-        for far in range(1, _REACH + 1):
-            for moved in (self._moved + far, self._moved - far):
-                self._tries -= 1
-                if self._tries < 0:
+        for distance in range(1, _SHIFT_MAX + 1):
+            for shift in (self._shift + distance, self._shift - distance):
+                self._hashes_left -= 1
+                if self._hashes_left < 0:
                     return False
-                if row.hash == _hashed(self._before, row.position + moved, tail):
-                    self._end_break(moved)
+                if row.hash == _hash_of(self._last_hash, row.position + shift, body):
+                    self._end_break(shift)
                     return True
         return False
 
-    def _end_break(self, moved: int, *, hash_only: bool = False) -> None:
-        rows, self._break = self._break, []
-        by, self._moved = moved - self._moved, moved
+    def _end_break(self, shift: int, *, hash_only: bool = False) -> None:
+        rows, self._broken_rows = self._broken_rows, []
+        shift_change, self._shift = shift - self._shift, shift
         if rows:
-            self._breaks.add(rows, by, hash_only=hash_only)
+            self._analysis.add(rows, shift_change, hash_only=hash_only)
 
-    def _out_of_place(self, row: StoredRow) -> None:
+    def _report_position(self, row: StoredRow) -> None:
         first, last = self.position + 1, row.position - 1
         if row.position < 1:
             self._findings.add(row.position, Check.POSITIONS, "the log's positions begin at 1", Harm.INSERTED)
@@ -140,8 +142,8 @@ def _canonical(row: StoredRow) -> bytes | None:
         return None
 
 
-def _hashed(before: bytes, position: int, tail: bytes | None) -> bytes | None:
-    return None if tail is None else hashlib.sha256(b"%s[%d%s" % (before, position, tail)).digest()
+def _hash_of(previous_hash: bytes, position: int, body: bytes | None) -> bytes | None:
+    return None if body is None else hashlib.sha256(b"%s[%d%s" % (previous_hash, position, body)).digest()
 
 
 class Versions:
@@ -154,7 +156,7 @@ class Versions:
         self._version_at = version_at
         self.last: dict[str, int] = {}
         """The version of the last event, by stream."""
-        self._instead: dict[str, int] = {}
+        self._expected_versions: dict[str, int] = {}
         """The versions that the last events of some streams should have had."""
 
     def follow(self, stream_id: str, version: int, position: int) -> None:
@@ -166,8 +168,8 @@ class Versions:
         self.last[stream_id] = version
         if version == expected:
             return
-        instead = self._instead.pop(stream_id, None)
+        instead = self._expected_versions.pop(stream_id, None)
         if instead is None or version != instead + 1:
             message = f"version {version} of stream {stream_id!r} follows version {expected - 1}"
             self._findings.add(position, Check.VERSIONS, message)
-            self._instead[stream_id] = expected
+            self._expected_versions[stream_id] = expected

@@ -72,41 +72,41 @@ def disagreements(records: Sequence[Recorded], carrier: Recorded, books: Books) 
         yield Disagreement(carrier.position, f"the command cannot be read: {error}")
         return
     own = [recorded for recorded in records if not isinstance(recorded.event, Expired)]
-    yield from _differences(carrier, _envelope(command), carrier)
+    yield from _differences(carrier, _expected_envelope(command), carrier)
     if len(own) == 1 and isinstance(own[0].event, ValidationFailed):
-        yield from _refused(own[0], command, fields, books)
+        yield from _check_refusal(own[0], command, fields, books)
     else:
-        yield from _done(records, own, command, books)
+        yield from _check_done(records, own, command, books)
 
 
-def _differences(recorded: Recorded, wanted: Fields, found: object) -> Iterator[Disagreement]:
-    for name, value in wanted.items():
+def _differences(recorded: Recorded, expected: Fields, found: object) -> Iterator[Disagreement]:
+    for name, value in expected.items():
         said = getattr(found, name)
         if said != value:
             message = f"{name} is {said!r:.200}; by its command it is {value!r:.200}"
             yield Disagreement(recorded.position, message)
 
 
-def _envelope(command: Command) -> Fields:
-    wanted: Fields = {"correlation_id": command.correlation_id, "causation_id": command.causation_id}
-    return {**wanted, "actor": command.actor} if command.actor else wanted
+def _expected_envelope(command: Command) -> Fields:
+    expected: Fields = {"correlation_id": command.correlation_id, "causation_id": command.causation_id}
+    return {**expected, "actor": command.actor} if command.actor else expected
 
 
-def _refused(recorded: Recorded, command: Command, fields: Fields, books: Books) -> Iterator[Disagreement]:
+def _check_refusal(recorded: Recorded, command: Command, fields: Fields, books: Books) -> Iterator[Disagreement]:
     event: Any = recorded.event
     allocation_id = getattr(command, "allocation_id", None)
-    wanted = {"asked": fields, "allocation_id": allocation_id, "known": event.pool in books.pools}
-    yield from _differences(recorded, wanted, event)
+    expected = {"asked": fields, "allocation_id": allocation_id, "known": event.pool in books.pools}
+    yield from _differences(recorded, expected, event)
     earliest = command.at or recorded.recorded_at
     if recorded.occurred_at < earliest:
         yield Disagreement(recorded.position, f"occurred_at is {recorded.occurred_at}; it was asked at {earliest}")
 
 
-def _done(
+def _check_done(
     records: Sequence[Recorded], own: Sequence[Recorded], command: Command, books: Books
 ) -> Iterator[Disagreement]:
     grant = books.open.get(getattr(command, "allocation_id", None) or "")
-    moment = _moment(command, records[0], own, grant, books)
+    moment = _decision_time(command, records[0], own, grant, books)
     for recorded in records:
         if isinstance(recorded.event, Expired):
             if recorded.event.deadline > moment:
@@ -123,18 +123,18 @@ def _done(
     if isinstance(command, AllocationCommand) and grant is not None and command.token not in {None, grant.token}:
         message = f"the command wants token {command.token}; the allocation has {grant.token}"
         yield Disagreement((own or records)[0].position, message)
-    wanted = list(_wanted(command, grant, books, moment))
-    if [(kind, pool) for kind, pool, _ in wanted] != [(type(r.event), getattr(r.event, "pool", None)) for r in own]:
-        asked = ", ".join(f"{kind.__name__} in {pool!r}" for kind, pool, _ in wanted) or "no event of its own"
+    expected = list(_expected_events(command, grant, books, moment))
+    if [(kind, pool) for kind, pool, _ in expected] != [(type(r.event), getattr(r.event, "pool", None)) for r in own]:
+        asked = ", ".join(f"{kind.__name__} in {pool!r}" for kind, pool, _ in expected) or "no event of its own"
         yield Disagreement(
             (own or records)[0].position, f"the command {command.verb!r} leads to {asked}, not to its events"
         )
         return
-    for recorded, (_, _, fields) in zip(own, wanted, strict=True):
+    for recorded, (_, _, fields) in zip(own, expected, strict=True):
         yield from _differences(recorded, fields, recorded.event)
 
 
-def _moment(
+def _decision_time(
     command: Command, first: Recorded, own: Sequence[Recorded], grant: RecordedGrant | None, books: Books
 ) -> datetime:
     """Compute the one time that the command was decided at: its own, or the latest of its pools' times."""
@@ -149,21 +149,21 @@ def _moment(
     return max([command.at or first.recorded_at, *times])
 
 
-def _wanted(
+def _expected_events(
     command: Command, grant: RecordedGrant | None, books: Books, moment: datetime
 ) -> Iterator[tuple[type[Event], str | None, Fields]]:
     """Tell what events a command that is not refused leads to: their types, pools, and fields."""
     held = grant.pools if grant else ()
     match command:
         case OpenPool() | ChangeLimits() | ClosePool() | Reclaim():
-            kind, fields = _of_pool(command)
+            kind, fields = _expected_pool_event(command)
             yield kind, command.pool, fields
         case CloseLedger():
             fields = {"reason": command.reason}
             yield LedgerClosed, None, fields
             yield from ((PoolClosed, name, fields) for name, pool in sorted(books.pools.items()) if not pool.closed)
         case Allocate() | Reserve():
-            yield from _granted(command, books, moment)
+            yield from _expected_grants(command, books, moment)
         case Confirm() | Renew():
             kind = Confirmed if isinstance(command, Confirm) else Renewed
             fields = {"allocation_id": command.allocation_id, "deadline": _deadline(command.ttl, held, books, moment)}
@@ -180,7 +180,7 @@ def _wanted(
                 yield Resized, pool, {"allocation_id": command.allocation_id, "quantity": command.quantities[pool]}
 
 
-def _of_pool(command: OpenPool | ChangeLimits | ClosePool | Reclaim) -> tuple[type[Event], Fields]:
+def _expected_pool_event(command: OpenPool | ChangeLimits | ClosePool | Reclaim) -> tuple[type[Event], Fields]:
     match command:
         case OpenPool():
             fields = {"resource_type": command.resource_type, "unit": command.unit, "limits": command.limits}
@@ -192,7 +192,9 @@ def _of_pool(command: OpenPool | ChangeLimits | ClosePool | Reclaim) -> tuple[ty
     return Reclaimed, {"allocation_id": command.allocation_id, "reason": command.reason}
 
 
-def _granted(command: Allocate | Reserve, books: Books, moment: datetime) -> Iterator[tuple[type[Event], str, Fields]]:
+def _expected_grants(
+    command: Allocate | Reserve, books: Books, moment: datetime
+) -> Iterator[tuple[type[Event], str, Fields]]:
     pools = tuple(sorted(command.quantities))
     fields: Fields = {"owner": command.owner, "tags": command.tags, "pools": pools}
     fields["deadline"] = _deadline(command.ttl, pools, books, moment)

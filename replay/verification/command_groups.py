@@ -38,23 +38,23 @@ class Commands:
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._group: Group | None = None
-        self._lost = False
+        self._rows_lost = False
         """True if the row before is lost: what begins now need not begin with its first row."""
 
     @property
     def is_between(self) -> bool:
         """Tell whether the next row begins a command, and none before it is lost."""
-        return self._group is None and not self._lost
+        return self._group is None and not self._rows_lost
 
     def add(self, row: StoredRow, recorded: Recorded | None) -> list[Group]:
         """Add a row whose columns are sound, its event if it can be read; the commands that have ended."""
         ended = []
         group = self._group
         if group is not None and (row.command_id != group.command_id or row.ordinal != group.rows):
-            ended.append(self._broken_off(group, row))
+            ended.append(self._break_off(group, row))
             group = None
         if group is None:
-            group = self._group = self._begun(row)
+            group = self._group = self._begin(row)
         elif row.ordinals != group.ordinals:
             message = f"the command has {row.ordinals} rows by this row, {group.ordinals} by the row before"
             self._findings.add(row.position, Check.COMMANDS, message)
@@ -72,7 +72,7 @@ class Commands:
     def lose(self) -> list[Group]:
         """Take note that rows are missing, or one cannot be read; the command that they break off."""
         group, self._group = self._group, None
-        self._lost = True
+        self._rows_lost = True
         if group is None:
             return []
         group.whole = False
@@ -86,19 +86,19 @@ class Commands:
             self._findings.add(group.position, Check.COMMANDS, message, Harm.CUT_TAIL)
         return self.lose()
 
-    def _broken_off(self, group: Group, row: StoredRow) -> Group:
+    def _break_off(self, group: Group, row: StoredRow) -> Group:
         message = (
             f"ordinal {row.ordinal} of command {row.command_id!r} stands "
             f"where ordinal {group.rows} of command {group.command_id!r} belongs"
         )
         self._findings.add(row.position, Check.COMMANDS, message)
-        self._lost = True
+        self._rows_lost = True
         group.whole = False
         return group
 
-    def _begun(self, row: StoredRow) -> Group:
+    def _begin(self, row: StoredRow) -> Group:
         group = Group(row.command_id, row.ordinals)
-        lost, self._lost = self._lost, False
+        lost, self._rows_lost = self._rows_lost, False
         if row.ordinal != 0:
             group.whole = False
             if not lost:
@@ -113,7 +113,7 @@ def carrier(records: Sequence[Recorded], findings: Findings) -> Recorded | None:
     place = next((r for r in records if not isinstance(r.event, Expired)), first)
     for recorded in records:
         if _shared(recorded) != _shared(first):
-            _not_shared(recorded, first, findings)
+            _report_differences(recorded, first, findings)
         if recorded is not place and recorded.command is not None:
             message = f"the command's text belongs to position {place.position}, and to no other"
             findings.add(recorded.position, Check.COMMANDS, message)
@@ -129,7 +129,7 @@ _SHARED = ("recorded_at", "actor", "correlation_id", "causation_id")
 _shared = attrgetter(*_SHARED)
 
 
-def _not_shared(recorded: Recorded, first: Recorded, findings: Findings) -> None:
+def _report_differences(recorded: Recorded, first: Recorded, findings: Findings) -> None:
     for name in _SHARED:
         here, before = getattr(recorded, name), getattr(first, name)
         if here != before:

@@ -24,7 +24,7 @@ class Contradictions:
         self.excused: set[str] = set()
         """Ids of allocations that events are lost of: what is said of them is not held against them."""
 
-    def agree(self, recorded: Recorded, field: str, said: object, known: object) -> None:
+    def compare(self, recorded: Recorded, field: str, said: object, known: object) -> None:
         """Compare what an event says of an allocation with what the events before it say."""
         if said != known:
             event: Any = recorded.event
@@ -42,14 +42,14 @@ class Contradictions:
             message = f"{type(event).__name__} of allocation {event.allocation_id!r}, which is {state}"
             self.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
 
-    def breached(self, recorded: Recorded, breaches: Iterable[str]) -> None:
+    def report_breaches(self, recorded: Recorded, breaches: Iterable[str]) -> None:
         """Take note of limits passed."""
         for breach in breaches:
             event: Any = recorded.event
             message = f"{type(event).__name__} of allocation {event.allocation_id!r} in pool {event.pool!r}: {breach}"
             self.add(recorded, Check.LIMITS, message)
 
-    def outlived(
+    def report_outlived(
         self, recorded: Recorded, pool: PoolBook, allocation_id: str, deadline: datetime, *, more: int
     ) -> None:
         """Take note of a hold that should have expired."""

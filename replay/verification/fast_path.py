@@ -1,8 +1,8 @@
 """The commands that most of a log is made of, checked and entered without making events and commands of them.
 
-What is entered here has passed all that the row by row way checks: a row's data is compared with the text that the
+What is entered here has passed all that the row by row path checks: a row's data is compared with the text that the
 events before it, its command and the books lead to. Whatever is not exactly that, wrong or not, is left to the other
-way, before anything was changed.
+path, before anything was changed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NAMES_MAX: Final = 20_000
 _is_name: Final = SchemaValidator(TypeAdapter(Name).core_schema).isinstance_python
 _is_reason: Final = SchemaValidator(TypeAdapter(Reason).core_schema).isinstance_python
 _instant: Final = datetime.fromisoformat
-_shared: Final = itemgetter(3, 4, 5, 7, 8, 9, 10, 11, 12, 13)
+_common_columns: Final = itemgetter(3, 4, 5, 7, 8, 9, 10, 11, 12, 13)
 """What the rows of such a command have in common: all but their numbers, their streams, and what they say."""
 
 _NO_TAGS: Final[Fields] = {}
@@ -55,7 +55,7 @@ class NotOnFastPath(Exception):
     """Something that is not as it mostly is."""
 
 
-_UNUSUAL: Final = (NotOnFastPath, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+_NOT_FAST_ERRORS: Final = (NotOnFastPath, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """What unusual values lead to."""
 
 
@@ -69,7 +69,7 @@ class FastPath:
         self._snapshots = snapshots
         self._names: dict[str, str] = {}
         """Names found to be well formed, and how JSON writes them."""
-        self._ways: dict[tuple[str, int], Callable[[Page], Sequence[PoolBook]]] = {
+        self._paths: dict[tuple[str, int], Callable[[Page], Sequence[PoolBook]]] = {
             ("Allocated", 1): self._allocated,
             ("Released", 1): self._released,
             ("Released", 2): partial(self._released, end=',"forced":false}'),
@@ -81,22 +81,22 @@ class FastPath:
 
         Tells how far that went: to the first row of a command that is not usual, of which nothing was entered.
         """
-        ways, end = self._ways, len(page)
+        paths, end = self._paths, len(page)
         while index < end:
             first = page[index]
             after = index + first[7]
-            way = ways.get((first[3], first[4]))
-            if way is None or first[6] or first[14] is None or after > end:
+            path = paths.get((first[3], first[4]))
+            if path is None or first[6] or first[14] is None or after > end:
                 break
             rows = page[index:after]
             try:
-                pools = way(rows)
-            except _UNUSUAL:
+                pools = path(rows)
+            except _NOT_FAST_ERRORS:
                 break
             index = after
-            if self._snapshots.is_waiting:
+            if self._snapshots.has_unchecked:
                 for pool in pools:
-                    self._snapshots.meet(pool, rows[-1][0])
+                    self._snapshots.compare(pool, rows[-1][0])
         return index
 
     def _released(self, rows: Page, end: str = "}") -> Sequence[PoolBook]:
@@ -104,7 +104,7 @@ class FastPath:
         first = rows[0]
         allocation_id = first[8]
         grant = self._books.open[allocation_id]
-        id_text, reason_text = _text(allocation_id), "null"
+        id_text, reason_text = _json_text(allocation_id), "null"
         if (
             first[14] == f'{{"allocation_id":{id_text},"command":"release"}}'
             and first[12] is None
@@ -113,7 +113,7 @@ class FastPath:
             asked_at = first[10]
         else:
             command = from_json(first[14])
-            asked_at, reason = self._asked_at(first, command), command.pop("reason", None)
+            asked_at, reason = self._pop_common_fields(first, command), command.pop("reason", None)
             if command != {"allocation_id": allocation_id, "command": "release"}:
                 raise NotOnFastPath
             if reason is not None:
@@ -124,15 +124,15 @@ class FastPath:
         occurred_at = self._check_rows(rows, pools, asked_at)
         for row, pool in zip(rows, pools, strict=True):
             part = pool.parts[allocation_id]
-            said = (
+            expected = (
                 f'{{"pool":{pool.text},"allocation_id":{id_text},"owner":{self._name(part.owner)},'
                 f'"quantity":{part.quantity},"reserved":false,"reason":{reason_text}{end}'
             )
-            if row[15] != said or part.reserved:
+            if row[15] != expected or part.reserved:
                 raise NotOnFastPath
         del self._books.open[allocation_id]
         for row, pool in zip(rows, pools, strict=True):
-            pool.end(allocation_id)
+            pool.remove(allocation_id)
             self._versions[row[1]] = pool.version = row[2]
             pool.time = occurred_at
         return pools
@@ -144,7 +144,7 @@ class FastPath:
         owner, quantities, tags, ttl = take("owner"), take("quantities"), take("tags", _NO_TAGS), take("ttl", None)
         asked_at = first[10]
         if len(command) > 1 or first[12] is not None or first[13] is not None:
-            asked_at = self._asked_at(first, command)
+            asked_at = self._pop_common_fields(first, command)
             if take("allocation_id", allocation_id) != allocation_id:
                 raise NotOnFastPath
         if command != {"command": "allocate"} or allocation_id in self._books.open or not _is_name(allocation_id):
@@ -158,28 +158,28 @@ class FastPath:
         occurred_at = self._check_rows(rows, pools, asked_at)
         deadline = _deadline(pools, ttl, occurred_at)
         deadline_text = "null" if deadline is None else f'"{instant_text(deadline)}"'
-        before = f'"allocation_id":{_text(allocation_id)},"owner":{owner_text},"quantity":'
+        before = f'"allocation_id":{_json_text(allocation_id)},"owner":{owner_text},"quantity":'
         pools_text = pools[0].text if len(pools) == 1 else ",".join([pool.text for pool in pools])
         epoch = self._books.epoch
         after = f',"pools":[{pools_text}],"epoch":{epoch},"tags":{{{tags_text}}},"deadline":{deadline_text}}}'
         for row, pool in zip(rows, pools, strict=True):
             quantity = quantities[pool.opened.pool]
-            if type(quantity) is not int or not 1 <= quantity <= QUANTITY_MAX or not pool.grants_plainly(quantity):
+            if type(quantity) is not int or not 1 <= quantity <= QUANTITY_MAX or not pool.surely_fits(quantity):
                 raise NotOnFastPath
-            said = f'{{"pool":{pool.text},{before}{quantity}{after}'
-            if row[15] != said and not _are_same(row[15], said):
+            expected = f'{{"pool":{pool.text},{before}{quantity}{after}'
+            if row[15] != expected and not _is_same_grant(row[15], expected):
                 raise NotOnFastPath
         grant = RecordedGrant(tuple(names), Token(epoch, first[0]), tags, occurred_at)
         self._books.open[allocation_id] = grant
         for row, pool in zip(rows, pools, strict=True):
-            pool.put(allocation_id, Part(grant, quantities[pool.opened.pool], owner, deadline, reserved=False))
+            pool.add(allocation_id, Part(grant, quantities[pool.opened.pool], owner, deadline, reserved=False))
             self._versions[row[1]] = pool.version = row[2]
             pool.time = occurred_at
         return pools
 
     # What both have in common
 
-    def _asked_at(self, row: Row, command: Fields) -> str:
+    def _pop_common_fields(self, row: Row, command: Fields) -> str:
         """Take what all commands have off a command that has to be the row's, and tell when it was asked."""
         take = command.pop
         correlation_id, causation_id = take("correlation_id", None), take("causation_id", None)
@@ -211,7 +211,7 @@ class FastPath:
                 raise NotOnFastPath
             if pool.deadlines and pool.deadlines[0][0] <= occurred_at:
                 raise NotOnFastPath
-        if latest != occurred_at or (len(rows) > 1 and not _belong_together(rows)):
+        if latest != occurred_at or (len(rows) > 1 and not _is_one_command(rows)):
             raise NotOnFastPath
         return occurred_at
 
@@ -223,26 +223,26 @@ class FastPath:
                 raise NotOnFastPath
             if len(self._names) > NAMES_MAX:
                 self._names.clear()
-            found = self._names[name] = _text(name)
+            found = self._names[name] = _json_text(name)
         return found
 
 
-def _text(name: str) -> str:
-    """Write a well-formed name as JSON does: what is written that way reads as nothing else."""
+def _json_text(name: str) -> str:
+    """Write a well-formed name as JSON does: what is written that path reads as nothing else."""
     return f'"{name}"' if '"' not in name and "\\" not in name else to_json(name).decode()
 
 
-def _are_same(data: str, said: str) -> bool:
+def _is_same_grant(data: str, expected: str) -> bool:
     """Tell whether two grants are the same, in whatever order their tags are written."""
     found = from_json(data)
-    return type(found["quantity"]) is int and type(found["epoch"]) is int and bool(found == from_json(said))
+    return type(found["quantity"]) is int and type(found["epoch"]) is int and bool(found == from_json(expected))
 
 
-def _belong_together(rows: Page) -> bool:
+def _is_one_command(rows: Page) -> bool:
     """Tell whether rows are all those of one command, in order, and only the first has its text."""
-    shared, size = _shared(rows[0]), len(rows)
+    shared, size = _common_columns(rows[0]), len(rows)
     return size == rows[0][7] and all(
-        row[6] == ordinal and row[14] is None and _shared(row) == shared
+        row[6] == ordinal and row[14] is None and _common_columns(row) == shared
         for ordinal, row in enumerate(rows[1:], start=1)
     )
 

@@ -112,7 +112,7 @@ USUAL_HARM: Final[Mapping[Check, Harm]] = {
 DERIVED: Final = frozenset({Check.SNAPSHOTS, Check.VIEWS})
 """What can be made again from the log."""
 
-_FIRST: Final = (Check.LEDGER, Check.POSITIONS, Check.CHAIN)
+_CAUSES: Final = (Check.LEDGER, Check.POSITIONS, Check.CHAIN)
 """Checks whose findings are named before others of the same row: they are the cause, what else is wrong follows."""
 
 
@@ -255,9 +255,9 @@ class Findings:
 
     def in_order(self) -> Sequence[Finding]:
         """List them by position, those without one last; of one row the causes first, else as they were found."""
-        return sorted(self._found, key=_place)
+        return sorted(self._found, key=_order)
 
 
-def _place(finding: Finding) -> tuple[bool, int, int]:
-    rank = _FIRST.index(finding.check) if finding.check in _FIRST else len(_FIRST)
+def _order(finding: Finding) -> tuple[bool, int, int]:
+    rank = _CAUSES.index(finding.check) if finding.check in _CAUSES else len(_CAUSES)
     return finding.position is None, finding.position or 0, rank

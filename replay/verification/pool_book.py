@@ -62,15 +62,15 @@ class PoolBook:
     stream_id: str = ""
     text: str = ""
     """Its name as JSON writes it."""
-    is_plain: bool = False
+    is_capacity_only: bool = False
     """Whether nothing but the capacity is limited."""
-    beyond: set[str] = field(default_factory=set)
+    passed: set[str] = field(default_factory=set)
     """Limits (or owners) that were found passed, until a grant fits again: one passing is one finding."""
 
     def __post_init__(self) -> None:
         self.stream_id = f"pool:{self.opened.pool}"
         self.text = to_json(self.opened.pool).decode()
-        self.change(self.limits)
+        self.set_limits(self.limits)
 
     @classmethod
     def of(cls, pool: Pool) -> Self:
@@ -78,24 +78,24 @@ class PoolBook:
         opened = PoolOpened(pool=pool.name, resource_type=pool.resource_type, unit=pool.unit, limits=pool.opened_with)
         return cls(opened, pool.limits, pool.time, version=pool.version, closed=pool.closed)
 
-    def change(self, limits: Limits) -> None:
+    def set_limits(self, limits: Limits) -> None:
         """Enter other limits."""
         self.limits = limits
         self.capacity = limits.capacity
         others = (limits.min_size, limits.max_size, limits.step, limits.max_allocations, limits.per_owner)
-        self.is_plain = all(limit is None for limit in (*others, limits.max_ttl))
+        self.is_capacity_only = all(limit is None for limit in (*others, limits.max_ttl))
 
-    def grants_plainly(self, quantity: int) -> bool:
+    def surely_fits(self, quantity: int) -> bool:
         """Tell whether so much more can be held, and nothing but the capacity has to be looked at for that."""
-        return self.is_plain and not self.closed and not self.beyond and self.used + quantity <= self.capacity
+        return self.is_capacity_only and not self.closed and not self.passed and self.used + quantity <= self.capacity
 
-    def put(self, allocation_id: str, part: Part) -> None:
+    def add(self, allocation_id: str, part: Part) -> None:
         """Enter what an allocation was granted."""
         self.parts[allocation_id] = part
-        self.move(part.owner, part.quantity)
-        self.due(allocation_id, part.deadline)
+        self.change_held(part.owner, part.quantity)
+        self.set_deadline(allocation_id, part.deadline)
 
-    def move(self, owner: str, quantity: int) -> None:
+    def change_held(self, owner: str, quantity: int) -> None:
         """Enter so much more, or less, for an owner."""
         self.used += quantity
         left = self.by_owner.get(owner, 0) + quantity
@@ -103,10 +103,10 @@ class PoolBook:
             self.by_owner[owner] = left
         else:
             self.by_owner.pop(owner, None)
-        if self.beyond and quantity < 0:
+        if self.passed and quantity < 0:
             self._fits_again(owner, left)
 
-    def due(self, allocation_id: str, deadline: datetime | None) -> None:
+    def set_deadline(self, allocation_id: str, deadline: datetime | None) -> None:
         """Enter an allocation's deadline."""
         self.parts[allocation_id].deadline = deadline
         if deadline is not None:
@@ -115,12 +115,12 @@ class PoolBook:
             self.deadlines = [(part.deadline, key) for key, part in self.parts.items() if part.deadline is not None]
             heapify(self.deadlines)
 
-    def end(self, allocation_id: str) -> None:
+    def remove(self, allocation_id: str) -> None:
         """Strike an allocation out."""
         part = self.parts.pop(allocation_id)
-        self.move(part.owner, -part.quantity)
+        self.change_held(part.owner, -part.quantity)
 
-    def outlived(self) -> Iterator[tuple[str, datetime]]:
+    def pop_outlived(self) -> Iterator[tuple[str, datetime]]:
         """Name, once each, the allocations that are held past their deadline by the pool's own time."""
         while self.deadlines and self.deadlines[0][0] <= self.time:
             deadline, allocation_id = heappop(self.deadlines)
@@ -131,45 +131,45 @@ class PoolBook:
     def breaches(self, owner: str, quantity: int) -> Iterator[str]:
         """Tell, in words, of every limit that a hold of this quantity, entered already, passes."""
         limits = self.limits
-        if limits.min_size is not None and self._passes("min_size", -quantity, -limits.min_size):
+        if limits.min_size is not None and self._newly_passes("min_size", -quantity, -limits.min_size):
             yield f"{quantity} is below min_size, {limits.min_size}"
-        if limits.max_size is not None and self._passes("max_size", quantity, limits.max_size):
+        if limits.max_size is not None and self._newly_passes("max_size", quantity, limits.max_size):
             yield f"{quantity} is above max_size, {limits.max_size}"
-        if limits.step is not None and self._passes("step", quantity % limits.step, 0):
+        if limits.step is not None and self._newly_passes("step", quantity % limits.step, 0):
             yield f"{quantity} is not a multiple of step, {limits.step}"
-        if self._passes("capacity", self.used, self.capacity):
+        if self._newly_passes("capacity", self.used, self.capacity):
             yield f"{self.used} are held then, above the capacity, {self.capacity}"
         yield from self.breaches_of_owner(owner)
 
     def breaches_of_owner(self, owner: str) -> Iterator[str]:
         """Tell of an owner that holds more than one may."""
         limit, held = self.limits.per_owner, self.by_owner.get(owner, 0)
-        if limit is not None and self._passes(f"owner {owner}", held, limit):
+        if limit is not None and self._newly_passes(f"owner {owner}", held, limit):
             yield f"owner {owner!r} holds {held} then, above per_owner, {limit}"
 
     def breaches_of_count(self) -> Iterator[str]:
         """Tell of more allocations than there may be."""
         limit, held = self.limits.max_allocations, len(self.parts)
-        if limit is not None and self._passes("count", held, limit):
+        if limit is not None and self._newly_passes("count", held, limit):
             yield f"{held} allocations are held then, above max_allocations, {limit}"
 
     def breaches_of_ttl(self, moment: datetime, deadline: datetime | None) -> Iterator[str]:
         """Tell of a deadline further away than it may be."""
         limit = self.limits.max_ttl
-        if limit is not None and self._passes("max_ttl", int(deadline is None or deadline - moment > limit), 0):
+        if limit is not None and self._newly_passes("max_ttl", int(deadline is None or deadline - moment > limit), 0):
             yield f"the deadline is further away than max_ttl, {limit}"
 
     def _fits_again(self, owner: str, left: int) -> None:
         limits = self.limits
         if self.used <= self.capacity:
-            self.beyond.discard("capacity")
+            self.passed.discard("capacity")
         if limits.per_owner is not None and left <= limits.per_owner:
-            self.beyond.discard(f"owner {owner}")
+            self.passed.discard(f"owner {owner}")
 
-    def _passes(self, what: str, held: int, limit: int) -> bool:
+    def _newly_passes(self, what: str, held: int, limit: int) -> bool:
         if held <= limit:
-            self.beyond.discard(what)
+            self.passed.discard(what)
             return False
-        known = what in self.beyond
-        self.beyond.add(what)
+        known = what in self.passed
+        self.passed.add(what)
         return not known

@@ -94,7 +94,7 @@ class RowsInMemory:
     def commands_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
         """List rows whose command was decided before."""
         firsts = ((row.position, row.command_id, str(row.position)) for row in self._rows if row.ordinal == 0)
-        return _again(firsts, after, upto)[:limit]
+        return _repeated(firsts, after, upto)[:limit]
 
     def grants_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
         """List grants of what another command granted before."""
@@ -103,7 +103,7 @@ class RowsInMemory:
             for row in self._rows
             if row.type in OPENINGS and row.command is not None and row.allocation_id is not None
         )
-        return _again(grants, after, upto)[:limit]
+        return _repeated(grants, after, upto)[:limit]
 
     def was_granted(self, allocation_id: str, before: int) -> bool:
         """Tell whether a hold of an allocation began before a position."""
@@ -116,7 +116,7 @@ class RowsInMemory:
         return max((r.version for r in self._rows if r.stream_id == stream_id and r.position <= position), default=0)
 
 
-def _again(found: Iterable[tuple[int, str, str]], after: int, upto: int) -> list[tuple[int, str]]:
+def _repeated(found: Iterable[tuple[int, str, str]], after: int, upto: int) -> list[tuple[int, str]]:
     """List those of whose key there was one before, by somebody else."""
     seen: dict[str, str] = {}
     again = []

@@ -69,21 +69,21 @@ class SealCheck:
         self._ledger_id = ledger_id
         self._trusted = Trust(key for key in sealing.trusted if key.kind is Kind.NOTE)
         self._is_trusted = bool(self._trusted.keys)
-        self._anchored = not self._is_trusted
+        self._is_anchored = not self._is_trusted
         """Whether a trusted key has signed yet: checkpoints before that are by older keys."""
-        self._known = Trust(key for key in (seals.keys if seals else ()) if key.kind is Kind.NOTE)
+        self._stored_trust = Trust(key for key in (seals.keys if seals else ()) if key.kind is Kind.NOTE)
         self._kept = {one.checkpoint.number: one for one in sealing.kept}
         self._tree = CompactRange()
-        self._good = 0
+        self._matching_size = 0
         """Size of the last checkpoint whose root is that of the rows."""
-        self._differs: int | None = None
+        self._first_difference: int | None = None
         """The first position after that whose row is not the stored one."""
-        self._broken = False
+        self._is_stopped = False
         """Whether the rows cannot be followed any more: all that could be told of the rest was told."""
-        self._stored = seals.leaves(0) if seals else iter(())
+        self._stored_leaves = seals.leaves(0) if seals else iter(())
         self._notes = self._sound_notes()
         self._checked = 0
-        self._size = 0
+        self._last_size = 0
         self._signers: dict[str, None] = {}
         self._next = next(self._notes, None)
 
@@ -95,66 +95,66 @@ class SealCheck:
             return
         tree = self._seals.tree(size)
         if tree is None:
-            self._broken = True
+            self._is_stopped = True
             self._add(
                 None, f"the stored tree over the first {size} events is not there: run `holdbook seal`", Harm.TREE
             )
             return
-        self._tree, self._good = tree, size
-        self._stored = self._seals.leaves(size)
-        self._settle()
+        self._tree, self._matching_size = tree, size
+        self._stored_leaves = self._seals.leaves(size)
+        self._compare_reached()
 
-    def meet(self, position: int, canonical: bytes | None) -> None:
+    def add_row(self, position: int, canonical: bytes | None) -> None:
         """Take the next row's canonical bytes; None if no log has written such a row."""
-        while self._waits and self._tree.size + 1 < position:
-            self._take([UNKNOWN])  # a row that is missing
+        while self._is_following and self._tree.size + 1 < position:
+            self._append([UNKNOWN])  # a row that is missing
         if position == self._tree.size + 1:
-            self._take([UNKNOWN if canonical is None else leaf_hash(canonical)])
+            self._append([UNKNOWN if canonical is None else leaf_hash(canonical)])
 
-    def meet_page(self, position: int, texts: Sequence[bytes]) -> None:
+    def add_page(self, position: int, texts: Sequence[bytes]) -> None:
         """Take the canonical bytes of rows whose positions follow each other, the first of them given."""
-        if position == self._tree.size + 1 and self._waits:
-            self._take(list(map(leaf_hash, texts)))
+        if position == self._tree.size + 1 and self._is_following:
+            self._append(list(map(leaf_hash, texts)))
             return
         for number, text in enumerate(texts, start=position):
-            self.meet(number, text)
+            self.add_row(number, text)
 
     @property
-    def _waits(self) -> bool:
+    def _is_following(self) -> bool:
         """Tell whether there is a checkpoint that the next rows are to be compared with."""
-        return self._next is not None and not self._broken
+        return self._next is not None and not self._is_stopped
 
-    def _take(self, leaves: Sequence[bytes]) -> None:
+    def _append(self, leaves: Sequence[bytes]) -> None:
         """Append rows that follow, from one checkpoint to the next."""
-        while leaves and self._next is not None and not self._broken:
+        while leaves and self._next is not None and not self._is_stopped:
             count = self._next.checkpoint.size - self._tree.size
             some, leaves = leaves[:count], leaves[count:]
-            stored = list(islice(self._stored, len(some)))
-            if self._differs is None and stored != some:
+            stored = list(islice(self._stored_leaves, len(some)))
+            if self._first_difference is None and stored != some:
                 pairs = enumerate(zip(stored, some, strict=False), start=self._tree.size + 1)
-                self._differs = next((position for position, (one, other) in pairs if one != other), None)
+                self._first_difference = next((position for position, (one, other) in pairs if one != other), None)
             self._tree.extend(some)
-            self._settle()
+            self._compare_reached()
 
-    def _settle(self) -> None:
-        while self._next is not None and self._next.checkpoint.size == self._tree.size and not self._broken:
+    def _compare_reached(self) -> None:
+        while self._next is not None and self._next.checkpoint.size == self._tree.size and not self._is_stopped:
             self._compare(self._next)
-            self._go_on_from(self._next)
+            self._count_and_go_on(self._next)
 
-    def _go_on_from(self, signed: Signed) -> None:
+    def _count_and_go_on(self, signed: Signed) -> None:
         self._checked += 1
-        self._size = signed.checkpoint.size
+        self._last_size = signed.checkpoint.size
         self._next = next(self._notes, None)
 
     def _compare(self, signed: Signed) -> None:
         checkpoint = signed.checkpoint
-        differs, self._differs = self._differs, None
+        differs, self._first_difference = self._first_difference, None
         if self._tree.root() == checkpoint.root:
             if differs is not None:
                 self._add(differs, _TREE_WRONG, Harm.TREE)
         else:
             self._explain(signed, differs)
-        self._good = checkpoint.size
+        self._matching_size = checkpoint.size
 
     def _explain(self, signed: Signed, differs: int | None) -> None:
         """Say where the rows are not those that were signed, as far as the stored tree can tell, and go on after it."""
@@ -164,32 +164,32 @@ class SealCheck:
         if is_signed and differs is not None:
             message = f"this is not the event that checkpoint {checkpoint.number} was signed over"
             self._add(differs, message, Harm.ALTERED)
-        elif self._good < checkpoint.size:
-            first = self._good + 1
+        elif self._matching_size < checkpoint.size:
+            first = self._matching_size + 1
             which = f"the events from position {first} to {checkpoint.size} are not"
             self._add(first, f"{which} those that checkpoint {checkpoint.number} was signed over", Harm.ALTERED)
         else:
             self._add(None, f"checkpoint {checkpoint.number} was signed over other {checkpoint.size:,} events")
         if tree is not None and is_signed:
             self._tree = tree
-        self._broken = not is_signed
+        self._is_stopped = not is_signed
 
     def end(self, head: int) -> SealsChecked | None:
         """Take note of checkpoints that say more than the log holds; tell what was compared."""
         beyond = None
         while self._next is not None:
             beyond = self._next if self._next.checkpoint.size > head else beyond
-            self._go_on_from(self._next)
+            self._count_and_go_on(self._next)
         if beyond is not None:
             checkpoint = beyond.checkpoint
             message = f"checkpoint {checkpoint.number} was signed over {checkpoint.size:,} events"
             self._add(None, f"the log's end was cut off: it has {head:,} events, and {message}", Harm.CUT_TAIL)
-        if self._is_trusted and not self._anchored:
+        if self._is_trusted and not self._is_anchored:
             harm = None if self._checked else Harm.MISSING_CHECKPOINT
             self._add(None, "no checkpoint is signed by a key that you trust", harm)
         if not self._checked and not self._is_trusted:
             return None
-        return SealsChecked(self._checked, self._size, tuple(self._signers), self._is_trusted)
+        return SealsChecked(self._checked, self._last_size, tuple(self._signers), self._is_trusted)
 
     def _add(self, position: int | None, message: str, harm: Harm | None = None) -> None:
         self._findings.add(position, Check.SEALS, message, harm)
@@ -199,9 +199,9 @@ class SealCheck:
     def _sound_notes(self) -> Iterator[Signed]:
         """Read the checkpoints that are signed and in order; say what is wrong with the others."""
         size = 0
-        for signed in self._merged():
+        for signed in self._all_notes():
             checkpoint = signed.checkpoint
-            fault = self._fault(signed)
+            fault = self._fault_of(signed)
             if fault is None and checkpoint.size < size:
                 fault = f"it is over {checkpoint.size:,} events, one before it over {size:,}"
             if fault is not None:
@@ -210,11 +210,11 @@ class SealCheck:
             size = checkpoint.size
             yield signed
 
-    def _merged(self) -> Iterator[Signed]:
+    def _all_notes(self) -> Iterator[Signed]:
         """Read what is stored, with the checkpoints that were kept outside where they belong."""
         last = 0
         for number, note in self._seals.notes() if self._seals else ():
-            yield from self._missing(last + 1, number)
+            yield from self._report_missing(last + 1, number)
             last = number
             try:
                 signed = Signed.parse(note)
@@ -229,33 +229,33 @@ class SealCheck:
                 self._add(None, f"checkpoint {number} is not the one that was kept outside: one of them is forged")
                 signed = kept
             yield signed
-        yield from self._missing(last + 1, max(self._kept, default=0) + 1)
+        yield from self._report_missing(last + 1, max(self._kept, default=0) + 1)
 
-    def _missing(self, first: int, last: int) -> Iterator[Signed]:
+    def _report_missing(self, first: int, last: int) -> Iterator[Signed]:
         """Say which numbers are missing, from one to before another; give those that were kept outside."""
         for number in sorted(number for number in self._kept if number < last):
-            self._tell_missing(first, number)
+            self._report_numbers(first, number)
             self._add(None, f"checkpoint {number} is missing, and was kept outside", Harm.MISSING_CHECKPOINT)
             yield self._kept.pop(number)
             first = number + 1
-        self._tell_missing(first, last)
+        self._report_numbers(first, last)
 
-    def _tell_missing(self, first: int, last: int) -> None:
+    def _report_numbers(self, first: int, last: int) -> None:
         if first < last:
             which = f"checkpoint {first} is" if last == first + 1 else f"checkpoints {first} to {last - 1} are"
             self._add(None, f"{which} missing", Harm.MISSING_CHECKPOINT)
 
-    def _fault(self, signed: Signed) -> str | None:
+    def _fault_of(self, signed: Signed) -> str | None:
         if signed.checkpoint.ledger_id != self._ledger_id:
             return "it is of another ledger"
         try:
             by = self._trusted.signers(signed)
-            self._anchored = self._anchored or bool(by)
-            by = by if self._is_trusted and self._anchored else self._known.signers(signed)
+            self._is_anchored = self._is_anchored or bool(by)
+            by = by if self._is_trusted and self._is_anchored else self._stored_trust.signers(signed)
         except ValueError as error:
             return str(error)
         if not by:
-            whose = "that you trust" if self._is_trusted and self._anchored else "that is known"
+            whose = "that you trust" if self._is_trusted and self._is_anchored else "that is known"
             return f"it is not signed by a key {whose}"
         self._signers |= dict.fromkeys(key.short for key in by)
         return None

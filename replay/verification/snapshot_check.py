@@ -34,21 +34,21 @@ class SnapshotCheck:
         self._snapshots = snapshots
         self._findings = findings
         found = snapshots.versions() if snapshots is not None else ()
-        self._waiting = {(name, version) for name, version in found if not _is_at_start(start, name, version)}
+        self._unchecked = {(name, version) for name, version in found if not _is_at_start(start, name, version)}
         self.compared = 0
         """How many were compared."""
 
     @property
-    def is_waiting(self) -> bool:
+    def has_unchecked(self) -> bool:
         """Tell whether there are any left to compare."""
-        return bool(self._waiting)
+        return bool(self._unchecked)
 
-    def meet(self, pool: PoolBook, position: int) -> None:
+    def compare(self, pool: PoolBook, position: int) -> None:
         """Compare the snapshot of a pool as it is now in the books, if there is one."""
         name = pool.opened.pool
-        if self._snapshots is None or (name, pool.version) not in self._waiting:
+        if self._snapshots is None or (name, pool.version) not in self._unchecked:
             return
-        self._waiting.remove((name, pool.version))
+        self._unchecked.remove((name, pool.version))
         self.compared += 1
         try:
             difference = next(_differences(self._snapshots.load(name, pool.version), pool), None)
@@ -60,7 +60,7 @@ class SnapshotCheck:
 
     def end(self) -> None:
         """Take note of snapshots that the log has no state for."""
-        for name, version in sorted(self._waiting):
+        for name, version in sorted(self._unchecked):
             message = f"the snapshot of pool {name!r} at version {version}: no command of the log ends there"
             self._findings.add(None, Check.SNAPSHOTS, message)
 
@@ -70,7 +70,7 @@ def _is_at_start(start: Mapping[str, Pool], name: str, version: int) -> bool:
 
 
 def _differences(snapshot: Pool, book: PoolBook) -> Iterator[str]:
-    wanted: dict[str, Any] = {
+    expected: dict[str, Any] = {
         "name": book.opened.pool,
         "resource_type": book.opened.resource_type,
         "unit": book.opened.unit,
@@ -81,22 +81,22 @@ def _differences(snapshot: Pool, book: PoolBook) -> Iterator[str]:
         "time": book.time,
         "used": book.used,
     }
-    for name, value in wanted.items():
+    for name, value in expected.items():
         if getattr(snapshot, name) != value:
             yield f"{name} is {getattr(snapshot, name)!r}, the log says {value!r}"
     for allocation_id in sorted(snapshot.holds.keys() ^ book.parts.keys()):
         which = "is not held" if allocation_id in snapshot.holds else "is missing"
         yield f"allocation {allocation_id!r} {which}"
     for allocation_id, hold in snapshot.holds.items():
-        if allocation_id in book.parts and _facts(hold) != _facts_of(book.parts[allocation_id]):
+        if allocation_id in book.parts and _hold_values(hold) != _part_values(book.parts[allocation_id]):
             yield f"allocation {allocation_id!r} is not held as the log says"
 
 
-def _facts(hold: Hold) -> tuple[object, ...]:
+def _hold_values(hold: Hold) -> tuple[object, ...]:
     return (hold.quantity, hold.owner, hold.deadline, hold.reserved, hold.token, hold.pools, hold.tags, hold.opened_at)
 
 
-def _facts_of(part: Part) -> tuple[object, ...]:
+def _part_values(part: Part) -> tuple[object, ...]:
     grant = part.grant
     held = (part.quantity, part.owner, part.deadline, part.reserved)
     return (*held, grant.token, grant.pools, grant.tags, grant.opened_at)

@@ -25,13 +25,13 @@ class ChainBreak(NamedTuple):
     """A row whose hash does not follow."""
 
     row: StoredRow
-    tail: bytes | None
+    body: bytes | None
     """The row's canonical bytes without the position that they begin with; None for what no log has written."""
-    before: bytes
+    previous_hash: bytes
     """The hash stored in the row before it."""
-    recent: Sequence[tuple[int, bytes]]
+    recent_hashes: Sequence[tuple[int, bytes]]
     """The hashes stored in the last rows before it, by position."""
-    moved: int
+    shift: int
     """How far the rows around it were moved down since they were written."""
 
     @property
@@ -39,19 +39,19 @@ class ChainBreak(NamedTuple):
         """Where it stands."""
         return self.row.position
 
-    def fits(self, before: bytes, position: int) -> bool:
+    def fits(self, previous_hash: bytes, position: int) -> bool:
         """Tell whether it was written after a hash, at a position."""
-        if self.tail is None:
+        if self.body is None:
             return False
-        return self.row.hash == hashlib.sha256(b"%s[%d%s" % (before, position, self.tail)).digest()
+        return self.row.hash == hashlib.sha256(b"%s[%d%s" % (previous_hash, position, self.body)).digest()
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _BrokenRun:
     """Rows, one after another, that do not follow."""
 
     rows: Sequence[ChainBreak]
-    by: int
+    shift_change: int
     """How much further down than those before it the rows after it were moved."""
     hash_only: bool
     at_end: bool
@@ -62,52 +62,54 @@ class TamperAnalysis:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._waiting: list[_Run] = []
+        self._waiting: list[_BrokenRun] = []
         self._rows_waiting = 0
 
-    def add(self, rows: Sequence[ChainBreak], by: int, *, hash_only: bool = False, at_end: bool = False) -> None:
+    def add(
+        self, rows: Sequence[ChainBreak], shift_change: int, *, hash_only: bool = False, at_end: bool = False
+    ) -> None:
         """Take note of rows, one after another, that do not follow; those after them were moved by so much more."""
         if self._rows_waiting + len(rows) > WAITING_MAX:
             self.settle()
         if rows:
-            self._waiting.append(_Run(rows, by, hash_only, at_end))
+            self._waiting.append(_BrokenRun(rows, shift_change, hash_only, at_end))
             self._rows_waiting += len(rows)
 
     def settle(self, end: tuple[int, bytes] | None = None) -> None:
         """Say what was done to the rows that wait; ``end`` is where the log's last row was written, and its hash."""
         runs, self._waiting, self._rows_waiting = self._waiting, [], 0
-        placed = _placed(runs, [] if end is None else [end])
-        alone = []
+        placed = _find_places(runs, [] if end is None else [end])
+        remaining = []
         while runs:
-            count = _moved_about(runs, placed)
+            count = _count_shuffled_runs(runs, placed)
             if count:
-                self._moved_about(runs[0].rows[0].position, runs[count - 1].rows[-1].position)
+                self._report_shuffled(runs[0].rows[0].position, runs[count - 1].rows[-1].position)
                 runs = runs[count:]
                 continue
             run, *runs = runs
-            if run.by > 0:
-                self._hole(run.rows[0].position, run.by)
-            elif run.by < 0:
-                last = run.rows[-1].position - _is_of_the_log(run.rows[-1], -run.by)
-                self._inserted(last + 1 + run.by, last)
-            elif run.at_end and (inserted := _inserted_before(run.rows, placed)):
-                self._inserted(run.rows[-1].position - inserted, run.rows[-1].position - 1)
+            if run.shift_change > 0:
+                self._report_hole(run.rows[0].position, run.shift_change)
+            elif run.shift_change < 0:
+                last = run.rows[-1].position - _is_original(run.rows[-1], -run.shift_change)
+                self._report_inserted(last + 1 + run.shift_change, last)
+            elif run.at_end and (inserted := _count_inserted_before_end(run.rows, placed)):
+                self._report_inserted(run.rows[-1].position - inserted, run.rows[-1].position - 1)
             else:
-                alone.append(run)
-        self._settle_alone(alone, placed)
+                remaining.append(run)
+        self._settle_unshifted(remaining, placed)
 
-    def _settle_alone(self, runs: Sequence[_Run], placed: Mapping[int, ChainBreak]) -> None:
+    def _settle_unshifted(self, runs: Sequence[_BrokenRun], placed: Mapping[int, ChainBreak]) -> None:
         """Say what was done where rows around were not moved: rows were exchanged, or altered."""
-        standing = {one.position + one.moved for run in runs for one in run.rows}
-        self._reordered({at: one.position + one.moved for at, one in placed.items() if at in standing})
+        standing = {one.position + one.shift for run in runs for one in run.rows}
+        self._report_reordered({at: one.position + one.shift for at, one in placed.items() if at in standing})
         for run in runs:
-            left = [one for one in run.rows if one.position + one.moved not in placed]
+            left = [one for one in run.rows if one.position + one.shift not in placed]
             for _, group in groupby(enumerate(left), key=lambda pair: pair[1].position - pair[0]):
-                self._altered(_Run([one for _, one in group], 0, run.hash_only, run.at_end))
+                self._report_altered(_BrokenRun([one for _, one in group], 0, run.hash_only, run.at_end))
 
     # What is said
 
-    def _hole(self, position: int, count: int) -> None:
+    def _report_hole(self, position: int, count: int) -> None:
         were = "one event was" if count == 1 else f"{count} events were"
         message = (
             f"{were} taken out before this row, and the rows after were numbered anew: "
@@ -115,12 +117,12 @@ class TamperAnalysis:
         )
         self._findings.add(position, Check.CHAIN, message, Harm.HOLE)
 
-    def _inserted(self, first: int, last: int) -> None:
+    def _report_inserted(self, first: int, last: int) -> None:
         were = "this row was" if first == last else f"positions {first} to {last} were"
         message = f"{were} put in, and the rows after numbered anew: their hashes follow as if it were not there"
         self._findings.add(first, Check.CHAIN, message, Harm.INSERTED)
 
-    def _reordered(self, placed: Mapping[int, int]) -> None:
+    def _report_reordered(self, placed: Mapping[int, int]) -> None:
         moved = {place: now for place, now in placed.items() if place != now}
         while moved:
             first = min(moved)
@@ -135,21 +137,21 @@ class TamperAnalysis:
             )
             self._findings.add(cycle[0], Check.CHAIN, message, Harm.REORDER)
 
-    def _moved_about(self, first: int, last: int) -> None:
+    def _report_shuffled(self, first: int, last: int) -> None:
         message = f"the events from here to about position {last} stand in another order, each with its place's hash"
         self._findings.add(first, Check.CHAIN, message, Harm.REORDER)
 
-    def _altered(self, run: _Run) -> None:
+    def _report_altered(self, run: _BrokenRun) -> None:
         first, last = run.rows[0].position, run.rows[-1].position
         if run.hash_only:
             message = "the hash was altered: the next row follows from the one that belongs to what this row says"
             self._findings.add(first, Check.CHAIN, message)
         elif run.at_end:
-            self._at_end(first, last)
+            self._report_at_end(first, last)
         elif first != last:
             message = f"{_DOES_NOT_FOLLOW}, from here to position {last}: these rows were altered"
             self._findings.add(first, Check.CHAIN, message)
-        elif self._misfits(first - 1) and not self._misfits(first):
+        elif self._other_failed_checks(first - 1) and not self._other_failed_checks(first):
             message = (
                 f"this row was altered, and its hash made anew: the hash at position {first} does not follow from it"
             )
@@ -160,27 +162,27 @@ class TamperAnalysis:
                 other = "the ledger's id in ledger_meta was"
             self._findings.add(first, Check.CHAIN, f"{_DOES_NOT_FOLLOW}: this row was altered, or {other}")
 
-    def _at_end(self, first: int, last: int) -> None:
-        """Choose, at the log's end, between an altered row and one that was appended by its other misfits."""
-        misfits = self._misfits(first)
+    def _report_at_end(self, first: int, last: int) -> None:
+        """Choose, at the log's end, between an altered row and one that was appended by its other other_checks."""
+        other_checks = self._other_failed_checks(first)
         where = "and the log ends here" if first == last else f"from here to the log's end, position {last}"
         message = f"{_DOES_NOT_FOLLOW}, {where}: "
-        if len(misfits) > 1:
-            told = ", ".join(sorted(check.value for check in misfits))
-            message += f"appended rather than altered, as it fails other checks too ({told})"
+        if len(other_checks) > 1:
+            failed = ", ".join(sorted(check.value for check in other_checks))
+            message += f"appended rather than altered, as it fails other checks too ({failed})"
             self._findings.add(first, Check.CHAIN, message, Harm.INSERTED)
         else:
             message += "altered rather than appended, as little else is wrong with it; the hash cannot tell which"
             self._findings.add(first, Check.CHAIN, message)
 
-    def _misfits(self, position: int) -> frozenset[Check]:
+    def _other_failed_checks(self, position: int) -> frozenset[Check]:
         return frozenset(self._findings.checks_at(position) - {Check.CHAIN, Check.POSITIONS, Check.LIMITS})
 
 
-def _placed(runs: Iterable[_Run], ends: list[tuple[int, bytes]]) -> dict[int, ChainBreak]:
+def _find_places(runs: Iterable[_BrokenRun], ends: list[tuple[int, bytes]]) -> dict[int, ChainBreak]:
     """Find for each place the row that was written there, among those that do not follow where they stand."""
     runs = [run for run in runs if not run.hash_only]
-    ends += [(run.rows[0].position - 1 + run.rows[0].moved, run.rows[0].before) for run in runs]
+    ends += [(run.rows[0].position - 1 + run.rows[0].shift, run.rows[0].previous_hash) for run in runs]
     left = [one for run in runs for one in run.rows]
     placed: dict[int, ChainBreak] = {}
     while ends:
@@ -193,35 +195,35 @@ def _placed(runs: Iterable[_Run], ends: list[tuple[int, bytes]]) -> dict[int, Ch
     return placed
 
 
-def _moved_about(runs: Sequence[_Run], placed: Mapping[int, ChainBreak]) -> int:
+def _count_shuffled_runs(runs: Sequence[_BrokenRun], placed: Mapping[int, ChainBreak]) -> int:
     """Count the first runs between which rows were moved and none is missing or new; 0 if there are no such."""
     place_of = {one.position: place for place, one in placed.items()}
-    base = runs[0].rows[0].moved
-    moved = furthest = 0
+    base = runs[0].rows[0].shift
+    shift = furthest = 0
     for count, run in enumerate(runs, start=1):
-        moved += run.by
+        shift += run.shift_change
         places = [place_of.get(one.position) for one in run.rows]
-        if not run.by or None in places:
+        if not run.shift_change or None in places:
             return 0
         furthest = max(furthest, *(place for place in places if place is not None))
-        if not moved and furthest <= run.rows[-1].position + base:
+        if not shift and furthest <= run.rows[-1].position + base:
             return count
     return len(runs)  # what was at the log's end stands elsewhere
 
 
-def _is_of_the_log(one: ChainBreak, count: int) -> bool:
+def _is_original(one: ChainBreak, count: int) -> bool:
     """Tell whether a row is the first one after so many that were put in, and not the last of them."""
-    place = one.position + one.moved - count
-    before = dict(one.recent).get(one.position - count - 1)
+    place = one.position + one.shift - count
+    before = dict(one.recent_hashes).get(one.position - count - 1)
     return before is None or one.fits(before, place)
 
 
-def _inserted_before(rows: Sequence[ChainBreak], placed: Mapping[int, ChainBreak]) -> int:
+def _count_inserted_before_end(rows: Sequence[ChainBreak], placed: Mapping[int, ChainBreak]) -> int:
     """Count the rows that were put in before the last one, if that follows from the hash before them."""
     last = rows[-1]
-    if last.position + last.moved in placed:  # rows were exchanged
+    if last.position + last.shift in placed:  # rows were exchanged
         return 0
-    for position, before in reversed(last.recent[:-1]):
-        if last.fits(before, position + 1 + last.moved):
+    for position, before in reversed(last.recent_hashes[:-1]):
+        if last.fits(before, position + 1 + last.shift):
             return last.position - position - 1
     return 0

@@ -106,7 +106,7 @@ class _Pass:
         self._seals = SealCheck(seals, self._findings, ledger_id)
         if start.position:
             self._seals.begin(start.position)
-        self._usual = FastPath(self._books, self._versions.last, self._snapshots)
+        self._fast_path = FastPath(self._books, self._versions.last, self._snapshots)
         self._events = 0
 
     def run(self, progress: Callable[[int, int], None] | None) -> Report:
@@ -122,11 +122,11 @@ class _Pass:
                 progress(done, max(head - max(after, 0), self._events))
 
         for page in pages(self._stored, after, head):
-            self._page(page)
+            self._check_page(page)
             self._events += len(page)
             tell(self._views.done())
-        self._settle(self._commands.end())
-        self._find_again(after, head)
+        self._check_commands(self._commands.end())
+        self._check_repeats(after, head)
         self._chain.end()
         self._snapshots.end()
         sealed = self._seals.end(self._chain.position)
@@ -161,35 +161,35 @@ class _Pass:
             message = "the hash is not the one that is remembered here: something up to here was changed"
             self._findings.add(start.position, Check.CHAIN, message)
 
-    def _page(self, page: Page) -> None:
+    def _check_page(self, page: Page) -> None:
         """Check a page of rows: quickly, if their columns and hashes are as they should be, else row by row."""
         texts = _texts(page)
         if texts is not None and self._chain.follow_page(page, texts):
-            self._seals.meet_page(page[0][0], texts)
-            self._enter_page(page)
+            self._seals.add_page(page[0][0], texts)
+            self._enter_sound_page(page)
             return
         for row in map(StoredRow._make, page):
-            self._row(row)
+            self._check_row(row)
 
-    def _enter_page(self, page: Page) -> None:
+    def _enter_sound_page(self, page: Page) -> None:
         """Enter rows whose columns and hashes are sound."""
         index, end = 0, len(page)
         while index < end:
             if self._commands.is_between:
-                index = self._usual.enter(page, index)
+                index = self._fast_path.enter(page, index)
             if index < end:
                 self._enter(StoredRow._make(page[index]))
                 index += 1
 
-    def _row(self, row: StoredRow) -> None:
+    def _check_row(self, row: StoredRow) -> None:
         """Check one row by itself."""
         if self._chain.follow(row):
-            self._settle(self._commands.lose())
-        self._seals.meet(row.position, self._chain.canonical)
+            self._check_commands(self._commands.lose())
+        self._seals.add_row(row.position, self._chain.canonical)
         fault = fault_of(row)
         if fault is not None:
             self._findings.add(row.position, Check.COLUMNS, fault)
-            self._settle(self._commands.lose())
+            self._check_commands(self._commands.lose())
             return
         self._enter(row)
 
@@ -197,12 +197,12 @@ class _Pass:
         """Enter a row whose columns are sound."""
         recorded = self._decoded(row)
         if recorded is None:
-            self._books.lose(row.allocation_id)
+            self._books.excuse(row.allocation_id)
             self._versions.follow(row.stream_id, row.version, row.position)
         else:
             self._check_envelope(row, recorded)
             self._versions.follow(recorded.event.stream_id, row.version, row.position)
-        self._settle(self._commands.add(row, recorded))
+        self._check_commands(self._commands.add(row, recorded))
 
     def _decoded(self, row: StoredRow) -> Recorded | None:
         try:
@@ -222,7 +222,7 @@ class _Pass:
             message = f"occurred_at is {row.occurred_at}; an expiry occurs at its deadline"
             self._findings.add(row.position, Check.ENVELOPE, message)
 
-    def _settle(self, groups: Iterable[Group]) -> None:
+    def _check_commands(self, groups: Iterable[Group]) -> None:
         """Check commands whose last row has been read."""
         for group in groups:
             records = group.records
@@ -232,9 +232,9 @@ class _Pass:
                     for fault in disagreements(records, carrying, self._books):
                         self._findings.add(fault.position, Check.COMMANDS, fault.message)
             for pool in self._books.enter(records, whole=group.whole) if records else ():
-                self._snapshots.meet(pool, records[-1].position)
+                self._snapshots.compare(pool, records[-1].position)
 
-    def _find_again(self, after: int, head: int) -> None:
+    def _check_repeats(self, after: int, head: int) -> None:
         """Ask the log for commands that were decided twice, and for allocations that were granted twice."""
         limit = FINDINGS_MAX + 1
         for position, command_id in self._stored.commands_again(after, head, limit):

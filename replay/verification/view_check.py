@@ -101,12 +101,12 @@ class ViewCheck(Generic[Table]):
 
     def __init__(self, view: CheckedView[Table], add: Callable[[str, Harm], None]) -> None:
         self._view = view
-        self._say = add
+        self._report = add
         self._growing = [table for table in view.tables if table.grows]
-        self._compared: int | None = None
+        self._compared_upto: int | None = None
         """Of the tables that grow: the position up to which they have been compared."""
         self._rows = 0
-        self._at = 0
+        self._folded_upto = 0
         """Position up to which the log is folded."""
         with view.look() as look:
             self._target = look.position
@@ -117,48 +117,48 @@ class ViewCheck(Generic[Table]):
             page = [event for event in page if event.position <= self._target]
         for fault in self._view.fold(page):
             self._add(f"cannot be computed: {fault}")
-        self._at = max(self._at, min(position, self._target))
-        if self._growing and self._at > (self._compared or 0):
+        self._folded_upto = max(self._folded_upto, min(position, self._target))
+        if self._growing and self._folded_upto > (self._compared_upto or 0):
             with self._view.look() as look:
-                self._compare_growing(look, self._at)
+                self._compare_growing(look, self._folded_upto)
 
     def settle(self, read: Read, head: int) -> ViewChecked:
         """Compare the rest at the view's position, reading on where it has moved; ``head`` is what was verified."""
         while True:
             with self._view.look() as look:
                 target = look.position
-                near = target - self._at <= NEAR_EVENTS
-                if target < self._at:
+                is_near = target - self._folded_upto <= NEAR_EVENTS
+                if target < self._folded_upto:
                     self._add(f"went back to position {target} while it was compared; verify again")
-                elif near:
+                elif is_near:
                     self._read_on(read, target)
                     self._compare_growing(look, None)
                     for table in self._view.tables:
                         if not table.grows:
                             self._compare(table, look.rows(table, None, None))
-            if near:
+            if is_near:
                 return ViewChecked(self._view.name, target, max(head - target, 0), self._rows)
             self._read_on(read, target)
 
     def _read_on(self, read: Read, target: int) -> None:
         self._target = target
-        for page, position in read(self._at, target):
+        for page, position in read(self._folded_upto, target):
             self.fold(page, position)
-        if self._at < target:
-            self._add(f"is at position {target}; the log ends at {self._at}")
-            self._at = target
+        if self._folded_upto < target:
+            self._add(f"is at position {target}; the log ends at {self._folded_upto}")
+            self._folded_upto = target
 
     def _compare_growing(self, look: Look[Table], upto: int | None) -> None:
         """Compare what is left of the tables that grow, up to a position if one is given."""
         for table in self._growing:
-            self._compare(table, look.rows(table, self._compared, upto))
+            self._compare(table, look.rows(table, self._compared_upto, upto))
             self._view.clear(table)
-        self._compared = upto
+        self._compared_upto = upto
 
     def _compare(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         """Compare rows with the fold."""
         folded, columns = self._view.folded(table), list(table.columns)
-        key_of, values_of = _getter(table.key, columns), itemgetter(*columns)
+        key_of, values_of = _key_getter(table.key, columns), itemgetter(*columns)
         if isinstance(rows, list) and rows == list(map(values_of, folded.values())):  # the usual case, in order
             self._rows += len(rows)
             return
@@ -166,21 +166,21 @@ class ViewCheck(Generic[Table]):
         for row in rows:
             self._rows += 1
             key = key_of(row)
-            wanted = left.pop(key, None)
-            if wanted is None:
-                self._add(f"has a row with none in the log, at {_named(table, key)}", Harm.LEAK)
+            expected = left.pop(key, None)
+            if expected is None:
+                self._add(f"has a row with none in the log, at {_key_text(table, key)}", Harm.LEAK)
                 continue
-            if tuple(row) == values_of(wanted):
+            if tuple(row) == values_of(expected):
                 continue
             for column, value in zip(columns, row, strict=True):
-                if value != wanted[column]:
-                    what = f"{column} is {value!r}, the log says {wanted[column]!r}"
-                    self._add(f"differs at {_named(table, key)}: {what}")
+                if value != expected[column]:
+                    what = f"{column} is {value!r}, the log says {expected[column]!r}"
+                    self._add(f"differs at {_key_text(table, key)}: {what}")
         for key in left:
-            self._add(f"lacks the row at {_named(table, key)}")
+            self._add(f"lacks the row at {_key_text(table, key)}")
 
     def _add(self, message: str, harm: Harm = Harm.VIEW) -> None:
-        self._say(f"view {self._view.name} {message}", harm)
+        self._report(f"view {self._view.name} {message}", harm)
 
 
 class ViewComparison(NamedTuple):
@@ -270,11 +270,11 @@ def reading(stored: StoredLog, read: Callable[[StoredRow], Any]) -> Read:
     return read_on
 
 
-def _named(table: ComparedTable, key: Key) -> str:
+def _key_text(table: ComparedTable, key: Key) -> str:
     return ", ".join(f"{column} {value!r}" for column, value in zip(table.key, key, strict=True))
 
 
-def _getter(key: Sequence[str], columns: Sequence[str]) -> Callable[[Sequence[Any]], Key]:
+def _key_getter(key: Sequence[str], columns: Sequence[str]) -> Callable[[Sequence[Any]], Key]:
     places = [list(columns).index(column) for column in key]
     if len(places) == 1:
         place = places[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdbook.replay.verification import fast_path as usual
+from holdbook.replay.verification import fast_path as module
 from holdbook.replay.verification.fast_path import FastPath
 from holdbook.replay.verification.raw_log import RowsInMemory
 from holdbook.replay.verification.verifier import verify
@@ -60,7 +60,7 @@ def changed(kind: str, data: dict[str, Any], command: dict[str, Any], columns: d
 
 def test_usual(entered: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Allocations and releases are usual: over several pools, with tags, reasons, deadlines, odd names."""
-    monkeypatch.setattr(usual, "NAMES_MAX", 1)  # names are forgotten all the time
+    monkeypatch.setattr(module, "NAMES_MAX", 1)  # names are forgotten all the time
     assert verify(LOG, stored=RowsInMemory(ROWS, LOG.ledger_id)).ok
     assert set(FIRST.values()) <= entered
     assert len([row for row in ROWS[STORY:] if row.type in {"Allocated", "Released"}]) == len(

@@ -40,7 +40,7 @@ def found(
     findings = Findings()
     check = SealCheck(SealEvidence(seals, check_keys(trusted), kept), findings, LEDGER_ID)
     for position, canonical in rows.items():
-        check.meet(position, canonical)
+        check.add_row(position, canonical)
     compared = check.end(max(rows, default=0))
     assert {one.check for one in findings.in_order()} <= {Check.SEALS}
     for size in (1, 4, 20):
@@ -63,14 +63,14 @@ def in_pages(
 
     def turn() -> None:
         if waiting:
-            check.meet_page(waiting[0][0], [text for _, text in waiting])
+            check.add_page(waiting[0][0], [text for _, text in waiting])
             waiting.clear()
 
     for position, canonical in rows.items():
         if len(waiting) == size or (waiting and waiting[-1][0] != position - 1) or canonical is None:
             turn()
         if canonical is None:
-            check.meet(position, None)
+            check.add_row(position, None)
         else:
             waiting.append((position, canonical))
     turn()
@@ -107,7 +107,7 @@ class TestSound:
         assert found(MemorySeals([], [])) == ([], None)
         findings = Findings()
         check = SealCheck(NOT_SEALED, findings, LEDGER_ID)
-        check.meet(1, b"row")
+        check.add_row(1, b"row")
         assert (check.end(1), findings.in_order()) == (None, [])
 
     def test_more_rows_than_were_signed(self) -> None:
@@ -154,7 +154,7 @@ class TestRows:
         findings = Findings()
         check = SealCheck(SealEvidence(MemorySeals(checkpoints(), LEAVES)), findings, LEDGER_ID)
         for position in (-3, 0, 1, 1, 2, 2, 3):
-            check.meet(position, ROWS.get(position, b""))
+            check.add_row(position, ROWS.get(position, b""))
         assert findings.in_order() == []
 
     def test_altered_with_the_whole_tree(self) -> None:
@@ -337,7 +337,7 @@ class TestSince:
         check.begin(size)
         for position, canonical in rows.items():
             if position > size:
-                check.meet(position, canonical)
+                check.add_row(position, canonical)
         check.end(max(rows))
         return [(one.position, one.message) for one in findings.in_order()]
 
@@ -369,7 +369,7 @@ class TestHarm:
         findings = Findings()
         check = SealCheck(SealEvidence(seals), findings, LEDGER_ID)
         for position, canonical in rows.items():
-            check.meet(position, canonical)
+            check.add_row(position, canonical)
         check.end(max(rows))
         return [one.harm for one in findings.in_order()]
 
