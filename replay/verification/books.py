@@ -1,7 +1,7 @@
-"""The books: every pool and every allocation, kept from the events alone, in ways as plain as can be.
+"""The books: what is held of every pool by every allocation, kept from the events alone and as simply as possible.
 
-They share no code with the pools that decide, so that a fault there does not excuse itself here. An event that
-contradicts the books is a finding; then the books follow the event where they can, so that one fault is one finding.
+They share no code with the pools that decide, so that a fault in those is found here. An event that contradicts the
+books is a finding. The books then follow the event where they can, so that one fault gives one finding.
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ if TYPE_CHECKING:
 
 
 class Books:
-    """What is held, by whom, as the events say; memory grows with what is held."""
+    """Every pool and open allocation, as the events so far say. Memory grows with what is held."""
 
     def __init__(self, findings: Findings, epoch: int, was_granted: Callable[[str, int], bool]) -> None:
         self._contradictions = Contradictions(findings)
         self._was_granted = was_granted
-        """Tells whether a hold of an allocation began before a position."""
+        """Tells whether the grant of an allocation is recorded before a position."""
         self._epoch_max = epoch
         self._epoch = 1
         self.pools: dict[str, PoolBook] = {}
         self.open: dict[str, RecordedGrant] = {}
-        """Every open allocation by id."""
+        """The grant of each open allocation, by id."""
         self.closed = False
-        """Whether the ledger was closed."""
+        """Whether the ledger has been closed."""
         self._never_opened_pools: set[str] = set()
-        """Names of pools that were never opened and yet events are about."""
+        """Names of pools that events are about although they were never opened."""
         self._events_of_command: dict[tuple[str, type[Event]], list[Recorded]] = {}
-        """The events of this command about allocations, by allocation id and type."""
+        """The present command's events about allocations, by allocation id and type of event."""
         self._touched_pools: dict[str, PoolBook] = {}
-        """The pools that the events of this command are about."""
+        """The pools that the present command's events are about, by name."""
 
     def begin(self, pools: Iterable[Pool]) -> None:
-        """Begin with pools as they were at a position up to which all is known."""
+        """Begin with pools as they were at a position up to which the log has been verified."""
         for pool in pools:
             book = self.pools[pool.name] = PoolBook.of(pool)
             for allocation_id, hold in pool.holds.items():
@@ -80,12 +80,12 @@ class Books:
         return self._epoch
 
     def excuse(self, allocation_id: str | None) -> None:
-        """Take note that an event about an allocation cannot be read."""
+        """Note that an event of an allocation cannot be used, so that contradictions about it are not reported."""
         if allocation_id is not None:
             self._contradictions.excused.add(allocation_id)
 
     def enter(self, records: Sequence[Recorded], *, whole: bool) -> Iterable[PoolBook]:
-        """Enter one command's events; the pools that they are about. ``whole`` is false where some are lost."""
+        """Enter the events of a command; gives the pools they are about. ``whole`` is false if events are missing."""
         self._events_of_command, self._touched_pools = {}, {}
         for recorded in records:
             if isinstance(recorded.event, LedgerClosed):
@@ -142,7 +142,7 @@ class Books:
         self.excuse(event.subject)
 
     def _opened(self, _event: PoolOpened, _pool: PoolBook, _recorded: Recorded) -> None:
-        """Do nothing more: the book was is_begun with it."""
+        """Do nothing more, as the pool's book has been made from this event."""
 
     def _limits_changed(self, event: LimitsChanged, pool: PoolBook, recorded: Recorded) -> None:
         self._must_not_be_closed(pool, recorded)
@@ -162,7 +162,7 @@ class Books:
             self._contradictions.add(recorded, Check.POOLS, message, recorded.event.subject)
 
     def _reclaimed(self, event: Reclaimed, recorded: Recorded) -> None:
-        """Check what is said of a right by whoever took back what it had left behind."""
+        """Check what is said of the allocation of a reclaimed thing: whether it was granted, and that it has ended."""
         if event.pool not in self.pools:
             self._never_opened(event, recorded)
         elif event.allocation_id in self.open:
@@ -187,7 +187,7 @@ class Books:
         self._contradictions.report_breaches(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))
 
     def _grant(self, event: Opening, recorded: Recorded) -> RecordedGrant:
-        """Begin the books of an allocation, or find them is_begun by this command."""
+        """Find the grant of an allocation: a new one, or the one that an earlier event of this command began."""
         allocation_id = event.allocation_id
         is_begun = (
             sum(len(self._events_of_command.get((allocation_id, kind), ())) for kind in (Allocated, Reserved)) > 1
@@ -198,7 +198,7 @@ class Books:
             return grant
         if allocation_id in self.open or (
             recorded.command is None and self._was_granted(allocation_id, recorded.position)
-        ):  # those that carry their command are found by an index
+        ):  # the log finds grants that carry their command
             self._contradictions.add(
                 recorded, Check.ALLOCATIONS, f"allocation {allocation_id!r} is granted a second time"
             )
@@ -219,7 +219,7 @@ class Books:
         self._contradictions.compare(recorded, "reserved", event.reserved, part.reserved)
         if isinstance(event, Expired):
             self._contradictions.compare(recorded, "deadline", event.deadline, part.deadline)
-        elif not (isinstance(event, Released) and event.forced):  # what is forced asks for no state
+        elif not (isinstance(event, Released) and event.forced):  # a forced release is possible in any state
             self._contradictions.must_be_reserved(recorded, part, wanted=isinstance(event, Voided))
         pool.remove(event.allocation_id)
 
@@ -268,7 +268,7 @@ class Books:
     def _check_all_pools(
         self, allocation_id: str, kind: type[Event], of_kind: Sequence[Recorded], *, whole: bool
     ) -> None:
-        """See to it that what of_kind to an allocation of_kind in all its pools; end it where it ended."""
+        """Check that events of one type and command are in all pools of an allocation; end it if they end it."""
         grant = self.open.get(allocation_id)
         if grant is None:
             return
@@ -285,7 +285,7 @@ class Books:
                     self.pools[name].remove(allocation_id)
             del self.open[allocation_id]
 
-    # What is found
+    # Findings
 
     def _part_of(self, event: AllocationEvent, pool: PoolBook, recorded: Recorded) -> Part | None:
         allocation_id = event.allocation_id
@@ -316,7 +316,7 @@ _HANDLERS: Mapping[type[Event], Callable[[Books, Any, PoolBook, Recorded], None]
     Voided: Books._ending,  # noqa: SLF001
     Expired: Books._ending,  # noqa: SLF001
 }
-"""How each type of event is entered."""
+"""The method that enters each type of event."""
 
 
 def _listed(pools: Sequence[str]) -> str:

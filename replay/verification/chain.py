@@ -1,4 +1,4 @@
-"""What the log's numbers and hashes promise: dense positions, an unbroken chain, dense versions."""
+"""Checks that the log's positions have no gaps, its hash chain is unbroken, and its streams' versions have no gaps."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ if TYPE_CHECKING:
     from holdbook.replay.verification.findings import Findings
 
 _SHIFT_MAX: Final = 2000
-"""By how many places rows are tried elsewhere, to tell how many were taken out before them, or put in."""
+"""By how many positions a row is tried elsewhere, to find out how many rows before it were removed or inserted."""
 
 _HASHES_MAX: Final = 200_000
-"""How many hashes are computed, in all, to find out what was done."""
+"""How many hashes are computed at most, over the whole log, to find that out."""
 
 _RECENT_HASHES: Final = 64
-"""How many hashes before a break are kept."""
+"""How many hashes of rows before a break are kept."""
 
 
 class Chain:
-    """Follows positions and hashes from row to row; goes on from what is stored, so that one fault is one finding.
+    """Follows positions and hashes from row to row; goes on from the stored hash, so that one fault gives one finding.
 
-    Rows whose hashes do not follow, up to the next one whose hash does, are a break. What was done to them is told
-    from where else they fit: see `TamperAnalysis`.
+    A break is a run of rows whose hashes do not follow from the row before, up to the next one whose hash does. Where
+    else these rows fit tells what was done to them: see `TamperAnalysis`.
     """
 
     def __init__(self, findings: Findings, before: bytes, position: int = 0) -> None:
         self._findings = findings
         self.position = position
-        """Position of the last row."""
+        """The position of the last row."""
         self._last_hash = before
-        """The hash stored in the last row."""
+        """The hash that is stored in the last row."""
         self._expected_hash: bytes | None = None
-        """The hash that the last row should have had, if it has another."""
+        """The hash that the last row should have; None if it has that one."""
         self._recent_hashes: deque[tuple[int, bytes]] = deque([(position, before)], maxlen=_RECENT_HASHES)
-        """The hashes stored in the last rows, by position."""
+        """The positions and stored hashes of the last rows."""
         self._shift = 0
-        """How far rows were shift down since they were written; up, if it is below 0."""
+        """How much higher the positions were at which the rows here were written; below 0 if they were lower."""
         self._broken_rows: list[ChainBreak] = []
         self._hashes_left = _HASHES_MAX
         self._analysis = TamperAnalysis(findings)
         self.canonical: bytes | None = None
-        """The canonical bytes of the row that was followed last; None if no log has written it."""
+        """The canonical bytes of the last row; None if its values cannot be written as such."""
 
     def follow_page(self, rows: Sequence[tuple[Any, ...]], texts: Sequence[bytes]) -> bool:
-        """Check a page of rows, given their canonical bytes, if nothing is off; tell whether that is so."""
+        """Check a page of rows, given their canonical bytes; if anything is wrong, give False and change nothing."""
         if self._broken_rows or self._shift or self._expected_hash or rows[0][0] != self.position + 1:
             return False
         before, sha256 = self._last_hash, hashlib.sha256
@@ -68,7 +68,7 @@ class Chain:
         return True
 
     def follow(self, row: StoredRow) -> bool:
-        """Check the next row; tell whether rows are missing before it."""
+        """Check the next row; gives whether there is a gap, or a step back, in the positions before it."""
         gap = row.position != self.position + 1
         if gap:
             self._end_break(self._shift)
@@ -94,12 +94,12 @@ class Chain:
         return gap
 
     def end(self) -> None:
-        """Say what was done to the rows whose hashes do not follow."""
+        """Report what was done to the rows of the breaks that have not been explained yet."""
         self._analysis.add(self._broken_rows, 0, at_end=True)
         self._analysis.settle((self.position + self._shift, self._last_hash))
 
     def _follows_elsewhere(self, row: StoredRow, body: bytes | None) -> bool:
-        """Tell whether a row within a break follows the one before it at another place; the break ends there."""
+        """Tell whether a row in a break follows the row before it at another position; if so, the break ends."""
         if not self._broken_rows or body is None:
             return False
         for distance in range(1, _SHIFT_MAX + 1):
@@ -131,14 +131,14 @@ class Chain:
 
 
 def canonical_texts(rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
-    """Write rows whose columns are sound as `canonical_bytes` does; raises ValueError for text that is none."""
+    """Give the canonical bytes of rows whose columns are sound; raises ValueError for text that is not Unicode."""
     return [to_json(row[:-1]) for row in rows]
 
 
 def _canonical(row: StoredRow) -> bytes | None:
     try:
         return canonical_bytes(row)
-    except (TypeError, ValueError):  # what no log has written
+    except (TypeError, ValueError):  # values that no log writes
         return None
 
 
@@ -152,15 +152,15 @@ class Versions:
     def __init__(self, findings: Findings, start: int, version_at: Callable[[str, int], int]) -> None:
         self._findings = findings
         self._start = start
-        """Position after which streams are followed."""
+        """The position after which events are followed."""
         self._version_at = version_at
         self.last: dict[str, int] = {}
-        """The version of the last event, by stream."""
+        """The version of each stream's last event."""
         self._expected_versions: dict[str, int] = {}
-        """The versions that the last events of some streams should have had."""
+        """The version that a stream's last event should have, where it has another."""
 
     def follow(self, stream_id: str, version: int, position: int) -> None:
-        """Check the next event of a stream."""
+        """Check the version of a stream's next event."""
         before = self.last.get(stream_id)
         if before is None:
             before = self._version_at(stream_id, self._start) if self._start else 0

@@ -1,4 +1,4 @@
-"""Whether a command's text agrees with its events: what the command asks for is what they say was done."""
+"""Checks that the stored text of a command agrees with the events that the command caused."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ Fields = dict[str, Any]
 
 
 class Disagreement(NamedTuple):
-    """Where a command and its events disagree, and how."""
+    """A difference between a command and its events, and the position of the event."""
 
     position: int
     message: str
 
 
 def disagreements(records: Sequence[Recorded], carrier: Recorded, books: Books) -> Iterator[Disagreement]:
-    """Compare a whole command's events with its text; the books are as they were before it."""
+    """Compare the events of a whole command with its text; the books must be as they were before the command."""
     try:
         fields = json.loads(carrier.command or "")
         command = command_from(fields)
@@ -116,7 +116,7 @@ def _check_done(
         elif recorded.occurred_at != moment:
             message = f"occurred_at is {recorded.occurred_at}; the command was decided at {moment}"
             yield Disagreement(recorded.position, message)
-    if isinstance(command, AllocationCommand) and grant is None:  # the books tell that nothing is held
+    if isinstance(command, AllocationCommand) and grant is None:  # the books report that nothing is held
         for recorded in own:
             yield from _differences(recorded, {"subject": command.allocation_id}, recorded.event)
         return
@@ -137,7 +137,7 @@ def _check_done(
 def _decision_time(
     command: Command, first: Recorded, own: Sequence[Recorded], grant: RecordedGrant | None, books: Books
 ) -> datetime:
-    """Compute the one time that the command was decided at: its own, or the latest of its pools' times."""
+    """Compute the time at which the command was decided: the latest of its own time and its pools' times."""
     names = {pool for recorded in own if (pool := getattr(recorded.event, "pool", None))}
     if isinstance(command, AllocationCommand) and grant is not None:
         names |= set(grant.pools)
@@ -152,7 +152,7 @@ def _decision_time(
 def _expected_events(
     command: Command, grant: RecordedGrant | None, books: Books, moment: datetime
 ) -> Iterator[tuple[type[Event], str | None, Fields]]:
-    """Tell what events a command that is not refused leads to: their types, pools, and fields."""
+    """Give the events that a command leads to if it is not refused: type, pool, and fields known from the command."""
     held = grant.pools if grant else ()
     match command:
         case OpenPool() | ChangeLimits() | ClosePool() | Reclaim():
@@ -212,5 +212,5 @@ def _deadline(ttl: timedelta | None, pools: Iterable[str], books: Books, moment:
         return None
     try:
         return moment + chosen
-    except OverflowError:  # a forged time, near the calendar's end
+    except OverflowError:  # a forged time near the end of the calendar
         return datetime.max.replace(tzinfo=UTC)

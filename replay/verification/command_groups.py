@@ -1,4 +1,4 @@
-"""Whether commands are whole in the log: their rows one after another, all of them."""
+"""Groups rows into commands, and checks that each command has all its rows, one after another."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ class Group:
     command_id: str
     ordinals: int
     rows: int = 0
-    """How many of them were met."""
+    """How many of its rows have been read."""
     records: list[Recorded] = field(default_factory=list)
-    """Those that could be read."""
+    """The events of the rows that could be read."""
     whole: bool = True
-    """False where rows are lost or out of place."""
+    """False if rows are missing, unreadable or out of place."""
     position: int = 0
-    """Position of its last row."""
+    """The position of its last row."""
 
 
 class Commands:
-    """Puts rows together to commands."""
+    """Groups rows into commands."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._group: Group | None = None
         self._rows_lost = False
-        """True if the row before is lost: what begins now need not begin with its first row."""
+        """Whether the row before is missing or unreadable, so that the next row need not begin a command."""
 
     @property
     def is_between(self) -> bool:
-        """Tell whether the next row begins a command, and none before it is lost."""
+        """Tell whether the next row should begin a command."""
         return self._group is None and not self._rows_lost
 
     def add(self, row: StoredRow, recorded: Recorded | None) -> list[Group]:
-        """Add a row whose columns are sound, its event if it can be read; the commands that have ended."""
+        """Add a row whose columns are sound, and its event if that can be read; gives the commands that it ends."""
         ended = []
         group = self._group
         if group is not None and (row.command_id != group.command_id or row.ordinal != group.rows):
@@ -70,7 +70,7 @@ class Commands:
         return ended
 
     def lose(self) -> list[Group]:
-        """Take note that rows are missing, or one cannot be read; the command that they break off."""
+        """Note that rows are missing, or that one cannot be read; gives the command that this cuts off."""
         group, self._group = self._group, None
         self._rows_lost = True
         if group is None:
@@ -79,7 +79,7 @@ class Commands:
         return [group]
 
     def end(self) -> list[Group]:
-        """Take note of the log's end; the command that it breaks off."""
+        """Note the end of the log; gives the command that this cuts off."""
         group = self._group
         if group is not None:
             message = f"the log ends after {group.rows} of the {group.ordinals} rows of command {group.command_id!r}"
@@ -108,7 +108,10 @@ class Commands:
 
 
 def carrier(records: Sequence[Recorded], findings: Findings) -> Recorded | None:
-    """Find the one event that carries the whole command's text, where it belongs; what all share is checked too."""
+    """Find the event that carries a command's text; check that no other has it and that the envelopes agree.
+
+    Gives None if the text is missing.
+    """
     first = records[0]
     place = next((r for r in records if not isinstance(r.event, Expired)), first)
     for recorded in records:
@@ -124,7 +127,7 @@ def carrier(records: Sequence[Recorded], findings: Findings) -> Recorded | None:
 
 
 _SHARED = ("recorded_at", "actor", "correlation_id", "causation_id")
-"""What every row of a command has in common."""
+"""The columns that are equal in all rows of a command."""
 
 _shared = attrgetter(*_SHARED)
 

@@ -1,4 +1,4 @@
-"""What contradicts the books, in words."""
+"""Findings about events that contradict the books."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Contradictions:
-    """Writes findings about events that contradict the books."""
+    """Reports events that contradict the books."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self.excused: set[str] = set()
-        """Ids of allocations that events are lost of: what is said of them is not held against them."""
+        """Ids of allocations of which events are missing or unreadable; contradictions about these are not reported."""
 
     def compare(self, recorded: Recorded, field: str, said: object, known: object) -> None:
         """Compare what an event says of an allocation with what the events before it say."""
@@ -35,7 +35,7 @@ class Contradictions:
             self.add(recorded, Check.CONSERVATION, message, event.allocation_id)
 
     def must_be_reserved(self, recorded: Recorded, part: Part, *, wanted: bool) -> None:
-        """Compare what an event needs an allocation to be with what it is."""
+        """Report an event for which the allocation would have to be a reservation, or must not be one."""
         if part.reserved != wanted:
             event: Any = recorded.event
             state = "a reservation" if part.reserved else "not a reservation"
@@ -43,7 +43,7 @@ class Contradictions:
             self.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
 
     def report_breaches(self, recorded: Recorded, breaches: Iterable[str]) -> None:
-        """Take note of limits passed."""
+        """Report the limits that an event passes."""
         for breach in breaches:
             event: Any = recorded.event
             message = f"{type(event).__name__} of allocation {event.allocation_id!r} in pool {event.pool!r}: {breach}"
@@ -52,7 +52,7 @@ class Contradictions:
     def report_outlived(
         self, recorded: Recorded, pool: PoolBook, allocation_id: str, deadline: datetime, *, more: int
     ) -> None:
-        """Take note of a hold that should have expired."""
+        """Report a hold that is past its deadline by the time of its pool."""
         others = f" (and {more} more like it)" if more else ""
         message = (
             f"allocation {allocation_id!r} is still held after its deadline, {instant_text(deadline)}, "
@@ -68,7 +68,7 @@ class Contradictions:
         allocation_id: str | None = None,
         harm: Harm | None = None,
     ) -> None:
-        """Note a finding, unless it is about an allocation that events are lost of."""
+        """Report a contradiction, unless it is about an allocation of which events are missing."""
         if allocation_id not in self.excused:
             self._findings.add(recorded.position, check, message, harm)
 

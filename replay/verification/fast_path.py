@@ -1,8 +1,8 @@
-"""The commands that most of a log is made of, checked and entered without making events and commands of them.
+"""The fast path of verification: check plain grants and releases without making event and command objects.
 
-What is entered here has passed all that the row by row path checks: a row's data is compared with the text that the
-events before it, its command and the books lead to. Whatever is not exactly that, wrong or not, is left to the other
-path, before anything was changed.
+It passes only what the slow path would pass. A row's data must be, apart from the order of tags, the text that follows
+from the command, the books and the events before it. Anything else, right or wrong, is left to the slow path before
+anything has been changed.
 """
 
 from __future__ import annotations
@@ -40,46 +40,46 @@ if TYPE_CHECKING:
     Row = tuple[Any, ...]
 
 NAMES_MAX: Final = 20_000
-"""The most names that are remembered to be well formed."""
+"""How many names are remembered to be valid, at most."""
 
 _is_name: Final = SchemaValidator(TypeAdapter(Name).core_schema).isinstance_python
 _is_reason: Final = SchemaValidator(TypeAdapter(Reason).core_schema).isinstance_python
 _instant: Final = datetime.fromisoformat
 _common_columns: Final = itemgetter(3, 4, 5, 7, 8, 9, 10, 11, 12, 13)
-"""What the rows of such a command have in common: all but their numbers, their streams, and what they say."""
+"""The columns that are equal in all rows of such a command."""
 
 _NO_TAGS: Final[Fields] = {}
 
 
 class NotOnFastPath(Exception):
-    """Something that is not as it mostly is."""
+    """A command is not one that the fast path handles."""
 
 
 _NOT_FAST_ERRORS: Final = (NotOnFastPath, ValueError, TypeError, LookupError, AttributeError, OverflowError)
-"""What unusual values lead to."""
+"""The errors that values outside the fast path raise."""
 
 
 class FastPath:
-    """Enters allocations and releases in which nothing is unusual."""
+    """Enters plain grants and releases in the books."""
 
     def __init__(self, books: Books, versions: dict[str, int], snapshots: SnapshotCheck) -> None:
         self._books = books
         self._versions = versions
-        """The version of the last event, by stream."""
+        """The version of each stream's last event; shared with the check of versions."""
         self._snapshots = snapshots
         self._names: dict[str, str] = {}
-        """Names found to be well formed, and how JSON writes them."""
+        """Names that were found valid, with their JSON text."""
         self._paths: dict[tuple[str, int], Callable[[Page], Sequence[PoolBook]]] = {
             ("Allocated", 1): self._allocated,
             ("Released", 1): self._released,
             ("Released", 2): partial(self._released, end=',"forced":false}'),
         }
-        """By type and schema version of the first row."""
+        """The method for each type and schema version of a command's first row."""
 
     def enter(self, page: Page, index: int) -> int:
-        """Enter commands, their rows' columns and hashes being sound, from the first row of one on.
+        """Enter commands from the index of a command's first row on; the rows' columns and hashes must be sound.
 
-        Tells how far that went: to the first row of a command that is not usual, of which nothing was entered.
+        Gives the index of the first row that was not entered: that of a command for the slow path, or the page's end.
         """
         paths, end = self._paths, len(page)
         while index < end:
@@ -100,7 +100,7 @@ class FastPath:
         return index
 
     def _released(self, rows: Page, end: str = "}") -> Sequence[PoolBook]:
-        """Enter a release; ``end`` is how the data of its schema version ends."""
+        """Enter a release. ``end`` is the text with which the data of its schema version ends."""
         first = rows[0]
         allocation_id = first[8]
         grant = self._books.open[allocation_id]
@@ -177,10 +177,10 @@ class FastPath:
             pool.time = occurred_at
         return pools
 
-    # What both have in common
+    # What grants and releases share
 
     def _pop_common_fields(self, row: Row, command: Fields) -> str:
-        """Take what all commands have off a command that has to be the row's, and tell when it was asked."""
+        """Take the fields that every command has off a command, check them, and give the time at which it was asked."""
         take = command.pop
         correlation_id, causation_id = take("correlation_id", None), take("causation_id", None)
         actor, command_id, at = take("actor", None), take("command_id", None), take("at", None)
@@ -196,15 +196,16 @@ class FastPath:
         return str(at)
 
     def _check_rows(self, rows: Page, pools: Sequence[PoolBook], asked_at: str) -> datetime:
-        """Check that rows are the next ones of these pools, at the time of their decision; gives that time.
+        """Check that rows are the next ones of their pools, recorded at the time of the decision; gives that time.
 
-        That is when it was asked, or the latest of the pools' times; nothing held should have expired by then.
+        It is the latest of the time at which the command was asked and the pools' times. No hold may have to expire by
+        then.
         """
         first = rows[0]
         occurred_at = _instant(first[9])
         latest = occurred_at if asked_at == first[9] else _instant(asked_at)
         if first[10] != first[9]:
-            _instant(first[10])  # which may be none
+            _instant(first[10])  # raises ValueError if it is no time
         for row, pool in zip(rows, pools, strict=True):
             latest = max(latest, pool.time)
             if row[1] != pool.stream_id or row[2] != self._versions[row[1]] + 1:
@@ -216,7 +217,7 @@ class FastPath:
         return occurred_at
 
     def _name(self, name: str) -> str:
-        """Write a name, which has to be well formed, as JSON does."""
+        """Give the JSON text of a name; raises `NotOnFastPath` if it is not valid."""
         found = self._names.get(name)
         if found is None:
             if not _is_name(name):
@@ -228,18 +229,18 @@ class FastPath:
 
 
 def _json_text(name: str) -> str:
-    """Write a well-formed name as JSON does: what is written that path reads as nothing else."""
+    """Give the JSON text of a valid name. It is escaped where needed, so that it cannot be read as anything else."""
     return f'"{name}"' if '"' not in name and "\\" not in name else to_json(name).decode()
 
 
 def _is_same_grant(data: str, expected: str) -> bool:
-    """Tell whether two grants are the same, in whatever order their tags are written."""
+    """Tell whether the data of two grants differ only in the order of their tags."""
     found = from_json(data)
     return type(found["quantity"]) is int and type(found["epoch"]) is int and bool(found == from_json(expected))
 
 
 def _is_one_command(rows: Page) -> bool:
-    """Tell whether rows are all those of one command, in order, and only the first has its text."""
+    """Tell whether rows are all rows of one command, in order, and only the first has the command's text."""
     shared, size = _common_columns(rows[0]), len(rows)
     return size == rows[0][7] and all(
         row[6] == ordinal and row[14] is None and _common_columns(row) == shared
@@ -248,7 +249,7 @@ def _is_one_command(rows: Page) -> bool:
 
 
 def _deadline(pools: Sequence[PoolBook], ttl: object, occurred_at: datetime) -> datetime | None:
-    """Compute the deadline of what is granted."""
+    """Compute the deadline of a grant."""
     if ttl is None:
         chosen = min([one for pool in pools if (one := pool.limits.default_ttl)], default=None)
     elif type(ttl) in {int, float} and 0 < ttl <= TTL_SECONDS_MAX:  # type: ignore[operator]  # it is a number

@@ -1,4 +1,4 @@
-"""What a verification found: closed kinds of checks and of harm, findings, and the report."""
+"""What a verification found: the kinds of checks and of harm, the findings, and the report."""
 
 from __future__ import annotations
 
@@ -12,81 +12,81 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 FINDINGS_MAX: Final = 100
-"""The most findings of one kind of check that a report lists; the rest are counted."""
+"""How many findings of one check a report lists; further ones are only counted."""
 
 
 class Check(StrEnum):
     """What is checked."""
 
     LEDGER = "ledger"
-    """The ledger's own row is there."""
+    """The ledger's own row exists."""
     COLUMNS = "columns"
-    """Every column holds a value of its kind."""
+    """Every column holds a value of its type and range."""
     POSITIONS = "positions"
     """Positions are dense from 1."""
     CHAIN = "chain"
-    """Every hash follows from the hash before it and the row."""
+    """Every hash follows from the hash before it and from the row."""
     DECODING = "decoding"
-    """Every event is of a known type and can be read."""
+    """Every event has a known type and can be read."""
     ENVELOPE = "envelope"
-    """The columns agree with the event."""
+    """The columns of a row agree with its event."""
     VERSIONS = "versions"
     """Versions are dense within each stream."""
     COMMANDS = "commands"
     """Commands are whole, are recorded once, and agree with their events."""
     TIME = "time"
-    """No pool's time goes back, and no hold outlives its deadline by its pool's time."""
+    """The time of a pool never goes back, and no hold is open past its deadline by the time of its pool."""
     POOLS = "pools"
     """A pool is opened once, before anything happens in it, and nothing is granted after it was closed."""
     ALLOCATIONS = "allocations"
     """An allocation begins once and ends once, in all its pools."""
     CONSERVATION = "conservation"
-    """Granted + enlarged - reduced - released - voided - expired = held."""
+    """For every pool, granted + enlarged - reduced - released - voided - expired = held."""
     LIMITS = "limits"
     """Nothing was granted beyond a limit."""
     SNAPSHOTS = "snapshots"
     """Every snapshot equals the fold of its pool's events."""
     SEALS = "seals"
-    """Every checkpoint is signed, none is missing, and the log is what they were signed over."""
+    """Every checkpoint is signed, none is missing, and each was signed over the events that the log has."""
     VIEWS = "views"
     """Every view equals the fold of the log at its position."""
 
 
 class Harm(StrEnum):
-    """What must have been done to the ledger, in an auditor's words."""
+    """What must have happened to the ledger, in an auditor's words."""
 
     ALTERED = "altered event"
-    """A row says something else than was written."""
+    """A row does not say what was written."""
     HOLE = "hole"
-    """Rows were taken out, whether or not those after them were numbered anew."""
+    """Rows were removed, whether or not the later ones were renumbered."""
     INSERTED = "inserted event"
-    """A row was put in, or appended, that the ledger did not write."""
+    """A row was inserted or appended that the ledger did not write."""
     REORDER = "reorder"
-    """Rows stand in each other's places."""
+    """Rows are in each other's places."""
     CUT_TAIL = "cut tail"
     """The end of the log is missing."""
     FORGED_CHECKPOINT = "forged checkpoint"
-    """A checkpoint is not what its key signed, or signs another log."""
+    """A checkpoint is not what its key signed, or was signed over another log."""
     MISSING_CHECKPOINT = "missing checkpoint"
-    """A checkpoint is not there though later ones are."""
+    """A checkpoint is missing although later ones exist."""
     UNREADABLE = "unreadable event"
-    """A row that the chain vouches for cannot be read: it is of a later version, or was forged with its hash."""
+    """A row with a right hash cannot be read: a later version wrote it, or it was forged together with its hash."""
     CONTRADICTION = "contradiction"
-    """What rows say cannot be true together, though the chain may hold: a fault, or a log forged as a whole."""
+    """Rows cannot all be true although the hash chain may hold: there was a fault, or the log was forged as a whole."""
     CONSERVATION = "breach of conservation"
     """What was taken and what was given back do not add up to what is held."""
     LIMIT = "breach of a limit"
     """More was granted than a limit allows."""
     LEAK = "leak"
-    """A hold past its deadline, by its pool's own time, without an end; or a row of a view with none in the log."""
+    """A hold is open past its deadline by the time of its pool; or a view has a row that the log does not give."""
     TREE = "tree that differs"
-    """The stored Merkle tree says something else than the log, which is as it was signed."""
+    """The stored Merkle tree differs from the log, and the log is as it was signed."""
     SNAPSHOT = "snapshot that differs"
-    """A snapshot says something else than the log."""
+    """A snapshot differs from the log."""
     VIEW = "view that differs"
-    """A view says something else than the log."""
+    """A view differs from the log."""
     LEDGER = "lost identity"
-    """The ledger's own row is gone: nothing says whose log this is."""
+    """The ledger's own row is missing, so nothing says whose log this is."""
 
 
 USUAL_HARM: Final[Mapping[Check, Harm]] = {
@@ -107,29 +107,29 @@ USUAL_HARM: Final[Mapping[Check, Harm]] = {
     Check.SEALS: Harm.FORGED_CHECKPOINT,
     Check.VIEWS: Harm.VIEW,
 }
-"""What a failed check means unless more is known."""
+"""The harm that a failed check stands for unless more is known."""
 
 DERIVED: Final = frozenset({Check.SNAPSHOTS, Check.VIEWS})
-"""What can be made again from the log."""
+"""Checks of what can be computed again from the log."""
 
 _CAUSES: Final = (Check.LEDGER, Check.POSITIONS, Check.CHAIN)
-"""Checks whose findings are named before others of the same row: they are the cause, what else is wrong follows."""
+"""Checks whose findings come before others of the same row, because they are the cause of those."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it was promised."""
+    """One thing that is not as it should be."""
 
     position: int | None
-    """Position of the row at fault; None where no row of the log is."""
+    """The position of the row at fault; None if it is not a row of the log."""
     check: Check
     message: str
     harm: Harm
     view: str | None = None
-    """The view at fault, if one is."""
+    """The name of the view at fault; None if it is not a view."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Write it as JSON values."""
+        """Give the finding as JSON values."""
         return {
             "harm": self.harm.value,
             "position": self.position,
@@ -146,26 +146,26 @@ class ViewChecked:
     position: int
     """The view's position, at which it was compared."""
     behind: int
-    """Events read that it had not seen; being behind is no fault."""
+    """How many of the events read the view had not seen, which is no fault."""
     rows: int
-    """Rows compared."""
+    """How many rows were compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealsChecked:
-    """Which checkpoints were compared."""
+    """Which checkpoints were compared with the log."""
 
     checkpoints: int
-    """How many."""
+    """How many checkpoints were compared."""
     size: int
-    """Size that the last of them was signed at."""
+    """How many events the last of them was signed over."""
     keys: tuple[str, ...]
-    """Who signed, as far as that was checked."""
+    """The keys whose signatures were verified."""
     trusted: bool
-    """False if the public keys are only those that the database names itself."""
+    """Whether public keys from outside the database were given; else only the keys stored in it were used."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Write it as JSON values."""
+        """Give the result as JSON values."""
         return {
             "checkpoints": self.checkpoints,
             "size": self.size,
@@ -179,33 +179,33 @@ class Report:
     """What a verification read and found."""
 
     events: int
-    """Rows read."""
+    """How many rows were read."""
     head: int
-    """Position of the last row read; 0 in an empty log."""
+    """The position of the last row read; 0 in an empty log."""
     findings: tuple[Finding, ...] = ()
-    """In order of position; what concerns no row of the log comes last."""
+    """Ordered by position; those without a position come last."""
     more: int = 0
     """How many findings there are beyond those listed."""
     views: tuple[ViewChecked, ...] = ()
     snapshots: int = 0
-    """Snapshots compared."""
+    """How many snapshots were compared."""
     seals: SealsChecked | None = None
-    """Checkpoints compared; None if there are none."""
+    """Which checkpoints were compared; None if there are none."""
     since: int = 0
-    """Position after which rows were read: what was before had been verified, and views were not compared."""
+    """The position after which rows were read; what comes before was verified earlier, and then no view is compared."""
 
     @property
     def ok(self) -> bool:
-        """Tell whether every check was passed."""
+        """Tell whether every check passed."""
         return not self.findings
 
     @property
     def log_is_sound(self) -> bool:
-        """Tell whether nothing is wrong but with what can be made again from the log."""
+        """Tell whether only things failed that can be computed again from the log."""
         return all(finding.check in DERIVED for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Write the report as JSON values."""
+        """Give the report as JSON values."""
         return {
             "ok": self.ok,
             "since": self.since,
@@ -223,19 +223,19 @@ class Report:
 
 
 class Findings:
-    """Collects findings, so many of each kind, and counts the rest."""
+    """Collects findings, at most `FINDINGS_MAX` of each check, and counts the rest."""
 
     def __init__(self) -> None:
         self._found: dict[Finding, None] = {}
         self._counts: Counter[Check] = Counter()
         self._checks: dict[int, set[Check]] = {}
         self.more = 0
-        """How many were counted but not kept."""
+        """How many findings were counted but not kept."""
 
     def add(
         self, position: int | None, check: Check, message: str, harm: Harm | None = None, *, view: str | None = None
     ) -> None:
-        """Note a finding; what harm it shows if that is not the usual one."""
+        """Add a finding; ``harm`` is given if it is not the usual harm of the check."""
         self._counts[check] += 1
         if self._counts[check] > FINDINGS_MAX:
             self.more += 1
@@ -245,16 +245,16 @@ class Findings:
             self._checks.setdefault(position, set()).add(check)
 
     def take(self, other: Iterable[Finding], more: int) -> None:
-        """Note what was found elsewhere."""
+        """Add findings that were collected elsewhere, and how many more there were."""
         self._found.update(dict.fromkeys(other))
         self.more += more
 
     def checks_at(self, position: int) -> AbstractSet[Check]:
-        """Tell which checks a row has failed so far."""
+        """Give the checks that the row at a position has failed so far."""
         return self._checks.get(position, frozenset())
 
     def in_order(self) -> Sequence[Finding]:
-        """List them by position, those without one last; of one row the causes first, else as they were found."""
+        """Give the findings ordered by position, those without one last; those of one row with the causes first."""
         return sorted(self._found, key=_order)
 
 

@@ -1,4 +1,4 @@
-"""The books of one pool: what each allocation holds of it, and the sums, kept apart from the domain's own."""
+"""The books of one pool: what each allocation holds of it, and the sums, with no code of the domain's pools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from holdbook.domain.values import Token
 
 _STALE_MIN: Final = 64
-"""Below this many entries deadlines are never swept."""
+"""Stale entries in the heap of deadlines are not removed while it has at most this many entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,18 @@ class PoolBook:
     closed: bool = False
     used: int = 0
     parts: dict[str, Part] = field(default_factory=dict)
-    """By allocation id."""
+    """What is held, by allocation id."""
     by_owner: dict[str, int] = field(default_factory=dict)
     deadlines: list[tuple[datetime, str]] = field(default_factory=list)
-    """Heap; entries of parts that were renewed or ended stay until they surface or are swept."""
+    """A heap (as of `heapq`). Entries of parts that were renewed or ended stay until they come up or are swept."""
     capacity: int = 0
     stream_id: str = ""
     text: str = ""
-    """Its name as JSON writes it."""
+    """The pool's name as JSON text."""
     is_capacity_only: bool = False
-    """Whether nothing but the capacity is limited."""
+    """Whether the capacity is the only limit."""
     passed: set[str] = field(default_factory=set)
-    """Limits (or owners) that were found passed, until a grant fits again: one passing is one finding."""
+    """The limits, or owners, found to be passed; they stay until a grant fits again, so that each is reported once."""
 
     def __post_init__(self) -> None:
         self.stream_id = f"pool:{self.opened.pool}"
@@ -74,19 +74,19 @@ class PoolBook:
 
     @classmethod
     def of(cls, pool: Pool) -> Self:
-        """Begin with a pool as it was, without what was held of it."""
+        """Begin the book of a pool as it was, without its holds."""
         opened = PoolOpened(pool=pool.name, resource_type=pool.resource_type, unit=pool.unit, limits=pool.opened_with)
         return cls(opened, pool.limits, pool.time, version=pool.version, closed=pool.closed)
 
     def set_limits(self, limits: Limits) -> None:
-        """Enter other limits."""
+        """Enter new limits."""
         self.limits = limits
         self.capacity = limits.capacity
         others = (limits.min_size, limits.max_size, limits.step, limits.max_allocations, limits.per_owner)
         self.is_capacity_only = all(limit is None for limit in (*others, limits.max_ttl))
 
     def surely_fits(self, quantity: int) -> bool:
-        """Tell whether so much more can be held, and nothing but the capacity has to be looked at for that."""
+        """Tell whether a quantity can be granted, for a pool without limits other than its capacity; else False."""
         return self.is_capacity_only and not self.closed and not self.passed and self.used + quantity <= self.capacity
 
     def add(self, allocation_id: str, part: Part) -> None:
@@ -96,7 +96,7 @@ class PoolBook:
         self.set_deadline(allocation_id, part.deadline)
 
     def change_held(self, owner: str, quantity: int) -> None:
-        """Enter so much more, or less, for an owner."""
+        """Add a quantity to what the pool and an owner hold, or subtract it if it is below 0."""
         self.used += quantity
         left = self.by_owner.get(owner, 0) + quantity
         if left:
@@ -107,7 +107,7 @@ class PoolBook:
             self._fits_again(owner, left)
 
     def set_deadline(self, allocation_id: str, deadline: datetime | None) -> None:
-        """Enter an allocation's deadline."""
+        """Enter the deadline of an allocation."""
         self.parts[allocation_id].deadline = deadline
         if deadline is not None:
             heappush(self.deadlines, (deadline, allocation_id))
@@ -116,12 +116,12 @@ class PoolBook:
             heapify(self.deadlines)
 
     def remove(self, allocation_id: str) -> None:
-        """Strike an allocation out."""
+        """Remove an allocation."""
         part = self.parts.pop(allocation_id)
         self.change_held(part.owner, -part.quantity)
 
     def pop_outlived(self) -> Iterator[tuple[str, datetime]]:
-        """Name, once each, the allocations that are held past their deadline by the pool's own time."""
+        """Give, once each, the allocations that are still held past their deadline by the time of the pool."""
         while self.deadlines and self.deadlines[0][0] <= self.time:
             deadline, allocation_id = heappop(self.deadlines)
             part = self.parts.get(allocation_id)
@@ -129,7 +129,7 @@ class PoolBook:
                 yield allocation_id, deadline
 
     def breaches(self, owner: str, quantity: int) -> Iterator[str]:
-        """Tell, in words, of every limit that a hold of this quantity, entered already, passes."""
+        """Describe each limit that a hold of this quantity passes; the hold must have been entered before."""
         limits = self.limits
         if limits.min_size is not None and self._newly_passes("min_size", -quantity, -limits.min_size):
             yield f"{quantity} is below min_size, {limits.min_size}"
@@ -142,19 +142,19 @@ class PoolBook:
         yield from self.breaches_of_owner(owner)
 
     def breaches_of_owner(self, owner: str) -> Iterator[str]:
-        """Tell of an owner that holds more than one may."""
+        """Describe the limit per owner if an owner holds more than that."""
         limit, held = self.limits.per_owner, self.by_owner.get(owner, 0)
         if limit is not None and self._newly_passes(f"owner {owner}", held, limit):
             yield f"owner {owner!r} holds {held} then, above per_owner, {limit}"
 
     def breaches_of_count(self) -> Iterator[str]:
-        """Tell of more allocations than there may be."""
+        """Describe the limit on the number of allocations if there are more."""
         limit, held = self.limits.max_allocations, len(self.parts)
         if limit is not None and self._newly_passes("count", held, limit):
             yield f"{held} allocations are held then, above max_allocations, {limit}"
 
     def breaches_of_ttl(self, moment: datetime, deadline: datetime | None) -> Iterator[str]:
-        """Tell of a deadline further away than it may be."""
+        """Describe the limit on the time to live if a deadline is further away."""
         limit = self.limits.max_ttl
         if limit is not None and self._newly_passes("max_ttl", int(deadline is None or deadline - moment > limit), 0):
             yield f"the deadline is further away than max_ttl, {limit}"

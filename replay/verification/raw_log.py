@@ -1,4 +1,4 @@
-"""The log as it is stored, nothing in it trusted: pages of raw rows, and whether their columns hold what they may."""
+"""The log as it is stored, before any of it is trusted: pages of raw rows, and checks of their columns."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from holdbook.domain.ports import EventLog
 
     Page = Sequence[tuple[Any, ...]]
-    """Rows, the values of each in the order of `StoredRow`'s fields, of whatever types they are."""
+    """Rows, with values of any type in the order of the fields of `StoredRow`."""
 
 BEFORE_ALL: Final = -(2**63)
-"""A position before any that a table can hold: forged rows may stand below 1."""
+"""A position below any that a table can hold; forged rows may have positions below 1."""
 
 AFTER_ALL: Final = 2**63 - 1
-"""The last position that a table can hold."""
+"""The greatest position that a table can hold."""
 
 HASH_BYTES: Final = 32
-"""Length of a SHA-256."""
+"""The length of a SHA-256 hash."""
 
 PAGE_ROWS: Final = 5000
 """How many rows are read at a time."""
 
 
 OPENINGS: Final = ("Allocated", "Reserved")
-"""Types of the events that begin a hold."""
+"""The types of events that begin a hold."""
 
 
 class StoredLog(Protocol):
-    """Reads the log's rows as they are, whatever is in them; raises `LogUnavailable`."""
+    """Reads the rows of a log as they are stored, whatever they contain; raises `LogUnavailable`."""
 
     def identity(self) -> tuple[str, int] | None:
-        """Read the ledger's id and its epoch; None if the ledger's own row is not there."""
+        """Read the ledger's id and epoch; None if the ledger's own row is missing."""
         ...
 
     def head(self) -> int:
@@ -46,29 +46,29 @@ class StoredLog(Protocol):
         ...
 
     def page(self, after: int, limit: int, upto: int) -> Page:
-        """Read the next rows after a position, at most ``limit`` of them, up to a position, command or not."""
+        """Read at most ``limit`` rows after one position and up to another; the page may end within a command."""
         ...
 
     def commands_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
-        """List rows, first ones of their commands, after a position, whose command id an earlier such row has.
+        """Find commands recorded twice: first rows whose command id the first row of an earlier command has.
 
-        Positions and command ids, in order, at most ``limit`` of them.
+        Gives positions and command ids in order, at most ``limit``, of rows after one position and up to another.
         """
         ...
 
     def grants_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
-        """List grants, those that carry a command, after a position, of what another command granted before.
+        """Find allocations granted twice: grants that carry a command, for an id that another command granted before.
 
-        Positions and allocation ids, in order, at most ``limit`` of them.
+        Gives positions and allocation ids in order, at most ``limit``, of rows after one position and up to another.
         """
         ...
 
     def was_granted(self, allocation_id: str, before: int) -> bool:
-        """Tell whether a hold of an allocation began before a position."""
+        """Tell whether a grant of an allocation is recorded before a position."""
         ...
 
     def version_at(self, stream_id: str, position: int) -> int:
-        """Find the version of a stream's last event up to a position; 0 if it has none."""
+        """Find the version of a stream's last event up to a position; 0 if there is none."""
         ...
 
 
@@ -80,7 +80,7 @@ class RowsInMemory:
         self._identity = ledger_id, epoch
 
     def identity(self) -> tuple[str, int]:
-        """Give the ledger's id and its epoch."""
+        """Give the ledger's id and epoch."""
         return self._identity
 
     def head(self) -> int:
@@ -92,12 +92,12 @@ class RowsInMemory:
         return [row for row in self._rows if after < row.position <= upto][:limit]
 
     def commands_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
-        """List rows whose command was decided before."""
+        """Find commands recorded twice."""
         firsts = ((row.position, row.command_id, str(row.position)) for row in self._rows if row.ordinal == 0)
         return _repeated(firsts, after, upto)[:limit]
 
     def grants_again(self, after: int, upto: int, limit: int) -> Iterable[tuple[int, str]]:
-        """List grants of what another command granted before."""
+        """Find allocations granted twice."""
         grants = (
             (row.position, row.allocation_id, row.command_id)
             for row in self._rows
@@ -106,7 +106,7 @@ class RowsInMemory:
         return _repeated(grants, after, upto)[:limit]
 
     def was_granted(self, allocation_id: str, before: int) -> bool:
-        """Tell whether a hold of an allocation began before a position."""
+        """Tell whether a grant of an allocation is recorded before a position."""
         return any(
             row.allocation_id == allocation_id and row.type in OPENINGS and row.position < before for row in self._rows
         )
@@ -117,7 +117,7 @@ class RowsInMemory:
 
 
 def _repeated(found: Iterable[tuple[int, str, str]], after: int, upto: int) -> list[tuple[int, str]]:
-    """List those of whose key there was one before, by somebody else."""
+    """Find the entries between two positions whose key an earlier entry has, with another source."""
     seen: dict[str, str] = {}
     again = []
     for position, key, by in found:
@@ -127,13 +127,13 @@ def _repeated(found: Iterable[tuple[int, str, str]], after: int, upto: int) -> l
 
 
 def rows_of(log: EventLog) -> RowsInMemory:
-    """Give the rows of a log that nobody else can reach, such as one in memory."""
+    """Give the rows of a log that no other program can change, such as one in memory."""
     with log.reading() as reader:
         return RowsInMemory(reader.rows_since(0), log.ledger_id, log.epoch)
 
 
 def pages(stored: StoredLog, after: int, upto: int) -> Iterator[Page]:
-    """Read page after page of rows after a position, up to a position."""
+    """Read the rows after one position and up to another, page by page."""
     while after < upto and (page := stored.page(after, PAGE_ROWS, upto)):
         yield page
         after = page[-1][0]
@@ -160,7 +160,7 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "data": _TEXT,
     "hash": (bytes,),
 }
-"""What each column may hold."""
+"""The types that each column's values may have."""
 
 is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z").fullmatch
 """Tells whether a text is a time as the log writes it."""
@@ -171,7 +171,7 @@ _TIMES: Final = tuple(StoredRow._fields.index(name) for name in ("occurred_at", 
 
 
 def are_sound(page: Page) -> bool:
-    """Tell whether every column of every row holds what it may, looked at a column at a time."""
+    """Check the columns of all rows, a column at a time; gives whether every value has its type and range."""
     columns = list(zip(*page, strict=True))
     for kinds, column in zip(_KINDS.values(), columns, strict=True):
         if not set(map(type, column)) <= set(kinds):
@@ -187,8 +187,8 @@ def are_sound(page: Page) -> bool:
     )
 
 
-def fault_of(row: StoredRow) -> str | None:  # noqa: PLR0911 - one a column
-    """Name the first column of a row that cannot be right by itself, and why; None if there is none."""
+def fault_of(row: StoredRow) -> str | None:  # noqa: PLR0911 - one return per column
+    """Describe the first column of a row whose value has a wrong type or range; None if there is none."""
     for (column, kinds), value in zip(_KINDS.items(), row, strict=True):
         if type(value) not in kinds:
             return _wrong(column, value, " or ".join(kind.__name__ for kind in kinds))

@@ -1,4 +1,4 @@
-"""Checkpoints beside the log: each must be signed, and have the root of the rows that the log has now."""
+"""Checks of checkpoints: each must be signed, and have the Merkle root of the rows that the log has now."""
 
 from __future__ import annotations
 
@@ -19,48 +19,49 @@ if TYPE_CHECKING:
     from holdbook.replay.verification.findings import Findings
 
 UNKNOWN: Final = bytes(32)
-"""Stands for the hash of a row that is not there, or that no log has written."""
+"""Stands for the hash of a row that is missing or whose values no log writes."""
 
 
 class Seals(Protocol):
-    """The checkpoints that there are, and the tree that was stored; what they say is not trusted."""
+    """The stored checkpoints and the stored Merkle tree, none of which is trusted."""
 
     @property
     def keys(self) -> Sequence[VerifierKey]:
-        """List the public keys that are kept beside the checkpoints."""
+        """The public keys that are stored with the checkpoints."""
         ...
 
     def notes(self) -> Iterator[tuple[int, str]]:
-        """Read the checkpoints in order: the number that each is kept under, and its note."""
+        """Read the checkpoints in order: the number under which each is stored, and its note."""
         ...
 
     def leaves(self, after: int) -> Iterator[bytes]:
-        """Read the stored hashes of the rows after a position, in order."""
+        """Read the stored leaf hashes of the rows after a position, in order."""
         ...
 
     def tree(self, size: int) -> CompactRange | None:
-        """Give the stored tree over the first rows; None if it is not all there."""
+        """Read the stored tree over the first rows; None if a part of it is missing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SealEvidence:
-    """What a log is compared with."""
+    """What the rows of a log are compared with."""
 
     seals: Seals | None = None
     trusted: Sequence[VerifierKey] = ()
-    """Public keys that come from outside of the database."""
+    """Public keys from outside the database, which are trusted."""
     kept: Sequence[Signed] = ()
-    """Checkpoints that do."""
+    """Checkpoints that were kept outside the database."""
 
 
 NOT_SEALED: Final = SealEvidence()
 
 
 class SealCheck:
-    """Follows the rows' hashes, and compares the root at each checkpoint's size. Memory does not grow with the log.
+    """Computes the Merkle tree over the rows, and compares its root at the size of each checkpoint.
 
-    Make it before the log's end is looked up: what is sealed later is not looked at.
+    Memory does not grow with the log. It has to be made before the end of the log is read, so that no checkpoint is
+    newer than what is read.
     """
 
     def __init__(self, sealing: SealEvidence, findings: Findings, ledger_id: str) -> None:
@@ -70,16 +71,16 @@ class SealCheck:
         self._trusted = Trust(key for key in sealing.trusted if key.kind is Kind.NOTE)
         self._is_trusted = bool(self._trusted.keys)
         self._is_anchored = not self._is_trusted
-        """Whether a trusted key has signed yet: checkpoints before that are by older keys."""
+        """Whether a trusted key has signed a checkpoint so far; older keys may have signed those before."""
         self._stored_trust = Trust(key for key in (seals.keys if seals else ()) if key.kind is Kind.NOTE)
         self._kept = {one.checkpoint.number: one for one in sealing.kept}
         self._tree = CompactRange()
         self._matching_size = 0
-        """Size of the last checkpoint whose root is that of the rows."""
+        """The size of the last checkpoint whose root has been compared."""
         self._first_difference: int | None = None
-        """The first position after that whose row is not the stored one."""
+        """The position of the first row after that whose hash is not the stored one; None if there is none."""
         self._is_stopped = False
-        """Whether the rows cannot be followed any more: all that could be told of the rest was told."""
+        """Whether comparing has stopped, because nothing more can be told about the rows that follow."""
         self._stored_leaves = seals.leaves(0) if seals else iter(())
         self._notes = self._sound_notes()
         self._checked = 0
@@ -88,7 +89,7 @@ class SealCheck:
         self._next = next(self._notes, None)
 
     def begin(self, size: int) -> None:
-        """Begin behind a position, whose checkpoint is trusted, with the tree as it is stored."""
+        """Begin after a position whose checkpoint is trusted, with the stored tree."""
         while self._next is not None and self._next.checkpoint.size < size:
             self._next = next(self._notes, None)
         if self._seals is None or self._next is None:
@@ -105,14 +106,14 @@ class SealCheck:
         self._compare_reached()
 
     def add_row(self, position: int, canonical: bytes | None) -> None:
-        """Take the next row's canonical bytes; None if no log has written such a row."""
+        """Add the next row by its canonical bytes; None for a row whose values no log writes."""
         while self._is_following and self._tree.size + 1 < position:
-            self._append([UNKNOWN])  # a row that is missing
+            self._append([UNKNOWN])  # a missing row
         if position == self._tree.size + 1:
             self._append([UNKNOWN if canonical is None else leaf_hash(canonical)])
 
     def add_page(self, position: int, texts: Sequence[bytes]) -> None:
-        """Take the canonical bytes of rows whose positions follow each other, the first of them given."""
+        """Add rows by their canonical bytes; ``position`` is that of the first, and the others follow it."""
         if position == self._tree.size + 1 and self._is_following:
             self._append(list(map(leaf_hash, texts)))
             return
@@ -121,11 +122,11 @@ class SealCheck:
 
     @property
     def _is_following(self) -> bool:
-        """Tell whether there is a checkpoint that the next rows are to be compared with."""
+        """Tell whether there is a checkpoint left with which the next rows are compared."""
         return self._next is not None and not self._is_stopped
 
     def _append(self, leaves: Sequence[bytes]) -> None:
-        """Append rows that follow, from one checkpoint to the next."""
+        """Append leaf hashes to the tree, and compare at each checkpoint on the way."""
         while leaves and self._next is not None and not self._is_stopped:
             count = self._next.checkpoint.size - self._tree.size
             some, leaves = leaves[:count], leaves[count:]
@@ -157,7 +158,10 @@ class SealCheck:
         self._matching_size = checkpoint.size
 
     def _explain(self, signed: Signed, differs: int | None) -> None:
-        """Say where the rows are not those that were signed, as far as the stored tree can tell, and go on after it."""
+        """Report which rows are not those that were signed, as exactly as the stored tree can tell.
+
+        If the stored tree has the signed root, comparing goes on from that; else it stops.
+        """
         checkpoint = signed.checkpoint
         tree = self._seals.tree(checkpoint.size) if self._seals else None
         is_signed = tree is not None and tree.root() == checkpoint.root
@@ -175,7 +179,7 @@ class SealCheck:
         self._is_stopped = not is_signed
 
     def end(self, head: int) -> SealsChecked | None:
-        """Take note of checkpoints that say more than the log holds; tell what was compared."""
+        """Report checkpoints over more events than the log has; gives what was compared."""
         beyond = None
         while self._next is not None:
             beyond = self._next if self._next.checkpoint.size > head else beyond
@@ -197,7 +201,7 @@ class SealCheck:
     # Reading checkpoints
 
     def _sound_notes(self) -> Iterator[Signed]:
-        """Read the checkpoints that are signed and in order; say what is wrong with the others."""
+        """Read the checkpoints that are signed and in order; report what is wrong with the others."""
         size = 0
         for signed in self._all_notes():
             checkpoint = signed.checkpoint
@@ -211,7 +215,7 @@ class SealCheck:
             yield signed
 
     def _all_notes(self) -> Iterator[Signed]:
-        """Read what is stored, with the checkpoints that were kept outside where they belong."""
+        """Read the stored checkpoints, and those kept outside where a stored one is missing or differs."""
         last = 0
         for number, note in self._seals.notes() if self._seals else ():
             yield from self._report_missing(last + 1, number)
@@ -232,7 +236,7 @@ class SealCheck:
         yield from self._report_missing(last + 1, max(self._kept, default=0) + 1)
 
     def _report_missing(self, first: int, last: int) -> Iterator[Signed]:
-        """Say which numbers are missing, from one to before another; give those that were kept outside."""
+        """Report the numbers ``first`` to ``last - 1`` as missing; give those checkpoints that were kept outside."""
         for number in sorted(number for number in self._kept if number < last):
             self._report_numbers(first, number)
             self._add(None, f"checkpoint {number} is missing, and was kept outside", Harm.MISSING_CHECKPOINT)

@@ -1,4 +1,4 @@
-"""Snapshots beside the books: each must say of its pool, at its version, what the books say."""
+"""Checks of snapshots: each must say what the books say of its pool at its version."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class Snapshots(Protocol):
-    """The snapshots that there are."""
+    """The stored snapshots."""
 
     def versions(self) -> Iterable[tuple[str, int]]:
-        """List every snapshot: its pool and its version."""
+        """List every snapshot by its pool and its version."""
         ...
 
     def load(self, pool: str, version: int) -> Pool:
-        """Load one; raises `LogCorrupt` if it cannot be read."""
+        """Load a snapshot; raises `LogCorrupt` if it cannot be read."""
         ...
 
 
 class SnapshotCheck:
-    """Compares each snapshot when the books come to its version."""
+    """Compares each snapshot with the books when these reach its version."""
 
     def __init__(self, snapshots: Snapshots | None, findings: Findings, start: Mapping[str, Pool]) -> None:
         self._snapshots = snapshots
@@ -36,15 +36,15 @@ class SnapshotCheck:
         found = snapshots.versions() if snapshots is not None else ()
         self._unchecked = {(name, version) for name, version in found if not _is_at_start(start, name, version)}
         self.compared = 0
-        """How many were compared."""
+        """How many snapshots were compared."""
 
     @property
     def has_unchecked(self) -> bool:
-        """Tell whether there are any left to compare."""
+        """Tell whether any snapshot is left to compare."""
         return bool(self._unchecked)
 
     def compare(self, pool: PoolBook, position: int) -> None:
-        """Compare the snapshot of a pool as it is now in the books, if there is one."""
+        """Compare the snapshot of a pool at the present version of its book, if there is one."""
         name = pool.opened.pool
         if self._snapshots is None or (name, pool.version) not in self._unchecked:
             return
@@ -59,7 +59,7 @@ class SnapshotCheck:
             self._findings.add(position, Check.SNAPSHOTS, message)
 
     def end(self) -> None:
-        """Take note of snapshots that the log has no state for."""
+        """Report the snapshots at versions that no command of the log ends at."""
         for name, version in sorted(self._unchecked):
             message = f"the snapshot of pool {name!r} at version {version}: no command of the log ends there"
             self._findings.add(None, Check.SNAPSHOTS, message)

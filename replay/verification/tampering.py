@@ -1,4 +1,4 @@
-"""What was done to rows whose hashes do not follow, told from where else they fit and from what else is wrong."""
+"""Finds out what was done to rows whose hashes do not follow, from where else these fit and which checks they fail."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from holdbook.replay.verification.findings import Findings
 
 WAITING_MAX: Final = 64
-"""How many rows that do not follow are kept, to find those that stand in each other's places."""
+"""How many such rows are kept, to find out whether they are in each other's places."""
 
 _DOES_NOT_FOLLOW: Final = "the hash does not follow from the hash before it and what the row says"
 
 
 class ChainBreak(NamedTuple):
-    """A row whose hash does not follow."""
+    """A row whose hash does not follow from the row before it."""
 
     row: StoredRow
     body: bytes | None
-    """The row's canonical bytes without the position that they begin with; None for what no log has written."""
+    """The row's canonical bytes after the position, with which they begin; None if no log writes such values."""
     previous_hash: bytes
-    """The hash stored in the row before it."""
+    """The hash that is stored in the row before it."""
     recent_hashes: Sequence[tuple[int, bytes]]
-    """The hashes stored in the last rows before it, by position."""
+    """The positions and stored hashes of the rows before it."""
     shift: int
-    """How far the rows around it were moved down since they were written."""
+    """How much higher the positions were at which the rows around it were written; below 0 if they were lower."""
 
     @property
     def position(self) -> int:
-        """Where it stands."""
+        """The position that the row has now."""
         return self.row.position
 
     def fits(self, previous_hash: bytes, position: int) -> bool:
-        """Tell whether it was written after a hash, at a position."""
+        """Tell whether the row's hash follows from a hash at a position."""
         if self.body is None:
             return False
         return self.row.hash == hashlib.sha256(b"%s[%d%s" % (previous_hash, position, self.body)).digest()
@@ -48,17 +48,19 @@ class ChainBreak(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _BrokenRun:
-    """Rows, one after another, that do not follow."""
+    """Rows, one after another, whose hashes do not follow."""
 
     rows: Sequence[ChainBreak]
     shift_change: int
-    """How much further down than those before it the rows after it were moved."""
+    """How much more the rows after it are shifted than those before it."""
     hash_only: bool
+    """Whether only the stored hash was altered: the next row follows from the hash that belongs to the row."""
     at_end: bool
+    """Whether the run reaches to the end of the log."""
 
 
 class TamperAnalysis:
-    """Says what was done, one finding for one deed where that can be."""
+    """Reports what was done to such rows, with one finding for each act where possible."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
@@ -68,7 +70,7 @@ class TamperAnalysis:
     def add(
         self, rows: Sequence[ChainBreak], shift_change: int, *, hash_only: bool = False, at_end: bool = False
     ) -> None:
-        """Take note of rows, one after another, that do not follow; those after them were moved by so much more."""
+        """Add a run of such rows; the rows after it are shifted by so many positions more than those before it."""
         if self._rows_waiting + len(rows) > WAITING_MAX:
             self.settle()
         if rows:
@@ -76,7 +78,7 @@ class TamperAnalysis:
             self._rows_waiting += len(rows)
 
     def settle(self, end: tuple[int, bytes] | None = None) -> None:
-        """Say what was done to the rows that wait; ``end`` is where the log's last row was written, and its hash."""
+        """Report what was done to the runs so far; ``end`` is where the log's last row was written, and its hash."""
         runs, self._waiting, self._rows_waiting = self._waiting, [], 0
         placed = _find_places(runs, [] if end is None else [end])
         remaining = []
@@ -99,7 +101,7 @@ class TamperAnalysis:
         self._settle_unshifted(remaining, placed)
 
     def _settle_unshifted(self, runs: Sequence[_BrokenRun], placed: Mapping[int, ChainBreak]) -> None:
-        """Say what was done where rows around were not moved: rows were exchanged, or altered."""
+        """Report what was done to runs that no shift explains: their rows were exchanged or altered."""
         standing = {one.position + one.shift for run in runs for one in run.rows}
         self._report_reordered({at: one.position + one.shift for at, one in placed.items() if at in standing})
         for run in runs:
@@ -107,7 +109,7 @@ class TamperAnalysis:
             for _, group in groupby(enumerate(left), key=lambda pair: pair[1].position - pair[0]):
                 self._report_altered(_BrokenRun([one for _, one in group], 0, run.hash_only, run.at_end))
 
-    # What is said
+    # Findings
 
     def _report_hole(self, position: int, count: int) -> None:
         were = "one event was" if count == 1 else f"{count} events were"
@@ -163,7 +165,7 @@ class TamperAnalysis:
             self._findings.add(first, Check.CHAIN, f"{_DOES_NOT_FOLLOW}: this row was altered, or {other}")
 
     def _report_at_end(self, first: int, last: int) -> None:
-        """Choose, at the log's end, between an altered row and one that was appended by its other other_checks."""
+        """Report rows at the end of the log: one that fails further checks was appended, any other was altered."""
         other_checks = self._other_failed_checks(first)
         where = "and the log ends here" if first == last else f"from here to the log's end, position {last}"
         message = f"{_DOES_NOT_FOLLOW}, {where}: "
@@ -180,7 +182,7 @@ class TamperAnalysis:
 
 
 def _find_places(runs: Iterable[_BrokenRun], ends: list[tuple[int, bytes]]) -> dict[int, ChainBreak]:
-    """Find for each place the row that was written there, among those that do not follow where they stand."""
+    """Find the position at which each of these rows was written, by following the hashes from every known one."""
     runs = [run for run in runs if not run.hash_only]
     ends += [(run.rows[0].position - 1 + run.rows[0].shift, run.rows[0].previous_hash) for run in runs]
     left = [one for run in runs for one in run.rows]
@@ -196,7 +198,7 @@ def _find_places(runs: Iterable[_BrokenRun], ends: list[tuple[int, bytes]]) -> d
 
 
 def _count_shuffled_runs(runs: Sequence[_BrokenRun], placed: Mapping[int, ChainBreak]) -> int:
-    """Count the first runs between which rows were moved and none is missing or new; 0 if there are no such."""
+    """Count the first runs that are explained by rows in another order, without missing or new rows; 0 if none are."""
     place_of = {one.position: place for place, one in placed.items()}
     base = runs[0].rows[0].shift
     shift = furthest = 0
@@ -208,18 +210,18 @@ def _count_shuffled_runs(runs: Sequence[_BrokenRun], placed: Mapping[int, ChainB
         furthest = max(furthest, *(place for place in places if place is not None))
         if not shift and furthest <= run.rows[-1].position + base:
             return count
-    return len(runs)  # what was at the log's end stands elsewhere
+    return len(runs)  # rows that were last are elsewhere now
 
 
 def _is_original(one: ChainBreak, count: int) -> bool:
-    """Tell whether a row is the first one after so many that were put in, and not the last of them."""
+    """Tell whether a row is an original one that follows ``count`` inserted rows, and not an inserted row."""
     place = one.position + one.shift - count
     before = dict(one.recent_hashes).get(one.position - count - 1)
     return before is None or one.fits(before, place)
 
 
 def _count_inserted_before_end(rows: Sequence[ChainBreak], placed: Mapping[int, ChainBreak]) -> int:
-    """Count the rows that were put in before the last one, if that follows from the hash before them."""
+    """Count the rows inserted before the last row, if its hash follows from that of the row before them; else 0."""
     last = rows[-1]
     if last.position + last.shift in placed:  # rows were exchanged
         return 0

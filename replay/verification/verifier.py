@@ -1,10 +1,10 @@
-"""Verification: every check there is, in one pass over the log, and one over its views.
+"""Verification: every check in one pass over the log and one over its views.
 
-What it cannot find by itself is a log whose last commands were cut off, or whose whole chain was forged: for that
-something outside of the log must remember it, such as a checkpoint. A forged chain is still held to every other check.
+Two things cannot be found from the log alone: that its last commands were removed, and that its whole hash chain was
+forged. Something outside it, such as a checkpoint, must tell. A forged chain still has to pass every other check.
 
-Memory grows with what is held and with the rows of the views that change, never with the log: whether an id comes
-twice is asked of the log.
+Memory grows with what is held and with the rows of views that are not append-only, not with the log. Whether an id is
+used twice is asked of the log.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ __all__ = ["Check", "Finding", "Harm", "Report", "Start", "ViewChecked", "verify
 
 
 class Start(NamedTuple):
-    """From where to verify: what was true there is taken for granted."""
+    """Where a verification starts; what was true there is taken for granted."""
 
     position: int
-    """Position of the last row that was verified, which ends a command."""
+    """The position of the last row that was verified, which ends a command."""
     hash: bytes
-    """Its hash, as whoever verified it remembers it."""
+    """The hash of that row, as remembered outside the log."""
     pools: Mapping[str, Pool]
-    """The pools as they were then, by name."""
+    """The pools as they were at that position, by name."""
 
 
 _BEGINNING: Final = Start(0, b"", {})
 
 
-def verify(  # noqa: PLR0913 - each by name, each with a default
+def verify(  # noqa: PLR0913 - all by name but one
     log: EventLog,
     *,
     stored: StoredLog | None = None,
@@ -64,20 +64,20 @@ def verify(  # noqa: PLR0913 - each by name, each with a default
     since: Start | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Check every promise on the log as it stands now, on its views and its snapshots; writers may go on meanwhile.
+    """Check every promise on a log, its views and its snapshots, as they are now; writers may go on meanwhile.
 
-    ``stored`` reads the rows as they are (the log itself does where nobody else can have changed them). With ``since``,
-    only what came after is checked, and no view. ``progress`` is told events done and events in all. What is wrong is
-    in the report. Raises `LogUnavailable`.
+    ``stored`` reads the rows as they are stored; the log itself does if it is not given, which is right only if no
+    other program can change it. With ``since``, only the rows after that are checked, and no views. ``progress`` is
+    called with events done and events in all. Gives what is wrong in the report; raises only `LogUnavailable`.
     """
     views = views if since is None else NO_VIEWS
     return _Pass(log, stored or rows_of(log), views, snapshots, seals, since).run(progress)
 
 
 class _Pass:
-    """One pass over the log."""
+    """One verification."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that `verify` is given
+    def __init__(  # noqa: PLR0913, PLR0917 - all that `verify` takes
         self,
         log: EventLog,
         stored: StoredLog,
@@ -110,7 +110,7 @@ class _Pass:
         self._events = 0
 
     def run(self, progress: Callable[[int, int], None] | None) -> Report:
-        """Read every row, then settle what is left."""
+        """Check every row, then what can only be checked at the end."""
         head, after = self._head(), self._since.position if self._since else BEFORE_ALL
         if self._since:
             self._check_start(self._since, head)
@@ -162,7 +162,7 @@ class _Pass:
             self._findings.add(start.position, Check.CHAIN, message)
 
     def _check_page(self, page: Page) -> None:
-        """Check a page of rows: quickly, if their columns and hashes are as they should be, else row by row."""
+        """Check a page of rows at once if its columns and hashes are sound, else row by row."""
         texts = _texts(page)
         if texts is not None and self._chain.follow_page(page, texts):
             self._seals.add_page(page[0][0], texts)
@@ -182,7 +182,7 @@ class _Pass:
                 index += 1
 
     def _check_row(self, row: StoredRow) -> None:
-        """Check one row by itself."""
+        """Check one row on its own."""
         if self._chain.follow(row):
             self._check_commands(self._commands.lose())
         self._seals.add_row(row.position, self._chain.canonical)
@@ -223,7 +223,7 @@ class _Pass:
             self._findings.add(row.position, Check.ENVELOPE, message)
 
     def _check_commands(self, groups: Iterable[Group]) -> None:
-        """Check commands whose last row has been read."""
+        """Check commands whose rows have all been read."""
         for group in groups:
             records = group.records
             if group.whole:
@@ -235,7 +235,7 @@ class _Pass:
                 self._snapshots.compare(pool, records[-1].position)
 
     def _check_repeats(self, after: int, head: int) -> None:
-        """Ask the log for commands that were decided twice, and for allocations that were granted twice."""
+        """Report commands that were recorded twice and allocations that were granted twice, as the log finds them."""
         limit = FINDINGS_MAX + 1
         for position, command_id in self._stored.commands_again(after, head, limit):
             message = f"command id {command_id!r} was decided before"
@@ -246,8 +246,8 @@ class _Pass:
 
 
 def _texts(page: Page) -> Sequence[bytes] | None:
-    """Write the canonical bytes of rows; None if there are rows that have none, or columns that cannot be right."""
+    """Give the canonical bytes of rows; None if a column of any row is not sound, or holds text that is not valid."""
     try:
         return canonical_texts(page) if are_sound(page) else None
-    except ValueError:  # text that is none
+    except ValueError:  # text that is not valid Unicode
         return None

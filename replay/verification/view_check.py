@@ -1,4 +1,4 @@
-"""Views beside the fold of the log: compared at the view's own position, though both move on meanwhile."""
+"""Checks of views: each must equal the fold of the log at the view's position, though both move on meanwhile."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     Key = tuple[Any, ...]
     Read = Callable[[int, int], Iterable[tuple[Sequence[Any], int]]]
-    """Reads the log after a position up to another, page by page: what views fold, and where the page ends."""
+    """Reads events after one position and up to another; gives them in pages, each with the position of its end."""
 
 Table = TypeVar("Table", bound="ComparedTable")
 Table_contra = TypeVar("Table_contra", bound="ComparedTable", contravariant=True)
 
 NEAR_EVENTS: Final = 10_000
-"""A view that is no more than this ahead of the fold is caught up with while its rows wait to be read."""
+"""If a view is at most this far ahead of the fold, the fold catches up while the view's rows wait to be read."""
 
 
 class ComparedTable(Protocol):
@@ -34,7 +34,7 @@ class ComparedTable(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name; of the published table, the view's."""
+        """The table's name; for the published table, the view's name."""
         ...
 
     @property
@@ -44,12 +44,12 @@ class ComparedTable(Protocol):
 
     @property
     def key(self) -> Sequence[str]:
-        """The columns that tell rows apart."""
+        """The columns that identify a row."""
         ...
 
     @property
     def grows(self) -> bool:
-        """Tell whether rows are only ever added, by position."""
+        """Tell whether rows are only ever added, in the order of positions."""
         ...
 
 
@@ -58,16 +58,20 @@ class Look(Protocol[Table_contra]):
 
     @property
     def position(self) -> int:
-        """Position in the log up to which the view is said to be true."""
+        """The position in the log up to which the view should be true."""
         ...
 
     def rows(self, table: Table_contra, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
-        """Read a table's rows, values in the order of the columns; of one that only grows, of a range of positions."""
+        """Read a table's rows, with values in the order of the columns.
+
+        For a table that only grows, gives only rows at positions after ``after`` and up to ``upto``, if these are
+        given.
+        """
         ...
 
 
 class CheckedView(Protocol[Table]):
-    """A view that can be compared, and the fold of the log that it is compared with."""
+    """A view to be compared, and the fold of the log that it is compared with."""
 
     @property
     def name(self) -> str:
@@ -84,35 +88,35 @@ class CheckedView(Protocol[Table]):
         ...
 
     def fold(self, events: Sequence[Any]) -> Iterable[object]:
-        """Fold events; what was wrong with those that could not be folded, said in words."""
+        """Fold events; gives, for each event that could not be folded, what was wrong."""
         ...
 
     def folded(self, table: Table) -> Mapping[Key, Mapping[str, Any]]:
-        """Show the rows of a table that there should be, by key, since they were last cleared."""
+        """Give the rows by key that a table should have, since its rows were last cleared."""
         ...
 
     def clear(self, table: Table) -> None:
-        """Forget the rows that there should be: those of a table that only grows, once they were compared."""
+        """Forget the rows that a table should have, once they were compared."""
         ...
 
 
 class ViewCheck(Generic[Table]):
-    """Compares one view. A table whose key is the position only ever grows, so it is compared piece by piece."""
+    """Compares one view. A table that only grows is compared piece by piece, any other at the end."""
 
     def __init__(self, view: CheckedView[Table], add: Callable[[str, Harm], None]) -> None:
         self._view = view
         self._report = add
         self._growing = [table for table in view.tables if table.grows]
         self._compared_upto: int | None = None
-        """Of the tables that grow: the position up to which they have been compared."""
+        """The position up to which the tables that grow have been compared; None if none has."""
         self._rows = 0
         self._folded_upto = 0
-        """Position up to which the log is folded."""
+        """The position up to which the log has been folded."""
         with view.look() as look:
             self._target = look.position
 
     def fold(self, page: Sequence[Any], position: int) -> None:
-        """Fold a page of the log that ends at a position, as far as the view has come."""
+        """Fold a page of events that ends at a position, as far as the view has come."""
         if position > self._target:
             page = [event for event in page if event.position <= self._target]
         for fault in self._view.fold(page):
@@ -123,7 +127,7 @@ class ViewCheck(Generic[Table]):
                 self._compare_growing(look, self._folded_upto)
 
     def settle(self, read: Read, head: int) -> ViewChecked:
-        """Compare the rest at the view's position, reading on where it has moved; ``head`` is what was verified."""
+        """Compare the rest at the view's position, reading on if that has moved; ``head`` is the verified head."""
         while True:
             with self._view.look() as look:
                 target = look.position
@@ -149,17 +153,17 @@ class ViewCheck(Generic[Table]):
             self._folded_upto = target
 
     def _compare_growing(self, look: Look[Table], upto: int | None) -> None:
-        """Compare what is left of the tables that grow, up to a position if one is given."""
+        """Compare the rest of the tables that grow, up to a position if one is given."""
         for table in self._growing:
             self._compare(table, look.rows(table, self._compared_upto, upto))
             self._view.clear(table)
         self._compared_upto = upto
 
     def _compare(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
-        """Compare rows with the fold."""
+        """Compare a table's rows with those of the fold."""
         folded, columns = self._view.folded(table), list(table.columns)
         key_of, values_of = _key_getter(table.key, columns), itemgetter(*columns)
-        if isinstance(rows, list) and rows == list(map(values_of, folded.values())):  # the usual case, in order
+        if isinstance(rows, list) and rows == list(map(values_of, folded.values())):  # most often so, in order
             self._rows += len(rows)
             return
         left = dict(folded)
@@ -193,33 +197,33 @@ class ViewComparison(NamedTuple):
 
 
 class Comparison(Protocol):
-    """Compares views with the log, at once or meanwhile."""
+    """Compares views with the log, at the end or while the log is verified."""
 
     def begin(self, head: int) -> None:
-        """Begin, if it is done meanwhile; ``head`` is what of the log is verified."""
+        """Begin; ``head`` is the position up to which the log is verified."""
         ...
 
     def done(self) -> int:
-        """Tell how many events have been folded so far; below 0 if there is nothing to compare."""
+        """Tell how many events have been folded so far; below 0 if there are no views to compare."""
         ...
 
     def result(self, tell: Callable[[int], None]) -> ViewComparison:
-        """Give what was found, once all is compared; until then, ``tell`` is told how many events have been folded."""
+        """Wait until all is compared, and give what was found; ``tell`` is called with the events folded so far."""
         ...
 
 
 class NoViews:
-    """Compares nothing."""
+    """Compares no views."""
 
     def begin(self, head: int) -> None:
         """Do nothing."""
 
     def done(self) -> int:
-        """Tell that there is nothing to compare."""
+        """Tell that there are no views to compare."""
         return -1
 
-    def result(self, tell: Callable[[int], None]) -> ViewComparison:  # noqa: ARG002 - there is nothing to tell
-        """Give nothing."""
+    def result(self, tell: Callable[[int], None]) -> ViewComparison:  # noqa: ARG002 - it has no progress to tell
+        """Give an empty result."""
         return ViewComparison(())
 
 
@@ -227,7 +231,7 @@ NO_VIEWS: Final = NoViews()
 
 
 class CheckedViews:
-    """Compares views when asked for the result; the log is read anew for that."""
+    """Compares views when the result is asked for, with a pass of its own over the log."""
 
     def __init__(self, views: Sequence[CheckedView[Any]], read: Read) -> None:
         self._read = read
@@ -238,15 +242,15 @@ class CheckedViews:
         self._head = 0
 
     def begin(self, head: int) -> None:
-        """Take note of how much of the log is verified."""
+        """Note up to where the log is verified."""
         self._head = head
 
     def done(self) -> int:
-        """Tell that nothing has been folded yet."""
+        """Tell that no event has been folded yet."""
         return 0
 
     def result(self, tell: Callable[[int], None]) -> ViewComparison:
-        """Fold the log, and compare."""
+        """Fold the log and compare the views."""
         for events, position in self._read(BEFORE_ALL, self._head):
             for check in self._checks:
                 check.fold(events, position)
@@ -256,7 +260,7 @@ class CheckedViews:
 
 
 def reading(stored: StoredLog, read: Callable[[StoredRow], Any]) -> Read:
-    """Read a log's rows one by one; what ``read`` cannot take is left out."""
+    """Read a log's rows as events with ``read``; rows that it cannot read are left out."""
 
     def readable(page: Page) -> Iterator[Any]:
         for row in map(StoredRow._make, page):
