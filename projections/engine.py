@@ -163,9 +163,9 @@ class Engine:
 
     def _write(self, build: Build, events: Sequence[ViewEvent], began: float) -> float:
         generation, last = build.generation, events[-1].position
-        wanted = [one for one in events if one.position not in generation.skipped] if generation.skipped else events
+        kept = [one for one in events if one.position not in generation.skipped] if generation.skipped else events
         try:
-            changes = fold(build.view, wanted, build.known, partial(self.store.load, generation))
+            changes = fold(build.view, kept, build.known, partial(self.store.load, generation))
             rate = int(len(events) / max(monotonic() - began, 1e-6))
             seconds = self.store.advance(generation, changes, last, rate)
         except (HandlerFailed, RowsRefused) as error:

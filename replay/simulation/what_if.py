@@ -197,7 +197,7 @@ class _TwoWorlds:
 
     def report(self, head: int) -> WhatIf:
         """Give the result, once every command has been decided."""
-        found, worlds = self._outcomes, (self._recorded, self._other)
+        outcomes, worlds = self._outcomes, (self._recorded, self._other)
         for world in worlds:
             world.begin_window(world.pools)
         pools = self._recorded.pools
@@ -206,14 +206,14 @@ class _TwoWorlds:
             since=self._since,
             until=self._until,
             position=head,
-            events=found.events,
-            commands=found.commands,
-            recorded=found.recorded,
-            what_if=found.what_if,
-            turns=found.turns,
-            gained=found.gained,
-            lost=found.lost,
-            flips=found.flips,
+            events=outcomes.events,
+            commands=outcomes.commands,
+            recorded=outcomes.recorded,
+            what_if=outcomes.what_if,
+            turns=outcomes.turns,
+            gained=outcomes.gained,
+            lost=outcomes.lost,
+            flips=outcomes.flips,
             pools=[PoolPeaks(name, pools[name].unit, *(one.peaks[name] for one in worlds)) for name in sorted(pools)],
             fault=self._fault,
         )

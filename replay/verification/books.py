@@ -220,7 +220,7 @@ class Books:
         if isinstance(event, Expired):
             self._contradictions.compare(recorded, "deadline", event.deadline, part.deadline)
         elif not (isinstance(event, Released) and event.forced):  # a forced release is possible in any state
-            self._contradictions.must_be_reserved(recorded, part, wanted=isinstance(event, Voided))
+            self._contradictions.check_reserved(recorded, part, expected=isinstance(event, Voided))
         pool.remove(event.allocation_id)
 
     def _confirmed(self, event: Confirmed, pool: PoolBook, recorded: Recorded) -> None:
@@ -228,7 +228,7 @@ class Books:
         if part is not None:
             self._contradictions.compare(recorded, "quantity", event.quantity, part.quantity)
             self._contradictions.compare(recorded, "owner", event.owner, part.owner)
-            self._contradictions.must_be_reserved(recorded, part, wanted=True)
+            self._contradictions.check_reserved(recorded, part, expected=True)
             part.reserved = False
             pool.set_deadline(event.allocation_id, event.deadline)
             self._contradictions.report_breaches(recorded, pool.breaches_of_ttl(recorded.occurred_at, event.deadline))

@@ -79,11 +79,11 @@ def disagreements(records: Sequence[Recorded], carrier: Recorded, books: Books) 
         yield from _check_done(records, own, command, books)
 
 
-def _differences(recorded: Recorded, expected: Fields, found: object) -> Iterator[Disagreement]:
+def _differences(recorded: Recorded, expected: Fields, source: object) -> Iterator[Disagreement]:
     for name, value in expected.items():
-        said = getattr(found, name)
-        if said != value:
-            message = f"{name} is {said!r:.200}; by its command it is {value!r:.200}"
+        actual = getattr(source, name)
+        if actual != value:
+            message = f"{name} is {actual!r:.200}; by its command it is {value!r:.200}"
             yield Disagreement(recorded.position, message)
 
 

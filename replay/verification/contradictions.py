@@ -24,19 +24,19 @@ class Contradictions:
         self.excused: set[str] = set()
         """Ids of allocations of which events are missing or unreadable; contradictions about these are not reported."""
 
-    def compare(self, recorded: Recorded, field: str, said: object, known: object) -> None:
+    def compare(self, recorded: Recorded, field: str, stated: object, expected: object) -> None:
         """Compare what an event says of an allocation with what the events before it say."""
-        if said != known:
+        if stated != expected:
             event: Any = recorded.event
             message = (
                 f"{type(event).__name__} of allocation {event.allocation_id!r} in pool {event.pool!r}: "
-                f"{field} is {_shown(said)}, by the events before it {_shown(known)}"
+                f"{field} is {_shown(stated)}, by the events before it {_shown(expected)}"
             )
             self.add(recorded, Check.CONSERVATION, message, event.allocation_id)
 
-    def must_be_reserved(self, recorded: Recorded, part: Part, *, wanted: bool) -> None:
+    def check_reserved(self, recorded: Recorded, part: Part, *, expected: bool) -> None:
         """Report an event for which the allocation would have to be a reservation, or must not be one."""
-        if part.reserved != wanted:
+        if part.reserved != expected:
             event: Any = recorded.event
             state = "a reservation" if part.reserved else "not a reservation"
             message = f"{type(event).__name__} of allocation {event.allocation_id!r}, which is {state}"

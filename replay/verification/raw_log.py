@@ -116,11 +116,11 @@ class RowsInMemory:
         return max((r.version for r in self._rows if r.stream_id == stream_id and r.position <= position), default=0)
 
 
-def _repeated(found: Iterable[tuple[int, str, str]], after: int, upto: int) -> list[tuple[int, str]]:
+def _repeated(entries: Iterable[tuple[int, str, str]], after: int, upto: int) -> list[tuple[int, str]]:
     """Find the entries between two positions whose key an earlier entry has, with another source."""
     seen: dict[str, str] = {}
     again = []
-    for position, key, by in found:
+    for position, key, by in entries:
         if seen.setdefault(key, by) != by and after < position <= upto:
             again.append((position, key))
     return again

@@ -75,7 +75,7 @@ class SealCheck:
         self._stored_trust = Trust(key for key in (seals.keys if seals else ()) if key.kind is Kind.NOTE)
         self._kept = {one.checkpoint.number: one for one in sealing.kept}
         self._tree = CompactRange()
-        self._matching_size = 0
+        self._compared_size = 0
         """The size of the last checkpoint whose root has been compared."""
         self._first_difference: int | None = None
         """The position of the first row after that whose hash is not the stored one; None if there is none."""
@@ -101,7 +101,7 @@ class SealCheck:
                 None, f"the stored tree over the first {size} events is not there: run `holdbook seal`", Harm.TREE
             )
             return
-        self._tree, self._matching_size = tree, size
+        self._tree, self._compared_size = tree, size
         self._stored_leaves = self._seals.leaves(size)
         self._compare_reached()
 
@@ -155,7 +155,7 @@ class SealCheck:
                 self._add(differs, _TREE_WRONG, Harm.TREE)
         else:
             self._explain(signed, differs)
-        self._matching_size = checkpoint.size
+        self._compared_size = checkpoint.size
 
     def _explain(self, signed: Signed, differs: int | None) -> None:
         """Report which rows are not those that were signed, as exactly as the stored tree can tell.
@@ -168,8 +168,8 @@ class SealCheck:
         if is_signed and differs is not None:
             message = f"this is not the event that checkpoint {checkpoint.number} was signed over"
             self._add(differs, message, Harm.ALTERED)
-        elif self._matching_size < checkpoint.size:
-            first = self._matching_size + 1
+        elif self._compared_size < checkpoint.size:
+            first = self._compared_size + 1
             which = f"the events from position {first} to {checkpoint.size} are not"
             self._add(first, f"{which} those that checkpoint {checkpoint.number} was signed over", Harm.ALTERED)
         else:

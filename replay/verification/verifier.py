@@ -213,8 +213,8 @@ class _Pass:
 
     def _check_envelope(self, row: StoredRow, recorded: Recorded) -> None:
         event = recorded.event
-        wanted: dict[str, Any] = {"stream_id": event.stream_id, "allocation_id": event.subject}
-        for column, value in wanted.items():
+        expected: dict[str, Any] = {"stream_id": event.stream_id, "allocation_id": event.subject}
+        for column, value in expected.items():
             if getattr(row, column) != value:
                 message = f"column {column} is {getattr(row, column)!r}; the event is about {value!r}"
                 self._findings.add(row.position, Check.ENVELOPE, message)
