@@ -169,9 +169,9 @@ class Books:
             message = f"what allocation {event.allocation_id!r} holds is reclaimed, and it is open"
             self._contradictions.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
         elif (event.state is not None) is not self._was_granted(event.allocation_id, recorded.position):
-            message = f"state is {event.state!r}; allocation {event.allocation_id!r} was {{}}granted before"
-            said = message.format("never " if event.state else "")
-            self._contradictions.add(recorded, Check.ALLOCATIONS, said, event.allocation_id)
+            granted = "never granted" if event.state else "granted"
+            message = f"state is {event.state!r}; allocation {event.allocation_id!r} was {granted} before"
+            self._contradictions.add(recorded, Check.ALLOCATIONS, message, event.allocation_id)
 
     # Allocations
 

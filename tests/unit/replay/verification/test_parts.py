@@ -17,7 +17,7 @@ from holdbook.replay.verification.raw_log import RowsInMemory
 from holdbook.replay.verification.verifier import verify
 from holdbook.replay.verification.view_check import NEAR_EVENTS, CheckedViews, reading
 from support.story import Clock, tell
-from support.tampering import rechained
+from support.tampering import rechained, rewritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +46,18 @@ class TestReport:
             "check": "chain",
             "message": "broken",
         }
+
+
+def test_an_id_with_braces() -> None:
+    """A finding about an allocation shows its id as it is, whatever characters it has."""
+    with Ledger.in_memory() as ledger:
+        ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=8))
+        ledger.reclaim("gpu", "{x}")
+        rows = ledger.log.rows()
+        rows[1] = rewritten(rows[1], {"state": "expired"}, {})
+        stored = RowsInMemory(rechained(rows, ledger.log.ledger_id), ledger.log.ledger_id)
+        [finding] = verify(ledger.log, stored=stored).findings
+    assert finding.message == "state is 'expired'; allocation '{x}' was never granted before"
 
 
 def test_database_that_cannot_be_read(tmp_path: Path) -> None:
