@@ -76,13 +76,12 @@ class Chain:
         self.position = max(self.position, row.position)
         self.canonical = _canonical(row)
         body = None if self.canonical is None else self.canonical[len(b"[%d" % row.position) :]
-        expected = _hash_of(self._last_hash, row.position + self._shift, body)
+        written_at = row.position + self._shift
+        expected = _hash_of(self._last_hash, written_at, body)
         follows = gap or (expected is not None and row.hash == expected)
         if follows:
             self._end_break(self._shift)
-        elif self._expected_hash is not None and row.hash == _hash_of(
-            self._expected_hash, row.position + self._shift, body
-        ):
+        elif self._expected_hash is not None and row.hash == _hash_of(self._expected_hash, written_at, body):
             self._end_break(self._shift, hash_only=len(self._broken_rows) == 1)
         elif not self._follows_elsewhere(row, body):
             if len(self._broken_rows) == WAITING_MAX:
