@@ -1,4 +1,4 @@
-"""What a view is: the names of its tables, and the fingerprint of the code that builds it."""
+"""The definition of a view: the names of its tables, and the fingerprint of the code that builds it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def of(table: Table) -> View:
     ],
 )
 def test_another_view_has_another_fingerprint(other: View) -> None:
-    """Whatever differs in the tables is seen without a new version, and a new version is seen by itself."""
+    """Every difference in the tables changes the fingerprint without a new version; so does a new version alone."""
     assert other.fingerprint != VIEW.fingerprint
 
 
@@ -58,18 +58,18 @@ def test_another_view_has_another_fingerprint(other: View) -> None:
     ids=["again", "handlers", "how rows are found"],
 )
 def test_a_fingerprint_is_of_tables_and_version_alone(same: View) -> None:
-    """The same tables and the same version are the same build, however the code is written."""
+    """Two views with the same tables and the same version have the same fingerprint, however the code is written."""
     assert same.fingerprint == VIEW.fingerprint
 
 
 def test_fingerprints_are_told_apart_and_stay() -> None:
-    """Each published view has one of its own, and it does not depend on the process: these are released."""
+    """Each published view has a fingerprint of its own, the same in every process: these have been released."""
     assert VIEW.fingerprint == "cdb22493220d3f19"
     assert len({view.fingerprint for view in VIEWS}) == len(VIEWS)
 
 
 def test_tables_are_named_after_the_view() -> None:
-    """The published table has the view's name, others begin with it; physical ones say their generation."""
+    """The published table has the view's name, and others begin with it; physical names end with the generation."""
     for view in VIEWS:
         assert view.published.name == view.name
         assert all(table.name.startswith(f"{view.name}_") for table in view.tables[1:])
@@ -77,7 +77,7 @@ def test_tables_are_named_after_the_view() -> None:
 
 
 def test_rows_are_found_by_how_their_keys_begin() -> None:
-    """Handlers find rows by the whole key, or by all of it but its last column; what only grows is never found."""
+    """Handlers find rows by the whole key or by all but its last column; in tables that only grow they find nothing."""
     for table in (table for view in VIEWS for table in view.tables if table.found_by):
         assert table.found_by == table.key[: len(table.found_by)]
         assert len(table.key) - len(table.found_by) <= 1
@@ -87,7 +87,7 @@ def test_rows_are_found_by_how_their_keys_begin() -> None:
 
 
 def test_keys_are_read_from_rows() -> None:
-    """A key is a tuple, of one column too."""
+    """A key is a tuple, even if it has only one column."""
     row = {"count": 1, "kind": "b", "name": "a"}
     assert (TABLE.key_getter()(row), INNER.key_getter()(row)) == (("a", "b"), ("a",))
     assert replace(TABLE, found_by=("name",)).find_getter()(row) == ("a",)

@@ -1,4 +1,4 @@
-"""Folding: rows found and changed in memory, at most one change a row, and events that a handler fails on."""
+"""Folding: rows are found and changed in memory, at most once each; a failing handler's event is named."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ DIARY = Table(name="marks_diary", columns={"position": int, "pool": str}, key=("
 
 
 def event(position: int, kind: str, pool: str = "gpu", **data: Any) -> ViewEvent:  # noqa: ANN401 - fields of an event
-    """Make an event up."""
+    """Make up an event."""
     return ViewEvent(position, kind, f"c{position}", 0, 1, "", "", None, None, None, {"pool": pool, **data})
 
 
 def _put(event: ViewEvent, find: Find) -> list[Add | Set | Drop]:
-    """Add a row with a number, in any order of numbers; write which was the last, and how often a pool was seen."""
+    """Add a row with a number, in any order of numbers; note the last row before it, and how often a pool was seen."""
     pool, last, seen = event.data["pool"], find(MARKS, (event.data["pool"],)), find(SEEN, (event.data["pool"],))
     counted: Add | Set = (
         Set({**seen, "times": seen["times"] + 1}, SEEN) if seen else Add({"pool": pool, "times": 1}, SEEN)
@@ -71,58 +71,58 @@ MARKING = View(
 
 
 def put(position: int, number: int, pool: str = "gpu") -> ViewEvent:
-    """Have a row added."""
+    """Make up an event that adds a row."""
     return event(position, "Put", pool, number=number)
 
 
 def stored(*rows: Row) -> Tables:
-    """Have rows in the view's published table."""
+    """Put rows into the view's published table."""
     tables = Tables(MARKING)
     tables.rows[MARKS] = {(row["pool"], row["number"]): row for row in rows}
     return tables
 
 
 class TestFinding:
-    """What a handler finds is what the events before have left."""
+    """A handler finds the rows as the events before have left them."""
 
     def test_the_last_is_found(self) -> None:
-        """A row added before the last one, by key, does not hide it."""
+        """Of the rows of one beginning, the last by key is found, whichever was added last."""
         changes, *_ = fold(MARKING, [put(1, 5), put(2, 3), put(3, 7)], KnownRows(MARKING), Tables(MARKING).load)
         assert [row["before"] for row in changes.added.values()] == [None, 5, 5]
 
     def test_what_is_stored_is_found(self) -> None:
-        """What the table has counts until something later is added."""
+        """A row from the table is found until a later one, by key, is added."""
         tables = stored({"pool": "gpu", "number": 4, "before": None}, {"pool": "gpu", "number": 6, "before": 4})
         changes, *_ = fold(MARKING, [put(1, 5), put(2, 7), put(3, 8)], KnownRows(MARKING), tables.load)
         assert [row["before"] for row in changes.added.values()] == [6, 6, 7]
 
     def test_what_was_changed_is_found_changed(self) -> None:
-        """Other values in the last row are seen by whoever looks for it next; those in another row are not."""
+        """A changed last row is found with its new values; a change of another row makes no difference."""
         known, tables = KnownRows(MARKING), stored({"pool": "gpu", "number": 6, "before": None})
         change, other = (event(2, "Change", number=6), event(3, "Change", number=2))
         fold(MARKING, [put(1, 1), change, other], known, tables.load)
         assert known.find(MARKS, ("gpu",)) == {"pool": "gpu", "number": 6, "before": 99}
 
     def test_what_is_gone_is_not_found(self) -> None:
-        """A row that was dropped is begun anew."""
+        """A row that was dropped is not found any more."""
         changes = fold(MARKING, [put(1, 1), event(2, "Forget"), put(3, 2)], KnownRows(MARKING), Tables(MARKING).load)
         assert changes[1].added == {("gpu",): {"pool": "gpu", "times": 1}}
 
     def test_a_batch_is_loaded_at_once(self) -> None:
-        """All that the rest of a batch needs is read together, a table at a time, when the first of it is missing."""
+        """When a row is missing, all rows that the rest of the batch needs are loaded, each table's together."""
         tables = Tables(MARKING)
         fold(MARKING, [put(1, 1), put(2, 2, "cpu"), put(3, 3)], KnownRows(MARKING), tables.load)
         assert tables.loads == [("marks", [("gpu",), ("cpu",)]), ("marks_seen", [("gpu",), ("cpu",)])]
 
     def test_what_is_known_is_not_loaded_again(self) -> None:
-        """Rows are kept from one batch to the next, and that there is no row is known too."""
+        """Rows stay known from batch to batch, and so does that a row does not exist."""
         tables, known = Tables(MARKING), KnownRows(MARKING)
         tables.write(fold(MARKING, [put(1, 1)], known, tables.load))
         tables.write(fold(MARKING, [put(2, 2), put(3, 9, "cpu")], known, tables.load))
         assert [begins for _, begins in tables.loads] == [[("gpu",)], [("gpu",)], [("cpu",)], [("cpu",)]]
 
     def test_what_was_cleared_is_loaded_again(self) -> None:
-        """After somebody else has changed the rows, they are read as they are now."""
+        """After the known rows are cleared, they are loaded again as they are now."""
         tables, known = Tables(MARKING), KnownRows(MARKING)
         fold(MARKING, [put(1, 1)], known, tables.load)  # and never written
         known.clear()
@@ -131,7 +131,7 @@ class TestFinding:
         assert len(tables.loads) == 4
 
     def test_little_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Once more rows are known than are to be kept, all are forgotten; until then, none."""
+        """Once there are more known rows than may be kept, all are forgotten; before that, none."""
         monkeypatch.setattr(module, "KNOWN_ROWS_MAX", 4)
         tables, known = Tables(MARKING), KnownRows(MARKING)
         fold(MARKING, [put(1, 1), put(2, 2, "cpu")], known, tables.load)
@@ -144,8 +144,8 @@ class TestFinding:
         assert tables.loads == [("marks", [("gpu",)]), ("marks_seen", [("gpu",)])]
 
 
-class TestNets:
-    """What a run of events comes to for one row."""
+class TestTableChanges:
+    """The change that a run of events makes to one row in the end."""
 
     ROW = {"pool": "gpu", "times": 1}  # noqa: RUF012 - read only
     NEXT = {"pool": "gpu", "times": 2}  # noqa: RUF012 - read only
@@ -171,7 +171,7 @@ class TestNets:
     def test_one_change_a_row(
         self, steps: list[str], added: dict[Key, Row], replaced: dict[Key, Row], dropped: set[Key]
     ) -> None:
-        """A row is added, replaced or dropped, whichever it all comes to, or nothing is done about it."""
+        """In the end a row is added, replaced, dropped, or left as it is."""
         changes = TableChanges(SEEN)
         for step in steps:
             {
@@ -183,13 +183,13 @@ class TestNets:
         assert changes.is_empty is not any((added, replaced, dropped))
 
     def test_every_table_has_one(self) -> None:
-        """Nets come one a table, in the tables' order, those of tables without a change too."""
+        """Every table has its changes, in the order of the tables, even if nothing changes in it."""
         changes = fold(MARKING, [event(1, "Other"), event(2, "Forget")], KnownRows(MARKING), Tables(MARKING).load)
         assert [(one.table, one.is_empty) for one in changes] == [(MARKS, True), (SEEN, False), (DIARY, True)]
 
 
 def test_rows_that_are_found_alike_are_not_dropped() -> None:
-    """A table whose rows are found by less than their key drops none: what would be found then is not known."""
+    """In a table whose rows are found by less than their key, no row can be dropped."""
     changes = TableChanges(MARKS, {})
     with pytest.raises(ValueError, match="marks: rows that are found by less than their key cannot be dropped"):
         changes.drop(("gpu", 1))
@@ -219,7 +219,7 @@ class TestFailing:
         "error", [KeyError("pool"), LookupError("no such hold"), TypeError("int"), LogUnavailable("no such luck")]
     )
     def test_it_is_named(self, error: Exception) -> None:
-        """Whatever a handler raises, the view, the event's position and its type are named, by either fold."""
+        """Both folds name the view, and the position and type of the event, whatever the handler raises."""
         view, events = failing(error), [put(1, 1), event(2, "Broken"), event(3, "Put")]
         with pytest.raises(HandlerFailed) as found:
             fold(view, events, KnownRows(view), Tables(view).load)
@@ -230,21 +230,21 @@ class TestFailing:
             assert str(caught) == f"view v failed on Broken at position 2: {type(error).__name__}: {error}"
 
     def test_what_is_not_named_as_needed(self) -> None:
-        """A handler that looks for a row that `needs` does not name fails, rather than find none."""
+        """A handler that looks for a row that `needs` does not name fails; it does not find None."""
         view = View(name="v", version=1, tables=(MARKS, SEEN), handlers=MARKING.handlers)
         with pytest.raises(HandlerFailed, match="looks for a row that the view's `needs` does not name") as caught:
             fold(view, [put(7, 1)], KnownRows(view), Tables(view).load)
         assert (caught.value.position, caught.value.event_type) == (7, "Put")
 
     def test_what_is_needed_cannot_be_told(self) -> None:
-        """Where `needs` fails on an event, that is the one that is named, though another one asked."""
+        """If `needs` fails on an event, that event is named, even if another event caused the loading."""
         view = failing(KeyError("allocation_id"), needs=True)
         with pytest.raises(HandlerFailed, match="failed on Broken at position 2: KeyError: 'allocation_id'"):
             fold(view, [put(1, 1), event(2, "Broken")], KnownRows(view), Tables(view).load)
 
     @pytest.mark.parametrize("error", [Moved(), LogUnavailable("gone")])
     def test_a_database_that_fails_is_no_handler_s_fault(self, error: Exception) -> None:
-        """What loading raises is raised as it is: another worker was first, or the database is gone."""
+        """An error while loading is raised as it is: another worker has moved the view, or the database is gone."""
 
         def load(*_: object) -> dict[Key, Row]:
             raise error
@@ -254,7 +254,7 @@ class TestFailing:
         assert caught.value is error
 
     def test_an_allocation_that_holds_nothing(self) -> None:
-        """In a forged log, a view of what is held names the event about what is not held, and the allocation."""
+        """In a forged log, the view of what is held names an event about something that is not held."""
         history = History().given(opened(), allocated("a", gpu=2))
         (broken,) = facts_of(history.given(allocated("a", gpu=2)).records[-1:])
         for kind in ("Confirmed", "Renewed", "Resized", "Transferred"):
@@ -279,7 +279,7 @@ class TestWholeFold:
         return whole
 
     def test_rows(self) -> None:
-        """Every table's rows by key; what was dropped is gone; other events do nothing."""
+        """It gives the rows of each table by key, without dropped ones; events of other types do nothing."""
         whole = self.folded(put(1, 5), put(2, 3), event(3, "Other"), event(4, "Change", number=3), event(5, "Forget"))
         assert whole.rows == {
             MARKS: {
@@ -297,7 +297,7 @@ class TestWholeFold:
         assert whole.rows[SEEN] == {("gpu",): {"pool": "gpu", "times": 1}}
 
     def test_what_fails_is_left_out(self) -> None:
-        """An event that a handler fails on changes nothing and is told; those after it are folded all the same."""
+        """An event on which a handler fails is reported and changes nothing; the later ones are folded."""
         whole = WholeFold(MARKING)
         (first, second) = whole.fold([put(1, 5), event(2, "Put"), put(3, 6), event(4, "Change")])
         assert [(one.position, one.event_type) for one in (first, second)] == [(2, "Put"), (4, "Change")]
@@ -305,7 +305,7 @@ class TestWholeFold:
         assert whole.rows[SEEN] == {("gpu",): {"pool": "gpu", "times": 2}}
 
     def test_what_was_compared_is_forgotten(self) -> None:
-        """A table's rows can be forgotten, or those of all tables that only grow; the others are still found."""
+        """The rows of one table, or of all tables that only grow, can be forgotten; others are still found."""
         whole = self.folded(put(1, 5))
         whole.clear_growing()
         assert (list(whole.rows[MARKS]), list(whole.rows[SEEN]), list(whole.rows[DIARY])) == (
@@ -318,7 +318,7 @@ class TestWholeFold:
 
 
 def test_garbage_collection_is_as_it_was() -> None:
-    """No garbage is collected while a batch is folded; afterwards it is again, unless it was switched off before."""
+    """Garbage collection is off during a batch, and on again after it if it was on before."""
     assert gc.isenabled()
     with no_collections():
         assert not gc.isenabled()
@@ -332,7 +332,7 @@ def test_garbage_collection_is_as_it_was() -> None:
 
 
 def test_pool_usage_finds_a_pool_by_its_last_bucket() -> None:
-    """Of a pool's rows only the last is loaded, whichever it is."""
+    """Of a pool's rows, only the last one is loaded."""
     history = History().given(opened(), allocated("a", gpu=2))
     tables = Tables(POOL_USAGE)
     tables.write(fold(POOL_USAGE, facts_of(history.records), KnownRows(POOL_USAGE), tables.load))

@@ -1,4 +1,4 @@
-"""The handlers of the views: given what happened, then these rows."""
+"""The handlers of the views: from these events come these rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def resized(allocation_id: str, before: int, after: int) -> Resized:
 
 
 def refused(pool: str | None = "gpu", *, known: bool = True, **asked: object) -> ValidationFailed:
-    """Refuse an allocate."""
+    """Refuse an allocation."""
     return ValidationFailed(
         code=RefusalCode.POOL_EXHAUSTED,
         pool=pool,
@@ -61,19 +61,19 @@ RECLAIMED = Reclaimed(pool="gpu", allocation_id="a", state="expired", reason="st
 
 
 def usage(history: History) -> list[tuple[object, ...]]:
-    """Fold the usage of pools: the hour, then used, peak, capacity, allocations, grants, endings, position."""
+    """Give the rows of pool usage: hour, used, peak, capacity, allocations, grants, endings, position."""
     return [(row["bucket"][11:13], *list(row.values())[2:]) for row in rows_of(POOL_USAGE, history)]
 
 
 class TestPoolUsage:
-    """Use, peak and capacity, an hour at a time."""
+    """Use, peak and capacity of pools, by the hour."""
 
     def test_nothing(self) -> None:
-        """Where nothing happened there is no row."""
+        """Without events there is no row."""
         assert rows_of(POOL_USAGE, History()) == []
 
     def test_opened(self) -> None:
-        """A pool begins with its capacity, nothing used."""
+        """A new pool has its capacity, and nothing is used."""
         assert rows_of(POOL_USAGE, History().given(opened(total=8, reserved=1, overcommit="1.5"))) == [
             {
                 "pool": "gpu",
@@ -89,12 +89,12 @@ class TestPoolUsage:
         ]
 
     def test_within_a_bucket(self) -> None:
-        """The peak stays though less is used in the end; reservations use as allocations do."""
+        """The peak stays when less is used later; reservations use as allocations do."""
         history = History().given(opened(), allocated("a", gpu=2), reserved("b", gpu=3), ended("a"))
         assert usage(history) == [("00", 3, 5, 8, 1, 2, 1, 4)]
 
     def test_a_later_bucket(self) -> None:
-        """A bucket begins with what the one before left, which is its peak unless more is used."""
+        """A bucket begins with the use that the one before ended with, which is its peak unless more is used."""
         history = History().given(opened(), allocated("a", gpu=2))
         history = history.given(ended("a"), at=3 * HOUR - 0.000001).given(allocated("b", gpu=1), at=3 * HOUR)
         assert usage(history) == [
@@ -104,23 +104,23 @@ class TestPoolUsage:
         ]
 
     def test_resized(self) -> None:
-        """A resize moves what is used and is neither a grant nor an ending."""
+        """A resize changes the use, and counts neither as a grant nor as an ending."""
         history = History().given(opened(), allocated("a", gpu=4), resized("a", 4, 7), resized("a", 7, 1))
         assert usage(history) == [("00", 1, 7, 8, 1, 1, 0, 4)]
 
     def test_limits_changed(self) -> None:
-        """Other limits move the capacity; less than is used is possible."""
+        """New limits change the capacity, even to less than is used."""
         lowered = LimitsChanged(pool="gpu", limits=Limits(total=1), previous=Limits(total=8))
         assert usage(History().given(opened(), allocated("a", gpu=2), lowered)) == [("00", 2, 2, 1, 1, 1, 0, 3)]
 
     def test_what_uses_nothing(self) -> None:
-        """A confirmation and a closing change nothing but the position."""
+        """Confirming and closing change only the position."""
         confirmed = Confirmed(pool="gpu", allocation_id="a", owner="ann", quantity=2, deadline=None)
         history = History().given(opened(), reserved("a", gpu=2), confirmed, PoolClosed(pool="gpu", reason=None))
         assert usage(history) == [("00", 2, 2, 8, 1, 1, 0, 4)]
 
     def test_refused(self) -> None:
-        """A refusal is no row: its time may be ahead of its pool's."""
+        """A refusal changes nothing, because its time may be ahead of its pool's."""
         history = History().given(opened()).given(refused(), at=9 * HOUR).given(allocated("a", gpu=2), at=2 * HOUR)
         assert usage(history) == [("00", 0, 0, 8, 0, 0, 0, 1), ("02", 2, 2, 8, 1, 1, 0, 3)]
 
@@ -130,7 +130,7 @@ class TestPoolUsage:
         assert [(row["pool"], row["used"]) for row in rows_of(POOL_USAGE, history)] == [("cpu", 5), ("gpu", 2)]
 
     def test_time_gone_back(self) -> None:
-        """In a forged log, what goes back in time counts in the last bucket; a pool never opened has no capacity."""
+        """In a forged log, an event of an earlier time counts in the last bucket; an unopened pool has no capacity."""
         history = History().given(allocated("a", gpu=2), at=2 * HOUR).given(ended("a"), at=0)
         assert usage(history) == [("02", 0, 2, 0, 0, 1, 1, 2)]
 
@@ -139,15 +139,15 @@ class TestMetrics:
     """Counters."""
 
     def counted(self, history: History) -> list[tuple[object, ...]]:
-        """Fold the counters: resource type, pool, operation, outcome, code, count."""
+        """Give the counters: resource type, pool, operation, outcome, code, count."""
         return [tuple(row.values())[:6] for row in rows_of(METRICS, history)]
 
     def test_nothing(self) -> None:
-        """Where nothing happened nothing is counted."""
+        """Without events there is no counter."""
         assert self.counted(History()) == []
 
     def test_done(self) -> None:
-        """Each operation on each pool counts, under the resource type of the pool's opening."""
+        """Each operation on each pool counts, with the resource type of the pool's opening."""
         history = History().given(opened("cpu"), opened(), allocated("a", cpu=5, gpu=2), allocated("b", gpu=2))
         history = history.given(ended("b"))
         assert self.counted(history) == [
@@ -159,7 +159,7 @@ class TestMetrics:
         ]
 
     def test_refused(self) -> None:
-        """A refusal counts under what was asked and its code, in the pool that refused."""
+        """A refusal counts for the operation asked for and its code, in the pool that refused."""
         assert self.counted(History().given(opened(), refused(), refused()))[0] == (
             "accelerator",
             "gpu",
@@ -171,11 +171,11 @@ class TestMetrics:
 
     @pytest.mark.parametrize("event", [refused("nope", known=False), refused(None, known=False), refused(None)])
     def test_no_pool(self, event: ValidationFailed) -> None:
-        """Refusals of no known pool count together, whatever name was given."""
+        """Refusals without a known pool count together, whatever pool was named."""
         assert self.counted(History().given(event)) == [("", "", "allocate", "refused", "pool_exhausted", 1)]
 
     def test_no_operation(self) -> None:
-        """In a forged log, a refusal of no command counts all the same, and so does a pool never opened."""
+        """In a forged log, a refusal without a command counts, too, and so does a pool that was never opened."""
         history = History().given(refused(command=7), allocated("a", gpu=1))
         assert self.counted(history) == [
             ("", "gpu", "", "refused", "pool_exhausted", 1),
@@ -183,24 +183,24 @@ class TestMetrics:
         ]
 
     def test_reclaimed(self) -> None:
-        """What was reclaimed counts as an operation of its own, which is not timed; no hold begins or ends with it."""
+        """A reclaim counts as an operation of its own and is not timed; it begins and ends no hold."""
         history = History().given(opened(), RECLAIMED)
         assert self.counted(history)[-1] == ("accelerator", "gpu", "reclaim", "done", "", 1)
 
     def test_every_event_has_its_operation(self) -> None:
-        """No type of event is left out."""
+        """Every type of event has an operation."""
         assert {*OPERATIONS, "ValidationFailed"} == set(EVENTS) == set(METRICS.handlers)
 
 
 class TestValidationFailures:
-    """Refusals, each whole."""
+    """Refusals with all their details."""
 
     def test_only_refusals(self) -> None:
-        """What was done is no row."""
+        """Only refusals make rows."""
         assert rows_of(VALIDATION_FAILURES, History().given(opened(), allocated("a", gpu=1))) == []
 
     def test_refused(self) -> None:
-        """A refusal is there with what was asked, by whom, and what it was decided on."""
+        """A refusal has what was asked, by whom, and the data of the decision."""
         history = History().given(opened(), refused(z=1, a=[2]), at=1)
         assert rows_of(VALIDATION_FAILURES, history) == [
             {
@@ -222,13 +222,13 @@ class TestValidationFailures:
         ]
 
     def test_no_owner(self) -> None:
-        """Where a command names no owner there is none."""
+        """The refusal of a command without an owner has no owner."""
         (row,) = rows_of(VALIDATION_FAILURES, History().given(refused(owner=None)))
         assert row["owner"] is None
 
 
 def test_a_reservation_is_used_like_an_allocation() -> None:
-    """The two kinds of grant differ in their counters alone."""
+    """A reservation and an allocation differ only in their counters."""
     grants = [History().given(opened(), kind("a", gpu=2)) for kind in (allocated, reserved)]
     assert usage(grants[0]) == usage(grants[1])
     assert isinstance(grants[1].records[1].event, Reserved)
@@ -239,7 +239,7 @@ class TestAllocationHistory:
     """Everything that happened to allocations."""
 
     def test_reclaimed(self) -> None:
-        """What an allocation left behind is a row of it, without owner and quantity: nothing is held."""
+        """A reclaim is a row without owner and quantity, because nothing is held."""
         [row] = rows_of(ALLOCATION_HISTORY, History().given(opened(), RECLAIMED))
         assert (row["allocation_id"], row["event"], row["reason"]) == ("a", "Reclaimed", "still there")
         assert (row["pool"], row["owner"], row["quantity"], row["deadline"]) == ("gpu", None, None, None)

@@ -1,4 +1,4 @@
-"""A window of time run again, step by step."""
+"""Incidents: a window of time played back step by step."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def window(
 
 
 def told(steps: list[IncidentStep]) -> list[tuple[object, ...]]:
-    """Tell of each step what it was, and the use of its pool before and after."""
+    """Describe each step: what it was, and the use of its pool before and after it."""
     return [(one.kind, one.pool, one.before and one.before.used, one.after and one.after.used) for one in steps]
 
 
 def test_story(ledger: Ledger, clock: Clock) -> None:
-    """Every event of the window is a step, with its pool before it and after it; what was before is not."""
+    """Every event of the window is a step, with its pool before and after it; earlier events are not."""
     tell(ledger, clock)
     incident, steps = window(ledger, 20, 30)
     assert told(steps) == [
@@ -76,7 +76,7 @@ def test_story(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_what_steps_say(ledger: Ledger, clock: Clock) -> None:
-    """A step has owner, quantity, deadline, and what there is to say beside them; a refusal what was asked."""
+    """A step has owner, quantity, deadline and other words; a refusal has what was asked."""
     tell(ledger, clock)
     _, steps = window(ledger, 20, 30)
     by_kind = {(one.kind, one.pool): one for one in steps}
@@ -98,7 +98,7 @@ def test_what_steps_say(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_a_release_by_force(ledger: Ledger) -> None:
-    """A correction says that it is one, and why."""
+    """A forced release says that it was forced, and why."""
     ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
     ledger.allocate({"gpu": 4}, owner="ann", allocation_id="a")
     ledger.release("a", force=True, reason="its host is gone")
@@ -108,7 +108,7 @@ def test_a_release_by_force(ledger: Ledger) -> None:
 
 
 def test_a_refusal_before_its_pool(ledger: Ledger) -> None:
-    """What was refused because there was no such pool stays that, though one of that name was opened in its past."""
+    """A refusal because a pool did not exist stays so, even if a pool of that name is opened with an earlier time."""
     ledger.record(
         [
             Allocate(quantities={"a": 1}, owner="ann", at=T0 + seconds(100)),
@@ -122,7 +122,7 @@ def test_a_refusal_before_its_pool(ledger: Ledger) -> None:
 
 
 def test_deadlines_that_nobody_noticed(ledger: Ledger, clock: Clock) -> None:
-    """A hold is over at its deadline with no event to say so: a step of its own, and the line goes down."""
+    """A hold past its deadline without a recorded expiry is a step of its own, and lowers the line."""
     ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
     ledger.allocate({"gpu": 4}, owner="ann", allocation_id="late", ttl=seconds(50))
     ledger.allocate({"gpu": 2}, owner="bob", allocation_id="soon", ttl=seconds(20))
@@ -148,7 +148,7 @@ def test_deadlines_that_nobody_noticed(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_a_pool_opened_meanwhile(ledger: Ledger, clock: Clock) -> None:
-    """A pool that is opened in the window comes from nothing."""
+    """A pool that is opened in the window has no level before."""
     clock.set(5)
     ledger.open_pool("gpu", resource_type="gpu", unit="device", limits=Limits(total=9))
     incident, steps = window(ledger, 0, 10)
@@ -162,7 +162,7 @@ def test_a_pool_opened_meanwhile(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_only_some_pools(ledger: Ledger, clock: Clock) -> None:
-    """Chosen pools have their steps and refusals, and no others; refusals of no pool are not among them."""
+    """If pools are chosen, only their steps and refusals are given, and no refusals without a pool."""
     tell(ledger, clock)
     incident, steps = window(ledger, 0, 400, ["gpu"])
     assert {one.pool for one in steps} == {"gpu"}
@@ -172,7 +172,7 @@ def test_only_some_pools(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_the_log_may_be_out_of_order(ledger: Ledger) -> None:
-    """Commands that bring their own times: what occurred in the window counts, wherever it stands in the log."""
+    """Imported commands may be out of order: what occurred in the window counts, wherever it is in the log."""
     ledger.record(
         [
             OpenPool(pool="a", resource_type="a", limits=Limits(total=1), at=T0),
@@ -186,7 +186,7 @@ def test_the_log_may_be_out_of_order(ledger: Ledger) -> None:
 
 
 def test_what_comes_meanwhile_is_left_out(ledger: Ledger) -> None:
-    """All of a replay is true at one position: events that are recorded while it is read are not in it."""
+    """Everything is true at one position: events recorded while the steps are read are left out."""
     ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
     incident = Incident(ledger.log, T0, T0 + seconds(10))
     ledger.allocate({"gpu": 1}, owner="ann")
@@ -195,7 +195,7 @@ def test_what_comes_meanwhile_is_left_out(ledger: Ledger) -> None:
 
 
 def test_progress_is_told(ledger: Ledger, clock: Clock) -> None:
-    """Whoever waits is told how far the log has been read; what is kept of it is as much as is wanted."""
+    """Progress is reported while the log is read; only so many steps are kept as asked for."""
     tell(ledger, clock)
     said: list[tuple[int, int]] = []
     incident = Incident(ledger.log, T0, T0 + seconds(25))
@@ -206,13 +206,13 @@ def test_progress_is_told(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_an_empty_log(ledger: Ledger) -> None:
-    """In a ledger in which nothing was ever done there is nothing to see, from the beginning of the calendar on."""
+    """An empty ledger has no steps, even from the first moment of the calendar on."""
     incident, steps = replayed(ledger.log, datetime.min.replace(tzinfo=UTC), T0)
     assert (steps, incident.pools, incident.position) == ([], {}, 0)
 
 
 def test_wrong_windows(ledger: Ledger) -> None:
-    """A window without time in it is malformed; a pool that there never was is not found."""
+    """A window that does not end after it begins is malformed; a pool that never existed is not found."""
     for end in (T0, T0 - seconds(1)):
         with pytest.raises(Malformed, match="to: expected a time after the window's beginning"):
             Incident(ledger.log, T0, end)
@@ -221,7 +221,7 @@ def test_wrong_windows(ledger: Ledger) -> None:
 
 
 def test_refusals_of_a_pool_are_marked(ledger: Ledger, clock: Clock) -> None:
-    """A pool in which nothing but refusals happened is eventful, and its marks say when, and where in the log."""
+    """A pool with refusals only is eventful; its marks tell when they were, and where in the log."""
     ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
     clock.set(10)
     with pytest.raises(Refused):

@@ -1,4 +1,4 @@
-"""Values over a window of time."""
+"""Lines and marks over a window of time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_parts_and_shares() -> None:
 
 
 def test_a_line_keeps_its_changes() -> None:
-    """A line of few changes has each of them, several at one moment too, and nothing where it stays the same."""
+    """A line with few changes keeps each of them, even several at one moment; equal values are no change."""
     line = StepLine(WINDOW, 3)
     for seconds, value in ((10, 3), (10, 5), (10, 4), (20, 5), (299, 0)):
         line.add(after(seconds), value)
@@ -32,7 +32,7 @@ def test_a_line_keeps_its_changes() -> None:
 
 
 def test_a_long_line_is_bounded() -> None:
-    """A line that changes without end takes the room of a plot, and keeps its least and its most where they were."""
+    """A line with many changes is reduced to the points of a plot, and keeps its least and greatest values."""
     line = StepLine(WINDOW, 0)
     for step in range(20 * POINTS_MAX):
         line.add(T0 + timedelta(milliseconds=15 * step), 10 + step % 7)
@@ -44,7 +44,7 @@ def test_a_long_line_is_bounded() -> None:
 
 
 def test_columns_of_a_line() -> None:
-    """Cut into equal parts, a line has the value at the end of each, and the most in it, what it came with included."""
+    """Each part of a line has the value at its end, and the greatest value in it, its first value included."""
     line = StepLine(WINDOW, 4)
     for seconds, value in ((100, 1), (110, 9), (120, 2), (299, 3)):
         line.add(after(seconds), value)
@@ -54,7 +54,7 @@ def test_columns_of_a_line() -> None:
 
 
 def test_marks_are_merged_with_their_count() -> None:
-    """Refusals of one part of the window are one mark, whatever their order; none is lost."""
+    """Refusals in one part of the window make one mark, in any order, and all are counted."""
     marks = RefusalMarks(WINDOW)
     exhausted, owner = RefusalCode.POOL_EXHAUSTED, RefusalCode.OWNER_EXHAUSTED
     for position, (seconds, code) in enumerate([(200.5, exhausted), (10.5, owner), (200.1, owner), (200.9, owner)], 7):

@@ -24,24 +24,24 @@ MICROS = 10**6
 
 
 def rows(history: History, begin: float | None, end: float, by: str = "owner") -> list[UsageRow]:
-    """Report usage between so many seconds after the beginning."""
+    """Report the usage between two times, in seconds after the beginning."""
     since = None if begin is None else after(begin)
     return list(usage_report(history.log(), Grouping.parse(by), begin=since, end=after(end)).rows)
 
 
 def row(group: str | None, micros: int, peak: int, allocations: int = 1, pool: str = "gpu") -> UsageRow:
-    """Say what one group had, with nothing refused."""
+    """Make the row of a group that had nothing refused."""
     return UsageRow(group, pool, {"gpu": "device", "cpu": "core"}[pool], micros, peak, allocations, 0, 0)
 
 
 def released(quantity: int, owner: str = "ann", *, was_reserved: bool = False) -> Event:
-    """The hold was given back."""
+    """Release a hold."""
     fields = {**HOLD, "owner": owner, "quantity": quantity}
     return Released(**fields, reserved=was_reserved, reason=None, forced=was_reserved)
 
 
 def test_what_is_held_across_a_window() -> None:
-    """A hold that began before the window and outlives it counts for the window's length, whole."""
+    """A hold that is open before and after the window counts for the whole window."""
     history = POOL.given(allocated("a", gpu=3), at=1)
     assert rows(history, 10, 20) == [row("ann", 30 * MICROS, 3)]
     assert rows(history, 0, 1) == []
@@ -50,7 +50,7 @@ def test_what_is_held_across_a_window() -> None:
 
 
 def test_a_hold_is_over_at_its_deadline() -> None:
-    """Whether its expiry was noticed, was noticed later, or never was; at its deadline it holds nothing any more."""
+    """A hold ends at its deadline, whether its expiry is recorded then, later, or never."""
     history = POOL.given(allocated("a", until=10, gpu=2), at=1)
     assert rows(history, 5, 50) == [row("ann", 10 * MICROS, 2)]
     assert rows(history, 10, 50) == []
@@ -64,7 +64,7 @@ def test_a_hold_is_over_at_its_deadline() -> None:
 
 
 def test_reservations_are_held() -> None:
-    """A reservation counts until it is voided, confirmed or lapses; confirmed, it goes on to its new deadline."""
+    """A reservation counts until it is voided, confirmed or expires; confirmed, it goes on to its new deadline."""
     history = POOL.given(reserved("a", until=60, gpu=1), at=0)
     voided = history.given(Voided(**HOLD, quantity=1, reserved=True, reason=None), at=5)
     assert rows(voided, 0, 100) == [row("ann", 5 * MICROS, 1)]
@@ -76,7 +76,7 @@ def test_reservations_are_held() -> None:
 
 
 def test_what_was_held_for_no_time() -> None:
-    """A hold that ended at the instant at which it began was never held, and is no peak."""
+    """A hold that ends at the instant at which it began does not count, and makes no peak."""
     history = POOL.given(allocated("b", owner="bob", gpu=1), at=1)
     blink = history.given(allocated("a", gpu=9), released(9), at=5)
     assert rows(blink, 0, 10) == [row("bob", 9 * MICROS, 1)]
@@ -84,7 +84,7 @@ def test_what_was_held_for_no_time() -> None:
 
 
 def test_a_resize_and_a_transfer_split_a_hold_at_the_moment() -> None:
-    """The new size and the new owner count from then on; the allocation counts once for each of its owners."""
+    """A new size and a new owner count from their moment on; the allocation counts once for each owner."""
     history = (
         POOL.given(allocated("a", gpu=4), at=0)
         .given(Resized(**HOLD, quantity=6, previous_quantity=4), at=2)
@@ -96,7 +96,7 @@ def test_a_resize_and_a_transfer_split_a_hold_at_the_moment() -> None:
 
 
 def test_peaks_are_of_each_group() -> None:
-    """The most that each held at once, and the most that all held at once, need not be at the same time."""
+    """The peaks of groups, and of all together, need not be at the same time."""
     history = (
         POOL.given(allocated("a", gpu=5), at=0)
         .given(released(5), allocated("b", owner="bob", gpu=4), at=2)
@@ -107,7 +107,7 @@ def test_peaks_are_of_each_group() -> None:
 
 
 def test_by_tag() -> None:
-    """By the value of a tag, with a group for what has no such tag, which comes last."""
+    """Usage by tag has a group for each value, and last, one for what has no such tag."""
     history = POOL.given(
         granted(Allocated, "a", {"gpu": 1}, tags={"team": "red"}),
         granted(Reserved, "b", {"cpu": 2, "gpu": 2}, tags={"team": "blue", "job": "1"}, until=60),
@@ -122,7 +122,7 @@ def test_by_tag() -> None:
 
 
 def test_refused_demand() -> None:
-    """Commands that asked for quantities and were refused count in each pool that they asked of."""
+    """A refused command that asked for quantities counts in each pool that it asked of."""
     ledger = POOL.given(granted(Allocated, "a", {"gpu": 90}, owner="bob", tags={"team": "red"})).ledger()
     refusal(ledger, Allocate(quantities={"gpu": 11, "cpu": 3}, owner="ann", tags={"team": "blue"}))
     refusal(ledger, Allocate(quantities={"gpu": 12, "tpu": 1}, owner="ann"))
@@ -155,7 +155,7 @@ def test_refused_demand() -> None:
 
 
 def test_a_refused_resize_is_its_owner_s_of_then() -> None:
-    """A resize names no owner: whoever had the allocation when it was refused had asked."""
+    """A refused resize counts for the owner that the allocation had then."""
     ledger = POOL.given(allocated("a", owner="ann", gpu=1)).ledger()
     refusal(ledger, Resize(allocation_id="a", quantities={"gpu": 101}))
     ledger.transfer("a", to="bob")
@@ -165,7 +165,7 @@ def test_a_refused_resize_is_its_owner_s_of_then() -> None:
 
 
 def test_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log that is read in many pages gives what it gives in one, and progress is told after each."""
+    """The size of pages makes no difference, and progress is reported after each page."""
     ledger = POOL.given(allocated("a", gpu=1)).ledger()
     for number in range(5):
         refusal(ledger, Resize(allocation_id="a", quantities={"gpu": 101 + number}))
@@ -178,14 +178,14 @@ def test_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_first_moment_there_is() -> None:
-    """A window may begin with the calendar."""
+    """A window may begin at the first moment of the calendar."""
     first = datetime.fromisoformat("0001-01-01T00:00:00Z")
     report = usage_report(POOL.given(allocated("a", gpu=2)).log(), BY_OWNER, begin=first, end=after(2))
     assert (report.begin, report.rows) == (first, (row("ann", 4 * MICROS, 2),))
 
 
 def test_an_empty_log() -> None:
-    """There is nothing to tell, not even since when."""
+    """In an empty log there is no usage and no beginning."""
     with Ledger.in_memory() as ledger:
         assert usage_report(ledger.log, BY_OWNER, end=T0) == (None, T0, 0, ())
 
@@ -195,20 +195,20 @@ def test_an_empty_log() -> None:
     [(0, "0"), (10 * MICROS, "10"), (1, "0.000001"), (1_500_000, "1.5"), (10**30 + 10, "1" + "0" * 24 + ".00001")],
 )
 def test_unit_seconds_are_exact(micros: int, said: str) -> None:
-    """Written as decimals with up to six places, whole where they are whole."""
+    """Unit-seconds are exact decimals with up to six places, and whole numbers where they can be."""
     assert row("ann", micros, 1).unit_seconds == said
 
 
 @pytest.mark.parametrize("text", ["", "owners", "owner:", "pool:x", "tag", "tag:", "tag: x", "tag:a\0", "TAG:a", ":a"])
 def test_what_it_cannot_be_told_apart_by(text: str) -> None:
-    """What is neither an owner, a pool nor a tag is named."""
+    """A grouping that is neither owner, pool nor tag is malformed."""
     with pytest.raises(Malformed, match=r"^by: expected owner, pool, or tag:KEY") as info:
         Grouping.parse(text)
     assert (info.value.parameter, info.value.value) == ("by", text)
 
 
 def test_a_tag_s_name_may_have_a_colon() -> None:
-    """Only the first one is ours."""
+    """Only the first colon separates the word tag from its key."""
     assert Grouping.parse("tag:k8s:app") == Grouping("tag", "k8s:app")
 
 
@@ -223,7 +223,7 @@ def test_a_tag_s_name_may_have_a_colon() -> None:
     ],
 )
 def test_a_window_that_is_none(begin: datetime | None, end: datetime, at_fault: str) -> None:
-    """A window ends after it has begun, and its times have their offsets."""
+    """A window must end after it begins, and its times need their offsets."""
     with pytest.raises(Malformed) as info:
         usage_report(POOL.log(), BY_OWNER, begin=begin, end=end)
     assert info.value.parameter == at_fault

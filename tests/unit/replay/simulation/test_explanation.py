@@ -1,4 +1,4 @@
-"""What stands in the way of a request, and when it no longer does."""
+"""Explanations: what is in the way of a request, and until when."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ledger(clock: Clock) -> Iterator[Ledger]:
 
 
 def outline(explanation: Explanation) -> list[tuple[Any, ...]]:
-    """Each obstacle: its code, its pool, how long it lasts, whose holds it is about."""
+    """Describe each obstacle: its code, its pool, how long it lasts, and whose holds it is about."""
     return [
         (
             one.code.value,
@@ -51,13 +51,13 @@ def outline(explanation: Explanation) -> list[tuple[Any, ...]]:
 
 
 def grants(ledger: Ledger, clock: Clock, quantities: dict[str, int], owner: str, moment: datetime) -> bool:
-    """Ask for it at a moment."""
+    """Ask for a request at a moment; gives whether it is granted."""
     clock.now = moment
     return ledger.check(Allocate(quantities=quantities, owner=owner)).refusal is None
 
 
 def test_a_full_pool(ledger: Ledger, clock: Clock) -> None:
-    """The holders are named as they expire; the request is granted when enough have, and not a microsecond before."""
+    """The holders are listed as they expire; the request is granted once enough have, and not a microsecond earlier."""
     clock.set(5)
     explanation = ledger.explain({"gpu": 4}, owner="dee")
     (obstacle,) = explanation.obstacles
@@ -79,7 +79,7 @@ def test_a_full_pool(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_nothing_is_in_the_way(ledger: Ledger, clock: Clock) -> None:
-    """What would be granted at once has no obstacle; and what lapsed unnoticed stands in nobody's way."""
+    """A request that would be granted has no obstacle; a hold past its deadline is in nobody's way."""
     clock.set(10)
     explanation = ledger.explain({"gpu": 2}, owner="dee", ttl=seconds(1))
     assert (explanation.granted, explanation.obstacles) == (True, ())
@@ -87,7 +87,7 @@ def test_nothing_is_in_the_way(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_explaining_records_nothing(ledger: Ledger, clock: Clock) -> None:
-    """The log is as before, and so is what the ledger decides on."""
+    """Explaining records nothing and changes nothing that the ledger decides on."""
     rows, clock.now = ledger.log.rows(), T0 + seconds(25)
     before = ledger.pools()
     ledger.explain({"gpu": 7, "cpu": 1}, owner="dee")
@@ -95,7 +95,7 @@ def test_explaining_records_nothing(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_what_no_expiry_lifts(ledger: Ledger) -> None:
-    """What is held without a deadline is never given back by itself."""
+    """A hold without a deadline never expires, so no moment is given."""
     explanation = ledger.explain({"gpu": 8}, owner="dee")
     assert outline(explanation) == [("pool_exhausted", "gpu", None, ["a", "b", "c", "for-good"])]
     assert explanation.granted_at is None
@@ -114,7 +114,7 @@ def test_what_no_expiry_lifts(ledger: Ledger) -> None:
 def test_what_somebody_has_to_change(
     ledger: Ledger, quantities: dict[str, int], ttl: timedelta | None, expected: tuple[str, str]
 ) -> None:
-    """A permanent refusal stands in the way for ever, and no holder is to blame."""
+    """A permanent refusal stays for ever, and has no holders."""
     ledger.open_pool("brief", resource_type="r", limits=Limits(total=9, max_ttl=seconds(8)))
     ledger.open_pool("shut", resource_type="r", limits=Limits(total=9))
     ledger.close_pool("shut")
@@ -124,7 +124,7 @@ def test_what_somebody_has_to_change(
 
 
 def test_an_owner_s_limit(ledger: Ledger, clock: Clock) -> None:
-    """Where the owner's own limit refuses, only the owner's own holds are in the way; then, it may be the pool."""
+    """For the limit of an owner, only the owner's holds are in the way; after that, the pool may be full."""
     ledger.allocate({"cpu": 30}, owner="ann", allocation_id="d", ttl=seconds(40))
     ledger.allocate({"cpu": 40}, owner="bob", allocation_id="e", ttl=seconds(50))
     clock.set(1)
@@ -141,7 +141,7 @@ def test_an_owner_s_limit(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_several_pools(ledger: Ledger, clock: Clock) -> None:
-    """Each pool that refuses is in the way in its turn, until all of them would grant."""
+    """Each pool that refuses is an obstacle in its turn, until all of them would grant."""
     ledger.allocate({"cpu": 40}, owner="bob", allocation_id="d", ttl=seconds(15))
     ledger.allocate({"cpu": 40}, owner="cid", allocation_id="e", ttl=seconds(25))
     clock.set(1)
@@ -156,7 +156,7 @@ def test_several_pools(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_the_past_and_the_future(ledger: Ledger, clock: Clock) -> None:
-    """A moment of the past is judged by what had happened then; of one to come, what will have expired by then."""
+    """A moment in the past is judged by what had happened by then, one in the future by what will have expired."""
     clock.set(6)
     ledger.release("c")
     ledger.change_limits("gpu", Limits(total=2))
@@ -174,7 +174,7 @@ def test_the_past_and_the_future(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_a_clock_that_is_behind_the_log(ledger: Ledger, clock: Clock) -> None:
-    """Now is as late as what has happened: as a command would be, the request is decided at the pool's time."""
+    """Like a command, the request is decided at the time of its pools if the clock is behind that."""
     clock.set(10)
     ledger.release("c")
     clock.set(3)
@@ -184,14 +184,14 @@ def test_a_clock_that_is_behind_the_log(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_an_empty_ledger() -> None:
-    """Where nothing has happened yet there is no pool to ask."""
+    """In an empty ledger, the pool that is asked for does not exist."""
     with Ledger.in_memory() as ledger:
         explanation = ledger.explain({"gpu": 1}, owner="ann")
     assert (outline(explanation), explanation.position) == ([("pool_not_found", "gpu", None, [])], 0)
 
 
 def test_the_end_of_the_calendar(clock: Clock) -> None:
-    """A deadline after which no command can come any more is no moment at which one would be granted."""
+    """A deadline after the last moment at which a command can come is never the moment of a grant."""
     clock.now = datetime.fromisoformat("9790-01-01T00:00:00Z")
     with Ledger.in_memory(clock=clock) as ledger:
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
@@ -211,7 +211,7 @@ def test_the_end_of_the_calendar(clock: Clock) -> None:
     ],
 )
 def test_requests_that_are_none(ledger: Ledger, request_: dict[str, Any], parameter: str) -> None:
-    """What would be malformed as a command is malformed as a question."""
+    """A request that would be malformed as a command is malformed here, too."""
     with pytest.raises(Malformed) as caught:
         ledger.explain(**request_)
     assert caught.value.parameter == parameter

@@ -1,4 +1,4 @@
-"""What if limits had been others: each rule by itself."""
+"""What if limits had been different: each rule on its own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def told(ledger: Ledger, clock: Clock) -> EventLog:
 
 
 def at(number: float) -> datetime:
-    """Tell the instant so many seconds after the beginning."""
+    """Give the moment so many seconds after the beginning."""
     return T0 + seconds(number)
 
 
@@ -57,16 +57,16 @@ def refused(ledger: Ledger, **command: Any) -> None:  # noqa: ANN401 - fields by
 
 
 def ends(found: WhatIf) -> list[tuple[int, str | None, str, str]]:
-    """List what ends otherwise: position, allocation, how it ended and how it would have ended."""
+    """List the flips: position, allocation, the recorded outcome and the new one."""
     assert found.ok
     return [(one.position, one.allocation_id, one.recorded.word, one.what_if.word) for one in found.flips]
 
 
 class TestTheRecordedLimits:
-    """Decided again as it was."""
+    """Commands decided again under the recorded limits."""
 
     def test_everything_that_can_happen(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Every kind of event follows from its command again, whatever time is looked at, and in pages of any size."""
+        """Every kind of event follows from its command again, for any window and any size of page."""
         monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 3)
         times = [None, *map(at, (0, 5, 10, 20, 25, 30, 70, 71, 100, 220, 299, 300, 350, 400, 500))]
         for since, until in product(times, times):
@@ -74,7 +74,7 @@ class TestTheRecordedLimits:
                 assert what_if(told, {}, since=since, until=until).fault is None, (since, until)
 
     def test_it_says_what_was_read(self, told: EventLog) -> None:
-        """Events and commands are counted, the position is told, and so is progress."""
+        """The result has the events and commands counted and the position; progress is reported."""
         progress: list[tuple[int, int]] = []
         found = what_if(told, {}, progress=lambda done, total: progress.append((done, total)))
         assert (found.events, found.commands, found.position) == (36, 24, 36)
@@ -82,12 +82,12 @@ class TestTheRecordedLimits:
         assert progress == [(36, 36)]
 
     def test_an_empty_log(self, ledger: Ledger) -> None:
-        """Nothing is decided again where nothing was."""
+        """In an empty log, no command is decided again."""
         found = ledger.what_if({})
         assert (found.ok, found.commands, found.pools) == (True, 0, [])
 
     def test_a_log_that_was_restored(self, told: EventLog) -> None:
-        """Grants are decided again in the epoch that they were made in."""
+        """Grants are decided again in the epoch in which they were made."""
         rows = [
             rewritten(row, {"epoch": 3} if row.position > 30 and "epoch" in row.data else None) for row in told.rows()
         ]
@@ -99,10 +99,10 @@ class TestTheRecordedLimits:
 
 
 class TestOtherLimits:
-    """Decided as it might have been."""
+    """Commands decided again under other limits."""
 
     def test_who_was_behind_others_is_so_whatever_the_limits(self, ledger: Ledger) -> None:
-        """Who waits is not in the log; that somebody did is in the refusal, and other limits do not change it."""
+        """The queue is not in the log; a refusal that others were waiting first stays so under any limits."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
         ledger.allocate({"gpu": 2}, owner="ann", allocation_id="a")
         promise = ledger.submit(Allocate(quantities={"gpu": 4}, owner="bob", wait=seconds(600)))
@@ -113,7 +113,7 @@ class TestOtherLimits:
         assert ends(ledger.what_if({"gpu": {"total": 9}})) == [(4, "alone", "pool_exhausted", "done")]
 
     def test_done_that_was_refused_and_the_other_way_round(self, ledger: Ledger) -> None:
-        """Each command that ends otherwise is named with how it ended and how it would have ended; in words too."""
+        """A flip has the recorded outcome and the new one, also in words."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4, max_size=3))
         ledger.allocate({"gpu": 3}, owner="ann", allocation_id="a")
         refused(ledger, quantities={"gpu": 2}, owner="bob", allocation_id="b")
@@ -128,7 +128,7 @@ class TestOtherLimits:
         assert (found.flips[0].recorded.message, found.gained, found.lost) == (None, 1, 2)
 
     def test_refused_for_another_reason(self, ledger: Ledger) -> None:
-        """That is counted apart: nobody was given anything else."""
+        """Another reason for a refusal is counted separately: it is no flip."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
         refused(ledger, quantities={"gpu": 5}, owner="bob", allocation_id="b")
         found = ledger.what_if({"gpu": {"max_size": 2}})
@@ -136,7 +136,7 @@ class TestOtherLimits:
         assert found.turns == {("allocate", "above_capacity", "above_max_size"): 1}
 
     def test_only_so_many_are_listed(self, ledger: Ledger) -> None:
-        """The first ones are, and all are counted."""
+        """Only the first flips are listed, and all are counted."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=0))
         for name in "abc":
             refused(ledger, quantities={"gpu": 1}, owner="bob", allocation_id=name)
@@ -144,7 +144,7 @@ class TestOtherLimits:
         assert (ends(found), found.flipped) == ([(2, "a", "above_capacity", "done")], 2)
 
     def test_limits_that_are_lifted_and_expected(self, ledger: Ledger) -> None:
-        """A change of limits that expects the present ones finds them, and the other limit stays."""
+        """A change of limits that expects the present ones succeeds, and the replaced limit stays replaced."""
         first = Limits(total=4, max_size=2)
         ledger.open_pool("gpu", resource_type="gpu", limits=first)
         ledger.change_limits("gpu", Limits(total=6, max_size=3), expected=first)
@@ -152,7 +152,7 @@ class TestOtherLimits:
         assert ends(ledger.what_if({"gpu": {"max_size": None}})) == [(3, "b", "above_max_size", "done")]
 
     def test_peaks(self, ledger: Ledger, clock: Clock) -> None:
-        """The most that was held at once, and would have been, with what could be held then, and when it was."""
+        """The peaks have what was held and what would have been held, the capacity then, and the time."""
         ledger.open_pool("gpu", resource_type="gpu", unit="card", limits=Limits(total=4))
         clock.set(5)
         ledger.allocate({"gpu": 3}, owner="ann", ttl=seconds(10))
@@ -164,7 +164,7 @@ class TestOtherLimits:
         assert (found.recorded, found.what_if) == ((3, 4, at(5)), (5, 5, at(6)))
 
     def test_a_name_for_what_was_never_granted(self, ledger: Ledger) -> None:
-        """An allocation that its command does not name, and that was refused, has an id made up, always the same."""
+        """An allocation without an id that was refused gets a derived id, which is always the same."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
         ledger.allocate({"gpu": 1}, owner="ann")
         refused(ledger, quantities={"gpu": 1}, owner="bob")
@@ -174,14 +174,14 @@ class TestOtherLimits:
         assert ends(ledger.what_if({"gpu": {"total": 2}})) == found
 
     def test_a_recorded_name_is_kept(self, ledger: Ledger) -> None:
-        """What a command did not name has the id that it was given, and is released by that."""
+        """An allocation without an id keeps the recorded id, by which it is then released."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1))
         held = ledger.allocate({"gpu": 1}, owner="ann")
         ledger.release(held.id)
         assert ends(ledger.what_if({"gpu": {"total": 2}})) == []
 
     def test_tokens_given_later_still_match(self, ledger: Ledger) -> None:
-        """A grant keeps its fencing token, in whichever order its pools come, though more is granted before it."""
+        """A grant keeps its fencing token, in whatever order its pools come and although more is granted before it."""
         for pool in ("cpu", "gpu"):
             ledger.open_pool(pool, resource_type=pool, limits=Limits(total=2))
         ledger.allocate({"cpu": 1, "gpu": 2}, owner="ann", allocation_id="a", ttl=seconds(5))
@@ -191,7 +191,7 @@ class TestOtherLimits:
         assert ends(ledger.what_if({"gpu": {"total": 9}, "cpu": {"total": 9}})) == [(5, "b", "pool_exhausted", "done")]
 
     def test_what_lapsed_unnoticed_is_not_a_peak(self, ledger: Ledger, clock: Clock) -> None:
-        """A hold that is over counts no more, though its end is recorded later, with that of others."""
+        """A hold past its deadline does not count in a peak, even if its expiry is recorded later."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         for size in (3, 4):
             ledger.allocate({"gpu": size}, owner="ann", ttl=seconds(5))
@@ -201,7 +201,7 @@ class TestOtherLimits:
         assert found.recorded == (1, 9, at(50))
 
     def test_what_expires_with_another_pool_s_command(self, ledger: Ledger, clock: Clock) -> None:
-        """What was held at the beginning is a peak, though it ends with a command about another of its pools."""
+        """What was held at the beginning is a peak, even if it expires with a command about another of its pools."""
         for pool in ("cpu", "gpu"):
             ledger.open_pool(pool, resource_type="r", limits=Limits(total=9))
         ledger.allocate({"cpu": 1, "gpu": 3}, owner="ann", ttl=seconds(50))
@@ -211,7 +211,7 @@ class TestOtherLimits:
         assert [(one.recorded.used, one.what_if.used) for one in found.pools] == [(1, 1), (3, 3)]
 
     def test_nobody_notices(self, ledger: Ledger) -> None:
-        """What is over in the beginning counts as nothing, though its end is nowhere recorded."""
+        """A hold past its deadline at the beginning does not count, even if its expiry is never recorded."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 3}, owner="ann", ttl=seconds(5))
         ledger.allocate({"gpu": 1}, owner="ann")
@@ -219,7 +219,7 @@ class TestOtherLimits:
         assert (found.recorded, found.what_if) == ((1, 9, None), (1, 8, None))
 
     def test_a_clock_that_was_set_back(self, ledger: Ledger, clock: Clock) -> None:
-        """A live command is decided again at its own clock's time, or at its pools' as they would be."""
+        """A live command is decided again at its own clock's time, or at the time of its pools if that is later."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=3))
         clock.set(100)
         ledger.allocate({"gpu": 2}, owner="ann", allocation_id="a")
@@ -233,7 +233,7 @@ class TestOtherLimits:
         ]
 
     def test_every_part_of_a_grant_has_its_token(self) -> None:
-        """A grant over several pools has one token in all of them, that of the place it takes."""
+        """A grant over several pools has the same token in all of them, that of its place in the log."""
         world, position = World({}), 0
         recorded = envelope(opened("a"), position=10)
         for command in (
@@ -250,10 +250,10 @@ class TestOtherLimits:
 
 
 class TestTimes:
-    """Only the commands of some time."""
+    """A what-if that is limited to a window of time."""
 
     def test_limits_hold_from_a_time_on(self, ledger: Ledger, clock: Clock) -> None:
-        """What was done before stays done; what comes then is decided under the other limits."""
+        """Before the window, outcomes stay; in it, commands are decided under the other limits."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=4))
         ledger.allocate({"gpu": 3}, owner="ann", allocation_id="a")
         for moment, name in ((10, "b"), (20, "c")):
@@ -268,7 +268,7 @@ class TestTimes:
     def test_what_is_known_of_earlier_allocations(
         self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Ids that were used before stay used, and what had ended stays ended, however it did."""
+        """Allocation ids used before the window stay used, and allocations that had ended stay ended."""
         monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 1)
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="released")
@@ -292,7 +292,7 @@ class TestTimes:
         assert (ends(found), found.commands) == ([], 8)
 
     def test_expiry_noticed_after_the_time(self, ledger: Ledger, clock: Clock) -> None:
-        """A command after the time is none of its commands, though it noticed what lapsed within it."""
+        """A command after the window does not count, even if it records an expiry within the window."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=seconds(10))
         clock.set(30)
@@ -301,7 +301,7 @@ class TestTimes:
         assert (found.ok, found.commands, found.events) == (True, 0, 0)
 
     def test_a_sweep(self, ledger: Ledger, clock: Clock) -> None:
-        """A command that let holds expire, and did nothing else, counts at the time of the first of them."""
+        """A command that only records expiries counts at the time of the first of them."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         for lasts in (10, 20, 30):
             ledger.allocate({"gpu": 1}, owner="ann", ttl=seconds(lasts))
@@ -313,7 +313,7 @@ class TestTimes:
         assert (after.ok, after.events, after.commands) == (True, 0, 0)
 
     def test_what_comes_after_is_not_read(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Reading ends where no command of the time is left, however far lapses are noticed."""
+        """Reading stops when no command of the window is left, however late expiries are recorded."""
         monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 1)
         monkeypatch.setattr("holdbook.replay.simulation.recorded_commands._LOOK_ROWS", 2)
         read: list[int] = []
@@ -321,7 +321,7 @@ class TestTimes:
         assert (read[-1], found.commands) == (24, 18)
 
     def test_a_sweep_at_the_end(self, ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A command that only let holds expire may be the last of the time, after one that came later."""
+        """A command that only records expiries may be the last of the window, after a command of a later time."""
         monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 1)
         ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=9))
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
@@ -333,7 +333,7 @@ class TestTimes:
         assert (found.ok, found.commands, found.recorded["expire", "done"]) == (True, 4, 1)
 
     def test_peaks_of_the_time(self, ledger: Ledger, clock: Clock) -> None:
-        """More that was held after the time is no peak of it, as it was or as it might have been."""
+        """A peak after the window does not count, in either world."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=9))
         clock.set(10)
         ledger.allocate({"gpu": 2}, owner="ann")
@@ -343,7 +343,7 @@ class TestTimes:
         assert (found.recorded, found.what_if) == ((2, 9, at(10)), (2, 8, at(10)))
 
     def test_times_that_do_not_follow_the_log(self) -> None:
-        """Commands count by their time wherever they stand in the log; what a later one noticed was over before."""
+        """Commands count by their time, wherever they are in the log; an expiry recorded later happened before."""
         log = MemoryEventLog()
         both = {"a": 1, "b": 1}
         lived(
@@ -359,7 +359,7 @@ class TestTimes:
         assert what_if(log, {"b": {"total": 1}}, since=at(12), until=at(20)).ok
 
     def test_clocks_that_differ(self) -> None:
-        """A refusal saw what stands before it in the log, whatever time another clock gave to that."""
+        """A refusal was decided on what is before it in the log, even if another clock gave that a later time."""
         log = MemoryEventLog()
         lived(
             log,
@@ -373,7 +373,7 @@ class TestTimes:
         assert (ends(found), found.commands) == ([(3, "x", "above_capacity", "done")], 2)
 
     def test_limits_wait_for_their_time(self) -> None:
-        """What was decided before the time, and stands in the log after it, was decided under the recorded limits."""
+        """What was decided before the window but is later in the log was decided under the recorded limits."""
         log = MemoryEventLog()
         lived(
             log,
@@ -389,7 +389,7 @@ class TestTimes:
         assert [pool.what_if for pool in found.pools] == [(0, 1, None), (2, 1, None), (2, 1, None)]
 
     def test_worlds_apart(self, ledger: Ledger, clock: Clock) -> None:
-        """What was there in the beginning goes on in each world by itself: renewed in one, it lapses in the other."""
+        """What existed at the beginning goes on separately in each world: renewed in one, it expires in the other."""
         ledger.open_pool("gpu", resource_type="gpu", limits=Limits(total=1, max_ttl=seconds(10)))
         ledger.allocate({"gpu": 1}, owner="ann", allocation_id="a", ttl=seconds(10))
         clock.set(5)
@@ -403,7 +403,7 @@ class TestTimes:
         ]
 
     def test_the_earliest_times(self, told: EventLog) -> None:
-        """The calendar's beginning is a time as any other."""
+        """The first moment of the calendar is a valid beginning."""
         first = datetime.min.replace(tzinfo=UTC)
         assert what_if(told, {}, since=first).events == 36
         assert what_if(told, {}, until=first).events == 0

@@ -1,4 +1,4 @@
-"""What if limits had been others: logs that do not follow from their commands, and what cannot be asked."""
+"""What if limits had been different: logs that do not follow from their commands, and malformed questions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestFaults:
     def test_what_differs_is_named(
         self, told: EventLog, position: int, changes: dict[str, dict[str, Any]], fault: Divergence
     ) -> None:
-        """The first event that does not follow is named with the field, and nothing after it is decided again."""
+        """The first event that does not follow is named with its field, and nothing after it is decided again."""
         rows = told.rows()
         row = rewritten(rows[position - 1], changes.get("data"), changes.get("command"))
         rows[position - 1] = row._replace(**changes.get("columns", {}))
@@ -69,13 +69,13 @@ class TestFaults:
         assert found.commands < 24
 
     def test_an_event_that_is_not_there(self, told: EventLog) -> None:
-        """What the command leads to, and the log does not have, is named at the command's last event."""
+        """An event that a command leads to but the log lacks is named at the command's last event."""
         rows = told.rows()[:18]
         del rows[17]
         assert what_if(written(rows), {}).fault == Divergence(17, "type", None, "Transferred")
 
     def test_a_pool_that_is_opened_twice(self, told: EventLog) -> None:
-        """No command opens a pool that is open."""
+        """A log in which an open pool is opened again does not follow from its commands."""
         rows = told.rows()[:3]
         second = rewritten(rows[2], {"unit": "row"}, {"unit": "row"})
         rows.append(second._replace(position=4, version=4, command_id="again"))
@@ -83,21 +83,21 @@ class TestFaults:
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"command":"fly"}'])
     def test_a_command_that_cannot_be_read(self, told: EventLog, text: str) -> None:
-        """It is an error that names its position."""
+        """A command that cannot be read is an error that names its position."""
         rows = told.rows()
         rows[3] = rows[3]._replace(command=text)
         with pytest.raises(LogCorrupt, match="position 4: the command cannot be read: "):
             what_if(written(rows), {})
 
     def test_a_command_that_is_missing(self, told: EventLog) -> None:
-        """An event whose command is nowhere is an error that names its position."""
+        """A command whose text is missing is an error that names the position of its event."""
         rows = told.rows()
         rows[3] = rows[3]._replace(command=None)
         with pytest.raises(LogCorrupt, match="position 4: the command is missing"):
             what_if(written(rows), {})
 
     def test_half_an_allocation(self, told: EventLog) -> None:
-        """What is held in one of its pools only, in the beginning, is an error that names it."""
+        """An allocation that is held in only one of its pools at the beginning is an error that names it."""
         rows = told.rows()
         del rows[4]
         with pytest.raises(LogCorrupt, match="allocation 'a1' is held in pool 'cpu', and not in pool 'gpu'"):
@@ -105,7 +105,7 @@ class TestFaults:
 
 
 class TestMalformed:
-    """What cannot be asked."""
+    """Malformed questions."""
 
     @pytest.mark.parametrize(
         ("limits", "said"),
@@ -120,12 +120,12 @@ class TestMalformed:
         ],
     )
     def test_limits(self, told: EventLog, limits: dict[str, dict[str, object]], said: str) -> None:
-        """The pool and the limit are named, and what was expected; limits have to go with the recorded others."""
+        """The error names pool and limit, and says what was expected; limits must not contradict the recorded ones."""
         with pytest.raises(Malformed, match=f"^{said}"):
             what_if(told, limits)
 
     def test_limits_in_the_beginning(self, told: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-        """They have to go with those in force when they begin to hold; that is said before anything is decided."""
+        """Other limits must not contradict those in force at the beginning; that is checked before any decision."""
         monkeypatch.setattr("holdbook.replay.simulation.recorded_commands.PAGE_ROWS", 1)
         read: list[int] = []
         with pytest.raises(Malformed, match=r"^gpu: expected limits that go with the others in force when these"):
@@ -141,6 +141,6 @@ class TestMalformed:
         ],
     )
     def test_times(self, told: EventLog, since: datetime | None, until: datetime | None, said: str) -> None:
-        """Times say their offset, and the end is after the beginning."""
+        """A time needs its offset from UTC, and the end must be after the beginning."""
         with pytest.raises(Malformed, match=f"^{said}"):
             what_if(told, {}, since=since, until=until)

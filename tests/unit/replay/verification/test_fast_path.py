@@ -1,4 +1,4 @@
-"""Usual commands are entered in a hurry; what is not usual, wrong or not, is left to the careful way."""
+"""The fast path enters plain commands; any other command, right or wrong, is left to the slow path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdbook.domain.records import StoredRow
 
 STORY = 36
-"""Rows before the usual commands."""
+"""How many rows come before the plain commands."""
 
 FIRST = {
     "several": next(row.position for row in ROWS[STORY:] if row.type == "Allocated" and row.ordinals == 2),
@@ -26,12 +26,12 @@ FIRST = {
     "with a reason": next(row.position for row in ROWS[STORY:] if row.type == "Released" and "done" in row.data),
     "with tags": next(row.position for row in ROWS[STORY:] if row.type == "Allocated" and '"z"' in row.data),
 }
-"""Positions of usual commands of each kind."""
+"""Positions of plain commands of each kind."""
 
 
 @pytest.fixture
 def entered(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """Positions of the rows that are entered in a hurry."""
+    """Positions of the rows that the fast path enters."""
     found: set[int] = set()
     enter = FastPath.enter
 
@@ -45,7 +45,7 @@ def entered(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 def changed(kind: str, data: dict[str, Any], command: dict[str, Any], columns: dict[str, Any]) -> list[StoredRow]:
-    """Change the row of a usual command: fields of its event, of its command, and columns. ``...`` takes one out."""
+    """Change the row of a plain command: fields of its event, of its command, and columns. ``...`` removes one."""
     rows = list(ROWS)
     row = rows[FIRST[kind] - 1]
     texts = {}
@@ -59,7 +59,7 @@ def changed(kind: str, data: dict[str, Any], command: dict[str, Any], columns: d
 
 
 def test_usual(entered: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allocations and releases are usual: over several pools, with tags, reasons, deadlines, odd names."""
+    """Allocations and releases are plain over several pools, and with tags, reasons, deadlines and odd names."""
     monkeypatch.setattr(module, "NAMES_MAX", 1)  # names are forgotten all the time
     assert verify(LOG, stored=RowsInMemory(ROWS, LOG.ledger_id)).ok
     assert set(FIRST.values()) <= entered
@@ -125,7 +125,7 @@ def test_usual(entered: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unusual(
     entered: set[int], kind: str, data: dict[str, Any], command: dict[str, Any], columns: dict[str, Any]
 ) -> None:
-    """What is unusual is not entered in a hurry, and what is said of it is what the careful way says."""
+    """A command that is not plain is left to the slow path, and both give the same findings."""
     rows = changed(kind, data, command, columns)
     hurried = verified(rows, in_a_hurry=True)
     assert FIRST[kind] not in entered
@@ -147,14 +147,14 @@ def test_unusual(
 def test_still_usual(
     entered: set[int], kind: str, data: dict[str, Any], command: dict[str, Any], columns: dict[str, Any]
 ) -> None:
-    """A command with its own time, id or actor is usual, as are tags in any order, and events of old versions."""
+    """A command with a time, id or actor of its own is plain; so are tags in any order, and events of old versions."""
     rows = changed(kind, data, command, columns)
     assert verified(rows, in_a_hurry=True).ok
     assert FIRST[kind] in entered
 
 
 def test_rows_that_do_not_belong_together() -> None:
-    """Rows of one command that differ in what they should share are left to the careful way."""
+    """Rows of one command whose shared columns differ are left to the slow path."""
     rows = list(ROWS)
     second = FIRST["several"]
     rows[second] = rows[second]._replace(actor="mallory")

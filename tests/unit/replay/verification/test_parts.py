@@ -1,4 +1,4 @@
-"""The parts of verification that are best seen by themselves: the set of ids, the report, views that move."""
+"""Parts of verification on their own: the report, the database, and views that move."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TestReport:
     """What a report says."""
 
     def test_order_and_end(self) -> None:
-        """Findings are in order of position, those of no row last; beyond so many of a kind they are counted."""
+        """Findings are in order of position, those without one last; beyond a maximum per check they are counted."""
         findings = Findings()
         findings.add(None, Check.VIEWS, "last")
         for position in range(FINDINGS_MAX + 7, 0, -1):
@@ -84,7 +84,7 @@ class FakeTable:
 
 
 class FakeView:
-    """A view of positions and types, of which positions are read one after another at every look."""
+    """A view of positions and types whose own position is another one at each look."""
 
     name = "kinds"
 
@@ -96,21 +96,21 @@ class FakeView:
         self._folded: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.position = positions[0]
         self.folded_most = 0
-        """The most rows that were ever folded and not yet forgotten."""
+        """The most rows that were folded and not yet forgotten at any time."""
 
     @contextmanager
     def look(self) -> Iterator[FakeView]:
-        """Look at the view: it is at the next position."""
+        """Look at the view at its next position."""
         self.position = self._positions.pop(0) if len(self._positions) > 1 else self._positions[0]
         yield self
 
     def rows(self, _table: FakeTable, after: int | None, upto: int | None) -> list[tuple[int, str]]:
-        """Give the rows of a range."""
+        """Give the rows of a range of positions."""
         last = self.position if upto is None else min(upto, self.position)
         return [(row.position, row.type) for row in self._rows if (after or 0) < row.position <= last]
 
     def fold(self, records: Sequence[Recorded]) -> list[str]:
-        """Fold more events; those of a type that is a fault are left out, and told."""
+        """Fold more events; those of the type at fault are left out and reported."""
         left_out = [recorded.position for recorded in records if type(recorded.event).__name__ == self.fault]
         for recorded in records:
             if recorded.position in left_out:
@@ -146,7 +146,7 @@ class TestMovingViews:
         ("key", "positions"), [(("position",), [6, 9, 20]), (("position", "type"), [6, 20])], ids=["grows", "changes"]
     )
     def test_catches_up(self, log: EventLog, key: tuple[str, ...], positions: list[int]) -> None:
-        """A view that moved on, past the log's end as it was, is compared where it is."""
+        """A view that moved beyond the verified end of the log is compared at its new position."""
         rows = log.rows()
         stored = RowsInMemory(rows[:20], log.ledger_id)
         stored.head = lambda: 14  # type: ignore[method-assign]  # the log as it was when verification began
@@ -156,7 +156,7 @@ class TestMovingViews:
         assert report.views == (ViewChecked("kinds", 20, 0, 20),)
 
     def test_far_ahead(self) -> None:
-        """A view that moved far on is caught up with before its rows are looked at."""
+        """If a view has moved far ahead, the fold catches up before the view's rows are read."""
         ledger = Ledger.in_memory(clock=Clock())
         ledger.open_pool("cpu", resource_type="cpu", limits=Limits(total=9))
         held = ledger.allocate({"cpu": 1}, owner="ann")
@@ -173,7 +173,7 @@ class TestMovingViews:
         ledger.close()
 
     def test_far_beyond_the_end(self, log: EventLog) -> None:
-        """A view that says it is far beyond the log's end is told so, once."""
+        """A view that claims a position far beyond the log's end is reported once."""
         rows = log.rows()
         view = FakeView(rows, [10**9], ("position",))
         stored = RowsInMemory(rows, log.ledger_id)
@@ -183,7 +183,7 @@ class TestMovingViews:
         ]
 
     def test_what_cannot_be_folded(self, log: EventLog) -> None:
-        """An event that the view's code cannot take is told, and so is every row that it should have made."""
+        """An event that the view's code cannot fold is reported, and so is every row that it should have made."""
         rows = log.rows()
         voided = next(row.position for row in rows if row.type == "Voided")
         view = FakeView(rows, [len(rows)], ("position",), fault="Voided")
@@ -195,7 +195,7 @@ class TestMovingViews:
         ]
 
     def test_went_back(self, log: EventLog) -> None:
-        """A view that went back while it was compared is told so."""
+        """A view that goes back while it is compared is reported."""
         rows = log.rows()
         view = FakeView(rows, [20, 5], ("position", "type"))
         stored = RowsInMemory(rows, log.ledger_id)
@@ -205,7 +205,7 @@ class TestMovingViews:
         ]
 
     def test_unreadable_rows_while_reading_on(self, log: EventLog) -> None:
-        """A row that cannot be read, met while a view is caught up with, is left to the next verification."""
+        """A row that cannot be read while the fold catches up is left to the next verification."""
         rows = log.rows()
         rows[29] = rows[29]._replace(type="Conjured")
         stored = RowsInMemory(rechained(rows, log.ledger_id), log.ledger_id)
