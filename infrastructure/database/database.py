@@ -7,9 +7,8 @@ import sqlite3
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 import psycopg
 from sqlalchemy import create_engine, event
@@ -18,15 +17,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed
-from holdbook.infrastructure.database.postgres import (
-    BUSY_SECONDS,
-    CHANNEL,
-    CONNECT_SECONDS,
-    LOCK,
-    PatientConnection,
-    PostgresTransactions,
-    SQLiteTransactions,
-)
+from holdbook.infrastructure.database import postgres, sqlite
+from holdbook.infrastructure.database.postgres import CONNECT_SECONDS, LOCK, PatientConnection, PostgresTransactions
+from holdbook.infrastructure.database.sqlite import SQLiteTransactions
 from holdbook.infrastructure.fork_guard import ForkGuard
 
 if TYPE_CHECKING:
@@ -36,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from holdbook.domain.records import LogPosition, StoredRow
-    from holdbook.infrastructure.database.postgres import Appending
+    from holdbook.infrastructure.database.transaction import Appending
 
 _CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "holdbook"}
 
@@ -48,9 +41,6 @@ _PASSES: Final = frozenset(
     }
 )
 """SQLSTATEs of what passes by itself."""
-
-_POLL_SECONDS: Final = 0.02
-"""How often a subscriber looks whether another process has changed an SQLite database."""
 
 
 class Database:
@@ -82,20 +72,11 @@ class Database:
 
     def _sqlite_engine(self) -> Engine:
         engine = create_engine("sqlite://", creator=self._connect_sqlite, poolclass=QueuePool)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", sqlite.begin)
         return engine
 
     def _connect_sqlite(self) -> sqlite3.Connection:
-        address = f"file:{quote(str(self.path))}?mode=rw"
-        connection = sqlite3.connect(
-            address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
-        )
-        try:
-            _configure_sqlite(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return sqlite.connect(self.path)
 
     def _postgres_engine(self) -> Engine:
         return create_engine(self.url, creator=self._connect_postgres, pool_pre_ping=True)
@@ -117,7 +98,7 @@ class Database:
     def make_file(self) -> None:
         """Make an SQLite database's file if it is not there."""
         with self.translated():
-            sqlite3.connect(f"file:{quote(str(self.path))}?mode=rwc", uri=True).close()
+            sqlite.make_file(self.path)
 
     def exists(self) -> bool:
         """Tell whether there is a database to connect to; a PostgreSQL server is asked when it is used."""
@@ -222,14 +203,9 @@ class Database:
     @contextmanager
     def watching(self) -> Iterator[Callable[[float], bool]]:
         """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
-        with self.translated():
-            if self.is_sqlite:
-                with self.engine.connect() as connection:
-                    yield lambda seconds: _sqlite_news(connection, seconds)
-            else:
-                with psycopg.connect(**self._postgres_arguments(), autocommit=True) as listener:
-                    listener.execute(f"LISTEN {CHANNEL}")
-                    yield lambda seconds: any(True for _ in listener.notifies(timeout=seconds, stop_after=1))
+        news = sqlite.watching(self.engine) if self.is_sqlite else postgres.watching(self._postgres_arguments())
+        with self.translated(), news as wait:
+            yield wait
 
     def close(self) -> None:
         """Close every connection; those that a fork left to another process are that one's to close."""
@@ -266,41 +242,3 @@ def _checked(url: str) -> URL:
 def _without_password(url: object) -> object:
     """Make an address that is none fit to be shown: what may be a password goes."""
     return re.sub(r"(?<=:)(?!//).*(?=@)|(?<=password=)[^&]*", "***", url) if isinstance(url, str) else url
-
-
-def _configure_sqlite(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    _use_wal(connection)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA recursive_triggers = ON")  # so that INSERT OR REPLACE meets the triggers on DELETE
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    # The change to WAL does not wait for other processes that change it too, busy timeout or not.
-    deadline = monotonic() + BUSY_SECONDS
-    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > deadline:
-                raise
-            sleep(_POLL_SECONDS)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("holdbook_writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _sqlite_news(connection: Connection, seconds: float) -> bool:
-    driver: Any = connection.connection.dbapi_connection
-    seen = connection.info.get("data_version")
-    deadline = monotonic() + seconds
-    while True:
-        present = driver.execute("PRAGMA data_version").fetchone()[0]
-        if present != seen:
-            connection.info["data_version"] = present
-            return True
-        if monotonic() >= deadline:
-            return False
-        sleep(_POLL_SECONDS)

@@ -1,8 +1,8 @@
-"""The log's own transaction, in as few trips to the database as it takes, on a connection kept for it."""
+"""PostgreSQL: the log's own transaction, in as few trips to the server as it takes, on a connection kept for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
 from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -14,10 +14,10 @@ from psycopg.pq import Escaping
 from holdbook.domain.errors import LogUnavailable
 from holdbook.domain.records import StoredRow
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.database.transaction import COLUMNS, HAS_QUEUE, LAST, Appending
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from psycopg.abc import PQGen
     from sqlalchemy import Connection
@@ -31,9 +31,6 @@ CONNECT_SECONDS: Final = 10
 
 CHANNEL: Final = "holdbook_events"
 """PostgreSQL's notification channel that wakes subscribers."""
-
-BUSY_SECONDS: Final = 60
-"""How long a writer waits for SQLite's only write lock before it gives up, unless it is told."""
 
 CLOCK_SKEW_SECONDS_MAX: Final = 60
 """How far this process's clock may be from the database's."""
@@ -49,14 +46,7 @@ _WAIT_SECONDS: Final = 0.1
 
 _END: Final = "SELECT position FROM events ORDER BY position DESC LIMIT 1"
 
-_COLUMNS: Final = ", ".join(StoredRow._fields)
-
-_COPY: Final = f"COPY events ({_COLUMNS}) FROM STDIN"
-
-_INSERT: Final = f"INSERT INTO events ({_COLUMNS}) VALUES ({', '.join('?' * len(StoredRow._fields))})"  # noqa: S608 - own names
-
-_LAST: Final = "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1"
-"""Where the log ends."""
+_COPY: Final = f"COPY events ({COLUMNS}) FROM STDIN"
 
 _LOCK_KEY: Final = 0x686F6C64626F6F6B
 """Key of the advisory lock that orders writers: "holdbook" in ASCII."""
@@ -67,18 +57,15 @@ LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"
 _BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE holdbook_end"
 """Begins in one trip; each statement of such a string sees what was committed before it began."""
 
-_INSERT_ALL: Final = f"INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM unnest($1::events[])"  # noqa: S608 - own names
-
-_HAS_QUEUE: Final = "EXISTS (SELECT 1 FROM queue)"
-"""Whether anybody waits, or did before it was gone."""
+_INSERT_ALL: Final = f"INSERT INTO events ({COLUMNS}) SELECT {COLUMNS} FROM unnest($1::events[])"  # noqa: S608 - own names
 
 _PREPARE: Final = (
-    f"PREPARE holdbook_end AS SELECT extract(epoch FROM clock_timestamp())::float8, {_HAS_QUEUE}, l.* FROM (SELECT) o "  # noqa: S608 - own text
-    f"LEFT JOIN ({_LAST}) l ON true; "
-    f"PREPARE holdbook_news AS SELECT {_COLUMNS} FROM events WHERE position > $1::bigint "
+    f"PREPARE holdbook_end AS SELECT extract(epoch FROM clock_timestamp())::float8, {HAS_QUEUE}, l.* FROM (SELECT) o "  # noqa: S608 - own text
+    f"LEFT JOIN ({LAST}) l ON true; "
+    f"PREPARE holdbook_news AS SELECT {COLUMNS} FROM events WHERE position > $1::bigint "
     f"ORDER BY position LIMIT {NEWS_ROWS_MAX + 1}; "
     f"PREPARE holdbook_insert AS {_INSERT_ALL}; PREPARE holdbook_append AS {_INSERT_ALL} WHERE $2::bigint = ({_END}) "
-    f"AND NOT {_HAS_QUEUE}"
+    f"AND NOT {HAS_QUEUE}"
 )
 """Spares the planner's work in each transaction."""
 
@@ -90,9 +77,6 @@ _BEGIN_AND_APPEND: Final = (
     f"NOTIFY {CHANNEL}; COMMIT"
 )
 """Appends rows if the log ends at a position and nobody waits, and commits."""
-
-_END_AND_QUEUE: Final = f"SELECT position, hash, {_HAS_QUEUE} FROM (SELECT 1) LEFT JOIN ({_LAST}) ON true"  # noqa: S608 - own text
-"""Where the log ends, and whether anybody waits, for SQLite."""
 
 _BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE holdbook_news ({{position}})"
 
@@ -113,35 +97,6 @@ _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false)"
 )
 """What is acknowledged is on the disk, even where the server's default is not to wait for it, now or later."""
-
-
-@dataclass(slots=True)
-class Appending:
-    """A transaction that holds the log's lock."""
-
-    transactions: PostgresTransactions | SQLiteTransactions
-    connection: Connection
-    driver: Any
-    position: int
-    """Where the log ends; 0 if it is empty."""
-    hash: bytes | None
-    """Hash of its last row; None if it is empty."""
-    has_queue: bool
-    """Whether anybody waits for anything."""
-    news: Sequence[StoredRow] | None
-    """The rows after the position that was asked for, if they are few enough to be read with the lock."""
-    has_rows: bool = False
-    """Whether rows were inserted, so that subscribers are to be woken."""
-    pending: Sequence[StoredRow] = ()
-    """Rows that are few enough to be inserted with the commit."""
-
-    def insert(self, rows: Sequence[StoredRow]) -> None:
-        """Insert rows in bulk."""
-        self.transactions.insert(self, rows)
-
-    def vouch(self) -> None:
-        """Have the commit wait for whatever the rows that are there already have to wait for."""
-        self.transactions.vouch(self)
 
 
 class PatientConnection(psycopg.Connection[Any]):
@@ -172,6 +127,14 @@ class PatientConnection(psycopg.Connection[Any]):
                 message = "the server did not answer in time"
                 raise psycopg.OperationalError(message) from error
             raise
+
+
+@contextmanager
+def watching(arguments: Mapping[str, Any]) -> Iterator[Callable[[float], bool]]:
+    """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+    with psycopg.connect(**arguments, autocommit=True) as listener:
+        listener.execute(f"LISTEN {CHANNEL}")
+        yield lambda seconds: any(True for _ in listener.notifies(timeout=seconds, stop_after=1))
 
 
 class PostgresTransactions:
@@ -315,41 +278,3 @@ def _component(value: int | str | bytes | None) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-class SQLiteTransactions:
-    """Begins and commits the log's transactions on SQLite, whose file has but one lock for writers."""
-
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self.connect = connect
-        self.deadline: float | None = None
-        """When whoever asks gives up, on the clock of `time.monotonic`; None: after a while."""
-
-    def begin(self, connection: Connection, since: int | None = None) -> Appending:  # noqa: ARG002 - a trip to a file costs nothing
-        """Take the lock, waiting its turn, and look where the log ends."""
-        driver: Any = connection.connection.dbapi_connection
-        wait = BUSY_SECONDS if self.deadline is None else max(self.deadline - monotonic(), 0)
-        driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
-        driver.execute("BEGIN IMMEDIATE")
-        position, head_hash, has_queue = driver.execute(_END_AND_QUEUE).fetchone()
-        return Appending(self, connection, driver, position or 0, head_hash, bool(has_queue), None)
-
-    def commit(self, appending: Appending) -> None:
-        """Commit; durable when this returns."""
-        appending.driver.execute("COMMIT")
-
-    def append_if(self, connection: Connection, end: LogPosition, rows: Sequence[StoredRow]) -> bool:
-        """Append rows if the log ends at a place and nobody waits, and tell whether that was so."""
-        appending = self.begin(connection)
-        is_end = appending.position == end.position and appending.hash == end.hash and not appending.has_queue
-        if is_end:
-            self.insert(appending, rows)
-        self.commit(appending)
-        return is_end
-
-    def insert(self, appending: Appending, rows: Sequence[StoredRow]) -> None:
-        """Insert rows in bulk."""
-        appending.driver.executemany(_INSERT, rows)
-
-    def vouch(self, _appending: Appending) -> None:
-        """Do nothing: what is in the file was synced to the disk by the commit that put it there."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from holdbook.domain.records import Recorded
     from holdbook.domain.waiting import Waiting
     from holdbook.infrastructure.database.database import Database
-    from holdbook.infrastructure.database.postgres import Appending
+    from holdbook.infrastructure.database.transaction import Appending
     from holdbook.infrastructure.log.mapper import EventMapper
 
 _IDS_PER_STATEMENT: Final = 1000

@@ -129,7 +129,7 @@ class TestSomethingElseThere:
         """A new database that another program is writing to is waited for."""
         other = sqlite3.connect(make_url(empty_sqlite_url).database or "", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr("holdbook.infrastructure.database.database.sleep", lambda _: other.rollback())
+        monkeypatch.setattr("holdbook.infrastructure.database.sqlite.sleep", lambda _: other.rollback())
         Ledger.open(empty_sqlite_url).close()
         assert not other.in_transaction
         other.close()
@@ -138,7 +138,7 @@ class TestSomethingElseThere:
         """A new database that another program does not let go of is an error, after a time."""
         other = sqlite3.connect(make_url(empty_sqlite_url).database or "", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr("holdbook.infrastructure.database.database.BUSY_SECONDS", 0)
+        monkeypatch.setattr("holdbook.infrastructure.database.sqlite.BUSY_SECONDS", 0)
         with pytest.raises(LogUnavailable, match="cannot be used: database is locked"):
             Ledger.open(empty_sqlite_url)
         other.close()
