@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -18,8 +19,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed
 from holdbook.infrastructure.database import postgres, sqlite
-from holdbook.infrastructure.database.postgres import CONNECT_SECONDS, LOCK, PatientConnection, PostgresTransactions
-from holdbook.infrastructure.database.sqlite import SQLiteTransactions
+from holdbook.infrastructure.database.postgres import CONNECT_SECONDS, LOCK, PatientConnection, PostgresConnector
+from holdbook.infrastructure.database.sqlite import SQLiteConnector
 from holdbook.infrastructure.fork_guard import ForkGuard
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from holdbook.domain.records import LogPosition, StoredRow
-    from holdbook.infrastructure.database.transaction import Appending
+    from holdbook.infrastructure.database.transaction import Connector, Transaction
 
 _CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "holdbook"}
 
@@ -54,14 +55,14 @@ class Database:
         self._silence = silence
         """How long a PostgreSQL server that is read may say nothing, in seconds."""
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine()
-        self._transactions = (
-            SQLiteTransactions(self._connect_sqlite)
+        self._connector: Connector = (
+            SQLiteConnector(self.path)
             if self.is_sqlite
-            else PostgresTransactions(self._postgres_arguments(), checks_clock=checks_clock)
+            else PostgresConnector(self._postgres_arguments(), checks_clock=checks_clock)
         )
         self._committer = create_engine(
             self.url.set(database=None, query={}) if self.is_sqlite else self.url,
-            creator=self._transactions.connect,
+            creator=self._connector.connect,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",  # the transactions are begun by hand
         )
@@ -71,12 +72,9 @@ class Database:
         self._birthplace = ForkGuard()
 
     def _sqlite_engine(self) -> Engine:
-        engine = create_engine("sqlite://", creator=self._connect_sqlite, poolclass=QueuePool)
+        engine = create_engine("sqlite://", creator=partial(sqlite.connect, self.path), poolclass=QueuePool)
         event.listen(engine, "begin", sqlite.begin)
         return engine
-
-    def _connect_sqlite(self) -> sqlite3.Connection:
-        return sqlite.connect(self.path)
 
     def _postgres_engine(self) -> Engine:
         return create_engine(self.url, creator=self._connect_postgres, pool_pre_ping=True)
@@ -123,27 +121,27 @@ class Database:
             yield connection
 
     @contextmanager
-    def appending(self, timeout: float | None = None, since: int | None = None) -> Iterator[Appending]:
+    def appending(self, timeout: float | None = None, since: int | None = None) -> Iterator[Transaction]:
         """Open the log's own transaction, on a connection kept for it; it commits at the block's end.
 
         With a timeout (seconds), PostgreSQL is waited for no longer. Whatever is raised ends the connection, and the
         transaction with it, unless the server had committed it already; the next one begins on a new connection.
         """
-        with self._keeping(timeout) as connection:
-            appending = self._transactions.begin(connection, since)
-            yield appending
-            self._transactions.commit(appending)
+        with self._log_connection(timeout) as connection:
+            transaction = self._connector.begin(connection, since)
+            yield transaction
+            transaction.commit()
 
     def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None) -> bool:
         """Append rows if the log ends at a place and nobody waits, and tell whether that was so."""
-        with self._keeping(timeout) as connection:
-            return self._transactions.append_if(connection, end, rows)
+        with self._log_connection(timeout) as connection:
+            return self._connector.append_if(connection, end, rows)
 
     @contextmanager
-    def _keeping(self, timeout: float | None) -> Iterator[Connection]:
+    def _log_connection(self, timeout: float | None) -> Iterator[Connection]:
         self._birthplace.check()
         with self.translated(), self._turn:
-            self._transactions.deadline = None if timeout is None else monotonic() + timeout
+            self._connector.deadline = None if timeout is None else monotonic() + timeout
             try:
                 if self._kept is None:
                     self._kept = self._committer.connect()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -14,12 +16,13 @@ from psycopg.pq import Escaping
 from holdbook.domain.errors import LogUnavailable
 from holdbook.domain.records import StoredRow
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.database.transaction import COLUMNS, HAS_QUEUE, LAST, Appending
+from holdbook.infrastructure.database.transaction import COLUMNS, HAS_QUEUE, LAST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGconn
     from sqlalchemy import Connection
 
     from holdbook.domain.records import LogPosition
@@ -129,6 +132,43 @@ class PatientConnection(psycopg.Connection[Any]):
             raise
 
 
+class LogConnection(PatientConnection):
+    """The connection kept for the log's transactions. A commit that the server warns about is not taken for done.
+
+    A server whose wait for a synchronous standby was cancelled reports the commit as done, with a warning.
+    """
+
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self.warnings: list[str] = []
+        """What the server has warned of since this was cleared."""
+        self.add_notice_handler(partial(_note_warning, self.warnings))
+
+    def commit_with(self, statements: str) -> int:
+        """Run statements that end with COMMIT, in one trip; give how many rows were inserted.
+
+        Raises psycopg's OperationalError if the server does not vouch for the commit.
+        """
+        cursor = self.cursor()
+        cursor.execute(statements)
+        inserted = _inserted(cursor)
+        while cursor.nextset():
+            inserted = max(inserted, _inserted(cursor))
+        if self.warnings or cursor.statusmessage != "COMMIT":
+            message = f"the server does not vouch for the commit: {'; '.join(self.warnings) or cursor.statusmessage}"
+            raise psycopg.OperationalError(message)
+        return inserted
+
+
+def _note_warning(warnings: list[str], notice: psycopg.errors.Diagnostic) -> None:
+    if notice.severity_nonlocalized == "WARNING":
+        warnings.append(f"{notice.message_primary}")
+
+
+def _inserted(cursor: psycopg.Cursor[Any]) -> int:
+    return cursor.rowcount if (cursor.statusmessage or "").startswith("INSERT") else 0
+
+
 @contextmanager
 def watching(arguments: Mapping[str, Any]) -> Iterator[Callable[[float], bool]]:
     """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
@@ -137,26 +177,62 @@ def watching(arguments: Mapping[str, Any]) -> Iterator[Callable[[float], bool]]:
         yield lambda seconds: any(True for _ in listener.notifies(timeout=seconds, stop_after=1))
 
 
-class PostgresTransactions:
-    """Begins and commits the log's transactions on PostgreSQL."""
+@dataclass(slots=True)
+class PostgresTransaction:
+    """A `Transaction` on PostgreSQL."""
+
+    connection: Connection
+    driver: LogConnection
+    head: int
+    head_hash: bytes | None
+    has_queue: bool
+    news: Sequence[StoredRow] | None
+    pending: Sequence[StoredRow] = ()
+    """Rows that are few enough to be inserted in the same trip as the commit."""
+    has_copied: bool = False
+    """Whether rows were inserted already, so that subscribers are to be woken."""
+
+    def insert(self, rows: Sequence[StoredRow]) -> None:
+        """Keep a few rows for the commit to send; COPY more of them at once, which takes two trips."""
+        if len(rows) <= PENDING_ROWS_MAX and not self.pending:
+            self.pending = rows
+            return
+        with self.driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for row in rows:
+                copy.write_row(row)
+        self.has_copied = True
+
+    def vouch(self) -> None:
+        """Write something that is no row: a commit that wrote nothing waits for no standby."""
+        self.driver.execute(_VOUCH)
+
+    def commit(self) -> None:
+        """Commit, in one trip. Raises psycopg's OperationalError if the server does not vouch for it."""
+        if self.pending:
+            self.driver.commit_with(_INSERT_PENDING.format(rows=_literal(self.driver, self.pending)))
+        else:
+            self.driver.commit_with(f"NOTIFY {CHANNEL}; COMMIT" if self.has_copied else "COMMIT")
+
+
+class PostgresConnector:
+    """A `Connector` to a PostgreSQL server that may be written to."""
 
     def __init__(self, arguments: Mapping[str, Any], *, checks_clock: bool) -> None:
         self._arguments = arguments
         """What psycopg connects with."""
         self._checks_clock = checks_clock
         self.deadline: float | None = None
-        """When whoever asks gives up, on the clock of `time.monotonic`; None: never."""
+        """When to stop waiting for the server, on the clock of `time.monotonic`; None: never."""
         self._timeline = 0
-        """The latest timeline seen: a server on an earlier one was left behind by a failover."""
-        self._look_again = 0.0
-        """When the clocks have to be compared again."""
-        self._warnings: list[str] = []
+        """The latest timeline seen: a failover left a server behind that is on an earlier one."""
+        self._clock_check_due = 0.0
+        """When the clocks have to be compared again, on the clock of `time.monotonic`."""
 
-    def connect(self) -> PatientConnection:
-        """Connect to the server that may be written to; raises psycopg's OperationalError for one left behind."""
+    def connect(self) -> LogConnection:
+        """Connect, and prepare statements; raises psycopg's OperationalError for a standby or a server left behind."""
         left = CONNECT_SECONDS if self.deadline is None else self.deadline - monotonic()
         limit = max(1, min(CONNECT_SECONDS, ceil(left)))  # libpq's, in whole seconds
-        connection = PatientConnection.connect(**{**self._arguments, "connect_timeout": limit}, autocommit=True)
+        connection = LogConnection.connect(**{**self._arguments, "connect_timeout": limit}, autocommit=True)
         connection.deadline = monotonic() + limit  # until a transaction begins
         try:
             self._check_timeline(connection)
@@ -164,10 +240,9 @@ class PostgresTransactions:
         except BaseException:
             connection.close()
             raise
-        connection.add_notice_handler(self._heed)
         return connection
 
-    def _check_timeline(self, connection: PatientConnection) -> None:
+    def _check_timeline(self, connection: LogConnection) -> None:
         (file,) = connection.execute(_GREETING).fetchone() or (None,)
         if file is None:
             message = "the server is a standby, which takes no commands"
@@ -178,29 +253,37 @@ class PostgresTransactions:
             raise psycopg.OperationalError(message)
         self._timeline = timeline
 
-    def _heed(self, notice: psycopg.errors.Diagnostic) -> None:
-        if notice.severity_nonlocalized == "WARNING":
-            self._warnings.append(f"{notice.message_primary}")
-
-    def begin(self, connection: Connection, since: int | None = None) -> Appending:
+    def begin(self, connection: Connection, since: int | None = None) -> PostgresTransaction:
         """Take the log's lock, look where the log ends, and read what came after a position: one trip."""
         driver = self._driver(connection)
         cursor = driver.cursor()
         cursor.execute(_BEGIN if since is None else _BEGIN_AND_READ.format(position=since))
         cursor.nextset()
         cursor.nextset()
-        clock, has_queue, position, head_hash = cursor.fetchone() or (0.0, False, None, None)
+        clock, has_queue, head, head_hash = cursor.fetchone() or (0.0, False, None, None)
         self._check_clock(clock)
-        self._look_again = monotonic() + _CLOCK_CHECK_SECONDS
+        self._clock_check_due = monotonic() + _CLOCK_CHECK_SECONDS
         news = [StoredRow(*row) for row in cursor] if cursor.nextset() else None
         if news is not None and len(news) > NEWS_ROWS_MAX:
             news = None
-        return Appending(self, connection, driver, position or 0, head_hash, has_queue, news)
+        return PostgresTransaction(connection, driver, head or 0, head_hash, has_queue, news)
 
-    def _driver(self, connection: Connection) -> PatientConnection:
+    def append_if(self, connection: Connection, end: LogPosition, rows: Sequence[StoredRow]) -> bool:
+        """Append rows and commit, in one trip, if the log ends at ``end`` and the queue is empty; tell if it was done.
+
+        Once a second nothing is done, so that the caller comes by `begin`, which compares the clocks.
+        """
+        if monotonic() > self._clock_check_due:
+            return False
+        driver = self._driver(connection)
+        statements = _BEGIN_AND_APPEND.format(end=end.position, rows=_literal(driver, rows))
+        return driver.commit_with(statements) == len(rows)
+
+    def _driver(self, connection: Connection) -> LogConnection:
+        """Give psycopg's connection, ready for a new transaction."""
         driver: Any = connection.connection.dbapi_connection
         driver.deadline = self.deadline
-        self._warnings.clear()
+        driver.warnings.clear()
         return driver  # type: ignore[no-any-return]  # it is what `connect` made
 
     def _check_clock(self, theirs: float) -> None:
@@ -212,55 +295,10 @@ class PostgresTransactions:
                 f"more than {CLOCK_SKEW_SECONDS_MAX} s would put wrong times into the log: set the clocks right"
             )
 
-    def insert(self, appending: Appending, rows: Sequence[StoredRow]) -> None:
-        """Insert rows: a few with the commit, more in bulk in two trips."""
-        if len(rows) <= PENDING_ROWS_MAX and not appending.pending:
-            appending.pending = rows
-            return
-        with appending.driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-            for row in rows:
-                copy.write_row(row)
-        appending.has_rows = True
 
-    def commit(self, appending: Appending) -> None:
-        """Commit: one trip. Raises psycopg's OperationalError if the server does not vouch for it."""
-        if appending.pending:
-            self._append(appending.driver, _INSERT_PENDING, appending.pending)
-            return
-        cursor = appending.driver.cursor()
-        cursor.execute(f"NOTIFY {CHANNEL}; COMMIT" if appending.has_rows else "COMMIT")
-        while cursor.nextset():
-            pass
-        self._check_commit(cursor)
-
-    def append_if(self, connection: Connection, end: LogPosition, rows: Sequence[StoredRow]) -> bool:
-        """Append rows in one trip if the log ends at a place and nobody waits, and tell whether that was so.
-
-        Now and then it tells that it did not, for `begin` to compare the clocks.
-        """
-        if monotonic() > self._look_again:
-            return False
-        return self._append(self._driver(connection), _BEGIN_AND_APPEND, rows, end.position) == len(rows)
-
-    def _append(self, driver: PatientConnection, statements: str, rows: Sequence[StoredRow], end: int = 0) -> int:
-        """Run a string of statements that inserts rows and commits; tell how many were inserted."""
-        array = Escaping(driver.pgconn).escape_literal(_array(rows).encode()).decode()
-        cursor = driver.cursor()
-        cursor.execute(statements.format(end=end, rows=array))
-        done = cursor.rowcount
-        while cursor.nextset():
-            done = max(done, cursor.rowcount if (cursor.statusmessage or "").startswith("INSERT") else 0)
-        self._check_commit(cursor)
-        return done
-
-    def vouch(self, appending: Appending) -> None:
-        """Write something that is no row: a commit that wrote nothing waits for no standby."""
-        appending.driver.execute(_VOUCH)
-
-    def _check_commit(self, cursor: psycopg.Cursor[Any]) -> None:
-        if self._warnings or cursor.statusmessage != "COMMIT":
-            message = f"the server does not vouch for the commit: {'; '.join(self._warnings) or cursor.statusmessage}"
-            raise psycopg.OperationalError(message)
+def _literal(driver: LogConnection, rows: Sequence[StoredRow]) -> str:
+    """Write rows as a literal of SQL: an array of the composite type ``events``."""
+    return Escaping(driver.pgconn).escape_literal(_array(rows).encode()).decode()
 
 
 def _array(rows: Sequence[StoredRow]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from holdbook.domain.records import StoredRow
-from holdbook.infrastructure.database.transaction import COLUMNS, HAS_QUEUE, LAST, Appending
+from holdbook.infrastructure.database.transaction import COLUMNS, HAS_QUEUE, LAST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,39 +100,55 @@ def _has_news(connection: Connection, seconds: float) -> bool:
         sleep(_POLL_SECONDS)
 
 
-class SQLiteTransactions:
-    """Begins and commits the log's transactions on SQLite, whose file has but one lock for writers."""
+@dataclass(slots=True)
+class SQLiteTransaction:
+    """A `Transaction` on SQLite, whose file has one lock for all writers."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self.connect = connect
+    connection: Connection
+    driver: sqlite3.Connection
+    head: int
+    head_hash: bytes | None
+    has_queue: bool
+    news: Sequence[StoredRow] | None = None
+
+    def insert(self, rows: Sequence[StoredRow]) -> None:
+        """Insert rows in bulk."""
+        self.driver.executemany(_INSERT, rows)
+
+    def vouch(self) -> None:
+        """Do nothing: the commit that wrote what is in the file synced it to the disk."""
+
+    def commit(self) -> None:
+        """Commit, and wait for the disk."""
+        self.driver.execute("COMMIT")
+
+
+class SQLiteConnector:
+    """A `Connector` to an SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self.deadline: float | None = None
-        """When whoever asks gives up, on the clock of `time.monotonic`; None: after a while."""
+        """When to stop waiting for the lock, on the clock of `time.monotonic`; None: after `BUSY_SECONDS`."""
 
-    def begin(self, connection: Connection, since: int | None = None) -> Appending:  # noqa: ARG002 - a trip to a file costs nothing
-        """Take the lock, waiting its turn, and look where the log ends."""
+    def connect(self) -> sqlite3.Connection:
+        """Connect to the file."""
+        return connect(self._path)
+
+    def begin(self, connection: Connection, since: int | None = None) -> SQLiteTransaction:  # noqa: ARG002 - reading a file takes no trip that could be shared
+        """Take the lock, waiting for it if need be, and look where the log ends."""
         driver: Any = connection.connection.dbapi_connection
         wait = BUSY_SECONDS if self.deadline is None else max(self.deadline - monotonic(), 0)
         driver.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
         driver.execute("BEGIN IMMEDIATE")
-        position, head_hash, has_queue = driver.execute(_END_AND_QUEUE).fetchone()
-        return Appending(self, connection, driver, position or 0, head_hash, bool(has_queue), None)
-
-    def commit(self, appending: Appending) -> None:
-        """Commit; durable when this returns."""
-        appending.driver.execute("COMMIT")
+        head, head_hash, has_queue = driver.execute(_END_AND_QUEUE).fetchone()
+        return SQLiteTransaction(connection, driver, head or 0, head_hash, bool(has_queue))
 
     def append_if(self, connection: Connection, end: LogPosition, rows: Sequence[StoredRow]) -> bool:
-        """Append rows if the log ends at a place and nobody waits, and tell whether that was so."""
-        appending = self.begin(connection)
-        is_end = appending.position == end.position and appending.hash == end.hash and not appending.has_queue
+        """Append rows and commit if the log ends at ``end`` and the queue is empty; tell whether it was done."""
+        transaction = self.begin(connection)
+        is_end = (transaction.head, transaction.head_hash) == end and not transaction.has_queue
         if is_end:
-            self.insert(appending, rows)
-        self.commit(appending)
+            transaction.insert(rows)
+        transaction.commit()
         return is_end
-
-    def insert(self, appending: Appending, rows: Sequence[StoredRow]) -> None:
-        """Insert rows in bulk."""
-        appending.driver.executemany(_INSERT, rows)
-
-    def vouch(self, _appending: Appending) -> None:
-        """Do nothing: what is in the file was synced to the disk by the commit that put it there."""

@@ -1,9 +1,8 @@
-"""The log's own transaction, and the SQL that both databases share."""
+"""The transaction that appends to the log: a protocol that each database implements, and the SQL that both share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from holdbook.domain.records import StoredRow
 
@@ -12,42 +11,62 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from holdbook.infrastructure.database.postgres import PostgresTransactions
-    from holdbook.infrastructure.database.sqlite import SQLiteTransactions
+    from holdbook.domain.records import LogPosition
 
 COLUMNS: Final = ", ".join(StoredRow._fields)
+"""The columns of ``events``, in the order of `StoredRow`."""
 
 LAST: Final = "SELECT position, hash FROM events ORDER BY position DESC LIMIT 1"
-"""Where the log ends."""
+"""Finds where the log ends."""
 
 HAS_QUEUE: Final = "EXISTS (SELECT 1 FROM queue)"
-"""Whether anybody waits, or did before it was gone."""
+"""Tells whether the queue has entries, those of processes that have ended included."""
 
 
-@dataclass(slots=True)
-class Appending:
-    """A transaction that holds the log's lock."""
+class Transaction(Protocol):
+    """An open transaction that holds the log's lock: nobody else appends until it ends."""
 
-    transactions: PostgresTransactions | SQLiteTransactions
     connection: Connection
-    driver: Any
-    position: int
-    """Where the log ends; 0 if it is empty."""
-    hash: bytes | None
-    """Hash of its last row; None if it is empty."""
+    """The connection that it runs on, for statements of other tables."""
+    head: int
+    """Position of the log's last row; 0 if the log is empty."""
+    head_hash: bytes | None
+    """Hash of the log's last row; None if the log is empty."""
     has_queue: bool
-    """Whether anybody waits for anything."""
+    """Whether commands wait in the queue."""
     news: Sequence[StoredRow] | None
-    """The rows after the position that was asked for, if they are few enough to be read with the lock."""
-    has_rows: bool = False
-    """Whether rows were inserted, so that subscribers are to be woken."""
-    pending: Sequence[StoredRow] = ()
-    """Rows that are few enough to be inserted with the commit."""
+    """The rows after the position that `Connector.begin` was given; None if they have not been read with the lock."""
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
-        """Insert rows in bulk."""
-        self.transactions.insert(self, rows)
+        """Insert rows at the log's end. They may be sent only with the commit."""
+        ...
 
     def vouch(self) -> None:
-        """Have the commit wait for whatever the rows that are there already have to wait for."""
-        self.transactions.vouch(self)
+        """Make the commit, also one that changes nothing, wait until the rows that are there already are durable."""
+        ...
+
+    def commit(self) -> None:
+        """Commit. What was inserted is durable when this returns; subscribers are woken."""
+        ...
+
+
+class Connector(Protocol):
+    """Connects to one kind of database for the log's transactions, and begins them."""
+
+    deadline: float | None
+    """When to stop waiting for the database, on the clock of `time.monotonic`; None: no limit of the caller's."""
+
+    def connect(self) -> Any:  # noqa: ANN401 - either driver's connection
+        """Open a connection for the log's transactions."""
+        ...
+
+    def begin(self, connection: Connection, since: int | None) -> Transaction:
+        """Begin a transaction: take the log's lock, then look where the log ends.
+
+        With ``since``, the rows after that position may be read in the same trip.
+        """
+        ...
+
+    def append_if(self, connection: Connection, end: LogPosition, rows: Sequence[StoredRow]) -> bool:
+        """Append rows and commit if the log ends at ``end`` and the queue is empty; tell whether it was done."""
+        ...

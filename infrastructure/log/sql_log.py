@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from holdbook.domain.records import Recorded
     from holdbook.domain.waiting import Waiting
     from holdbook.infrastructure.database.database import Database
-    from holdbook.infrastructure.database.transaction import Appending
+    from holdbook.infrastructure.database.transaction import Transaction
     from holdbook.infrastructure.log.mapper import EventMapper
 
 _IDS_PER_STATEMENT: Final = 1000
@@ -153,22 +153,22 @@ class SQLReader:
 class SQLWriter(SQLReader):
     """A look at the log that holds its lock, and may append."""
 
-    def __init__(self, appending: Appending, log: SQLEventLog, since: int | None) -> None:
-        super().__init__(appending.connection, log.mapper, appending.position)
-        self.head_hash = appending.hash or genesis(log.ledger_id)
+    def __init__(self, transaction: Transaction, log: SQLEventLog, since: int | None) -> None:
+        super().__init__(transaction.connection, log.mapper, transaction.head)
+        self.head_hash = transaction.head_hash or genesis(log.ledger_id)
         self._waiter = log.waiter
-        self._appending = appending
+        self._transaction = transaction
         self._since = since
-        if appending.has_queue:
-            SQLQueue(appending.connection).forget_the_gone()
+        if transaction.has_queue:
+            SQLQueue(transaction.connection).forget_the_gone()
 
     def queued(self, pool: str, limit: int) -> list[str]:
         """List the ids of the first commands that wait for a pool; whether there are any was read with the lock."""
-        return super().queued(pool, limit) if self._appending.has_queue else []
+        return super().queued(pool, limit) if self._transaction.has_queue else []
 
     def rows_since(self, position: int) -> Sequence[StoredRow]:
         """Read the rows after a position, up to the head; what was read with the lock is not read again."""
-        news = self._appending.news if position == self._since else None
+        news = self._transaction.news if position == self._since else None
         return super().rows_since(position) if news is None else news
 
     def append(self, records: Sequence[Recorded]) -> LogPosition:
@@ -180,19 +180,19 @@ class SQLWriter(SQLReader):
     def insert(self, rows: Sequence[StoredRow]) -> None:
         """Insert chained rows in bulk, and wake those who follow the log."""
         if rows:
-            self._appending.insert(rows)
+            self._transaction.insert(rows)
 
     def holds(self, place: LogPosition) -> bool:
         """Tell whether the log holds a row that was appended earlier; if so, this commit vouches for it again."""
         found = select(events.c.hash).where(events.c.position == place.position)
         if self._connection.execute(found).scalar() != place.hash:
             return False
-        self._appending.vouch()
+        self._transaction.vouch()
         return True
 
     def move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
         """Let commands enter the queue, those that are in it keeping their place, and others leave it, by id."""
-        if left and self._appending.has_queue:
+        if left and self._transaction.has_queue:
             SQLQueue(self._connection).leave(left)
         if entered:
             SQLQueue(self._connection).enter(self._waiter, entered)
@@ -225,8 +225,8 @@ class SQLEventLog(BaseEventLog):
     @contextmanager
     def writing(self, timeout: float | None = None, since: int | None = None) -> Iterator[SQLWriter]:
         """Take the log's lock; commit at the block's end, or roll back if it raises."""
-        with self.database.appending(timeout, since) as appending:
-            yield SQLWriter(appending, self, since)
+        with self.database.appending(timeout, since) as transaction:
+            yield SQLWriter(transaction, self, since)
 
     def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
         """Append rows if the log still ends at a place and nobody waits, and tell whether that was so."""

@@ -118,5 +118,5 @@ def test_postgresql_waits_for_the_disk(postgres_url: str) -> None:
     with closing(Database(postgres_url)) as database:
         with database.reading() as connection:
             assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off"
-        with database.appending() as appending:
-            assert appending.connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+        with database.appending() as transaction:
+            assert transaction.connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
