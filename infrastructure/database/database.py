@@ -19,7 +19,13 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from holdbook.domain.errors import LogCorrupt, LogUnavailable, Malformed
 from holdbook.infrastructure.database import postgres, sqlite
-from holdbook.infrastructure.database.postgres import CONNECT_SECONDS, LOCK, PatientConnection, PostgresConnector
+from holdbook.infrastructure.database.postgres import (
+    CHANNEL,
+    CONNECT_SECONDS,
+    LOCK,
+    PatientConnection,
+    PostgresConnector,
+)
 from holdbook.infrastructure.database.sqlite import SQLiteConnector
 from holdbook.infrastructure.fork_guard import ForkGuard
 
@@ -113,11 +119,15 @@ class Database:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Open a transaction that holds the log's lock and changes the schema; it commits at the block's end."""
-        with self.changing() as connection:
+    def writing(self, *, takes_long: bool = True, wakes: bool = False) -> Iterator[Connection]:
+        """Open a transaction that holds the log's lock and changes other tables than the log, or the schema.
+
+        It commits at the block's end. With ``takes_long`` there is no limit on how long a statement may take. With
+        ``wakes``, the commit wakes those who follow the log.
+        """
+        with self.changing(takes_long=takes_long) as connection:
             if not self.is_sqlite:
-                connection.exec_driver_sql(LOCK)
+                connection.exec_driver_sql(f"{LOCK}; NOTIFY {CHANNEL}" if wakes else LOCK)
             yield connection
 
     @contextmanager

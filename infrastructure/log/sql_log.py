@@ -11,7 +11,6 @@ from sqlalchemy import Text, case, cast, func, select
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.records import LogPosition, StoredRow, genesis
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.database.postgres import CHANNEL, LOCK
 from holdbook.infrastructure.database.tables import events, ledger_meta, of_stream
 from holdbook.infrastructure.log.recorder import BaseEventLog, chained, notification, one_event, stored_event
 from holdbook.infrastructure.log.search import ROWS_TESTED, chosen, clauses, is_exact
@@ -270,9 +269,8 @@ class SQLEventLog(BaseEventLog):
 
     def leave_queue(self, command_ids: Collection[str]) -> None:
         """Let commands that wait here leave undecided, and wake those who follow the log: it may be their turn."""
-        with self.database.changing(takes_long=False) as connection:
-            if not self.database.is_sqlite:  # after whatever of ours may still be on its way into the queue
-                connection.exec_driver_sql(f"{LOCK}; NOTIFY {CHANNEL}")
+        # With the lock, it comes after whatever of ours may still be on its way into the queue.
+        with self.database.writing(takes_long=False, wakes=True) as connection:
             SQLQueue(connection).leave(command_ids, self.waiter)
 
     def stay_queued(self) -> set[str]:
