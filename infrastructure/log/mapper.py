@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from eventsourcing.persistence import JSONTranscoder, Mapper, Notification, StoredEvent
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -157,3 +157,14 @@ def _data(event: Event) -> bytes:
 def topic_of(name: str, schema_version: int) -> str:
     """Write a type and its schema version as the library's topic: ``Allocated``, later ``Allocated@2``."""
     return name if schema_version == 1 else f"{name}@{schema_version}"
+
+
+def stored_event(row: StoredRow) -> StoredEvent:
+    """Show a row as the library's stored event."""
+    return StoredEvent(row.stream_id, row.version, topic_of(row.type, row.schema_version), row.data.encode())
+
+
+def notification(row: StoredRow) -> Notification:
+    """Show a row as the library's notification."""
+    topic = topic_of(row.type, row.schema_version)
+    return Notification(row.stream_id, row.version, topic, row.data.encode(), row.position)

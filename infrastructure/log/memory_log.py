@@ -15,8 +15,8 @@ from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.events import Opening
 from holdbook.domain.records import LogPosition, StoredRow, genesis
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.log.mapper import EventMapper
-from holdbook.infrastructure.log.recorder import BaseEventLog, chained, notification, one_event, stored_event
+from holdbook.infrastructure.log.mapper import EventMapper, notification, stored_event
+from holdbook.infrastructure.log.recorder import BaseEventLog, chained, one_event
 from holdbook.infrastructure.log.search import chosen
 from holdbook.infrastructure.log.snapshots import load_pool, load_pool_version, snapshot_versions
 

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from eventsourcing.persistence import (
-    ApplicationRecorder,
-    ListenNotifySubscription,
-    Notification,
-    ShutDown,
-    StoredEvent,
-)
+from eventsourcing.persistence import ApplicationRecorder
 
 from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.records import StoredRow, chain_hash
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.clock import new_id, system_clock
-from holdbook.infrastructure.log.mapper import NO_HASH, EventMapper, topic_of
+from holdbook.infrastructure.log.mapper import NO_HASH, EventMapper
 from holdbook.infrastructure.log.snapshots import is_due, save_pool
+from holdbook.infrastructure.log.subscription import LogSubscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from eventsourcing.persistence import AggregateRecorder
+    from eventsourcing.persistence import AggregateRecorder, StoredEvent
 
     from holdbook.domain.pool import Pool
     from holdbook.domain.ports import LogReader
     from holdbook.domain.records import LogPosition, Recorded
-
-_WATCH_SECONDS: Final = 0.1
-"""How long a subscription's watcher waits before it looks whether it was stopped."""
 
 
 class BaseEventLog(ApplicationRecorder):
@@ -88,7 +79,7 @@ class BaseEventLog(ApplicationRecorder):
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> LogSubscription:
         """Follow the log after a position; never shows half of a command."""
-        return LogSubscription(recorder=self, gt=gt, topics=topics)
+        return LogSubscription(self, gt=gt, topics=topics)
 
 
 def _plain_rows(stored_events: Sequence[StoredEvent], head: int) -> Iterator[StoredRow]:
@@ -133,52 +124,3 @@ def one_event(found: Iterator[Recorded], stream_id: str, version: int) -> Record
         return recorded
     message = f"stream {stream_id!r} has no event of version {version}"
     raise LogCorrupt(message)
-
-
-def stored_event(row: StoredRow) -> StoredEvent:
-    """Show a row as the library's stored event."""
-    return StoredEvent(row.stream_id, row.version, topic_of(row.type, row.schema_version), row.data.encode())
-
-
-def notification(row: StoredRow) -> Notification:
-    """Show a row as the library's notification."""
-    topic = topic_of(row.type, row.schema_version)
-    return Notification(row.stream_id, row.version, topic, row.data.encode(), row.position)
-
-
-class LogSubscription(ListenNotifySubscription[BaseEventLog]):
-    """Follows a log in whole commands, woken by commits of this process and of others."""
-
-    def __init__(self, recorder: BaseEventLog, gt: int | None = None, topics: Sequence[str] = ()) -> None:
-        super().__init__(recorder=recorder, gt=gt, topics=topics)
-        self._watcher = Thread(target=self._watch, name="holdbook-subscription")
-        self._watcher.start()
-
-    def __exit__(self, *args: object, **kwargs: object) -> None:
-        super().__exit__(*args, **kwargs)
-        self._watcher.join()
-
-    def _watch(self) -> None:
-        try:
-            with self._recorder.watching() as news:
-                self._has_been_notified.set()  # what came before the watch began is read now
-                while not self._has_been_stopped:
-                    if news(_WATCH_SECONDS):
-                        self._has_been_notified.set()
-        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
-            self._thread_error = error
-            self.stop()
-
-    def _pull(self) -> None:
-        while not self._has_been_stopped:
-            self._has_been_notified.clear()
-            rows = self._recorder.rows(self._last_notification_id or 0, self._select_limit)
-            if not rows:
-                return
-            chosen = [one for row in rows if (one := notification(row)).topic in self._topics or not self._topics]
-            self._last_notification_id = rows[-1].position
-            try:
-                if chosen:
-                    self._notifications_queue.put(chosen)
-            except ShutDown:
-                return

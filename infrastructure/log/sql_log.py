@@ -12,7 +12,8 @@ from holdbook.domain.errors import LogCorrupt
 from holdbook.domain.records import LogPosition, StoredRow, genesis
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.database.tables import events, ledger_meta, of_stream
-from holdbook.infrastructure.log.recorder import BaseEventLog, chained, notification, one_event, stored_event
+from holdbook.infrastructure.log.mapper import notification, stored_event
+from holdbook.infrastructure.log.recorder import BaseEventLog, chained, one_event
 from holdbook.infrastructure.log.search import ROWS_TESTED, chosen, clauses, is_exact
 from holdbook.infrastructure.log.snapshots import SQLSnapshots, load_pool, load_pool_version, snapshot_versions
 from holdbook.infrastructure.log.sql_queue import SQLQueue
