@@ -20,8 +20,8 @@ from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.opening import open_log
 from holdbook.infrastructure.telemetry.counters import LEDGERS
 from holdbook.infrastructure.verification.fold_check import FoldCheck
-from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.infrastructure.views.store import SQLStore
+from holdbook.infrastructure.views.view_events import SQLViewEvents
 from holdbook.projections.fold import no_collections
 from holdbook.projections.projector import Projector
 from holdbook.replay.history import stories

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from holdbook.infrastructure.verification.view_checks import SQLView
-from holdbook.infrastructure.views.facts import SQLViewEvents
+from holdbook.infrastructure.views.view_events import SQLViewEvents
 from holdbook.projections.fold import no_collections
 from holdbook.replay.verification.view_check import ViewCheck
 
@@ -42,9 +42,9 @@ class FoldCheck:
         source = SQLViewEvents(self._log)
 
         def read(after: int, upto: int) -> Iterator[tuple[Sequence[ViewEvent], int]]:
-            while after < upto and (facts := source.read_events(after, PAGE_EVENTS, upto)):
-                after = facts[-1].position
-                yield facts, after
+            while after < upto and (events := source.read_events(after, PAGE_EVENTS, upto)):
+                after = events[-1].position
+                yield events, after
 
         head = source.head()
         for page, position in read(0, head):

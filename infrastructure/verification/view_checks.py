@@ -1,4 +1,4 @@
-"""The generations of views, and the log's facts for them, as verification takes them."""
+"""The generations of views, and the log's events for them, as verification takes them."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def views_of(log: SQLEventLog) -> CheckedViews:
 
 
 class UncheckedViewEvents:
-    """Reads facts of a log in which anything may stand; what cannot be read is left out."""
+    """Reads view events of a log that may hold anything; leaves out what cannot be read."""
 
     def __init__(self, log: SQLEventLog) -> None:
         self._log = log
         self._page = page_statement(log.database, _COLUMNS)
 
     def read(self, after: int, upto: int) -> Iterator[tuple[Sequence[ViewEvent], int]]:
-        """Read facts after a position up to another, page by page, and where each page ends."""
+        """Read the view events after a position up to another, in pages, each with the position that it ends at."""
         while after < upto and (page := read_page(self._log.database, self._page, (after, upto, PAGE_EVENTS))):
             after = page[-1][0]
-            yield self._facts(page), after
+            yield self._decoded(page), after
 
-    def _facts(self, page: Sequence[tuple[Any, ...]]) -> list[ViewEvent]:
-        """Make facts of rows, a column at a time: where all are as they mostly are, none is looked at by itself."""
+    def _decoded(self, page: Sequence[tuple[Any, ...]]) -> list[ViewEvent]:
+        """Make view events of rows, a column at a time, and row by row only where a page holds something unusual."""
         *envelope, texts, versions = zip(*page, strict=True)
         present, fields = self._log.mapper.present, self._log.mapper.fields
         kinds = list(zip(envelope[1], versions, strict=True))
@@ -69,11 +69,11 @@ class UncheckedViewEvents:
                 data = [from_json(text) if kind in present else fields(*kind, text, at) for kind, text, at in rows]
             if set(map(type, data)) == {dict}:
                 return list(map(ViewEvent._make, zip(*envelope, data, strict=True)))
-        facts = []
+        readable = []
         for row in page:
             with suppress(LogCorrupt, TypeError):
-                facts.append(ViewEvent._make((*row[:10], fields(row[1], row[11], row[10], row[0]))))
-        return facts
+                readable.append(ViewEvent._make((*row[:10], fields(row[1], row[11], row[10], row[0]))))
+        return readable
 
 
 class SQLView:
@@ -95,10 +95,10 @@ class SQLView:
             present = (one for one in list_generations(connection) if (one.view, one.number) == (self.name, number))
             yield SQLLook(connection, number, next((one.position for one in present), 0))
 
-    def fold(self, facts: Sequence[ViewEvent]) -> Iterable[object]:
+    def fold(self, events: Sequence[ViewEvent]) -> Iterable[object]:
         """Fold events, but those that the generation was told to leave out; what went wrong."""
         skipped = self._generation.skipped
-        return self._fold.fold([fact for fact in facts if fact.position not in skipped] if skipped else facts)
+        return self._fold.fold([one for one in events if one.position not in skipped] if skipped else events)
 
     def folded(self, table: Table) -> Mapping[Key, Row]:
         """Show the rows of a table that there should be, by key, since they were last cleared."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from holdbook.domain.errors import LogCorrupt
-from holdbook.infrastructure.views.facts import fact_of
+from holdbook.infrastructure.views.view_events import view_event_of
 from holdbook.projections.fold import WholeFold
 
 if TYPE_CHECKING:
@@ -50,15 +50,15 @@ def rehearse(
 
 
 def _failures(log: BaseEventLog, rows: Sequence[StoredRow], folds: Sequence[WholeFold]) -> Iterator[Failure]:
-    facts = []
+    readable = []
     for row in rows:
         try:
             log.decode(row)
         except LogCorrupt as error:
             yield Failure(row.position, row.type, None, str(error))
         else:
-            facts.append(fact_of(log.mapper, row))
+            readable.append(view_event_of(log.mapper, row))
     for fold in folds:
-        for failed in fold.fold(facts):
+        for failed in fold.fold(readable):
             yield Failure(failed.position, failed.event_type, failed.view, str(failed))
         fold.clear_growing()

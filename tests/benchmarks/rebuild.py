@@ -20,8 +20,8 @@ from benchmarks.measure import Sample, Span, Window, settle
 from benchmarks.places import connect_postgres, connect_sqlite
 from holdbook import Allocate, Ledger, Release
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.infrastructure.views.store import SQLStore
+from holdbook.infrastructure.views.view_events import SQLViewEvents
 from holdbook.projections.engine import Build, Engine
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS

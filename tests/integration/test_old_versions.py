@@ -10,7 +10,7 @@ import pytest
 from holdbook import Ledger, LogCorrupt, UnknownEvent
 from holdbook.infrastructure.log.recorder import chained
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
-from holdbook.infrastructure.views.facts import SQLViewEvents, fact_of
+from holdbook.infrastructure.views.view_events import SQLViewEvents, view_event_of
 from support.projecting import log_of
 from support.story import Clock, tell
 from support.tampering import tampering
@@ -56,11 +56,11 @@ def test_old_and_new_side_by_side(ledger: Ledger) -> None:
     rows = log.rows(limit=10_000)
     released = [(row.position, row.schema_version) for row in rows if row.type == "Released"]
     assert [version for _, version in released] == [1, 2, 2, 2]
-    facts = SQLViewEvents(log).read_events(0, 10_000, len(rows))
-    assert facts == [fact_of(log.mapper, row) for row in rows]
-    assert [facts[position - 1].data["forced"] for position, _ in released] == [False, False, True, True]
+    found = SQLViewEvents(log).read_events(0, 10_000, len(rows))
+    assert found == [view_event_of(log.mapper, row) for row in rows]
+    assert [found[position - 1].data["forced"] for position, _ in released] == [False, False, True, True]
     events = [log.decode(rows[position - 1]).event for position, _ in released]
-    assert [event.model_dump(mode="json") for event in events] == [facts[position - 1].data for position, _ in released]
+    assert [event.model_dump(mode="json") for event in events] == [found[position - 1].data for position, _ in released]
 
 
 def test_every_promise_holds(ledger: Ledger) -> None:

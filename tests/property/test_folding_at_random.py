@@ -13,7 +13,7 @@ from holdbook import MemoryEventLog
 from holdbook.domain.commands import command_from
 from holdbook.domain.events import Allocated, Event
 from holdbook.domain.values import canonical_json
-from holdbook.infrastructure.views.facts import fact_of
+from holdbook.infrastructure.views.view_events import view_event_of
 from holdbook.projections.definition import Add, Drop, Set, Table, View
 from holdbook.projections.fold import HandlerFailed, KnownRows, WholeFold, fold
 from holdbook.projections.views.allocation_history import ALLOCATION_HISTORY
@@ -68,7 +68,7 @@ def test_nets_one_after_another_are_the_whole_fold(
     for number, (fields, seconds) in enumerate([*((one, 0) for one in opening), *steps]):
         clock.now += timedelta(seconds=seconds)
         ledger.submit(command_from({**fields, "command_id": f"c{number}"})).exception()
-    facts = [fact_of(log.mapper, row) for row in log.rows(limit=10**6)]
+    facts = [view_event_of(log.mapper, row) for row in log.rows(limit=10**6)]
     for view in VIEWS:
         check(view, facts, cuts)
 

@@ -17,7 +17,7 @@ from holdbook.domain.events import EVENTS, Event
 from holdbook.domain.pool import Pool, evolve
 from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.recorder import chained
-from holdbook.infrastructure.views.facts import fact_of
+from holdbook.infrastructure.views.view_events import view_event_of
 from holdbook.projections.fold import WholeFold
 from holdbook.projections.views.catalogue import VIEWS
 from support.deciding import Clock, envelope, ledger_on
@@ -92,7 +92,7 @@ def test_an_old_row_is_read_as_the_new_one(event: Event, version: int) -> None:
     back = MAPPER.from_row(downcast(new, version))
     assert back == envelope(event)
     assert MAPPER.to_row(back) == new
-    assert fact_of(MAPPER, downcast(new, version)) == fact_of(MAPPER, new)
+    assert view_event_of(MAPPER, downcast(new, version)) == view_event_of(MAPPER, new)
 
 
 steps = st.lists(st.tuples(commands, st.integers(0, 9), st.integers(1, PRESENT)), min_size=10, max_size=30)
@@ -145,7 +145,7 @@ def folded(rows: Sequence[StoredRow]) -> Fields:
         if event.subject is not None:
             about.setdefault(event.subject, []).append(recorded)
     for view in views:
-        assert view.fold(fact_of(MAPPER, row) for row in rows) == []
+        assert view.fold(view_event_of(MAPPER, row) for row in rows) == []
     return {
         "pools": {key: {name: getattr(pool, name) for name in Pool.__slots__} for key, pool in pools.items()},
         "allocations": {key: allocation.fold(history) for key, history in about.items()},

@@ -19,8 +19,8 @@ from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification.fold_check import FoldCheck
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
-from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.infrastructure.views.store import SQLStore
+from holdbook.infrastructure.views.view_events import SQLViewEvents
 from holdbook.projections.projector import Projector
 from support.deciding import Clock
 from support.logs import query

@@ -12,8 +12,8 @@ from holdbook.infrastructure.interchange.workload import read_lines, run_workloa
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.verification.fold_check import FoldCheck
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
-from holdbook.infrastructure.views.facts import SQLViewEvents
 from holdbook.infrastructure.views.store import SQLStore
+from holdbook.infrastructure.views.view_events import SQLViewEvents
 from holdbook.projections.definition import Drop
 from holdbook.projections.engine import BATCH_EVENTS
 from holdbook.projections.projector import Projector

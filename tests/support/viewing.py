@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from holdbook.infrastructure.log.mapper import EventMapper
-from holdbook.infrastructure.views.facts import fact_of
+from holdbook.infrastructure.views.view_events import view_event_of
 from holdbook.projections.fold import KnownRows, WholeFold, fold
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def facts_of(records: Iterable[Recorded]) -> list[ViewEvent]:
 def facts_of_rows(rows: Iterable[StoredRow]) -> list[ViewEvent]:
     """Read rows of a log as views do."""
     mapper = EventMapper()
-    return [fact_of(mapper, row) for row in rows]
+    return [view_event_of(mapper, row) for row in rows]
 
 
 def rows_of(view: View, history: History, table: Table | None = None) -> list[Row]:

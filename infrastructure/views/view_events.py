@@ -1,4 +1,4 @@
-"""The log as views read it: pages of facts, without what no view needs."""
+"""The log as views read it: pages of view events, which leave out the columns that no view needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLUMNS: Final = (
 
 
 class SQLViewEvents:
-    """Reads facts from a log in a database: the projections' port."""
+    """Reads view events from a log in a database: implements the projections' port `Source`."""
 
     def __init__(self, log: SQLEventLog) -> None:
         self._log = log
@@ -55,9 +55,9 @@ class SQLViewEvents:
         return self._decoded(rows)
 
     def _decoded(self, rows: Sequence[tuple[Any, ...]]) -> list[ViewEvent]:
-        """Read rows as facts, a column at a time: only what is of an older version is looked at one by one.
+        """Make view events of rows, a column at a time; only data of an older version is looked at row by row.
 
-        A page in which anything cannot be read is read row by row, to name the first.
+        A page that holds something unreadable is read again row by row, to name the first such row.
         """
         if not rows:
             return []
@@ -90,8 +90,8 @@ class SQLViewEvents:
         return self._log.watching()
 
 
-def fact_of(mapper: EventMapper, row: StoredRow) -> ViewEvent:
-    """Read a stored row as a fact."""
+def view_event_of(mapper: EventMapper, row: StoredRow) -> ViewEvent:
+    """Make a view event of a stored row; raises `UnknownEvent` or `LogCorrupt`."""
     return ViewEvent(
         row.position,
         row.type,
