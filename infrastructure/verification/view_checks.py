@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
-from sqlalchemy import select
 
 from holdbook.domain.errors import LogCorrupt
 from holdbook.infrastructure.log.raw_rows import page_statement, read_page
-from holdbook.infrastructure.views.physical import physical
+from holdbook.infrastructure.views.physical import SQLLook
 from holdbook.infrastructure.views.store import SQLStore, list_generations
 from holdbook.projections.definition import ViewEvent
 from holdbook.projections.fold import WholeFold
@@ -21,8 +19,6 @@ from holdbook.replay.verification.view_check import CheckedViews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from sqlalchemy import Connection
 
     from holdbook.infrastructure.database.database import Database
     from holdbook.infrastructure.log.sql_log import SQLEventLog
@@ -107,30 +103,3 @@ class SQLView:
     def clear(self, table: Table) -> None:
         """Forget the rows of a table that there should be."""
         self._fold.clear(table)
-
-
-@dataclass(frozen=True, slots=True)
-class SQLLook:
-    """A generation's rows and position at one moment."""
-
-    connection: Connection
-    number: int
-    position: int
-
-    def rows(self, table: Table, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
-        """Read a table's rows; of one that only grows, of a range of positions."""
-        if after is not None and upto is not None:  # a page, as the driver gives it
-            driver: Any = self.connection.connection.dbapi_connection
-            statement = (
-                f"SELECT {', '.join(table.columns)} FROM {table.physical(self.number)} "  # noqa: S608 - own names and numbers
-                f"WHERE position > {after} AND position <= {upto} ORDER BY position"
-            )
-            found: list[Sequence[Any]] = driver.execute(statement).fetchall()
-            return found
-        source = physical(table, self.number)
-        wanted = select(source)
-        if after is not None:
-            wanted = wanted.where(source.c.position > after)
-        if upto is not None:
-            wanted = wanted.where(source.c.position <= upto)
-        return self.connection.execute(wanted, execution_options={"yield_per": 2000})

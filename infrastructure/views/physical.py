@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from holdbook.infrastructure.database.tables import PlainText
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from sqlalchemy import Connection
 
     from holdbook.projections.definition import Table, View
@@ -59,3 +62,30 @@ def finish(connection: Connection, view: View, generation: int) -> None:
         for index in whole.indexes:
             index.create(connection, checkfirst=True)
         connection.exec_driver_sql(f"ANALYZE {whole.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class SQLLook:
+    """A generation's rows and position at one moment."""
+
+    connection: Connection
+    number: int
+    position: int
+
+    def rows(self, table: Table, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
+        """Read a table's rows; of one that only grows, of a range of positions."""
+        if after is not None and upto is not None:  # a page, as the driver gives it
+            driver: Any = self.connection.connection.dbapi_connection
+            statement = (
+                f"SELECT {', '.join(table.columns)} FROM {table.physical(self.number)} "  # noqa: S608 - own names and numbers
+                f"WHERE position > {after} AND position <= {upto} ORDER BY position"
+            )
+            found: list[Sequence[Any]] = driver.execute(statement).fetchall()
+            return found
+        source = physical(table, self.number)
+        asked = sa.select(source)
+        if after is not None:
+            asked = asked.where(source.c.position > after)
+        if upto is not None:
+            asked = asked.where(source.c.position <= upto)
+        return self.connection.execute(asked, execution_options={"yield_per": 2000})

@@ -76,8 +76,7 @@ def point(connection: Connection, name: str, physical: str) -> None:
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
         connection.exec_driver_sql(f"CREATE VIEW {selected}")
         return
-    is_there = name in inspect(connection).get_view_names()
-    present = _columns_of(connection, name) if is_there else []
+    present = _columns_of(connection, name) if name in published_names(connection) else []
     if columns[: len(present)] == present:
         connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {selected}")
         return
@@ -98,6 +97,11 @@ def point(connection: Connection, name: str, physical: str) -> None:
             of = f"({column}) " if column else ""
             passed = " WITH GRANT OPTION" if may_grant else ""
             connection.exec_driver_sql(f"GRANT {privilege} {of}ON {name} TO {grantee}{passed}")
+
+
+def published_names(connection: Connection) -> set[str]:
+    """List the names of the views of SQL that a database has, those of other programs included."""
+    return set(inspect(connection).get_view_names())
 
 
 def _columns_of(connection: Connection, name: str) -> list[tuple[str, type]]:

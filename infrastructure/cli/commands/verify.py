@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rich.text import Text
-from sqlalchemy import inspect
 from typer import Exit, Option, Typer
 
 from holdbook.domain.errors import LogUnavailable, Malformed
@@ -21,6 +20,7 @@ from holdbook.infrastructure.seals.key_files import log_verifier, read_checkpoin
 from holdbook.infrastructure.seals.prover import sealing_of
 from holdbook.infrastructure.verification.start import start_at
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
+from holdbook.infrastructure.views.publication import published_names
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.evidence.checkpoints import Signed
@@ -228,7 +228,7 @@ def _problems(database: Database) -> list[str]:
     if found != wanted:
         return [f"the schema is at {found}; this version of Holdbook wants {wanted}: run `holdbook db upgrade`"]
     with database.reading() as connection:
-        published = set(inspect(connection).get_view_names())
+        published = published_names(connection)
     from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
     differences = [f"the schema differs: {difference}" for difference in migrating.differences(database)]
