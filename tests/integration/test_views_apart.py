@@ -147,14 +147,14 @@ def test_ctrl_c_at_the_command_line(told_url: str) -> None:
     code = (
         "import os, signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # also where whoever started the tests ignores it
-        "from holdbook.infrastructure import verification, views_apart\n"
-        "from holdbook.replay import verify\n"
-        "views_apart.pays = lambda events: True\n"
-        "read = verify.pages\n"
+        "from holdbook.infrastructure.verification import view_process\n"
+        "from holdbook.replay.verification import verifier\n"
+        "view_process.pays = lambda events: True\n"
+        "read = verifier.pages\n"
         "def pages(*words):\n"
         "    yield from read(*words)\n"
         "    os.killpg(0, signal.SIGINT)\n"
-        "verify.pages = pages\n"
+        "verifier.pages = pages\n"
         "from holdbook.__main__ import main\n"
         "main()\n"
     )

@@ -229,7 +229,7 @@ def test_a_schema_that_is_not_ours(database: Database, database_url: str) -> Non
 def test_alembic_works_from_the_installed_package(empty_sqlite_url: str, tmp_path: str) -> None:
     """The migrations are found in the package, wherever the program runs."""
     program = (
-        "import sys; from holdbook.infrastructure import migrating, schema;"
+        "import sys; from holdbook.infrastructure.schema import revision as schema, upgrade as migrating;"
         "from holdbook.infrastructure.database.database import Database;"
         "database = Database(sys.argv[1]); database.make_file(); migrating.upgrade(database);"
         "print(schema.current_revision(database)); database.close()"
