@@ -111,14 +111,6 @@ snapshots = Table(
 )
 """Pools as they were at some version, in pieces (see `snapshots`); all of it can be made again from the log."""
 
-tracking = Table(
-    "tracking",
-    metadata,
-    Column("name", PlainText, primary_key=True),
-    Column("position", BigInteger, nullable=False),
-)
-"""How far readers that are built on the library's own projections have come."""
-
 generations = Table(
     "generations",
     metadata,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 VERSION_TABLE: Final = "holdbook_schema"
 """Where Alembic keeps the schema's revision; a name of our own, as other programs may use the database too."""
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 """Every revision there has been, in order."""
 
 HEAD: Final = REVISIONS[-1]

@@ -18,7 +18,7 @@ from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.snapshots import SQLSnapshots
 from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.tracking import SQLTracking
+from support.tracking import SQLTracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -113,7 +113,7 @@ def test_the_metadata_make_the_same_tables(request: pytest.FixtureRequest, kind:
     "change",
     [
         "DROP INDEX uq_events_opening",
-        "ALTER TABLE tracking ADD COLUMN surprise TEXT",
+        "ALTER TABLE waiters ADD COLUMN surprise TEXT",
         "ALTER TABLE ledger_meta DROP COLUMN epoch",
         "DROP TABLE snapshots",
     ],
@@ -212,7 +212,7 @@ def test_migrating_needs_a_database(empty_sqlite_url: str) -> None:
 def test_an_older_schema(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database at an older revision is refused with the command that upgrades it."""
     monkeypatch.setattr(schema, "HEAD", "9999")  # as if a release had brought another revision
-    with pytest.raises(SchemaMismatch, match=r"is at schema 0004; .* wants 9999: run `holdbook db upgrade`"):
+    with pytest.raises(SchemaMismatch, match=r"is at schema 0005; .* wants 9999: run `holdbook db upgrade`"):
         schema.require_current(database)
 
 
