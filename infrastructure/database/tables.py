@@ -21,9 +21,10 @@ from sqlalchemy import (
     column,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select
+    from sqlalchemy import Connection, Select
 
 PlainText = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that sorts by code point in both databases, as Python does."""
@@ -213,6 +214,11 @@ waiters = Table(
     Column("alive_until", Double, nullable=False),
 )
 """The ledgers that commands wait in, and until when each is believed to be alive, in seconds since 1970."""
+
+
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Begin an INSERT that can say what to do ON CONFLICT, in the words of the connection's database."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def of_stream(  # noqa: PLR0913 - the library's own arguments

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Double, cast, delete, exists, func, not_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from holdbook.domain.values import instant, instant_text
 from holdbook.domain.waiting import AHEAD_SECONDS_MAX, GONE_SECONDS, Waiting
-from holdbook.infrastructure.database.tables import queue, waiters
+from holdbook.infrastructure.database.tables import queue, upsert, waiters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +28,6 @@ class SQLQueue:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._is_sqlite = connection.dialect.name == "sqlite"
-        self._insert: Any = (sqlite if self._is_sqlite else postgresql).insert
 
     def first(self, pool: str, limit: int) -> list[str]:
         """List the ids of the first commands that wait for a pool, in order."""
@@ -62,7 +60,7 @@ class SQLQueue:
             for number, one in enumerate(entered, start=1)
             for pool, quantity in one.quantities.items()
         ]
-        statement = self._insert(queue)
+        statement = upsert(self._connection, queue)
         key = [queue.c.command_id, queue.c.pool]
         again = {name: statement.excluded[name] for name in ("waiter", "until")}
         self._connection.execute(statement.on_conflict_do_update(index_elements=key, set_=again), rows)
@@ -78,7 +76,7 @@ class SQLQueue:
     def say_alive(self, waiter: str) -> None:
         """Say that whoever waits under this name is alive."""
         alive = {"waiter": waiter, "alive_until": self._now() + GONE_SECONDS}
-        statement = self._insert(waiters).values(alive)
+        statement = upsert(self._connection, waiters).values(alive)
         self._connection.execute(statement.on_conflict_do_update(index_elements=[waiters.c.waiter], set_=alive))
 
     def of(self, waiter: str) -> set[str]:

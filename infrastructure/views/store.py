@@ -8,13 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from holdbook.domain.errors import NotFound
 from holdbook.domain.values import instant, instant_text
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.database.tables import generations as table
-from holdbook.infrastructure.database.tables import skipped_events
+from holdbook.infrastructure.database.tables import skipped_events, upsert
 from holdbook.infrastructure.views import physical
 from holdbook.infrastructure.views import publication as publishing
 from holdbook.infrastructure.views.bulk import PostgresBulk, SQLiteBulk
@@ -252,8 +251,7 @@ def enter(connection: Connection, view: View, number: int, state: GenerationStat
         "tables": " ".join(one.physical(number) for one in view.tables),
         "position": 0,
     }
-    add = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-    entered = add.values(values).on_conflict_do_nothing().returning(table.c.generation)
+    entered = upsert(connection, table).values(values).on_conflict_do_nothing().returning(table.c.generation)
     return connection.execute(entered).first() is not None
 
 
