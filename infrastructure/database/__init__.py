@@ -1,1 +1,4 @@
-"""Reach a database: engines, transactions, tables, on SQLite and PostgreSQL."""
+"""Database access on SQLite and PostgreSQL: connections, transactions, tables.
+
+Other rooms import `database` and `tables`, and `transaction` for its types.
+"""

@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL: connections, the log's lock, and errors in Holdbook's words."""
+"""One database, SQLite or PostgreSQL: its connections and transactions, and its errors in Holdbook's words."""
 
 from __future__ import annotations
 
@@ -40,42 +40,51 @@ if TYPE_CHECKING:
 
 _CONNECT_OPTIONS: Final = {"connect_timeout": CONNECT_SECONDS, "application_name": "holdbook"}
 
-_PASSES: Final = frozenset(
+_TRANSIENT: Final = frozenset(
     {
         *("57P01", "57P02", "57P03"),  # a server that stops or starts
         *("57014", "55P03", "57P05", "25P03", "25P04"),  # a statement, a lock, a session, a transaction took too long
         *("53300", "40001", "40P01"),  # too many connections, conflicts
     }
 )
-"""SQLSTATEs of what passes by itself."""
+"""SQLSTATEs of errors after which another try, on a new connection, may succeed."""
 
 
 class Database:
-    """An engine and what differs between the two databases. Raises `LogUnavailable` wherever it is used."""
+    """A database that holds a ledger: connections, transactions, and what differs between SQLite and PostgreSQL.
+
+    ``url`` is an address as SQLAlchemy has them; `Malformed` is raised for any other kind of database. With
+    ``checks_clock``, the log's transactions compare this process's clock with that of a PostgreSQL server. ``silence``
+    is how long such a server may take to answer outside the log's transactions, in seconds; None: for ever.
+
+    Every method that uses the database raises `LogUnavailable` if it cannot be used, and `LogCorrupt` if it refuses a
+    change as inconsistent.
+    """
 
     def __init__(self, url: str, *, checks_clock: bool = False, silence: float | None = None) -> None:
-        self.url = _checked(url)
+        self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.name = self.url.set(query={}).render_as_string(hide_password=True)
-        """The address without its password, for messages; options are left out, as one of them may be a password."""
+        """The address for messages: without its password, and without its options, of which one may be a password."""
         self._silence = silence
-        """How long a PostgreSQL server that is read may say nothing, in seconds."""
+        """How long a PostgreSQL server may take to answer outside the log's transactions; None: for ever."""
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgres_engine()
         self._connector: Connector = (
             SQLiteConnector(self.path)
             if self.is_sqlite
             else PostgresConnector(self._postgres_arguments(), checks_clock=checks_clock)
         )
-        self._committer = create_engine(
+        self._log_engine = create_engine(
             self.url.set(database=None, query={}) if self.is_sqlite else self.url,
             creator=self._connector.connect,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",  # the transactions are begun by hand
         )
         self._kept: Connection | None = None
-        """The connection kept for the log's transactions."""
+        """The connection kept for the log's transactions; None: the next one connects."""
         self._turn = Lock()
-        self._birthplace = ForkGuard()
+        """Held by the thread that uses that connection."""
+        self._fork_guard = ForkGuard()
 
     def _sqlite_engine(self) -> Engine:
         engine = create_engine("sqlite://", creator=partial(sqlite.connect, self.path), poolclass=QueuePool)
@@ -105,13 +114,13 @@ class Database:
             sqlite.make_file(self.path)
 
     def exists(self) -> bool:
-        """Tell whether there is a database to connect to; a PostgreSQL server is asked when it is used."""
+        """Tell whether an SQLite file is there; always True for PostgreSQL, which tells once it is used."""
         return not self.is_sqlite or self.path.exists()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a transaction that sees one moment of the database and changes nothing."""
-        self._birthplace.check()
+        """Open a transaction that sees the database as it is at one moment, and changes nothing."""
+        self._fork_guard.check()
         with self.translated(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -120,10 +129,9 @@ class Database:
 
     @contextmanager
     def writing(self, *, takes_long: bool = True, wakes: bool = False) -> Iterator[Connection]:
-        """Open a transaction that holds the log's lock and changes other tables than the log, or the schema.
+        """Open a transaction as `changing` does that also holds the log's lock: nobody appends meanwhile.
 
-        It commits at the block's end. With ``takes_long`` there is no limit on how long a statement may take. With
-        ``wakes``, the commit wakes those who follow the log.
+        With ``wakes``, the commit wakes those who follow the log.
         """
         with self.changing(takes_long=takes_long) as connection:
             if not self.is_sqlite:
@@ -132,10 +140,13 @@ class Database:
 
     @contextmanager
     def appending(self, timeout: float | None = None, since: int | None = None) -> Iterator[Transaction]:
-        """Open the log's own transaction, on a connection kept for it; it commits at the block's end.
+        """Open a transaction that appends to the log, on the connection kept for it; commit at the block's end.
 
-        With a timeout (seconds), PostgreSQL is waited for no longer. Whatever is raised ends the connection, and the
-        transaction with it, unless the server had committed it already; the next one begins on a new connection.
+        ``timeout`` is how long to wait for the database, in seconds; None: as long as it takes, on SQLite up to
+        `BUSY_SECONDS` for the lock. With ``since``, the rows after that position may be read with the lock.
+
+        An exception ends the connection, and with it the transaction, unless the server had already committed. The next
+        call makes a new connection.
         """
         with self._log_connection(timeout) as connection:
             transaction = self._connector.begin(connection, since)
@@ -143,18 +154,22 @@ class Database:
             transaction.commit()
 
     def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None) -> bool:
-        """Append rows if the log ends at a place and nobody waits, and tell whether that was so."""
+        """Append rows and commit if the log ends at ``end`` and the queue is empty; tell whether it was done.
+
+        ``timeout`` is how long to wait for the database, in seconds, as in `appending`.
+        """
         with self._log_connection(timeout) as connection:
             return self._connector.append_if(connection, end, rows)
 
     @contextmanager
     def _log_connection(self, timeout: float | None) -> Iterator[Connection]:
-        self._birthplace.check()
+        """Give the connection kept for the log's transactions, to one thread at a time; end it if the block raises."""
+        self._fork_guard.check()
         with self.translated(), self._turn:
             self._connector.deadline = None if timeout is None else monotonic() + timeout
             try:
                 if self._kept is None:
-                    self._kept = self._committer.connect()
+                    self._kept = self._log_engine.connect()
                 yield self._kept
             except BaseException:
                 self._end_kept()
@@ -169,21 +184,22 @@ class Database:
 
     @contextmanager
     def changing(self, *, takes_long: bool = True) -> Iterator[Connection]:
-        """Open a transaction that changes other tables than the log; in SQLite there is but one lock for all.
+        """Open a transaction that changes other tables than the log; commit at the block's end.
 
-        One that takes long is waited for as long as it takes.
+        SQLite has one lock for all tables, so there it keeps the log's writers waiting too. With ``takes_long`` there
+        is no limit on how long a statement may take.
         """
-        self._birthplace.check()
+        self._fork_guard.check()
         with self.translated(), self.engine.connect() as connection:
             connection.execution_options(holdbook_writes=True)
-            if not self.is_sqlite:  # the log's end is read after the lock is had, whatever the server's default is
+            if not self.is_sqlite:  # the log's end must be read after the lock is taken, whatever the server's default
                 connection.execution_options(isolation_level="READ COMMITTED")
             with self._without_limit(connection) if takes_long else nullcontext(), connection.begin():
                 yield connection
 
     @contextmanager
     def _without_limit(self, connection: Connection) -> Iterator[None]:
-        """Let statements take as long as they like: an index on a large log takes its time."""
+        """Lift the limit on how long a statement may take: making an index on a large log takes its time."""
         driver: Any = connection.connection.dbapi_connection
         if self.is_sqlite:
             yield
@@ -196,7 +212,7 @@ class Database:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turn the drivers' errors into `LogUnavailable`, naming the database."""
+        """Raise the drivers' errors as `LogUnavailable`, or as `LogCorrupt` if a constraint is violated."""
         try:
             yield
         except (SQLAlchemyError, psycopg.Error, sqlite3.Error) as error:
@@ -206,33 +222,34 @@ class Database:
                 message = f"the database {self.name} refused what cannot be right: {detail}"
                 raise LogCorrupt(message) from cause
             message = f"the database {self.name} cannot be used: {detail}"
-            raise LogUnavailable(message, transient=_passes(cause)) from cause
+            raise LogUnavailable(message, transient=_is_transient(cause)) from cause
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[float], bool]]:
-        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        """Watch for commits: gives a function that waits up to so many seconds, and tells whether there may be news."""
         news = sqlite.watching(self.engine) if self.is_sqlite else postgres.watching(self._postgres_arguments())
         with self.translated(), news as wait:
             yield wait
 
     def close(self) -> None:
-        """Close every connection; those that a fork left to another process are that one's to close."""
-        if self._birthplace.is_here():  # pragma: no branch - a forked child does not report what it covered
+        """Close every connection. In a forked child do nothing: the connections belong to the parent."""
+        if self._fork_guard.is_here():  # pragma: no branch - a forked child does not report what it covered
             with self._turn:
                 self._end_kept()
             self.engine.dispose()
 
 
-def _passes(cause: BaseException) -> bool:
-    """Tell whether trying again, on a new connection, may go well."""
+def _is_transient(cause: BaseException) -> bool:
+    """Tell whether another try, on a new connection, may succeed."""
     if isinstance(cause, sqlite3.OperationalError):
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
     if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
-        return cause.sqlstate.startswith("08") or cause.sqlstate in _PASSES
+        return cause.sqlstate.startswith("08") or cause.sqlstate in _TRANSIENT
     return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
 
 
-def _checked(url: str) -> URL:
+def _parsed(url: str) -> URL:
+    """Parse an address of SQLAlchemy's; raises `Malformed` unless it is of a database that Holdbook works with."""
     parameter = "database"
     expected = "expected a database URL, such as sqlite:///holdbook.db or postgresql+psycopg://user@host/name"
     try:
@@ -248,5 +265,5 @@ def _checked(url: str) -> URL:
 
 
 def _without_password(url: object) -> object:
-    """Make an address that is none fit to be shown: what may be a password goes."""
+    """Blot out what may be a password in an address that cannot be parsed."""
     return re.sub(r"(?<=:)(?!//).*(?=@)|(?<=password=)[^&]*", "***", url) if isinstance(url, str) else url

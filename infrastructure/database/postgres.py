@@ -1,4 +1,7 @@
-"""PostgreSQL: the log's own transaction, in as few trips to the server as it takes, on a connection kept for it."""
+"""PostgreSQL: connections, watching for commits, and the log's transaction in few trips to the server.
+
+A trip is one request and its answer; several statements in one string take one trip.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +33,22 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 CONNECT_SECONDS: Final = 10
-"""How long to wait for a PostgreSQL server to answer."""
+"""How long to wait for a connection to the server."""
 
 CHANNEL: Final = "holdbook_events"
-"""PostgreSQL's notification channel that wakes subscribers."""
+"""The notification channel that wakes subscribers."""
 
 CLOCK_SKEW_SECONDS_MAX: Final = 60
-"""How far this process's clock may be from the database's."""
+"""How far the clocks of this process and of the server may be apart."""
 
 NEWS_ROWS_MAX: Final = 1000
-"""The most rows of other processes that are read in the same trip as the lock is taken."""
+"""The most rows appended by other processes that are read in the trip that takes the lock."""
 
 PENDING_ROWS_MAX: Final = 16
-"""The most rows that are inserted in the same trip as is committed; COPY is faster for more."""
+"""The most rows that are inserted in the trip of the commit; for more, COPY is faster."""
 
 _WAIT_SECONDS: Final = 0.1
-"""How often a wait looks whether it was interrupted."""
+"""How often a wait checks whether it was interrupted."""
 
 _END: Final = "SELECT position FROM events ORDER BY position DESC LIMIT 1"
 
@@ -55,10 +58,10 @@ _LOCK_KEY: Final = 0x686F6C64626F6F6B
 """Key of the advisory lock that orders writers: "holdbook" in ASCII."""
 
 LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"
-"""Takes the log's lock, until the transaction ends."""
+"""Takes the log's lock until the transaction ends."""
 
 _BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE holdbook_end"
-"""Begins in one trip; each statement of such a string sees what was committed before it began."""
+"""Begins a transaction. Each statement in the string sees what was committed before that statement began."""
 
 _INSERT_ALL: Final = f"INSERT INTO events ({COLUMNS}) SELECT {COLUMNS} FROM unnest($1::events[])"  # noqa: S608 - own names
 
@@ -70,7 +73,7 @@ _PREPARE: Final = (
     f"PREPARE holdbook_insert AS {_INSERT_ALL}; PREPARE holdbook_append AS {_INSERT_ALL} WHERE $2::bigint = ({_END}) "
     f"AND NOT {HAS_QUEUE}"
 )
-"""Spares the planner's work in each transaction."""
+"""Prepares what every transaction runs, once per connection, so that it is not planned again each time."""
 
 _INSERT_PENDING: Final = f"EXECUTE holdbook_insert ({{rows}}); NOTIFY {CHANNEL}; COMMIT"
 """Inserts rows and commits."""
@@ -79,44 +82,44 @@ _BEGIN_AND_APPEND: Final = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK}; EXECUTE holdbook_append ({{rows}}, {{end}}); "
     f"NOTIFY {CHANNEL}; COMMIT"
 )
-"""Appends rows if the log ends at a position and nobody waits, and commits."""
+"""Appends rows if the log ends at a position and the queue is empty, and commits."""
 
 _BEGIN_AND_READ: Final = f"{_BEGIN}; EXECUTE holdbook_news ({{position}})"
 
 _CLOCK_CHECK_SECONDS: Final = 1.0
-"""How long a comparison of the clocks is good for."""
+"""How long after a comparison of the clocks the next one is due."""
 
 _BY_INDEX: Final = "SET enable_seqscan = off"
-"""All that is asked while the lock is held goes by an index. A plan that was made when the log was short, and reads all
-of it, would be kept while the log grows, until the server analyses the table."""
+"""Has every statement under the lock use an index. A plan made while the log was short reads the whole table, and would
+be kept while the log grows, until the server analyses the table."""
 
 _VOUCH: Final = "SELECT pg_logical_emit_message(true, 'holdbook', '')"
-"""Writes to the write-ahead log without writing a row: a commit that has nothing in that log waits for no standby."""
+"""Writes to the write-ahead log, but no row: a commit with nothing in that log does not wait for a standby."""
 
 _GREETING: Final = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_walfile_name(pg_current_wal_lsn()) END"
-"""Asks for the name of the write-ahead log's present file, which begins with its timeline; a standby has none."""
+"""Reads the name of the present file of the write-ahead log, which begins with the timeline; NULL from a standby."""
 
 _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false)"
 )
-"""What is acknowledged is on the disk, even where the server's default is not to wait for it, now or later."""
+"""Has commits wait for the disk even if the server's default is not to; a default that waits for more stays."""
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """A connection whose waits have an end, and which never cancels what is under way.
+    """A connection that waits for the server for a limited time, and never cancels a statement.
 
-    A server that was paused keeps its clients waiting for ever: the kernel answers for it. And a commit that is
-    cancelled while it waits for a standby is reported as done. So a wait that comes to its end, or is interrupted, ends
-    the connection; what became of the transaction is for the log to say.
+    A paused server keeps its clients waiting for ever, as the kernel acknowledges their packets. And a commit that is
+    cancelled while it waits for a standby is reported as done. So a wait that takes too long or is interrupted closes
+    the connection; whether the transaction was committed has to be looked up in the log.
     """
 
     deadline: float | None = None
-    """When waits end, on the clock of `time.monotonic`; None: never."""
+    """When to stop waiting, on the clock of `time.monotonic`; None: `silence` decides."""
     silence: float | None = None
-    """How long the server may say nothing, in seconds, where there is no deadline; None: for ever."""
+    """How long to wait for an answer if there is no deadline, in seconds; None: for ever."""
 
     def wait(self, gen: PQGen[_Result], interval: float = _WAIT_SECONDS, timeout: float | None = None) -> _Result:
-        """Wait for the server, but not for ever."""
+        """Wait for an answer until the deadline; raises psycopg's OperationalError then, and closes the connection."""
         limit = timeout or self.silence
         end = self.deadline if self.deadline is not None or limit is None else monotonic() + limit
         try:
@@ -171,7 +174,7 @@ def _inserted(cursor: psycopg.Cursor[Any]) -> int:
 
 @contextmanager
 def watching(arguments: Mapping[str, Any]) -> Iterator[Callable[[float], bool]]:
-    """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+    """Watch for commits: gives a function that waits up to so many seconds, and tells whether there may be news."""
     with psycopg.connect(**arguments, autocommit=True) as listener:
         listener.execute(f"LISTEN {CHANNEL}")
         yield lambda seconds: any(True for _ in listener.notifies(timeout=seconds, stop_after=1))
@@ -302,7 +305,7 @@ def _literal(driver: LogConnection, rows: Sequence[StoredRow]) -> str:
 
 
 def _array(rows: Sequence[StoredRow]) -> str:
-    """Write rows as PostgreSQL writes an array of a composite type."""
+    """Write rows in the form that PostgreSQL has for an array of a composite type."""
     return "{" + ",".join([_quoted("(" + ",".join(map(_component, row)) + ")") for row in rows]) + "}"
 
 

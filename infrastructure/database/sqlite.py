@@ -1,4 +1,4 @@
-"""SQLite: connections to a file, and the log's own transaction on one that is kept for it."""
+"""SQLite: connections to a file, watching it for commits, and the log's transaction."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from holdbook.domain.records import LogPosition
 
 BUSY_SECONDS: Final = 60
-"""How long a writer waits for SQLite's only write lock before it gives up, unless it is told."""
+"""How long to wait for the file's one lock for writers, unless the caller sets a deadline."""
 
 _POLL_SECONDS: Final = 0.02
-"""How often a subscriber looks whether another process has changed an SQLite database."""
+"""How long to wait before looking again whether another process changed the file, or let go of it."""
 
 _INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * len(StoredRow._fields))})"  # noqa: S608 - own names
 
 _END_AND_QUEUE: Final = f"SELECT position, hash, {HAS_QUEUE} FROM (SELECT 1) LEFT JOIN ({LAST}) ON true"  # noqa: S608 - own text
-"""Where the log ends, and whether anybody waits."""
+"""Reads where the log ends, and whether the queue has entries."""
 
 
 def make_file(path: Path) -> None:
-    """Make a database's file if it is not there."""
+    """Make an empty file for a database if it is not there."""
     sqlite3.connect(_address(path, "rwc"), uri=True).close()
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Connect to a database whose file is there."""
+    """Connect to a database whose file is there, so that a commit waits for the disk."""
     connection = sqlite3.connect(
         _address(path, "rw"), uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
     )
@@ -62,7 +62,7 @@ def _configure(connection: sqlite3.Connection) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    # The change to WAL does not wait for other processes that change it too, busy timeout or not.
+    # SQLite does not apply the busy timeout to the change of the journal's mode: try until it is done.
     deadline = monotonic() + BUSY_SECONDS
     while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:
@@ -74,19 +74,20 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def begin(connection: Connection) -> None:
-    """Begin a transaction, one that writes with the lock for writers."""
+    """Begin a transaction; take the lock for writers at once if the connection's options say that it writes."""
     writes = connection.get_execution_options().get("holdbook_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager
 def watching(engine: Engine) -> Iterator[Callable[[float], bool]]:
-    """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+    """Watch for commits: gives a function that waits up to so many seconds, and tells whether there may be news."""
     with engine.connect() as connection:
         yield lambda seconds: _has_news(connection, seconds)
 
 
 def _has_news(connection: Connection, seconds: float) -> bool:
+    """Poll the counter that SQLite raises when another connection has changed the file."""
     driver: Any = connection.connection.dbapi_connection
     seen = connection.info.get("data_version")
     deadline = monotonic() + seconds

@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy knows them; migrations reach the same schema."""
+"""The tables, described for SQLAlchemy. The migrations lead to the same schema, which a test compares with this."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
 PlainText = Text().with_variant(Text(collation="C"), "postgresql")
-"""Text that sorts by code point in both databases, as Python does."""
+"""Text that both databases sort by code point, as Python does."""
 
 Position = BigInteger().with_variant(Integer, "sqlite")
-"""Integer of 64 bits; in SQLite the name that makes a primary key the row's own number."""
+"""Integer of 64 bits. SQLite makes a primary key the row's own number only if its type is called INTEGER."""
 
 metadata = MetaData(
     naming_convention={
@@ -66,7 +66,7 @@ events = Table(
     CheckConstraint("position >= 1", name="position"),
     CheckConstraint("ordinal >= 0 AND ordinal < ordinals", name="ordinal"),
 )
-"""The log. UPDATE, DELETE and TRUNCATE are refused by triggers."""
+"""The log. Triggers refuse UPDATE, DELETE and TRUNCATE."""
 
 _is_opening = and_(column("type").in_(("Allocated", "Reserved")), column("command").is_not(None))
 
@@ -100,7 +100,7 @@ ledger_meta = Table(
     Column("format", SmallInteger, nullable=False),
     CheckConstraint("one = 1", name="one"),
 )
-"""One row: whose log this is. The epoch goes up by hand after a restore from a backup."""
+"""One row: the ledger's id, and its epoch, which is raised by hand after a restore from a backup."""
 
 snapshots = Table(
     "snapshots",
@@ -110,7 +110,7 @@ snapshots = Table(
     Column("type", PlainText, nullable=False),
     Column("data", PlainText, nullable=False),
 )
-"""Pools as they were at some version, in pieces (see `snapshots`); all of it can be made again from the log."""
+"""Pools as they were at some version, in chunks (see `log.snapshots`). All of it can be made again from the log."""
 
 generations = Table(
     "generations",
@@ -129,7 +129,7 @@ generations = Table(
     Column("stopped_type", PlainText),
     Column("error", PlainText),
 )
-"""The builds of each view: what for, by which code, how far they have read the log, and on what they failed."""
+"""The builds of each view: the state, the code that builds it, the position in the log, and the event it failed on."""
 
 Index(
     "uq_generations_live",
@@ -151,8 +151,7 @@ skipped_events = Table(
     Column("actor", PlainText, nullable=False),
     Column("skipped_at", PlainText, nullable=False),
 )
-"""Events that a generation was told to leave out, why, and by whose decision."""
-
+"""Events that a generation was told to leave out: why, and who decided it."""
 
 seal_tiles = Table(
     "seal_tiles",
@@ -162,7 +161,7 @@ seal_tiles = Table(
     Column("hashes", LargeBinary, nullable=False),
     Column("chain", LargeBinary(32)),
 )
-"""The Merkle tree over the log, 256 hashes a tile; of level 0 also the hash of the last event that a tile covers."""
+"""The Merkle tree over the log, up to 256 hashes a tile. On level 0, ``chain`` is the hash of the last row covered."""
 
 checkpoints = Table(
     "checkpoints",
@@ -172,7 +171,7 @@ checkpoints = Table(
     Column("note", PlainText, nullable=False),
     Column("sealed_at", PlainText, nullable=False),
 )
-"""What the log said of itself, signed."""
+"""Signed checkpoints of the log."""
 
 cosignatures = Table(
     "cosignatures",
@@ -190,7 +189,7 @@ seal_keys = Table(
     Column("key", PlainText, primary_key=True),
     Column("since", BigInteger, nullable=False),
 )
-"""Public keys of those who signed checkpoints, and the first that each signed."""
+"""Public keys that signed checkpoints, each with the number of the first that it signed."""
 
 queue = Table(
     "queue",
@@ -205,7 +204,7 @@ queue = Table(
     Column("waiter", PlainText, nullable=False),
     UniqueConstraint("command_id", "pool"),
 )
-"""Commands that wait, a row for each pool that they ask for something of; the lower ticket is served first."""
+"""Commands that wait, a row for each pool that one asks of. A lower ticket is served first."""
 
 waiters = Table(
     "waiters",
@@ -213,18 +212,21 @@ waiters = Table(
     Column("waiter", PlainText, primary_key=True),
     Column("alive_until", Double, nullable=False),
 )
-"""The ledgers that commands wait in, and until when each is believed to be alive, in seconds since 1970."""
+"""The open ledgers whose commands wait, and until when each counts as alive, in seconds since 1970."""
 
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Begin an INSERT that can say what to do ON CONFLICT, in the words of the connection's database."""
+    """Begin an INSERT that can have an ON CONFLICT clause, as the connection's database writes it."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def of_stream(  # noqa: PLR0913 - the library's own arguments
     table: Table, stream_id: str, *, gt: int | None, lte: int | None, desc: bool, limit: int | None
 ) -> Select[Any]:
-    """Select a stream's rows of ``events`` or ``snapshots``, in order of version, as the library's recorders ask."""
+    """Select a stream's rows of ``events`` or ``snapshots``, ordered by version.
+
+    ``gt`` and ``lte`` bound the version, as in the library's recorders.
+    """
     version = table.c.version
     found = select(table).where(table.c.stream_id == stream_id)
     found = found.order_by(version.desc() if desc else version).limit(limit)
