@@ -1,1 +1,5 @@
-"""The event log: in SQL and in memory, with its snapshots, its search and its queue."""
+"""The event log, in a database and in memory: rows and their chain, snapshots, search, the queue, subscriptions.
+
+Other rooms import `recorder`, `sql_log`, `memory_log` and `mapper`; verification also `raw_rows` and `snapshots`, and
+monitoring `sql_queue`.
+"""

@@ -1,4 +1,4 @@
-"""Between events and what is stored: explicit type names, schema versions, upcasters."""
+"""Map events to stored rows and back: explicit type names, schema versions, upcasters."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from eventsourcing.domain import DomainEventProtocol
 
 NO_HASH = bytes(32)
-"""The hash of a row that has not been chained yet."""
+"""The hash of a row before it is chained."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """An event with its place in its stream: what the library's own tools read."""
+    """An event with its stream and version, in the form that the library's own tools read."""
 
     originator_id: str
     originator_version: int
@@ -34,7 +34,10 @@ class StreamEvent:
 
 
 class EventMapper(Mapper[str]):
-    """Maps events to stored rows and back; also the library's mapper, for its tools."""
+    """Maps events to stored rows and back. It is also the library's mapper, for the library's tools.
+
+    ``events`` are the types by stored name, ``upcasters`` as in `UPCASTERS`.
+    """
 
     def __init__(self, events: Mapping[str, type[Event]] = EVENTS, upcasters: Upcasters = UPCASTERS) -> None:
         super().__init__(JSONTranscoder())  # the base class wants one; events are written by pydantic
@@ -42,12 +45,12 @@ class EventMapper(Mapper[str]):
         self._names = {kind: name for name, kind in events.items()}
         self._upcasters = upcasters
         self.present = frozenset((name, kind.schema_version) for name, kind in events.items())
-        """Every type with the schema version that is written today."""
+        """Each stored type name with the schema version that is written today."""
 
     def to_row(self, recorded: Recorded) -> StoredRow:
-        """Write an event and its envelope as a row, its hash still to come."""
+        """Make a row of an event and its envelope, with `NO_HASH` as its hash."""
         event = recorded.event
-        return StoredRow(  # by place, as in `from_row`: names would take longer than the rest
+        return StoredRow(  # positional, as in `from_row`: keywords would take longer than the rest
             recorded.position,
             event.stream_id,
             recorded.version,
@@ -68,7 +71,7 @@ class EventMapper(Mapper[str]):
         )
 
     def from_row(self, row: StoredRow) -> Recorded:
-        """Read a row back; raises `UnknownEvent` or `LogCorrupt`, naming the position."""
+        """Make an event and its envelope of a row; raises `UnknownEvent` or `LogCorrupt`, naming the position."""
         event = self._decode(row.type, row.schema_version, row.data, row.position)
         try:
             return Recorded(
@@ -90,7 +93,7 @@ class EventMapper(Mapper[str]):
             raise LogCorrupt(message) from error
 
     def fields(self, name: str, schema_version: int, data: str, position: int) -> dict[str, Any]:
-        """Read the fields of a row's data, upcast to the present version, without making an event of them.
+        """Parse a row's data into fields of the present schema version, without making an event of them.
 
         Raises `UnknownEvent` or `LogCorrupt`, naming the position.
         """
@@ -98,13 +101,13 @@ class EventMapper(Mapper[str]):
         try:
             fields = from_json(data)
             if type(fields) is not dict:
-                raise TypeError(f"expected an object, got {data!r}")  # noqa: TRY301 - told as below
+                raise TypeError(f"expected an object, got {data!r}")  # noqa: TRY301 - reported as below
             return fields if kind is None else self._upcast(name, schema_version, kind.schema_version, fields)
         except (ValueError, TypeError, LookupError) as error:
             raise _unreadable(name, position, error) from error
 
     def upcast(self, name: str, schema_version: int, fields: dict[str, Any], position: int) -> dict[str, Any]:
-        """Bring fields that were read already to the present version; raises as `fields` does."""
+        """Upcast fields that are parsed already to the present schema version; raises as `fields` does."""
         kind = self._kind(name, schema_version, position)
         try:
             return self._upcast(name, schema_version, kind.schema_version, fields)
@@ -123,48 +126,49 @@ class EventMapper(Mapper[str]):
             if schema_version == kind.schema_version:
                 return kind.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]  # an event
             return kind.model_validate(self._upcast(name, schema_version, kind.schema_version, from_json(data)))
-        except (ValueError, TypeError, LookupError) as error:  # whatever an upcaster meets in data that it cannot take
+        except (ValueError, TypeError, LookupError) as error:  # what an upcaster may raise on damaged data
             raise _unreadable(name, position, error) from error
 
-    def _upcast(self, name: str, version: int, wanted: int, fields: dict[str, Any]) -> dict[str, Any]:
-        for step in range(version, wanted):
+    def _upcast(self, name: str, version: int, target: int, fields: dict[str, Any]) -> dict[str, Any]:
+        for step in range(version, target):
             fields = self._upcasters[name, step](fields)
         return fields
 
     def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
-        """Write a `StreamEvent` for the library's tools."""
+        """Make the library's stored event of a `StreamEvent`."""
         event: Event = domain_event.event  # type: ignore[attr-defined]  # a StreamEvent, which the protocol cannot say
         topic = topic_of(self._names[type(event)], event.schema_version)
         return StoredEvent(domain_event.originator_id, domain_event.originator_version, topic, _data(event))
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
-        """Read a `StreamEvent` for the library's tools."""
+        """Make a `StreamEvent` of the library's stored event; raises `UnknownEvent` or `LogCorrupt`."""
         name, _, version = stored_event.topic.partition("@")
         event = self._decode(name, int(version or 1), stored_event.state.decode(), stored_event.originator_version)
         return StreamEvent(str(stored_event.originator_id), stored_event.originator_version, event)
 
 
 def _unreadable(name: str, position: int, error: Exception) -> LogCorrupt:
-    told = Malformed.from_validation(error) if isinstance(error, ValidationError) else error
-    return LogCorrupt(f"position {position}: the data of {name} cannot be read: {told}")
+    reason = Malformed.from_validation(error) if isinstance(error, ValidationError) else error
+    return LogCorrupt(f"position {position}: the data of {name} cannot be read: {reason}")
 
 
 def _data(event: Event) -> bytes:
-    # What `model_dump_json` does, and `model_validate_json` above, without a layer that takes as long again.
+    # The serializer behind `model_dump_json`, as the validator above is the one behind `model_validate_json`: going
+    # through those methods takes twice as long.
     return event.__pydantic_serializer__.to_json(event)
 
 
 def topic_of(name: str, schema_version: int) -> str:
-    """Write a type and its schema version as the library's topic: ``Allocated``, later ``Allocated@2``."""
+    """Name a type and its schema version as a topic of the library: ``Allocated``, and later ``Allocated@2``."""
     return name if schema_version == 1 else f"{name}@{schema_version}"
 
 
 def stored_event(row: StoredRow) -> StoredEvent:
-    """Show a row as the library's stored event."""
+    """Make the library's stored event of a row."""
     return StoredEvent(row.stream_id, row.version, topic_of(row.type, row.schema_version), row.data.encode())
 
 
 def notification(row: StoredRow) -> Notification:
-    """Show a row as the library's notification."""
+    """Make the library's notification of a row."""
     topic = topic_of(row.type, row.schema_version)
     return Notification(row.stream_id, row.version, topic, row.data.encode(), row.position)

@@ -1,4 +1,4 @@
-"""The event log in memory: for tests, for tutorials, and for a manager that keeps no database."""
+"""The event log in memory: for tests, for tutorials, and for a resource manager without a database."""
 
 from __future__ import annotations
 
@@ -33,38 +33,42 @@ if TYPE_CHECKING:
 
 
 class MemoryEventLog(BaseEventLog):
-    """A log that lasts as long as the process; otherwise as strict as those in a database."""
+    """A log that lasts as long as the object. It refuses whatever a database's constraints would refuse."""
 
     def __init__(self, mapper: EventMapper | None = None) -> None:
         super().__init__(mapper or EventMapper())
         self.ledger_id = new_id()
         """Id of this ledger, made with it."""
         self.epoch = 1
-        """How often the log was restored from a backup: never."""
+        """How often the log was restored from a backup, from 1: this one never is."""
         self._lock = RLock()
         self._changed = Condition(self._lock)
         self._rows: list[StoredRow] = []
         self._streams: dict[str, dict[int, int]] = {}
-        """Index into the rows, by stream and version; and so on below."""
+        """Indexes into the rows, by stream and version."""
         self._commands: dict[str, list[int]] = {}
+        """Indexes into the rows, by command id."""
         self._subjects: dict[str, list[int]] = {}
+        """Indexes into the rows, by allocation id."""
         self._openings: dict[str, int] = {}
+        """Index of the row that opened each allocation."""
         self.snapshots = POPOAggregateRecorder()
         self._queue: dict[str, Waiting] = {}
-        """The commands that wait, by id, in order."""
+        """The commands that wait, by id, in the order they will be served in."""
         self._tickets = 0
+        """The last ticket given to a command that waits."""
         self._moves = 0
-        """How often the queue was changed."""
+        """How often commands left the queue: part of what watchers compare."""
 
     @contextmanager
     def reading(self) -> Iterator[MemoryReader]:
-        """Look at the log without letting anybody else append."""
+        """Read the log; nobody appends until the block ends."""
         with self._lock:
             yield MemoryReader(self)
 
     @contextmanager
-    def writing(self, timeout: float | None = None, since: int | None = None) -> Iterator[MemoryWriter]:  # noqa: ARG002 - nothing makes it wait, or read
-        """Take the log's lock; what was appended is kept if the block does not raise."""
+    def writing(self, timeout: float | None = None, since: int | None = None) -> Iterator[MemoryWriter]:  # noqa: ARG002 - there is no database to wait for, or to read from
+        """Take the log's lock; what the writer appends is kept unless the block raises."""
         with self._lock:
             writer = MemoryWriter(self)
             yield writer
@@ -72,7 +76,7 @@ class MemoryEventLog(BaseEventLog):
             self._move_queue(writer.entered, writer.left)
 
     def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
-        """Append rows if the log still ends at a place and nobody waits, and tell whether that was so."""
+        """Append rows if the log still ends at ``end`` and the queue is empty; tell whether it was done."""
         with self.writing(timeout) as writer:
             if (writer.head, writer.head_hash) != end or self._queue:
                 return False
@@ -80,7 +84,7 @@ class MemoryEventLog(BaseEventLog):
             return True
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
-        """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
+        """Read about ``limit`` rows from position ``after + 1`` on, up to the end of a command, or to ``upto``."""
         with self._lock:
             stop = min(after + limit, len(self._rows))
             if after < stop:
@@ -89,24 +93,24 @@ class MemoryEventLog(BaseEventLog):
             return self._rows[after : stop if upto is None else min(stop, upto)]
 
     def find(
-        self, wanted: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
+        self, event_filter: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
     ) -> list[StoredRow]:
-        """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
+        """Read the next rows after a position that match a filter, at most ``limit``, none beyond ``upto``."""
         with self._lock:
             return list(
-                islice(chosen(self._rows[max(after, 0) : upto], wanted, self._fields, self._opening_rows), limit)
+                islice(chosen(self._rows[max(after, 0) : upto], event_filter, self._fields, self._opening_rows), limit)
             )
 
     def _opening_rows(self, allocation_ids: Collection[str]) -> list[StoredRow]:
         return [self._rows[self._openings[key]] for key in allocation_ids if key in self._openings]
 
     def leave_queue(self, command_ids: Collection[str]) -> None:
-        """Let commands leave the queue undecided."""
+        """Take commands out of the queue, undecided."""
         with self._lock:
             self._move_queue((), command_ids)
 
     def stay_queued(self) -> Collection[str]:
-        """Give the ids of the commands that wait: nobody is gone as long as the log is there."""
+        """Give the ids of the commands that wait: their process lives as long as the log does."""
         with self._lock:
             return set(self._queue)
 
@@ -123,7 +127,7 @@ class MemoryEventLog(BaseEventLog):
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[float], bool]]:
-        """Watch for appends: call what this gives with seconds to wait; it tells whether there may be news."""
+        """Watch for appends: gives a function that waits up to so many seconds, and tells whether there may be news."""
         seen = len(self._rows), self._moves
 
         def news(seconds: float) -> bool:
@@ -152,10 +156,10 @@ class MemoryEventLog(BaseEventLog):
 
     # The library's recorder
 
-    def _insert(self, numbered: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
+    def _insert(self, rows_after: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
         try:
             with self.writing() as writer:
-                writer.insert(chained(numbered(writer.head), writer.head, writer.head_hash))
+                writer.insert(chained(rows_after(writer.head), writer.head, writer.head_hash))
         except LogCorrupt as error:
             raise IntegrityError(str(error)) from error
         return [row.position for row in writer.appended]
@@ -169,7 +173,7 @@ class MemoryEventLog(BaseEventLog):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Read a stream's events as the library stores them."""
+        """Read a stream's events as the library's stored events."""
         with self._lock:
             versions = sorted(self._streams.get(str(originator_id), {}).items(), reverse=desc)
             chosen = [
@@ -186,7 +190,7 @@ class MemoryEventLog(BaseEventLog):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """Read the log as the library's notifications; may end within a command, as its limit says."""
+        """Read the log as the library's notifications. The limit may cut a command in two."""
         first = max((start or 0) + (0 if inclusive_of_start else 1), 1)
         with self._lock:
             found = self._rows[first - 1 : stop]
@@ -199,16 +203,16 @@ class MemoryEventLog(BaseEventLog):
 
 
 class MemoryReader:
-    """A look at the log; nobody appends until it ends."""
+    """Reads the log at one moment; nobody appends until `MemoryEventLog.reading` ends."""
 
     def __init__(self, log: MemoryEventLog) -> None:
         self._log = log
-        self.head = len(log._rows)  # noqa: SLF001 - the log's own reader, as below
+        self.head = len(log._rows)  # noqa: SLF001 - the reader is part of the log; so below
         """Position of the last event; 0 in an empty log."""
         self.head_hash = log._rows[-1].hash if log._rows else genesis(log.ledger_id)  # noqa: SLF001
 
     def stream(self, stream_id: str, after: int = 0) -> Iterator[Recorded]:
-        """Read a stream's events whose version is above ``after``, in order."""
+        """Read the events of a stream whose version is above ``after``, in order."""
         stream = self._log._streams.get(stream_id, {})  # noqa: SLF001
         for version in range(after + 1, len(stream) + 1):
             yield self._event(stream[version])
@@ -218,7 +222,7 @@ class MemoryReader:
         return self._log._rows[position : self.head]  # noqa: SLF001
 
     def decode(self, row: StoredRow) -> Recorded:
-        """Read the event of a row; raises `UnknownEvent` or `LogCorrupt`."""
+        """Make an event and its envelope of a row; raises `UnknownEvent` or `LogCorrupt`."""
         return self._log.decode(row)
 
     def version(self, stream_id: str) -> int:
@@ -226,31 +230,31 @@ class MemoryReader:
         return len(self._log._streams.get(stream_id, {}))  # noqa: SLF001
 
     def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
-        """Find the events of the commands that were decided before, by command id."""
+        """Find the commands that were decided already: their events by command id."""
         return self._found(self._log._commands, command_ids)  # noqa: SLF001
 
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Find the pools of each allocation that was ever granted, by allocation id."""
+        """Find the allocations that were ever granted: their pools by allocation id."""
         openings = self._log._openings  # noqa: SLF001
         found = {key: self._event(openings[key]).event for key in allocation_ids if key in openings}
         return {key: event.pools for key, event in found.items() if isinstance(event, Opening)}
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
-        """Read every event about the allocations, refusals too, by allocation id, in order."""
+        """Read every event about the allocations, refusals too: in order, by allocation id."""
         return self._found(self._log._subjects, allocation_ids)  # noqa: SLF001
 
     def pool_names(self) -> list[str]:
-        """List every pool ever opened, by name."""
+        """List the names of all pools ever opened, sorted."""
         streams = sorted(self._log._streams)  # noqa: SLF001
         return [stream.removeprefix("pool:") for stream in streams if stream.startswith("pool:")]
 
     def queued(self, pool: str, limit: int) -> list[str]:
-        """List the ids of the first commands that wait for a pool, in order, at most ``limit``."""
+        """List the ids of the first ``limit`` commands that wait for a pool, in order."""
         waiting = self._log._queue.values()  # noqa: SLF001
         return list(islice((one.command_id for one in waiting if pool in one.quantities), limit))
 
     def queue(self) -> list[Waiting]:
-        """List the commands that wait, in order."""
+        """List the commands that wait, in the order they will be served in."""
         return list(self._log._queue.values())  # noqa: SLF001
 
     def event(self, stream_id: str, version: int) -> Recorded:
@@ -258,11 +262,11 @@ class MemoryReader:
         return one_event(self.stream(stream_id, version - 1), stream_id, version)
 
     def snapshots(self, pool: str) -> Sequence[int]:
-        """List the versions that a pool has usable snapshots at, in order."""
+        """List the versions of a pool at which there are usable snapshots, in order."""
         return snapshot_versions(self._log.snapshots, pool)
 
     def snapshot(self, pool: str) -> Pool | None:
-        """Load a pool from its latest usable snapshot, if there is one."""
+        """Load a pool from its latest snapshot; None if it has no usable one."""
         return load_pool(self._log.snapshots, pool)
 
     def snapshot_at(self, pool: str, version: int) -> Pool:
@@ -277,31 +281,33 @@ class MemoryReader:
 
 
 class MemoryWriter(MemoryReader):
-    """A look at the log that may append."""
+    """Reads the log at one moment, and collects what to append."""
 
     def __init__(self, log: MemoryEventLog) -> None:
         super().__init__(log)
         self.appended: list[StoredRow] = []
-        """What is kept if the block that opened the writer does not raise; and so on below."""
+        """Rows to append when the block of `MemoryEventLog.writing` ends."""
         self.entered: Sequence[Waiting] = ()
+        """Commands to put into the queue then."""
         self.left: Collection[str] = ()
+        """Ids of commands to take out of it then."""
 
     def append(self, records: Sequence[Recorded]) -> LogPosition:
-        """Append events numbered from ``head + 1``."""
+        """Append events, numbered from ``head + 1``; give the position and the hash that the log ends with then."""
         rows = chained(map(self._log.mapper.to_row, records), self.head, self.head_hash)
         self.insert(rows)
         return LogPosition.of(rows[-1]) if rows else LogPosition(self.head, self.head_hash)
 
     def holds(self, place: LogPosition) -> bool:
-        """Tell whether the log holds a row that was appended earlier."""
+        """Tell whether the log has the row with that position and hash."""
         return any(row.hash == place.hash for row in self._log._rows[place.position - 1 : place.position])  # noqa: SLF001
 
     def move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
-        """Let commands enter the queue, those that are in it keeping their place, and others leave it, by id."""
+        """Put commands into the queue, where those that wait already keep their place, and take others out, by id."""
         self.entered, self.left = entered, left
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
-        """Append chained rows; raises `LogCorrupt` where a database's constraints would refuse them."""
+        """Append chained rows; raises `LogCorrupt` if a database's constraints would refuse them."""
         if rows and (self.appended or self._is_taken(rows)):
             message = "the log refused an event whose place, command id or allocation id is taken"
             raise LogCorrupt(message)

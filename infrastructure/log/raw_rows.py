@@ -1,4 +1,4 @@
-"""The log's rows as the driver gives them, for verification: whatever is in them, and whether ids come twice."""
+"""The log's rows for verification: exactly as the driver gives them, whatever stands in them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.database.database import Database
 
 _FIRST: Final = "{0}ordinal = 0"
-"""The first rows of commands."""
+"""Condition for the first row of a command; ``{0}`` is the table's alias with a dot."""
 
 _GRANT: Final = f"{{0}}type IN {OPENINGS} AND {{0}}command IS NOT NULL AND {{0}}allocation_id IS NOT NULL"
-"""Grants, by the row that carries the command."""
+"""Condition for the first row of a grant, which carries the command."""
 
 
 class SQLRows:
-    """Reads the log's rows as they are."""
+    """Reads the log's rows as they are, and finds ids that are used twice."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._page = page_statement(database, StoredRow._fields)
 
     def identity(self) -> tuple[str, int] | None:
-        """Read the ledger's id and its epoch; None if the ledger's own row is not there."""
+        """Read the ledger's id and its epoch; None if `ledger_meta` is empty."""
         with self._database.reading() as connection:
             found = connection.execute(select(ledger_meta.c.ledger_id, ledger_meta.c.epoch)).first()
         return (found.ledger_id, found.epoch) if found else None
@@ -44,44 +44,44 @@ class SQLRows:
             return connection.execute(select(func.max(events.c.position))).scalar() or 0
 
     def page(self, after: int, limit: int, upto: int) -> Sequence[tuple[Any, ...]]:
-        """Read the next rows after a position, at most ``limit`` of them, up to a position, command or not."""
+        """Read at most ``limit`` rows after a position, none beyond ``upto``; the last command may be cut in two."""
         return read_page(self._database, self._page, (after, upto, limit))
 
     def commands_again(self, after: int, upto: int, limit: int) -> Sequence[tuple[int, str]]:
-        """List rows whose command was decided before."""
+        """List the rows, as position and id, that begin a command whose id an earlier command has."""
         return self._again("command_id", _FIRST, after, upto, limit)
 
     def grants_again(self, after: int, upto: int, limit: int) -> Sequence[tuple[int, str]]:
-        """List grants of what another command granted before."""
+        """List the rows, as position and id, that grant an allocation which an earlier command granted already."""
         return self._again("allocation_id", _GRANT, after, upto, limit, unlike="AND f.command_id <> e.command_id")
 
-    def _again(  # noqa: PLR0913 - what is asked, and where
-        self, column: str, those: str, after: int, upto: int, limit: int, *, unlike: str = ""
+    def _again(  # noqa: PLR0913 - a column, a condition, and the range that both callers are given
+        self, column: str, condition: str, after: int, upto: int, limit: int, *, unlike: str = ""
     ) -> Sequence[tuple[int, str]]:
-        """List rows whose value in a column an earlier row has."""
-        here, there = those.format("e."), those.format("f.")
-        # Few rows are new, or few values come twice, which an index in their order tells: the rest is not looked at.
+        """List the rows whose value in a column an earlier row has too, among those that meet a condition."""
+        here, there = condition.format("e."), condition.format("f.")
+        # Look only at rows after a position; or, from the beginning, at values that an index finds to come twice.
         few = (
             f"e.position > {after}"
             if after > 0
             else f"e.{column} IN (SELECT f.{column} FROM events f WHERE {there} GROUP BY 1 HAVING count(*) > 1)"  # noqa: S608 - own names
         )
-        wanted = (
+        statement = (
             f"SELECT e.position, e.{column} FROM events e WHERE {here} AND {few} AND e.position <= {upto} "  # noqa: S608 - own names and numbers
             f"AND EXISTS (SELECT 1 FROM events f WHERE f.{column} = e.{column} AND {there} "
             f"AND f.position < e.position {unlike}) ORDER BY e.position LIMIT {limit}"
         )
         with self._database.reading() as connection:
-            return [(position, key) for position, key in connection.exec_driver_sql(wanted)]
+            return [(position, key) for position, key in connection.exec_driver_sql(statement)]
 
     def was_granted(self, allocation_id: str, before: int) -> bool:
-        """Tell whether a hold of an allocation began before a position."""
+        """Tell whether an allocation was granted before a position."""
         condition = (events.c.allocation_id == allocation_id, events.c.position < before, events.c.type.in_(OPENINGS))
         with self._database.reading() as connection:
             return connection.execute(select(events.c.position).where(*condition).limit(1)).first() is not None
 
     def version_at(self, stream_id: str, position: int) -> int:
-        """Find the version of a stream's last event up to a position; 0 if it has none."""
+        """Find the version of a stream's last event up to a position; 0 if there is none."""
         condition = (events.c.stream_id == stream_id, events.c.position <= position)
         last = select(events.c.version).where(*condition).order_by(events.c.version.desc()).limit(1)
         with self._database.reading() as connection:
@@ -89,7 +89,7 @@ class SQLRows:
 
 
 def page_statement(database: Database, columns: Sequence[str]) -> str:
-    """Write the statement that reads columns of the rows after a position, up to another, so many at most."""
+    """Write a statement that reads columns of rows; its parameters are ``after``, ``upto`` and ``limit``."""
     mark = "?" if database.is_sqlite else "%s"
     return (
         f"SELECT {', '.join(columns)} FROM events WHERE position > {mark} AND position <= {mark} "  # noqa: S608 - own names
@@ -98,7 +98,7 @@ def page_statement(database: Database, columns: Sequence[str]) -> str:
 
 
 def read_page(database: Database, statement: str, values: tuple[int, int, int]) -> Sequence[tuple[Any, ...]]:
-    """Read a page of rows with such a statement."""
+    """Read a page of rows with a statement of `page_statement`."""
     with database.reading() as connection:
         driver: Any = connection.connection.dbapi_connection
         fetch = _fetch_sqlite if database.is_sqlite else _fetch
@@ -116,7 +116,7 @@ def _fetch(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> 
 def _fetch_sqlite(driver: DBAPIConnection, statement: str, values: tuple[int, ...]) -> Sequence[tuple[Any, ...]]:
     try:
         return _fetch(driver, statement, values)
-    except sqlite3.OperationalError as error:  # SQLite takes any bytes for text, Python does not
+    except sqlite3.OperationalError as error:  # SQLite stores any bytes as text; Python decodes UTF-8 only
         if "UTF-8" not in str(error):
             raise
     before, driver.text_factory = driver.text_factory, lambda text: text.decode(errors="surrogateescape")

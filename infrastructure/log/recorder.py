@@ -1,4 +1,4 @@
-"""What the logs share: the library's recorder face, numbering and chaining of rows, subscriptions."""
+"""What both logs share: the interface of the library's recorder, and how rows are numbered and chained."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class BaseEventLog(ApplicationRecorder):
-    """A log with the face of the library's recorder. Domain code writes through `writing`, never here."""
+    """A log that is also the library's application recorder, for its tools. Commands are recorded through `writing`."""
 
     snapshots: AggregateRecorder
-    """Where snapshots of pools are kept."""
+    """The library's recorder that keeps snapshots of pools."""
 
     def __init__(self, mapper: EventMapper) -> None:
         self.mapper = mapper
@@ -41,31 +41,35 @@ class BaseEventLog(ApplicationRecorder):
 
     @abstractmethod
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
-        """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
+        """Read about ``limit`` rows from position ``after + 1`` on, up to the end of a command, or to ``upto``."""
 
     @abstractmethod
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
-        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        """Watch for commits: gives a function that waits up to so many seconds, and tells whether there may be news."""
 
     @abstractmethod
-    def _insert(self, numbered: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
-        """Append the rows that ``numbered`` makes for a head; the positions they got. Raises IntegrityError."""
+    def _insert(self, rows_after: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
+        """Append the rows that ``rows_after`` makes for the position of the last event; give their positions.
+
+        Raises the library's IntegrityError if a stream's version is taken.
+        """
 
     def decode(self, row: StoredRow) -> Recorded:
-        """Read the event of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
+        """Make an event and its envelope of a row, upcasting old versions; raises `UnknownEvent` or `LogCorrupt`."""
         return self.mapper.from_row(row)
 
     def _fields(self, row: StoredRow) -> dict[str, Any]:
         return self.mapper.fields(row.type, row.schema_version, row.data, row.position)
 
     def chain(self, records: Sequence[Recorded], end: LogPosition) -> list[StoredRow]:
-        """Write events that follow a place as rows."""
+        """Make chained rows of events that follow the end of the log given."""
         return chained(map(self.mapper.to_row, records), end.position, end.hash)
 
     def snapshot_if_due(self, pool: str, copy: Callable[[], Pool | None]) -> None:
-        """Write a snapshot of a pool, off the commit path, if enough has happened since its last one.
+        """Save a snapshot of a pool if enough has happened since its last one. Not to be called while committing.
 
-        Called only then, ``copy`` gives a copy of the pool as it stands in the log, or None if there is none at hand.
+        ``copy`` gives a copy of the pool as it stands in the log, or None if there is none; it is called only if a
+        snapshot is due.
         """
         with self.reading() as reader:
             due = is_due(self.snapshots, reader, pool)
@@ -74,11 +78,11 @@ class BaseEventLog(ApplicationRecorder):
             save_pool(self.snapshots, present)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> Sequence[int]:
-        """Append plain events as one command of their own; for the library's tools and tests."""
+        """Append plain events of the library as one command; for its tools and its tests. Gives their positions."""
         return self._insert(lambda head: list(_plain_rows(stored_events, head))) if stored_events else []
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> LogSubscription:
-        """Follow the log after a position; never shows half of a command."""
+        """Follow the log after a position, in whole commands; of ``topics`` only, if any are given."""
         return LogSubscription(self, gt=gt, topics=topics)
 
 
@@ -107,7 +111,11 @@ def _plain_rows(stored_events: Sequence[StoredEvent], head: int) -> Iterator[Sto
 
 
 def chained(rows: Iterable[StoredRow], head: int, head_hash: bytes) -> list[StoredRow]:
-    """Give each row its hash, from the hash before it; raises `LogCorrupt` unless they follow one another."""
+    """Give each row its hash, computed from the one before it.
+
+    ``head`` and ``head_hash`` are the position and the hash of the log's last row. Raises `LogCorrupt` unless the
+    rows have the positions that follow.
+    """
     done = []
     for position, row in enumerate(rows, start=head + 1):
         if row.position != position:
@@ -119,7 +127,7 @@ def chained(rows: Iterable[StoredRow], head: int, head_hash: bytes) -> list[Stor
 
 
 def one_event(found: Iterator[Recorded], stream_id: str, version: int) -> Recorded:
-    """Take the event of a stream that was looked for; raises `LogCorrupt` if it is not there."""
+    """Take the first of the events found; raises `LogCorrupt`, naming the stream and the version, if there is none."""
     for recorded in found:
         return recorded
     message = f"stream {stream_id!r} has no event of version {version}"

@@ -1,7 +1,7 @@
-"""Snapshots of pools, in chunks, so that one with a million holds is saved and loaded in pieces.
+"""Snapshots of pools, in chunks, so that a pool with a million holds is saved and loaded in pieces.
 
 A snapshot of pool P at version V is a header, event V of the recorder's stream ``pool:P``, and its chunks, events
-1, 2, 3 … of the stream ``holds:V:P``. The header is written last: without it the chunks are not seen.
+1, 2, 3 … of the stream ``holds:V:P``. The header is written last; nobody reads chunks that have no header.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     Connecting = Callable[[], AbstractContextManager[Connection]]
 
 HOLDS_PER_CHUNK: Final = 10_000
-"""How many holds are saved and loaded at a time."""
+"""How many holds are in a chunk."""
 
 SNAPSHOT_EVENTS_MIN: Final = 5_000
-"""A pool is worth a snapshot after this many events, or as many as it has holds, if that is more."""
+"""A snapshot is due after this many events, or after as many as the pool has holds, if that is more."""
 
 _TYPE: Final = "PoolSnapshot"
-"""Stored type of this format; a snapshot of another type is passed over and the pool folded from its first event."""
+"""Stored type of this format. A snapshot of another type is ignored: the pool is folded from its first event."""
 
 
 def is_due(recorder: AggregateRecorder, reader: LogReader, name: str, *, events_min: int = SNAPSHOT_EVENTS_MIN) -> bool:
-    """Tell whether so much has happened in a pool since its last snapshot that the next one is worth its space."""
+    """Tell whether so many events happened in a pool since its last snapshot that the next one is due."""
     headers = recorder.select_events(f"pool:{name}", desc=True, limit=1)
     last, holds = (headers[0].originator_version, json.loads(headers[0].state)["holds"]) if headers else (0, 0)
     return reader.version(f"pool:{name}") - last >= max(events_min, holds)
@@ -74,7 +74,7 @@ def load_pool_version(recorder: AggregateRecorder, name: str, version: int) -> P
 
 
 def list_snapshots(connection: Connection) -> list[tuple[str, int]]:
-    """List the snapshots of this format: their pools and versions."""
+    """List the snapshots of this format: pools and versions."""
     headers = select(snapshots.c.stream_id, snapshots.c.version).where(
         snapshots.c.stream_id.startswith("pool:"), snapshots.c.type == _TYPE
     )
@@ -86,7 +86,7 @@ def _load(recorder: AggregateRecorder, name: str, header: StoredEvent) -> Pool:
 
 
 def save_pool(recorder: AggregateRecorder, pool: Pool, *, holds_per_chunk: int = HOLDS_PER_CHUNK) -> None:
-    """Save a pool as it is, chunk by chunk; what another process saved of the same version is the same."""
+    """Save a pool. What another process has saved of the same version stays: it is the same."""
     for number, chunk in enumerate(pool_chunks(pool, holds_per_chunk), start=1):
         with suppress(IntegrityError):
             recorder.insert_events([StoredEvent(f"holds:{pool.version}:{pool.name}", number, _TYPE, chunk)])
@@ -95,7 +95,7 @@ def save_pool(recorder: AggregateRecorder, pool: Pool, *, holds_per_chunk: int =
 
 
 def pool_header(pool: Pool) -> bytes:
-    """Write all of a pool but its holds."""
+    """Encode everything of a pool but its holds."""
     fields = {
         "pool": pool.name,
         "resource_type": pool.resource_type,
@@ -111,7 +111,7 @@ def pool_header(pool: Pool) -> bytes:
 
 
 def pool_chunks(pool: Pool, holds_per_chunk: int) -> Iterator[bytes]:
-    """Write a pool's holds, so many at a time, in the order they came."""
+    """Encode a pool's holds in chunks, in the order in which they began."""
     holds = iter(pool.holds.items())
     while portion := list(islice(holds, holds_per_chunk)):
         yield _encode([_hold_fields(allocation_id, hold) for allocation_id, hold in portion])
@@ -172,15 +172,17 @@ def _holds(recorder: AggregateRecorder, name: str, version: int) -> Iterator[tup
 
 
 class SQLSnapshots(AggregateRecorder):
-    """The library's aggregate recorder over the table ``snapshots``."""
+    """The library's aggregate recorder over the table ``snapshots``.
+
+    ``reading`` opens transactions that read, ``changing`` those that insert; without the second, the first does both.
+    """
 
     def __init__(self, reading: Connecting, changing: Connecting | None = None) -> None:
         self._reading = reading
         self._changing = changing or reading
-        """What opens transactions, to read and to insert; without the second, the first is for both."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> None:
-        """Insert all or none; raises the library's IntegrityError if one is there already."""
+        """Insert all or none; raises the library's IntegrityError if a version of a stream is there already."""
         rows = [
             {
                 "stream_id": str(e.originator_id),
@@ -207,7 +209,7 @@ class SQLSnapshots(AggregateRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> list[StoredEvent]:
-        """Read a stream's snapshots, in order of version."""
+        """Read a stream's snapshots, ordered by version; ``gt`` and ``lte`` bound it."""
         found = of_stream(snapshots, str(originator_id), gt=gt, lte=lte, desc=desc, limit=limit)
         with self._reading() as connection:
             rows = connection.execute(found).all()

@@ -1,4 +1,4 @@
-"""The event log on SQLAlchemy Core, for SQLite and PostgreSQL."""
+"""The event log in an SQLite or PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.log.mapper import EventMapper
 
 _IDS_PER_STATEMENT: Final = 1000
-"""The most ids looked up in one statement; both databases bound the number of parameters."""
+"""The most ids looked up in one statement: both databases limit the number of parameters."""
 
 _PAGE_ROWS: Final = 5000
-"""Rows of a stream read at a time."""
+"""How many rows of a stream are read at a time."""
 
 _LAST: Final = select(func.max(events.c.position))
 
@@ -46,11 +46,11 @@ _TOPIC: Final = case(
     (events.c.schema_version == 1, events.c.type),
     else_=events.c.type + "@" + cast(events.c.schema_version, Text),
 )
-"""What `topic_of` makes of a row."""
+"""The topic of a row, computed in SQL as `topic_of` does."""
 
 
 class SQLReader:
-    """A look at the log inside one transaction."""
+    """Reads the log inside one transaction."""
 
     def __init__(self, connection: Connection, mapper: EventMapper, head: int) -> None:
         self._connection = connection
@@ -60,7 +60,7 @@ class SQLReader:
         """Position of the last event; 0 in an empty log."""
 
     def stream(self, stream_id: str, after: int = 0) -> Iterator[Recorded]:
-        """Read a stream's events whose version is above ``after``, in order."""
+        """Read the events of a stream whose version is above ``after``, in order."""
         page = select(events).where(events.c.stream_id == stream_id).order_by(events.c.version).limit(_PAGE_ROWS)
         while rows := self._rows(page.where(events.c.version > after)):
             yield from map(self._mapper.from_row, rows)
@@ -73,7 +73,7 @@ class SQLReader:
         return self._rows(select(events).where(events.c.position > position).order_by(events.c.position))
 
     def decode(self, row: StoredRow) -> Recorded:
-        """Read the event of a row; raises `UnknownEvent` or `LogCorrupt`."""
+        """Make an event and its envelope of a row; raises `UnknownEvent` or `LogCorrupt`."""
         return self._mapper.from_row(row)
 
     def version(self, stream_id: str) -> int:
@@ -82,18 +82,18 @@ class SQLReader:
         return self._connection.execute(last).scalar() or 0
 
     def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
-        """Find the events of the commands that were decided before, by command id."""
+        """Find the commands that were decided already: their events by command id."""
         return self._found(events.c.command_id, command_ids)
 
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Find the pools of each allocation that was ever granted, by allocation id."""
+        """Find the allocations that were ever granted: their pools by allocation id."""
         found = {}
         for row in self.openings(allocation_ids):
             found[str(row.allocation_id)] = self._mapper.from_row(row).event.pools  # type: ignore[attr-defined]
         return found
 
     def openings(self, allocation_ids: Collection[str]) -> Iterator[StoredRow]:
-        """Read the rows that opened allocations, one of each that was ever granted."""
+        """Read the row that opened each allocation, for those that were ever granted."""
         for ids in _portions(allocation_ids):
             yield from self._rows(
                 select(events).where(
@@ -104,20 +104,20 @@ class SQLReader:
             )
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
-        """Read every event about the allocations, refusals too, by allocation id, in order."""
+        """Read every event about the allocations, refusals too: in order, by allocation id."""
         return self._found(events.c.allocation_id, allocation_ids)
 
     def pool_names(self) -> list[str]:
-        """List every pool ever opened, by name."""
+        """List the names of all pools ever opened, sorted."""
         opened = select(events.c.stream_id).where(events.c.type == "PoolOpened").order_by(events.c.stream_id)
         return [stream_id.removeprefix("pool:") for stream_id in self._connection.execute(opened).scalars()]
 
     def queued(self, pool: str, limit: int) -> list[str]:
-        """List the ids of the first commands that wait for a pool, in order, at most ``limit``."""
+        """List the ids of the first ``limit`` commands that wait for a pool, in order."""
         return SQLQueue(self._connection).first(pool, limit)
 
     def queue(self) -> list[Waiting]:
-        """List the commands that wait, in order."""
+        """List the commands that wait, in the order they will be served in."""
         return SQLQueue(self._connection).read()
 
     def event(self, stream_id: str, version: int) -> Recorded:
@@ -126,11 +126,11 @@ class SQLReader:
         return one_event(map(self._mapper.from_row, self._rows(found)), stream_id, version)
 
     def snapshots(self, pool: str) -> Sequence[int]:
-        """List the versions that a pool has usable snapshots at, in order."""
+        """List the versions of a pool at which there are usable snapshots, in order."""
         return snapshot_versions(self._snapshots, pool)
 
     def snapshot(self, pool: str) -> Pool | None:
-        """Load a pool from its latest usable snapshot, if there is one."""
+        """Load a pool from its latest snapshot; None if it has no usable one."""
         return load_pool(self._snapshots, pool)
 
     def snapshot_at(self, pool: str, version: int) -> Pool:
@@ -141,7 +141,7 @@ class SQLReader:
         found: dict[str, list[Recorded]] = {}
         for some in _portions(keys):
             rows = self._rows(select(events).where(column.in_(some)))
-            rows.sort()  # by position, and here: a planner that knows little of the table walks all of it in that order
+            rows.sort()  # by position, and not in SQL: without statistics the planner may walk all of the table for it
             for row in rows:
                 found.setdefault(getattr(row, column.name), []).append(self._mapper.from_row(row))
         return found
@@ -151,7 +151,7 @@ class SQLReader:
 
 
 class SQLWriter(SQLReader):
-    """A look at the log that holds its lock, and may append."""
+    """Reads the log inside the transaction that holds the log's lock, and appends."""
 
     def __init__(self, transaction: Transaction, log: SQLEventLog, since: int | None) -> None:
         super().__init__(transaction.connection, log.mapper, transaction.head)
@@ -163,27 +163,27 @@ class SQLWriter(SQLReader):
             SQLQueue(transaction.connection).forget_the_gone()
 
     def queued(self, pool: str, limit: int) -> list[str]:
-        """List the ids of the first commands that wait for a pool; whether there are any was read with the lock."""
+        """List the first commands that wait for a pool; whether any command waits at all was read with the lock."""
         return super().queued(pool, limit) if self._transaction.has_queue else []
 
     def rows_since(self, position: int) -> Sequence[StoredRow]:
-        """Read the rows after a position, up to the head; what was read with the lock is not read again."""
+        """Read the rows after a position, up to the head; those that were read with the lock are not read again."""
         news = self._transaction.news if position == self._since else None
         return super().rows_since(position) if news is None else news
 
     def append(self, records: Sequence[Recorded]) -> LogPosition:
-        """Append events numbered from ``head + 1``; durable when the transaction has committed."""
+        """Append events, numbered from ``head + 1``; give the position and the hash that the log ends with then."""
         rows = chained(map(self._mapper.to_row, records), self.head, self.head_hash)
         self.insert(rows)
         return LogPosition.of(rows[-1]) if rows else LogPosition(self.head, self.head_hash)
 
     def insert(self, rows: Sequence[StoredRow]) -> None:
-        """Insert chained rows in bulk, and wake those who follow the log."""
+        """Insert chained rows. The commit makes them durable, and wakes those who follow the log."""
         if rows:
             self._transaction.insert(rows)
 
     def holds(self, place: LogPosition) -> bool:
-        """Tell whether the log holds a row that was appended earlier; if so, this commit vouches for it again."""
+        """Tell whether the log has the row with that position and hash; if so, the commit waits until it is durable."""
         found = select(events.c.hash).where(events.c.position == place.position)
         if self._connection.execute(found).scalar() != place.hash:
             return False
@@ -191,7 +191,7 @@ class SQLWriter(SQLReader):
         return True
 
     def move_queue(self, entered: Sequence[Waiting], left: Collection[str]) -> None:
-        """Let commands enter the queue, those that are in it keeping their place, and others leave it, by id."""
+        """Put commands into the queue, where those that wait already keep their place, and take others out, by id."""
         if left and self._transaction.has_queue:
             SQLQueue(self._connection).leave(left)
         if entered:
@@ -199,7 +199,7 @@ class SQLWriter(SQLReader):
 
 
 class SQLEventLog(BaseEventLog):
-    """The log in a database: positions dense, rows chained by hashes, writers ordered by the log's lock."""
+    """The log in a database: positions without gaps, rows chained by hashes, writers ordered by the log's lock."""
 
     def __init__(self, database: Database, mapper: EventMapper) -> None:
         super().__init__(mapper)
@@ -214,33 +214,33 @@ class SQLEventLog(BaseEventLog):
         self.epoch: int = meta.epoch
         """How often the log was restored from a backup, from 1."""
         self.waiter = new_id()
-        """The name under which commands wait here."""
+        """The name under which this ledger's commands stand in the queue."""
 
     @contextmanager
     def reading(self) -> Iterator[SQLReader]:
-        """Look at the log without locking it."""
+        """Read the log at one moment, without locking it."""
         with self.database.reading() as connection:
             yield SQLReader(connection, self.mapper, connection.execute(_LAST).scalar() or 0)
 
     @contextmanager
     def writing(self, timeout: float | None = None, since: int | None = None) -> Iterator[SQLWriter]:
-        """Take the log's lock; commit at the block's end, or roll back if it raises."""
+        """Take the log's lock; commit at the block's end, or roll back if it raises. See `Database.appending`."""
         with self.database.appending(timeout, since) as transaction:
             yield SQLWriter(transaction, self, since)
 
     def append_if(self, end: LogPosition, rows: Sequence[StoredRow], timeout: float | None = None) -> bool:
-        """Append rows if the log still ends at a place and nobody waits, and tell whether that was so."""
+        """Append rows if the log still ends at ``end`` and the queue is empty; tell whether it was done."""
         return self.database.append_if(end, rows, timeout)
 
     def rows(self, after: int = 0, limit: int = 1000, *, upto: int | None = None) -> list[StoredRow]:
-        """Read the rows from position ``after + 1``, about ``limit``, to the end of a command, or to ``upto``."""
+        """Read about ``limit`` rows from position ``after + 1`` on, up to the end of a command, or to ``upto``."""
         page = select(events).where(events.c.position > after).order_by(events.c.position)
         if upto is not None:
             page = page.where(events.c.position <= upto)
         with self.database.reading() as connection:
             found = [StoredRow(*row) for row in connection.execute(page.limit(limit))]
             if found and len(found) == limit:
-                # By itself: of two bounds on one side SQLite takes one, which may be the one that is far away.
+                # The smaller bound only: of two upper bounds SQLite uses one for the search, perhaps the greater.
                 last = found[-1]
                 end = last.position + last.ordinals - 1 - last.ordinal
                 rest = select(events).where(
@@ -251,50 +251,50 @@ class SQLEventLog(BaseEventLog):
         return found
 
     def find(
-        self, wanted: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
+        self, event_filter: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
     ) -> list[StoredRow]:
-        """Read the next rows that are wanted after a position, in order, at most ``limit``, none beyond ``upto``."""
-        size = limit if is_exact(wanted) else max(limit, ROWS_TESTED)
-        page = select(events).where(*clauses(wanted)).order_by(events.c.position).limit(size)
+        """Read the next rows after a position that match a filter, at most ``limit``, none beyond ``upto``."""
+        size = limit if is_exact(event_filter) else max(limit, ROWS_TESTED)
+        page = select(events).where(*clauses(event_filter)).order_by(events.c.position).limit(size)
         page = page if upto is None else page.where(events.c.position <= upto)
         found: list[StoredRow] = []
         while len(found) < limit:
             with self.database.reading() as connection:
                 reader = SQLReader(connection, self.mapper, 0)
                 rows = [StoredRow(*row) for row in connection.execute(page.where(events.c.position > after))]
-                found += chosen(rows, wanted, self._fields, reader.openings)
+                found += chosen(rows, event_filter, self._fields, reader.openings)
             if len(rows) < size:
                 break
             after = rows[-1].position
         return found[:limit]
 
     def leave_queue(self, command_ids: Collection[str]) -> None:
-        """Let commands that wait here leave undecided, and wake those who follow the log: it may be their turn."""
-        # With the lock, it comes after whatever of ours may still be on its way into the queue.
+        """Take commands of this ledger out of the queue, undecided, and wake others, whose turn it may be."""
+        # The lock has it wait for commits of this ledger that may still put commands into the queue.
         with self.database.writing(takes_long=False, wakes=True) as connection:
             SQLQueue(connection).leave(command_ids, self.waiter)
 
     def stay_queued(self) -> set[str]:
-        """Say that those who wait here are alive; give the ids of their commands that still have their place."""
+        """Record that this ledger is alive; give the ids of its commands that are still in the queue."""
         with self.database.changing(takes_long=False) as connection:
             queue = SQLQueue(connection)
             queue.say_alive(self.waiter)
             return queue.of(self.waiter)
 
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
-        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        """Watch for commits: gives a function that waits up to so many seconds, and tells whether there may be news."""
         return self.database.watching()
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close the database's connections."""
         self.database.close()
 
     # The library's recorder
 
-    def _insert(self, numbered: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
+    def _insert(self, rows_after: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
         try:
             with self.writing() as writer:
-                rows = chained(numbered(writer.head), writer.head, writer.head_hash)
+                rows = chained(rows_after(writer.head), writer.head, writer.head_hash)
                 writer.insert(rows)
         except LogCorrupt as error:
             raise IntegrityError(str(error)) from error
@@ -309,7 +309,7 @@ class SQLEventLog(BaseEventLog):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Read a stream's events as the library stores them."""
+        """Read a stream's events as the library's stored events."""
         found = of_stream(events, str(originator_id), gt=gt, lte=lte, desc=desc, limit=limit)
         with self.database.reading() as connection:
             return [stored_event(StoredRow(*row)) for row in connection.execute(found)]
@@ -323,7 +323,7 @@ class SQLEventLog(BaseEventLog):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """Read the log as the library's notifications; may end within a command, as its limit says."""
+        """Read the log as the library's notifications. The limit may cut a command in two."""
         first = (start or 0) + (0 if inclusive_of_start else 1)
         found = select(events).where(events.c.position >= first).order_by(events.c.position).limit(limit)
         found = found if stop is None else found.where(events.c.position <= stop)

@@ -1,4 +1,4 @@
-"""The queue in a database: who waits, in which place, and whose process is alive. It is no part of the log."""
+"""The queue in a database: which commands wait, in which order, and which processes are alive. It is not in the log."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _UNIX_EPOCH_JULIAN_DAY: Final = 2440587.5
 _DAY_SECONDS: Final = 86400.0
 
 _IDS_PER_STATEMENT: Final = 1000
-"""The most ids named in one statement; both databases bound the number of parameters."""
+"""The most ids in one statement: both databases limit the number of parameters."""
 
 
 class SQLQueue:
-    """The queue as one transaction sees it."""
+    """The queue, in one transaction. A waiter is the name of an open ledger whose commands wait."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._is_sqlite = connection.dialect.name == "sqlite"
 
     def first(self, pool: str, limit: int) -> list[str]:
-        """List the ids of the first commands that wait for a pool, in order."""
+        """List the ids of the first ``limit`` commands that wait for a pool, in order."""
         listed = select(queue.c.command_id).where(queue.c.pool == pool, queue.c.waiter.in_(self._alive()))
         return list(self._connection.execute(listed.order_by(queue.c.ticket).limit(limit)).scalars())
 
     def read(self) -> list[Waiting]:
-        """List the commands that wait, in order."""
+        """List the commands that wait, in the order they will be served in."""
         listed = select(queue).where(queue.c.waiter.in_(self._alive())).order_by(queue.c.ticket, queue.c.pool)
         entries: dict[int, list[Row[Any]]] = {}
         for row in self._connection.execute(listed):
@@ -43,7 +43,7 @@ class SQLQueue:
         return [_waiting(rows) for rows in entries.values()]
 
     def enter(self, waiter: str, entered: Sequence[Waiting]) -> None:
-        """Put commands at the queue's end; those that are in it keep their place and wait here from now on."""
+        """Put commands at the queue's end. Those that wait already keep their place, and belong to this waiter now."""
         self.say_alive(waiter)
         last = self._connection.execute(select(func.max(queue.c.ticket))).scalar() or 0
         rows = [
@@ -66,7 +66,7 @@ class SQLQueue:
         self._connection.execute(statement.on_conflict_do_update(index_elements=key, set_=again), rows)
 
     def leave(self, command_ids: Iterable[str], waiter: str | None = None) -> None:
-        """Take commands out; if a waiter is named, only those that wait there."""
+        """Take commands out; only a waiter's own if one is named."""
         leaving = delete(queue) if waiter is None else delete(queue).where(queue.c.waiter == waiter)
         ids = sorted(command_ids)
         for start in range(0, len(ids), _IDS_PER_STATEMENT):
@@ -74,21 +74,21 @@ class SQLQueue:
             self._connection.execute(leaving.where(queue.c.command_id.in_(some)))
 
     def say_alive(self, waiter: str) -> None:
-        """Say that whoever waits under this name is alive."""
+        """Record that a waiter is alive, for `GONE_SECONDS`."""
         alive = {"waiter": waiter, "alive_until": self._now() + GONE_SECONDS}
         statement = upsert(self._connection, waiters).values(alive)
         self._connection.execute(statement.on_conflict_do_update(index_elements=[waiters.c.waiter], set_=alive))
 
     def of(self, waiter: str) -> set[str]:
-        """List the ids of the commands that wait under a name."""
+        """List the ids of a waiter's commands."""
         return set(self._connection.execute(select(queue.c.command_id).where(queue.c.waiter == waiter)).scalars())
 
     def forget_the_gone(self) -> None:
-        """Take out whoever said nothing for too long."""
+        """Take out the commands of waiters that have not said for too long that they are alive."""
         if not self._connection.execute(select(exists().where(not_(self._is_alive())))).scalar():
             return
         self._connection.execute(delete(waiters).where(not_(self._is_alive())))
-        # Only who is not even listed: whoever is gone from just now on is the next one's to take out.
+        # Only of waiters that are not listed any more: one whose time ends right now is left for the next call.
         self._connection.execute(delete(queue).where(queue.c.waiter.not_in(select(waiters.c.waiter))))
 
     def _alive(self) -> Select[tuple[str]]:
@@ -98,7 +98,7 @@ class SQLQueue:
         return waiters.c.alive_until.between(self._now(), self._now() + AHEAD_SECONDS_MAX)
 
     def _now(self) -> ColumnElement[float]:
-        """Tell the database's time, in seconds since 1970: the one clock that all who wait share."""
+        """Give the database's time in seconds since 1970: the one clock that all waiters share."""
         if self._is_sqlite:
             return (func.julianday("now") - _UNIX_EPOCH_JULIAN_DAY) * _DAY_SECONDS
         return cast(func.extract("epoch", func.clock_timestamp()), Double)

@@ -1,4 +1,4 @@
-"""Follow a log: the library's subscription, in whole commands."""
+"""Follow a log: a subscription of the library that never shows half of a command."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ if TYPE_CHECKING:
     from holdbook.domain.records import StoredRow
 
 _WATCH_SECONDS: Final = 0.1
-"""How long a subscription's watcher waits before it looks whether it was stopped."""
+"""How long a watcher waits for a commit before it checks whether the subscription was stopped."""
 
 
 class Followed(Protocol):
     """What a subscription needs of a log."""
 
     def rows(self, after: int = 0, limit: int = 1000) -> list[StoredRow]:
-        """Read the rows from position ``after + 1``, about ``limit``, to the end of a command."""
+        """Read about ``limit`` rows from position ``after + 1`` on, up to the end of a command."""
         ...
 
     def watching(self) -> AbstractContextManager[Callable[[float], bool]]:
-        """Watch for commits: call what this gives with seconds to wait; it tells whether there may be news."""
+        """Watch for commits: gives a function that waits up to so many seconds, and tells whether there may be news."""
         ...
 
 
 class LogSubscription(ListenNotifySubscription[Any]):
     """Follows a log in whole commands, woken by commits of this process and of others.
 
-    Of the library's recorder it uses nothing: it reads what `Followed` has.
+    It begins after position ``gt``, and gives only events of ``topics`` if there are any. Of the library's recorder it
+    needs no more than `Followed` has.
     """
 
     def __init__(self, log: Followed, gt: int | None = None, topics: Sequence[str] = ()) -> None:
@@ -50,7 +51,7 @@ class LogSubscription(ListenNotifySubscription[Any]):
     def _watch(self) -> None:
         try:
             with self._log.watching() as news:
-                self._has_been_notified.set()  # what came before the watch began is read now
+                self._has_been_notified.set()  # to read what was committed before the watch began
                 while not self._has_been_stopped:
                     if news(_WATCH_SECONDS):
                         self._has_been_notified.set()
