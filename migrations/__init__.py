@@ -1,1 +1,4 @@
-"""Alembic's migrations, packaged so that `holdbook db upgrade` works from the installed wheel."""
+"""The schema's migrations, for Alembic: a part of the package, so that `holdbook db upgrade` finds them.
+
+Only `holdbook.infrastructure.schema.upgrade` uses them.
+"""

@@ -1,4 +1,4 @@
-"""Alembic's environment: the caller passes a connection that is in a transaction and holds the log's lock."""
+"""Alembic's environment. `schema.upgrade` passes a connection whose transaction holds the log's lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log, the ledger's own row, snapshots, tracking and generations.
+"""The first schema: the log, the ledger's id, snapshots, positions of readers, and the live generation of each view.
 
 Revision 0001, the first.
 """
@@ -24,7 +24,7 @@ SQLITE_TRIGGERS = (
     BEGIN SELECT RAISE(ABORT, 'events are immutable: UPDATE is refused'); END""",
     """CREATE TRIGGER events_no_delete BEFORE DELETE ON events
     BEGIN SELECT RAISE(ABORT, 'events are immutable: DELETE is refused'); END""",
-    # Without recursive_triggers, which not every program sets, REPLACE meets no trigger on DELETE.
+    # REPLACE fires a trigger on DELETE only with recursive_triggers, which not every program sets.
     """CREATE TRIGGER events_no_replace BEFORE INSERT ON events
     WHEN EXISTS (SELECT 1 FROM events WHERE stream_id = NEW.stream_id AND version = NEW.version)
     OR EXISTS (SELECT 1 FROM events WHERE command_id = NEW.command_id AND ordinal = NEW.ordinal)
@@ -45,7 +45,7 @@ POSTGRESQL_TRIGGERS = (
 
 
 def upgrade() -> None:
-    """Make the tables, the triggers that keep the log immutable, and the ledger's id."""
+    """Make the tables, the triggers that keep the log immutable, and an id for the ledger."""
     _make_log()
     op.create_table(
         "ledger_meta",
@@ -121,7 +121,7 @@ def _index(name: str, columns: list[str], where: str, *, unique: bool = False) -
 
 
 def downgrade() -> None:
-    """Remove everything, the views and their tables included: they are built again from the log."""
+    """Remove everything, the log included, and the views with their tables."""
     connection = op.get_bind()
     tables = sa.inspect(connection).get_table_names()
     for view in connection.execute(sa.text("SELECT view FROM generations ORDER BY view")).scalars().all():

@@ -1,4 +1,4 @@
-"""Generations side by side: what each is for, by which code it is built, how far it is, and where it failed.
+"""Several generations of a view side by side: the state of each, the code that builds it, its position, its failure.
 
 Revision 0002, after 0001. Positions of views move from ``tracking`` into ``generations``.
 """
@@ -22,11 +22,11 @@ FINGERPRINTS = {
     "metrics": "3a1947c7ef4cda3f",
     "validation_failures": "f8dc612d67d83d1b",
 }
-"""The code that builds views under revision 0001, as `View.fingerprint` names it."""
+"""`View.fingerprint` of each view as the code of revision 0001 built it."""
 
 
 def upgrade() -> None:
-    """Take over the live generations with their positions, and drop those whose rebuild was not finished."""
+    """Take over the live generations with their positions; remove those whose rebuild was not finished."""
     connection = op.get_bind()
     live = connection.execute(sa.text("SELECT view, generation FROM generations ORDER BY view")).all()
     tracked = connection.execute(sa.text("SELECT name, position FROM tracking")).all()
@@ -86,7 +86,7 @@ def _make_skipped_events() -> None:
 
 
 def downgrade() -> None:
-    """Keep the live generations that revision 0001 can go on with; the others are built again from the log."""
+    """Keep the live generations that the code of revision 0001 can continue; remove the others."""
     connection = op.get_bind()
     found = connection.execute(sa.text("SELECT * FROM generations ORDER BY view, generation")).mappings().all()
     op.drop_table("skipped_events")

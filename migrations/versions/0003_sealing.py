@@ -1,4 +1,4 @@
-"""Sealing: the Merkle tree over the log, signed checkpoints, and the keys that signed them.
+"""Tables for sealing: the Merkle tree over the log, signed checkpoints, cosignatures, and the keys.
 
 Revision 0003, after 0002. The log itself is not touched.
 """
@@ -51,6 +51,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove the tables. Checkpoints cannot be made again as they were: keep them elsewhere."""
+    """Remove the tables. Checkpoints cannot be made again as they were: export them before."""
     for table in ("seal_keys", "cosignatures", "checkpoints", "seal_tiles"):
         op.drop_table(table)

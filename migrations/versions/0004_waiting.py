@@ -1,4 +1,4 @@
-"""Waiting: the queue of commands that wait for what they ask for, and who of those that wait is alive.
+"""Tables for waiting: the queue of commands, and until when the ledgers that they wait in count as alive.
 
 Revision 0004, after 0003. The log itself is not touched.
 """
@@ -40,6 +40,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove the tables: those who wait are told that the ledger cannot be used."""
+    """Remove the tables. Programs whose commands wait get an error: stop them before."""
     for table in ("waiters", "queue"):
         op.drop_table(table)

@@ -1,4 +1,4 @@
-"""Without the table ``tracking``, which held positions of readers built on the library's own projections.
+"""Drop the table ``tracking``, which held the positions of readers built on the library's own projections.
 
 Revision 0005, after 0004. Nothing in Holdbook reads or writes it: views keep their positions in ``generations``.
 """
