@@ -1,4 +1,4 @@
-"""At which revision a database's schema is; reaching another is for `migrating`."""
+"""Find and check the revision of a database's schema; `upgrade` changes it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.database.database import Database
 
 VERSION_TABLE: Final = "holdbook_schema"
-"""Where Alembic keeps the schema's revision; a name of our own, as other programs may use the database too."""
+"""The table in which Alembic keeps the revision. Other programs with Alembic may use the same database."""
 
 REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
-"""Every revision there has been, in order."""
+"""All revisions, in order."""
 
 HEAD: Final = REVISIONS[-1]
 """The revision that this version of Holdbook works with."""
@@ -32,12 +32,13 @@ class SchemaMismatch(HoldbookError):
         self.found = found
         """The database's revision; None if it holds no ledger."""
         self.wanted = wanted
+        """The revision that this version works with."""
         state = f"is at schema {found}" if found else "holds no ledger"
         super().__init__(f"the database {database} {state}; this version of Holdbook wants {wanted}: {way_out}")
 
 
 def current_revision(database: Database) -> str | None:
-    """Find the database's schema revision; None if it holds no ledger."""
+    """Find the revision that a database is at; None if it holds no ledger."""
     with database.reading() as connection:
         return revision_of(connection)
 
@@ -57,7 +58,7 @@ def require_current(database: Database) -> None:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Read the revision that a database is at; None if it holds no ledger."""
+    """Read the revision on a connection; None if the database holds no ledger."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     found: str | None = connection.execute(_RECORDED).scalar()

@@ -1,6 +1,6 @@
-"""Migrations: the schema made, upgraded, taken back and compared, with Alembic, from the installed package.
+"""Upgrade, downgrade and compare the schema with Alembic, whose scripts are in the installed package.
 
-Alembic takes longer to import than most commands take: who only opens a ledger asks `schema`, which does without it.
+Alembic takes longer to import than most commands take to run: what only opens a ledger imports `revision` instead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the schema up to a revision and publish the views; several processes at once take turns."""
+    """Upgrade the schema to a revision; with the last one, also publish views that have no generation yet.
+
+    Processes that do so at the same time wait for each other. Raises `LogUnavailable` if the database is not there.
+    """
     with _migrating(database) as (connection, config):
         command.upgrade(config, revision)
         if revision_of(connection) == HEAD:
@@ -37,24 +40,29 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def downgrade(database: Database, revision: str) -> None:
-    """Take the schema back to a revision; ``base`` removes everything, the views included."""
+    """Take the schema back to a revision; ``base`` removes everything, the views included.
+
+    Raises `LogUnavailable` if the database is not there.
+    """
     with _migrating(database) as (_, config):
         command.downgrade(config, revision)
 
 
 def differences(database: Database) -> list[object]:
-    """List how the database's schema differs from what this version of Holdbook expects; empty if it does not."""
+    """List the differences, as Alembic finds them, between the database's schema and `tables.metadata`."""
     with database.reading() as connection:
         options = {"version_table": VERSION_TABLE, "include_name": _is_ours, "compare_type": True}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Tell Alembic to leave out tables of other programs, and those of views."""
     return kind != "table" or name in metadata.tables
 
 
 @contextmanager
 def _migrating(database: Database) -> Iterator[tuple[Connection, Config]]:
+    """Open a transaction that holds the log's lock, and give it to Alembic; raises `LogUnavailable` for no file."""
     if not database.exists():
         message = f"the database {database.name} is not there"
         raise LogUnavailable(message)
@@ -65,7 +73,7 @@ def _migrating(database: Database) -> Iterator[tuple[Connection, Config]]:
 
 
 def alembic_config() -> Config:
-    """Tell Alembic where the migrations are."""
+    """Make Alembic's configuration, which says where the migrations are."""
     config = Config()
     config.set_main_option("script_location", str(files("holdbook.migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

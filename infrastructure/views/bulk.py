@@ -1,4 +1,4 @@
-"""Rows of views' physical tables, read and written many at a time, as each database does it best."""
+"""Read and write many rows of a view's table at a time, in the fastest way of each database."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _REFUSALS: Final = (
     *(sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
     *(OverflowError, TypeError, KeyError),
 )
-"""What is raised for rows that cannot be stored, rather than by a database that cannot be used."""
+"""What drivers raise for rows that cannot be stored, unlike errors of a database that cannot be used."""
 
 
 class Bulk(Protocol):
-    """Reads and writes rows on a connection of the driver's own."""
+    """Reads and writes rows on the driver's own connection."""
 
     def find(self, driver: Any, table: Table, generation: int, begins: Collection[Key]) -> Iterator[Row]:  # noqa: ANN401 - either driver's connection
-        """Read, for each beginning of a key, the last row that has it."""
+        """Read, for each of the beginnings of a key, the last row whose key begins so."""
         ...
 
-    def write(self, driver: Any, net: TableChanges, generation: int) -> None:  # noqa: ANN401 - either driver's connection
-        """Write what is new in a table; raises `RowsRefused`."""
+    def write(self, driver: Any, changes: TableChanges, generation: int) -> None:  # noqa: ANN401 - either driver's connection
+        """Write a table's changes; raises `RowsRefused` if the database refuses a row."""
         ...
 
 
 class PostgresBulk:
-    """Arrays of keys, and COPY. Nothing is prepared: a plan made for a small table would be kept while it grows."""
+    """Uses arrays of keys, and COPY. Prepares no statement: a plan made for a small table would be kept as it grows."""
 
     def find(
         self, driver: psycopg.Connection[Any], table: Table, generation: int, begins: Collection[Key]
     ) -> Iterator[Row]:
-        """Read, for each beginning of a key, the last row that has it."""
+        """Read, for each of the beginnings of a key, the last row whose key begins so."""
         keys = ", ".join(f"{name}" for name in table.found_by)
         matches = " AND ".join(f"t.{name} = k.{name}" for name in table.found_by)
         last = ", ".join(f"t.{name} DESC" for name in table.key)
@@ -53,11 +53,11 @@ class PostgresBulk:
         )
         return _rows(table, driver.execute(statement, _columns(begins), prepare=False))
 
-    def write(self, driver: psycopg.Connection[Any], net: TableChanges, generation: int) -> None:
-        """Write what is new in a table."""
-        table, physical = net.table, net.table.physical(generation)
+    def write(self, driver: psycopg.Connection[Any], changes: TableChanges, generation: int) -> None:
+        """Write a table's changes; raises `RowsRefused`."""
+        table, physical = changes.table, changes.table.physical(generation)
         try:
-            gone = [*net.dropped, *net.replaced]
+            gone = [*changes.dropped, *changes.replaced]
             if gone:
                 keys = ", ".join(table.key)
                 matches = " AND ".join(f"t.{name} = k.{name}" for name in table.key)
@@ -66,23 +66,23 @@ class PostgresBulk:
                     f"WHERE {matches}"
                 )
                 driver.execute(statement, _columns(gone), prepare=False)
-            if net.added or net.replaced:
+            if changes.added or changes.replaced:
                 columns = tuple(table.columns)
                 with (
                     driver.cursor() as cursor,
                     cursor.copy(f"COPY {physical} ({', '.join(columns)}) FROM STDIN") as copy,
                 ):
-                    for values in _values(net):
+                    for values in _values(changes):
                         copy.write_row(values)
         except _REFUSALS as error:
             raise _refused(table, error) from error
 
 
 class SQLiteBulk:
-    """One statement a row: there is no trip to make."""
+    """Uses a statement for each row, as no statement has to travel to a server."""
 
     def find(self, driver: sqlite3.Connection, table: Table, generation: int, begins: Collection[Key]) -> Iterator[Row]:
-        """Read, for each beginning of a key, the last row that has it."""
+        """Read, for each of the beginnings of a key, the last row whose key begins so."""
         matches = " AND ".join(f"{name} = ?" for name in table.found_by)
         last = ", ".join(f"{name} DESC" for name in table.key)
         statement = (
@@ -92,17 +92,17 @@ class SQLiteBulk:
         for begin in begins:
             yield from _rows(table, driver.execute(statement, begin))
 
-    def write(self, driver: sqlite3.Connection, net: TableChanges, generation: int) -> None:
-        """Write what is new in a table."""
-        table, physical = net.table, net.table.physical(generation)
+    def write(self, driver: sqlite3.Connection, changes: TableChanges, generation: int) -> None:
+        """Write a table's changes; raises `RowsRefused`."""
+        table, physical = changes.table, changes.table.physical(generation)
         try:
-            gone = [*net.dropped, *net.replaced]
+            gone = [*changes.dropped, *changes.replaced]
             if gone:
                 matches = " AND ".join(f"{name} = ?" for name in table.key)
                 driver.executemany(f"DELETE FROM {physical} WHERE {matches}", gone)  # noqa: S608 - own names
             marks = ", ".join("?" * len(table.columns))
             insert = f"INSERT INTO {physical} ({', '.join(table.columns)}) VALUES ({marks})"  # noqa: S608 - own names
-            driver.executemany(insert, _values(net))
+            driver.executemany(insert, _values(changes))
         except _REFUSALS as error:
             raise _refused(table, error) from error
 
@@ -111,9 +111,9 @@ def _refused(table: Table, error: Exception) -> RowsRefused:
     return RowsRefused(f"the database refused a row of {table.name}: {type(error).__name__}: {str(error).strip()}")
 
 
-def _values(net: TableChanges) -> Iterator[Sequence[Any]]:
-    values_of = itemgetter(*net.table.columns)
-    for rows in (net.added, net.replaced):
+def _values(changes: TableChanges) -> Iterator[Sequence[Any]]:
+    values_of = itemgetter(*changes.table.columns)
+    for rows in (changes.added, changes.replaced):
         yield from map(values_of, rows.values())
 
 

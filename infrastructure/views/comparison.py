@@ -1,4 +1,4 @@
-"""Two generations of a view compared at one position, where their columns agree."""
+"""Compare two generations of a view at the same position, in the columns that both have."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from holdbook.projections.generations import Generation
 
 DIFFERENCES_MAX: Final = 10
-"""The most differing rows that are told."""
+"""The most differences that are reported."""
 
 PIECE_ROWS: Final = 50_000
-"""How much of a table that only grows is compared at one moment."""
+"""How many positions of a table that only grows are compared in one transaction."""
 
 
 def compare(database: Database, view: View, live: Generation, building: Generation) -> GenerationComparison | None:
-    """Compare two generations; None if they do not stand at the same position.
+    """Compare two generations; None if they are not at the same position.
 
-    Tables that only grow are compared piece by piece, the others at one moment.
+    A table that only grows is compared piece by piece, every other one in a single transaction.
     """
     with database.reading() as connection:
         position = _common_position(connection, live, building)
@@ -54,11 +54,11 @@ def _common_position(connection: Connection, live: Generation, building: Generat
         generations.c.view == live.view, generations.c.generation.in_((live.number, building.number))
     )
     found = connection.execute(both).scalars().all()
-    return found[0] if len(found) == 2 and found[0] == found[1] else None  # noqa: PLR2004 - both
+    return found[0] if len(found) == 2 and found[0] == found[1] else None  # noqa: PLR2004 - the two generations
 
 
 class _Pair:
-    """A table of two generations."""
+    """One table of a view, in two generations: ``live`` and ``building``."""
 
     def __init__(self, table: Table, columns: Sequence[str], live: FromClause, building: FromClause) -> None:
         self.table = table
@@ -69,7 +69,7 @@ class _Pair:
 
     @classmethod
     def of(cls, connection: Connection, table: Table, live: Generation, building: Generation) -> _Pair | None:
-        """Describe a table's pair; None where the live one has no such table, or another key."""
+        """Describe a table of both; None if the live generation does not have it, or has it with another key."""
         inspector = inspect(connection)
         name = table.physical(live.number)
         if not inspector.has_table(name):
@@ -83,12 +83,12 @@ class _Pair:
         return cls(table, common, *clauses)
 
     def count(self, connection: Connection, piece: tuple[int, int] | None = None) -> int:
-        """Count the new one's rows, perhaps of a piece only."""
+        """Count the rows of the new generation; with a piece, those after its first and up to its second position."""
         counted = _within(select(func.count()).select_from(self._building), self._building, piece)
         return int(connection.execute(counted).scalar_one())
 
     def differences(self, connection: Connection, piece: tuple[int, int] | None = None) -> Iterator[str]:
-        """Say the first rows that differ: in values, or in being there at all; perhaps of a piece only."""
+        """Describe the first differences, in values or rows that only one side has; with a piece, only within it."""
         key = [self._building.c[name] for name in self.table.key]
         values = [side.c[name] for name in self._columns for side in (self._live, self._building)]
         gone = self._live.c[self.table.key[0]].is_(None)
@@ -115,7 +115,7 @@ class _Pair:
         return f"{self.table.name} at {', '.join(named)}"
 
 
-def _within(asked: Select[Any], side: FromClause, piece: tuple[int, int] | None) -> Select[Any]:
+def _within(query: Select[Any], side: FromClause, piece: tuple[int, int] | None) -> Select[Any]:
     if piece is None:
-        return asked
-    return asked.where(side.c.position > piece[0], side.c.position <= piece[1])
+        return query
+    return query.where(side.c.position > piece[0], side.c.position <= piece[1])

@@ -1,4 +1,4 @@
-"""A dry run over real history: every event decoded, upcast and given to handlers, and nothing written."""
+"""A dry run over the whole log: decode and upcast every event and give it to the views' handlers; write nothing."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Failure:
 def rehearse(
     log: BaseEventLog, views: Sequence[View] = (), progress: Callable[[int, int], object] = lambda _done, _total: None
 ) -> Iterator[Failure]:
-    """Read every event that the log has now, fold it into views in memory, and give every failure, in order.
+    """Read every event that the log has now, fold it into views in memory, and give every failure, by position.
 
-    Raises `LogUnavailable`.
+    ``progress`` is called with the number of events done and of all events. Raises `LogUnavailable`.
     """
     folds = [WholeFold(view) for view in views]
     with log.reading() as reader:

@@ -1,4 +1,4 @@
-"""The views' physical tables, as the database makes them."""
+"""The physical tables of views: described, made, and read at one moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def physical(table: Table, generation: int, *, with_key: bool = True, with_indexes: bool = True) -> sa.Table:
-    """Describe the physical table of a generation, perhaps without its key or its further indexes."""
+    """Describe the table of a generation for SQLAlchemy, on request without its primary key or its other indexes."""
     name = table.physical(generation)
     described = sa.Table(
         name,
@@ -42,8 +42,8 @@ def physical(table: Table, generation: int, *, with_key: bool = True, with_index
 def create(connection: Connection, view: View, generation: int) -> None:
     """Make a generation's tables.
 
-    On PostgreSQL rows are loaded first, and the indexes made at once when they are there; of a table in which rows are
-    only ever added, also the key. On SQLite that would keep the log's writers waiting.
+    On PostgreSQL they have no indexes yet, and those that only grow no primary key: rows load faster so, and `finish`
+    makes both. On SQLite it would keep the log's writers waiting, so there the tables are complete at once.
     """
     is_sqlite = connection.dialect.name == "sqlite"
     for table in view.tables:
@@ -52,7 +52,7 @@ def create(connection: Connection, view: View, generation: int) -> None:
 
 
 def finish(connection: Connection, view: View, generation: int) -> None:
-    """Make what `create` left out, and have the planner know the tables."""
+    """Make the keys and indexes that `create` left out, and update the planner's statistics."""
     if connection.dialect.name == "sqlite":
         return
     for table in view.tables:
@@ -66,15 +66,15 @@ def finish(connection: Connection, view: View, generation: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SQLLook:
-    """A generation's rows and position at one moment."""
+    """A generation's rows and its position, in one transaction: what verification compares with the log."""
 
     connection: Connection
     number: int
     position: int
 
     def rows(self, table: Table, after: int | None, upto: int | None) -> Iterable[Sequence[Any]]:
-        """Read a table's rows; of one that only grows, of a range of positions."""
-        if after is not None and upto is not None:  # a page, as the driver gives it
+        """Read a table's rows; of one that only grows, those after and up to a position, if given."""
+        if after is not None and upto is not None:  # a page: read at once, by the driver itself, which is faster
             driver: Any = self.connection.connection.dbapi_connection
             statement = (
                 f"SELECT {', '.join(table.columns)} FROM {table.physical(self.number)} "  # noqa: S608 - own names and numbers
@@ -83,9 +83,9 @@ class SQLLook:
             found: list[Sequence[Any]] = driver.execute(statement).fetchall()
             return found
         source = physical(table, self.number)
-        asked = sa.select(source)
+        query = sa.select(source)
         if after is not None:
-            asked = asked.where(source.c.position > after)
+            query = query.where(source.c.position > after)
         if upto is not None:
-            asked = asked.where(source.c.position <= upto)
-        return self.connection.execute(asked, execution_options={"yield_per": 2000})
+            query = query.where(source.c.position <= upto)
+        return self.connection.execute(query, execution_options={"yield_per": 2000})

@@ -1,4 +1,4 @@
-"""The published names: SQL views that point at live generations, switched without keeping readers waiting."""
+"""Publish views: SQL views with stable names that point at live generations, switched without blocking readers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 LOCK_MILLISECONDS: Final = 100
-"""How long a switch waits for readers of the view: those that come after it wait as long, behind it."""
+"""How long one try of a switch waits for readers of the view; new readers wait behind it as long."""
 
 PATIENCE_SECONDS: Final = 60.0
-"""How long it is tried again."""
+"""How long a switch is tried again before it is given up."""
 
 _PAUSE_SECONDS: Final = (0.05, 0.5)
+"""The least and the most time between two tries."""
 
 _GRANTS: Final = text(
     """
@@ -39,14 +40,14 @@ _GRANTS: Final = text(
     WHERE t.attrelid = CAST(:name AS regclass) AND t.attnum > 0 AND NOT t.attisdropped
     """
 )
-"""What was granted on a view: privilege, whether it may be passed on, to whom, on which column if on one."""
+"""Reads the grants on a view: privilege, whether it may be granted on, grantee, and the column, if on one only."""
 
 
 def patiently(database: Database, work: Callable[[Connection], _Result]) -> _Result:
-    """Do something in one transaction that takes locks which readers hold too, and never have others queue behind it.
+    """Run ``work`` in a transaction that needs locks which readers hold, without having other readers wait behind it.
 
-    On PostgreSQL it gives up after `LOCK_MILLISECONDS` and tries again, for `PATIENCE_SECONDS` in all; raises
-    `LogUnavailable`.
+    On PostgreSQL a try ends after `LOCK_MILLISECONDS` without a lock, and is repeated for up to `PATIENCE_SECONDS`.
+    Raises `LogUnavailable` then.
     """
     until = monotonic() + PATIENCE_SECONDS
     while True:
@@ -64,11 +65,14 @@ def patiently(database: Database, work: Callable[[Connection], _Result]) -> _Res
                     "pg_stat_activity shows them) and try again: what was built stays built",
                     transient=True,
                 ) from error
-            sleep(uniform(*_PAUSE_SECONDS))  # noqa: S311 - so that two do not meet again and again
+            sleep(uniform(*_PAUSE_SECONDS))  # noqa: S311 - at random, so that two programs do not collide every time
 
 
 def point(connection: Connection, name: str, physical: str) -> None:
-    """Point a published name at a physical table; what was granted on the name stays granted."""
+    """Point a published name at a physical table; grants on the name stay.
+
+    Raises `LogUnavailable` if the view is to lose columns that other views depend on.
+    """
     columns = _columns_of(connection, physical)
     named = ", ".join(column for column, _ in columns)
     selected = f"{name} AS SELECT {named} FROM {physical}"  # noqa: S608 - own names
@@ -100,10 +104,10 @@ def point(connection: Connection, name: str, physical: str) -> None:
 
 
 def published_names(connection: Connection) -> set[str]:
-    """List the names of the views of SQL that a database has, those of other programs included."""
+    """List the names of all SQL views in a database, those of other programs included."""
     return set(inspect(connection).get_view_names())
 
 
 def _columns_of(connection: Connection, name: str) -> list[tuple[str, type]]:
-    """List the columns of a table or view with their kinds."""
+    """List the names and the types of a table's or a view's columns."""
     return [(str(column["name"]), type(column["type"])) for column in inspect(connection).get_columns(name)]

@@ -1,4 +1,4 @@
-"""The published views as readers ask them: plain SQL on the live generations."""
+"""Query the published views: plain SQL on the live generations."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 PAGE_ROWS: Final = 2000
-"""How many refusals are read at a time."""
+"""How many rows of refusals are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryAnswer:
-    """Rows of views, and where in the log they are true."""
+    """Rows of views, and the position in the log that they are true at."""
 
     rows: Iterable[Row]
     position: int
-    """Position in the log at which the answer is true."""
+    """Position of the last event that the rows take into account."""
 
 
 class Published:
-    """Reads the live generations of one database's views; raises `LogUnavailable` where there are none.
+    """Queries the views of a ledger; raises `LogUnavailable` if its database has none.
 
-    An answer is read from the generation that is live as the answer begins, whatever is published meanwhile.
+    An answer comes from the generation that is live when the query begins, even if another one is published meanwhile.
     """
 
     def __init__(self, ledger: LedgerInterface) -> None:
@@ -58,7 +58,7 @@ class Published:
 
     @contextmanager
     def _reading(self, *views: View) -> Iterator[tuple[Connection, list[_Live]]]:
-        """Look at one moment of the database, which must have the views."""
+        """Open a transaction that reads, and find each view's live generation; raises `LogUnavailable` for none."""
         with self._database.reading() as connection:
             found = {one.view: one for one in list_generations(connection) if one.state is GenerationState.LIVE}
             for view in views:
@@ -69,49 +69,49 @@ class Published:
             yield connection, [_live(connection, view, found[view.name]) for view in views]
 
     def metrics(self, *, by_pool: bool = False) -> QueryAnswer:
-        """Count operations by resource type, and by pool if that is wanted, and how long they took.
+        """Count operations by resource type, on request also by pool, with a histogram of the times since the grant.
 
-        Of a generation that was built before there was a histogram, there is none.
+        A generation that was built before there was a histogram gives none.
         """
         with self._reading(METRICS) as (connection, (live,)):
             source = live.source
             names = ("resource_type", "pool", "operation", "outcome", "code")
             grouped = [source.c[name] for name in names if by_pool or name != "pool"]
             sums = [source.c[name] for name in ("count", "milliseconds", *LASTED) if name in source.c]
-            asked = select(*grouped, *(func.sum(one).label(one.name) for one in sums))
-            found = connection.execute(asked.group_by(*grouped).order_by(*grouped)).mappings()
-            return QueryAnswer([_whole(row) for row in found], live.generation.position)
+            query = select(*grouped, *(func.sum(one).label(one.name) for one in sums))
+            found = connection.execute(query.group_by(*grouped).order_by(*grouped)).mappings()
+            return QueryAnswer([_with_whole_sums(row) for row in found], live.generation.position)
 
     def failures(
-        self, wanted: Mapping[str, str], *, since: datetime | None = None, until: datetime | None = None
+        self, values: Mapping[str, str], *, since: datetime | None = None, until: datetime | None = None
     ) -> QueryAnswer:
-        """Read refusals in order; only those with the wanted values in columns, from a time on, before a time.
+        """Read refusals by position: those with the given values in columns, from ``since`` on and before ``until``.
 
-        They are read as they are wanted, none that is recorded after the first was asked for.
+        The rows are read page by page while they are iterated over, up to the position that the view has now.
         """
         with self._reading(VALIDATION_FAILURES) as (_, (live,)):
             source, position = live.source, live.generation.position
-        asked = select(source).order_by(source.c.position).limit(PAGE_ROWS).where(source.c.position <= position)
-        for name, value in wanted.items():
-            asked = asked.where(source.c[name] == value)
+        query = select(source).order_by(source.c.position).limit(PAGE_ROWS).where(source.c.position <= position)
+        for name, value in values.items():
+            query = query.where(source.c[name] == value)
         if since is not None:
-            asked = asked.where(source.c.occurred_at >= instant_text(since))
+            query = query.where(source.c.occurred_at >= instant_text(since))
         if until is not None:
-            asked = asked.where(source.c.occurred_at < instant_text(until))
-        return QueryAnswer(self._pages(asked, source), position)
+            query = query.where(source.c.occurred_at < instant_text(until))
+        return QueryAnswer(self._pages(query, source), position)
 
-    def _pages(self, asked: Select[Any], source: FromClause) -> Iterator[Row]:
-        page = self._page(asked)
+    def _pages(self, query: Select[Any], source: FromClause) -> Iterator[Row]:
+        page = self._page(query)
         while page:
             yield from page
-            page = self._page(asked.where(source.c.position > page[-1]["position"]))
+            page = self._page(query.where(source.c.position > page[-1]["position"]))
 
-    def _page(self, asked: Select[Any]) -> Sequence[Row]:
+    def _page(self, query: Select[Any]) -> Sequence[Row]:
         with self._database.reading() as connection:
-            return [_row(row) for row in connection.execute(asked).mappings()]
+            return [_row(row) for row in connection.execute(query).mappings()]
 
     def usage(self, pool: str) -> tuple[QueryAnswer, dict[str, int]]:
-        """Read a pool's rows in the order of time, and how often it refused, by bucket; both at one position."""
+        """Read a pool's usage by bucket, in order, and the number of its refusals by bucket, at the same moment."""
         with self._reading(POOL_USAGE, VALIDATION_FAILURES) as (connection, (usage, failures)):
             rows, refused = usage.source, failures.source
             begin = func.substr(refused.c.occurred_at, literal_column("1"), literal_column(str(BUCKET_CHARACTERS)))
@@ -123,7 +123,7 @@ class Published:
 
 
 class _Live(NamedTuple):
-    """A view's live generation, and its published table with the columns that it has."""
+    """A view's live generation, and its published table with the columns that it really has."""
 
     generation: Generation
     source: FromClause
@@ -139,6 +139,6 @@ def _row(found: Mapping[Any, Any]) -> Row:
     return {str(name): value for name, value in found.items()}
 
 
-def _whole(found: Mapping[Any, Any]) -> Row:
-    """Read a row of sums, which PostgreSQL gives as decimals."""
+def _with_whole_sums(found: Mapping[Any, Any]) -> Row:
+    """Make a row of sums, which PostgreSQL gives as decimals, into one of whole numbers."""
     return {name: int(value) if isinstance(value, Decimal) else value for name, value in _row(found).items()}

@@ -1,4 +1,7 @@
-"""Generations in a database: the projections' store. A position moves with the rows, in one transaction."""
+"""Generations in a database: implements the projections' port `Store`.
+
+A generation's position is changed in the same transaction as its rows.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,7 @@ from holdbook.domain.values import instant, instant_text
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.database.tables import generations as table
 from holdbook.infrastructure.database.tables import skipped_events, upsert
-from holdbook.infrastructure.views import physical
-from holdbook.infrastructure.views import publication as publishing
+from holdbook.infrastructure.views import physical, publication
 from holdbook.infrastructure.views.bulk import PostgresBulk, SQLiteBulk
 from holdbook.infrastructure.views.comparison import compare
 from holdbook.projections.generations import Generation, GenerationComparison, GenerationState, Moved
@@ -31,27 +33,27 @@ if TYPE_CHECKING:
     from holdbook.projections.fold import TableChanges
 
 _PIECE_ROWS: Final = 2000
-"""How many rows are removed in one transaction where writers of the log wait for it."""
+"""How many rows are removed in one transaction if the log's writers wait for it."""
 
 
 class SQLStore:
-    """Keeps the generations of one database."""
+    """Keeps the generations of one database's views."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._bulk: Bulk = SQLiteBulk() if database.is_sqlite else PostgresBulk()
         self.batch_seconds_max = 0.05 if database.is_sqlite else 1.0
-        """The longest that a transaction should take: in SQLite the log's writers wait for it."""
+        """How long a transaction should take at most: in SQLite the log's writers wait for it."""
 
-    # Looking
+    # Reading
 
     def generations(self) -> list[Generation]:
-        """List every generation, as at one moment."""
+        """List every generation, by view and number."""
         with self._database.reading() as connection:
             return list_generations(connection)
 
     def load(self, generation: Generation, table: Table, begins: Collection[Key]) -> Mapping[Key, Row]:
-        """Read the last rows whose keys begin so; raises `Moved` if the generation is not where it was."""
+        """Read the last row for each of the beginnings of a key; raises `Moved` if the position changed meanwhile."""
         begin_of = table.find_getter()
         with self._database.reading() as connection:
             if _position(connection, generation) != generation.position:
@@ -61,37 +63,38 @@ class SQLStore:
 
     # Moving
 
-    def advance(self, generation: Generation, nets: Sequence[TableChanges], position: int, rate: int) -> float:
-        """Write rows and position in one transaction; the seconds that it took.
+    def advance(self, generation: Generation, changes: Sequence[TableChanges], position: int, rate: int) -> float:
+        """Write rows and the new position in one transaction; give the seconds that it took.
 
-        Raises `Moved` if the generation is not where it was (compare and set), or is not open, and `RowsRefused`.
+        The position is compared and set: raises `Moved` if it changed meanwhile, or if the generation is not open any
+        more. Raises `RowsRefused` if the database refuses a row.
         """
         with self._database.changing() as connection:
             began = monotonic()
-            here = _is(generation)
+            here = _is_row_of(generation)
             open_here = (*here, table.c.position == generation.position, table.c.stopped_at.is_(None), _IS_OPEN)
             values = {"position": position, "rate": rate, "moved_at": instant_text(system_clock())}
             if connection.execute(update(table).where(*open_here).values(values)).rowcount != 1:
                 raise Moved
-            for net in nets:
-                if not net.is_empty:
-                    self._bulk.write(_driver(connection), net, generation.number)
+            for one in changes:
+                if not one.is_empty:
+                    self._bulk.write(_driver(connection), one, generation.number)
         return monotonic() - began
 
     def stop(self, generation: Generation, position: int, event_type: str, error: str) -> None:
-        """Record that a generation failed on an event."""
+        """Record the event on which a generation failed, and the error. It does not move until it is resumed."""
         values = {"stopped_at": position, "stopped_type": event_type, "error": error}
         with self._database.changing() as connection:
-            here = (*_is(generation), table.c.position == generation.position)
+            here = (*_is_row_of(generation), table.c.position == generation.position)
             connection.execute(update(table).where(*here).values(values))
 
     def resume(self, generation: Generation) -> None:
-        """Take that back."""
+        """Let a generation that failed on an event try it again."""
         with self._database.changing() as connection:
             _resume(connection, generation)
 
     def skip(self, generation: Generation, *, reason: str, actor: str) -> None:
-        """Record that a generation leaves out the event on which it stopped, why, and by whose decision; resume it."""
+        """Have a generation leave out the event on which it failed; record why, and who decided it."""
         values = {
             "view": generation.view,
             "generation": generation.number,
@@ -107,7 +110,7 @@ class SQLStore:
             _resume(connection, generation)
 
     def skips(self) -> list[dict[str, Any]]:
-        """List the events that generations were told to leave out, those of generations that are gone too."""
+        """List the events that generations were told to leave out, also those of generations that are removed."""
         with self._database.reading() as connection:
             found = connection.execute(select(skipped_events).order_by(*skipped_events.primary_key)).mappings()
             return [{str(name): value for name, value in row.items()} for row in found]
@@ -115,7 +118,7 @@ class SQLStore:
     # Building
 
     def begin(self, view: View) -> Generation:
-        """Make the view's next generation, or find the unfinished one that the same code began."""
+        """Make a view's next generation, or find the unfinished one that the same code began. Discards any other."""
         self._remove(view.name, {GenerationState.DISCARDED})
         while True:
             with self._database.changing() as connection:
@@ -130,22 +133,22 @@ class SQLStore:
                     physical.create(connection, view, number)
 
     def finish(self, view: View, generation: Generation) -> None:
-        """Make the indexes that were left out while rows were loaded in bulk."""
+        """Make the indexes that `begin` left out so that rows load faster."""
         with self._database.changing() as connection:
             if any(one.number == generation.number for one in _locked(connection, view.name)):
                 physical.finish(connection, view, generation.number)
 
     def compare(self, view: View, live: Generation, building: Generation) -> GenerationComparison | None:
-        """Compare two generations where their columns agree; None if they do not stand at the same position."""
+        """Compare two generations in the columns that both have; None if they are not at the same position."""
         return compare(self._database, view, live, building)
 
     def note_compared(self, building: Generation, position: int) -> None:
-        """Record that a generation equals the live one at a position, or that its differences were accepted."""
+        """Record the position at which a generation equals the live one, or its differences were accepted."""
         with self._database.changing() as connection:
-            connection.execute(update(table).where(*_is(building)).values(compared_at=position))
+            connection.execute(update(table).where(*_is_row_of(building)).values(compared_at=position))
 
     def discard(self, generation: Generation) -> None:
-        """Give a generation that is being built up."""
+        """Abandon a generation that is being built."""
         with self._database.changing() as connection:
             for one in _locked(connection, generation.view):
                 if one.number == generation.number and one.state is GenerationState.BUILDING:
@@ -154,7 +157,10 @@ class SQLStore:
     # Publishing
 
     def publish(self, view: View, building: Generation) -> bool:
-        """Put a generation in the place of the live one, which is kept; False if that is ahead of it."""
+        """Make a generation the live one, and keep the one before; False if that is ahead of it.
+
+        Raises `Moved` if the generation is not being built any more.
+        """
 
         def switch(connection: Connection) -> bool:
             found = _locked(connection, view.name)
@@ -164,38 +170,39 @@ class SQLStore:
                 raise Moved
             if live is not None and live.position > present.position:
                 return False
-            _put(connection, live, present)
+            _make_live(connection, live, present)
             return True
 
-        return publishing.patiently(self._database, switch)
+        return publication.patiently(self._database, switch)
 
     def put_back(self, view: str) -> Generation:
-        """Put the kept generation in the place of the live one, which is kept; raises `NotFound` if there is none."""
+        """Make the kept generation the live one again, and keep the other; raises `NotFound` if none is kept."""
 
         def switch(connection: Connection) -> Generation:
             found = _locked(connection, view)
             kept = [one for one in found if one.state is GenerationState.KEPT]
             if not kept:
                 raise NotFound("kept generation of view", view)
-            _put(connection, _live(found), kept[-1])
+            _make_live(connection, _live(found), kept[-1])
             return replace(kept[-1], state=GenerationState.LIVE)
 
-        return publishing.patiently(self._database, switch)
+        return publication.patiently(self._database, switch)
 
     def prune(self, view: str) -> list[int]:
-        """Remove the view's kept and discarded generations; their numbers."""
+        """Remove a view's kept and discarded generations; give their numbers."""
         return self._remove(view, {GenerationState.KEPT, GenerationState.DISCARDED})
 
     def _remove(self, view: str, states: Collection[GenerationState]) -> list[int]:
+        """Remove a view's generations that are in some states, and their tables; give their numbers."""
         with self._database.changing() as connection:
             gone = [(one, _tables_of(connection, one)) for one in _locked(connection, view) if one.state in states]
             for one, _ in gone:
-                _set_state(connection, one, GenerationState.DISCARDED)  # half removed, it cannot be put back any more
+                _set_state(connection, one, GenerationState.DISCARDED)  # once removal begins, it cannot be put back
         for one, names in gone:
             for name in names if self._database.is_sqlite else ():
                 while self._remove_piece(name):
                     pass
-            publishing.patiently(self._database, partial(_drop, one, names))
+            publication.patiently(self._database, partial(_drop, one, names))
         return [one.number for one, _ in gone]
 
     def _remove_piece(self, name: str) -> int:
@@ -208,7 +215,7 @@ _IS_OPEN: Final = table.c.state.in_((GenerationState.BUILDING, GenerationState.L
 
 
 def list_generations(connection: Connection) -> list[Generation]:
-    """List every generation that a database has, by view and number."""
+    """List every generation in a database, by view and number."""
     skipped: dict[tuple[str, int], set[int]] = {}
     columns = (skipped_events.c.view, skipped_events.c.generation, skipped_events.c.position)
     for view, number, position in connection.execute(select(*columns)):
@@ -235,13 +242,13 @@ def list_generations(connection: Connection) -> list[Generation]:
 
 
 def _last_skipped(connection: Connection, view: str) -> int:
-    """Find the last generation of which it is recorded that it left events out; its number is not used again."""
+    """Find the greatest number of a generation that left events out: as the record stays, it is not used again."""
     last = select(func.max(skipped_events.c.generation)).where(skipped_events.c.view == view)
     return connection.execute(last).scalar() or 0
 
 
 def enter(connection: Connection, view: View, number: int, state: GenerationState) -> bool:
-    """Enter a new generation into the books; tell whether nobody else had done so."""
+    """Insert a new generation into the table; tell whether it was not there already."""
     values = {
         "view": view.name,
         "generation": number,
@@ -256,30 +263,30 @@ def enter(connection: Connection, view: View, number: int, state: GenerationStat
 
 
 def prepare(connection: Connection, views: Sequence[View]) -> None:
-    """Make and publish the first generation of every view that has none, on a connection that has the log's lock."""
+    """Make and publish a first generation of every view that has none. The connection must hold the log's lock."""
     known = {one.view for one in list_generations(connection)}
     for view in views:
         if view.name not in known and enter(connection, view, 1, GenerationState.LIVE):
             physical.create(connection, view, 1)
             physical.finish(connection, view, 1)
-            publishing.point(connection, view.name, view.published.physical(1))
+            publication.point(connection, view.name, view.published.physical(1))
 
 
-def _is(generation: Generation) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _is_row_of(generation: Generation) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return table.c.view == generation.view, table.c.generation == generation.number
 
 
 def _position(connection: Connection, generation: Generation) -> int | None:
-    return connection.execute(select(table.c.position).where(*_is(generation))).scalar()
+    return connection.execute(select(table.c.position).where(*_is_row_of(generation))).scalar()
 
 
 def _resume(connection: Connection, generation: Generation) -> None:
     values = {"stopped_at": None, "stopped_type": None, "error": None}
-    connection.execute(update(table).where(*_is(generation)).values(values))
+    connection.execute(update(table).where(*_is_row_of(generation)).values(values))
 
 
 def _locked(connection: Connection, view: str) -> list[Generation]:
-    """List a view's generations by number, and keep everybody else from changing them until the transaction ends."""
+    """List a view's generations by number, locked against changes by others until the transaction ends."""
     connection.execute(select(table.c.generation).where(table.c.view == view).with_for_update())
     return [one for one in list_generations(connection) if one.view == view]
 
@@ -289,26 +296,26 @@ def _live(found: Iterable[Generation]) -> Generation | None:
 
 
 def _set_state(connection: Connection, generation: Generation, state: GenerationState) -> None:
-    connection.execute(update(table).where(*_is(generation)).values(state=state))
+    connection.execute(update(table).where(*_is_row_of(generation)).values(state=state))
 
 
-def _put(connection: Connection, live: Generation | None, other: Generation) -> None:
-    """Put a generation in the place of the live one."""
+def _make_live(connection: Connection, live: Generation | None, other: Generation) -> None:
+    """Make a generation the live one, and keep the one before."""
     if live is not None:
         _set_state(connection, live, GenerationState.KEPT)
     _set_state(connection, other, GenerationState.LIVE)
-    publishing.point(connection, other.view, _tables_of(connection, other)[0])
+    publication.point(connection, other.view, _tables_of(connection, other)[0])
 
 
 def _tables_of(connection: Connection, generation: Generation) -> list[str]:
-    """List a generation's physical tables, the published one first, whatever code made them."""
-    return str(connection.execute(select(table.c.tables).where(*_is(generation))).scalar_one()).split()
+    """List the physical tables of a generation, the published one first, as the code that made them recorded it."""
+    return str(connection.execute(select(table.c.tables).where(*_is_row_of(generation))).scalar_one()).split()
 
 
 def _drop(generation: Generation, names: Sequence[str], connection: Connection) -> None:
     for name in names:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
-    connection.execute(delete(table).where(*_is(generation)))
+    connection.execute(delete(table).where(*_is_row_of(generation)))
 
 
 def _driver(connection: Connection) -> Any:  # noqa: ANN401 - either driver's connection

@@ -1,4 +1,4 @@
-"""A pool over time without gaps: the rows of ``pool_usage``, carried forward, and the refusals beside them."""
+"""A pool's usage over time without gaps: rows of ``pool_usage``, carried forward, with the number of refusals."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ BUCKETS_MAX: Final = 100_000
 """The most buckets in one answer: eleven years of hours."""
 
 COLUMNS: Final = ("bucket", "used", "peak", "capacity", "allocations", "grants", "endings", "refusals")
-"""What is told of each bucket."""
+"""The fields of each bucket in an answer."""
 
 
 def usage_over_time(
     rows: Sequence[Row], refusals: Mapping[str, int], *, since: datetime | None = None, until: datetime | None = None
 ) -> list[dict[str, Any]]:
-    """Give every bucket from the pool's opening, or a later time, to the last in which something happened, or a time.
+    """List a pool's buckets, those without a row of their own included.
 
-    ``rows`` are those of the pool in ``pool_usage`` in order, ``refusals`` its refusals by bucket. Raises `Malformed`
-    if there are more than `BUCKETS_MAX`.
+    ``rows`` are those of the pool in ``pool_usage``, in order; ``refusals`` are its refusals by bucket. The list begins
+    with the bucket of ``since``, or of the pool's opening if that is later. It ends before ``until``, or with the last
+    bucket in which something happened. Raises `Malformed` if there are more than `BUCKETS_MAX`.
     """
     if not rows:
         return []
