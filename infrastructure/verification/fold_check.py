@@ -1,4 +1,4 @@
-"""Generations beside an independent fold of the whole log: what a rebuild is held to before it is published."""
+"""Compare generations with an independent fold of the whole log, as a rebuild does before it publishes one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE_EVENTS: Final = 5000
 
 
 class FoldCheck:
-    """Compares generations with an independent fold of the log: the projections' port."""
+    """Compares generations with an independent fold of the log: implements the projections' port."""
 
     def __init__(self, log: SQLEventLog) -> None:
         self._log = log
@@ -29,11 +29,14 @@ class FoldCheck:
     def __call__(
         self, found: Sequence[tuple[View, Generation]], progress: Callable[[int, int], None]
     ) -> Mapping[str, Sequence[str]]:
-        """Read the log from its first event; by view, the first rows that differ, said in words."""
-        said: dict[str, list[str]] = {view.name: [] for view, _ in found}
+        """Read the log from its first event; give, by view, descriptions of the first rows that differ.
+
+        ``progress`` is called with the number of events done and of all events.
+        """
+        differences: dict[str, list[str]] = {view.name: [] for view, _ in found}
 
         def check_of(view: View, generation: Generation) -> ViewCheck[Table]:
-            lines = said[view.name]
+            lines = differences[view.name]
             return ViewCheck(
                 SQLView(self._log.database, view, generation), lambda message, _harm: lines.append(message)
             )
@@ -54,4 +57,4 @@ class FoldCheck:
             progress(position, head)
         for check in checks:
             check.settle(read, head)
-        return said
+        return differences

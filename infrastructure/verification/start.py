@@ -1,4 +1,4 @@
-"""From which signed checkpoint to verify what is new."""
+"""Find the signed checkpoint from which to verify what is new in a log."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def start_at(ledger: LedgerInterface, sealing: SealEvidence, given: str) -> Start:
-    """Begin at a checkpoint, given by its number or as a file; the pools' state there is read from the log.
+    """Start at a checkpoint, given by its number or as a file's path; the pools' state there is read from the log.
 
-    Raises `Malformed` for what is no checkpoint of this ledger, `NotFound` for a number that is not there, `NotSealed`
-    if nobody who is trusted has signed it, `LogCorrupt` if the state cannot be read.
+    Raises `Malformed` if it is no checkpoint of this ledger, `NotFound` if no checkpoint has that number, `NotSealed`
+    if no trusted key has signed it, and `LogCorrupt` if the state cannot be read.
     """
     outside = None if given.isdecimal() else read_checkpoint("since", Path(given))
     checkpoint = _signed(sealing, outside, given).checkpoint
@@ -33,7 +33,7 @@ def start_at(ledger: LedgerInterface, sealing: SealEvidence, given: str) -> Star
         raise Malformed("since", given, f"expected a checkpoint of ledger {ledger.log.ledger_id}")
     with ledger.log.reading() as reader:
         is_there = checkpoint.size <= reader.head
-    if not is_there:  # which verification tells
+    if not is_there:  # verification reports that
         return Start(checkpoint.size, checkpoint.chain, {})
     state = state_at(ledger.log, checkpoint.size)
     if state.position != checkpoint.size:
@@ -42,7 +42,10 @@ def start_at(ledger: LedgerInterface, sealing: SealEvidence, given: str) -> Star
 
 
 def _signed(sealing: SealEvidence, outside: Signed | None, given: str) -> Signed:
-    """Find a checkpoint whose signer is trusted, given by number or from outside, following keys that hand over."""
+    """Find a checkpoint, given by number or from outside, and check that a trusted key has signed it.
+
+    A key is trusted too if a trusted key handed over to it in an earlier checkpoint. Raises `NotFound` or `NotSealed`.
+    """
     seals = sealing.seals
     keys = sealing.trusted or (seals.keys if seals else ())
     trust = Trust(key for key in keys if key.kind is Kind.NOTE)

@@ -1,4 +1,4 @@
-"""The generations of views, and the log's events for them, as verification takes them."""
+"""Live generations of views, and the fold of the log that each should equal, in the form that verification takes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLUMNS: Final = (*ViewEvent._fields, "schema_version")
 
 
 def views_of(log: SQLEventLog) -> CheckedViews:
-    """Give the live generations of the views that this code built."""
+    """Give the views to compare: the live generations that were built by the code of this version."""
     live = {one.view: one for one in SQLStore(log.database).generations() if one.state is GenerationState.LIVE}
     by_this_code = [view for view in VIEWS if view.name in live and live[view.name].fingerprint == view.fingerprint]
     views = [SQLView(log.database, view, live[view.name]) for view in by_this_code]
@@ -73,7 +73,7 @@ class UncheckedViewEvents:
 
 
 class SQLView:
-    """A generation of a view, and the fold of the log that it should equal."""
+    """A generation of a view, and the fold of the log that it should equal, kept in memory."""
 
     def __init__(self, database: Database, view: View, generation: Generation) -> None:
         self._database = database
@@ -85,21 +85,21 @@ class SQLView:
 
     @contextmanager
     def look(self) -> Iterator[SQLLook]:
-        """Look at the generation as it is at one moment."""
+        """Open a transaction that reads the generation's rows and its position."""
         with self._database.reading() as connection:
             number = self._generation.number
             present = (one for one in list_generations(connection) if (one.view, one.number) == (self.name, number))
             yield SQLLook(connection, number, next((one.position for one in present), 0))
 
     def fold(self, events: Sequence[ViewEvent]) -> Iterable[object]:
-        """Fold events, but those that the generation was told to leave out; what went wrong."""
+        """Fold events, without those that the generation was told to leave out; give what failed."""
         skipped = self._generation.skipped
         return self._fold.fold([one for one in events if one.position not in skipped] if skipped else events)
 
     def folded(self, table: Table) -> Mapping[Key, Row]:
-        """Show the rows of a table that there should be, by key, since they were last cleared."""
+        """Give the rows that a table should have, by key: those folded since it was last cleared."""
         return self._fold.rows[table]
 
     def clear(self, table: Table) -> None:
-        """Forget the rows of a table that there should be."""
+        """Forget the rows that a table should have, once they have been compared."""
         self._fold.clear(table)

@@ -1,4 +1,4 @@
-"""Views compared in a process of their own, while another one checks the log: both read it, each with a core."""
+"""Compare views in a process of their own, while this one checks the log: each reads the log on a core of its own."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVENTS_MIN: Final = 50_000
-"""Below this many events a process is not worth its start."""
+"""The least number of events for which another process is worth the time to start it."""
 
 _LOOK_SECONDS: Final = 0.1
-"""How often it is told how far the views have come, once that is all that is waited for."""
+"""How often progress is reported while nothing is left to do but wait for the views."""
 
 _CODE: Final = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
@@ -34,15 +34,15 @@ _CODE: Final = (
 
 
 def pays(events: int) -> bool:
-    """Tell whether there are so many events, and so many cores, that two processes are faster than one.
+    """Tell whether two processes are faster than one: there are enough events, and more than one core.
 
-    A log that was tampered with may end at a position that is no number: then it is not told.
+    ``events`` may be no number at all if the log was tampered with: then the answer is no.
     """
     return type(events) is int and events >= EVENTS_MIN and (os.cpu_count() or 1) > 1
 
 
-class ViewsApart:
-    """Compares a ledger's views in another process, which ends with the block."""
+class ViewProcess:
+    """Compares a ledger's views in another process, which is ended at the block's end."""
 
     def __init__(self, database: Database) -> None:
         self._url = database.url.render_as_string(hide_password=False)
@@ -57,11 +57,11 @@ class ViewsApart:
     def __exit__(self, *_: object) -> None:
         if self._process is not None and self._reader is not None:
             self._process.kill()
-            self._reader.join()  # it comes to the end, and nobody closes the pipe while it reads
+            self._reader.join()  # before the pipe is closed, which it must not be while it is read
             self._process.communicate()
 
     def begin(self, head: int) -> None:
-        """Start the process. What interrupts this one does not reach it: it is ended with the block."""
+        """Start the process, for the log up to position ``head``. Ctrl-C in the terminal does not reach it."""
         self._process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
         )
@@ -69,9 +69,9 @@ class ViewsApart:
         self._reader = Thread(target=self._read, args=(answers,), name="holdbook-views-apart", daemon=True)
         self._reader.start()
         pipe = cast("IO[bytes]", self._process.stdin)
-        with suppress(BrokenPipeError):  # it ended, which the result tells
-            for told in (sys.path, (self._url, head)):
-                pickle.dump(told, pipe)
+        with suppress(BrokenPipeError):  # the process has ended: `result` raises that
+            for request in (sys.path, (self._url, head)):
+                pickle.dump(request, pipe)
             pipe.flush()
 
     def done(self) -> int:
@@ -79,7 +79,10 @@ class ViewsApart:
         return self._done
 
     def result(self, tell: Callable[[int], None]) -> ViewComparison:
-        """Wait for what was found; raises `LogUnavailable` if the process cannot tell."""
+        """Wait for the comparison; raises `LogUnavailable` if the process fails, or ends without one.
+
+        ``tell`` is called now and then with the number of events folded.
+        """
         while self._reader is not None and self._reader.is_alive():
             self._reader.join(_LOOK_SECONDS)
             tell(self._done)
@@ -92,30 +95,30 @@ class ViewsApart:
 
     def _read(self, pipe: IO[bytes]) -> None:
         try:
-            while not isinstance(told := pickle.load(pipe), ViewComparison | str):  # noqa: S301 - from a process of our own
-                self._done = told
-            self._answer = told
-        except (EOFError, pickle.UnpicklingError):  # it was ended
+            while not isinstance(message := pickle.load(pipe), ViewComparison | str):  # noqa: S301 - from a process that this one started
+                self._done = message
+            self._answer = message
+        except (EOFError, pickle.UnpicklingError):  # the process was ended
             pass
 
 
-def work(asked: IO[bytes], answer: IO[bytes]) -> None:
-    """Compare views in this process: reads what is asked, and writes how far it has come, then what was found."""
+def work(request: IO[bytes], answer: IO[bytes]) -> None:
+    """Compare views in this process: read the request, write progress, then the comparison or an error's message."""
 
-    def say(told: int | str | ViewComparison) -> None:
-        pickle.dump(told, answer)
+    def send(message: int | str | ViewComparison) -> None:
+        pickle.dump(message, answer)
         answer.flush()
 
-    url, head = pickle.load(asked)  # noqa: S301 - from the process that started this one
+    url, head = pickle.load(request)  # noqa: S301 - from the process that started this one
     database = Database(url)
     try:
         views = views_of(SQLEventLog(database, EventMapper()))
         views.begin(head)
         with no_collections():
-            say(views.result(say))
+            send(views.result(send))
     except HoldbookError as error:
-        say(str(error))
-    except BrokenPipeError:  # whoever asked is gone
+        send(str(error))
+    except BrokenPipeError:  # the process that asked has ended
         pass
     finally:
         database.close()

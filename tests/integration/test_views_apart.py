@@ -16,7 +16,7 @@ from holdbook import Ledger, LogUnavailable
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.verification import view_process as views_apart
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
-from holdbook.infrastructure.verification.view_process import ViewsApart, work
+from holdbook.infrastructure.verification.view_process import ViewProcess, work
 from holdbook.replay.verification.findings import Harm
 from holdbook.replay.verification.view_check import ViewComparison
 from support.story import Clock, tell
@@ -70,15 +70,15 @@ def test_pays() -> None:
 @pytest.mark.usefixtures("_always_apart")
 def test_ended(told_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the other process is killed, that is an error that says so, not a report."""
-    begin = ViewsApart.begin
+    begin = ViewProcess.begin
 
-    def begin_and_kill(views: ViewsApart, head: int) -> None:
+    def begin_and_kill(views: ViewProcess, head: int) -> None:
         begin(views, head)
         for child in psutil.Process().children():
             if views_apart.__name__ in " ".join(child.cmdline()):
                 child.kill()
 
-    monkeypatch.setattr(ViewsApart, "begin", begin_and_kill)
+    monkeypatch.setattr(ViewProcess, "begin", begin_and_kill)
     with Ledger.open(told_url) as ledger, pytest.raises(LogUnavailable, match="the process that compares the views"):
         verify_ledger(ledger)
 
@@ -98,7 +98,7 @@ def test_interrupted(told_url: str) -> None:
 def test_never_begun(told_url: str) -> None:
     """Where verification fails before the process is started, there is none to end, and nothing to give."""
     database = Database(told_url)
-    with ViewsApart(database) as views, pytest.raises(LogUnavailable, match="was ended"):
+    with ViewProcess(database) as views, pytest.raises(LogUnavailable, match="was ended"):
         views.result(lambda _done: None)
     database.close()
 
