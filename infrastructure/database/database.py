@@ -176,6 +176,7 @@ class Database:
                 raise
 
     def _end_kept(self) -> None:
+        """Close the connection kept for the log's transactions."""
         kept, self._kept = self._kept, None
         if kept is not None:
             with suppress(SQLAlchemyError, psycopg.Error, sqlite3.Error):
@@ -233,7 +234,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection. In a forked child do nothing: the connections belong to the parent."""
-        if self._fork_guard.is_here():  # pragma: no branch - a forked child does not report what it covered
+        if self._fork_guard.is_here():  # pragma: no branch - coverage gets no report from a forked child
             with self._turn:
                 self._end_kept()
             self.engine.dispose()
@@ -254,7 +255,7 @@ def _parsed(url: str) -> URL:
     expected = "expected a database URL, such as sqlite:///holdbook.db or postgresql+psycopg://user@host/name"
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # the second for a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
         raise Malformed(parameter, _without_password(url), expected) from None
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")

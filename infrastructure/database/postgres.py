@@ -234,7 +234,7 @@ class PostgresConnector:
     def connect(self) -> LogConnection:
         """Connect, and prepare statements; raises psycopg's OperationalError for a standby or a server left behind."""
         left = CONNECT_SECONDS if self.deadline is None else self.deadline - monotonic()
-        limit = max(1, min(CONNECT_SECONDS, ceil(left)))  # libpq's, in whole seconds
+        limit = max(1, min(CONNECT_SECONDS, ceil(left)))  # libpq takes whole seconds
         connection = LogConnection.connect(**{**self._arguments, "connect_timeout": limit}, autocommit=True)
         connection.deadline = monotonic() + limit  # until a transaction begins
         try:
@@ -246,6 +246,7 @@ class PostgresConnector:
         return connection
 
     def _check_timeline(self, connection: LogConnection) -> None:
+        """Raise OperationalError if the server is a standby, or was a primary that another one has replaced."""
         (file,) = connection.execute(_GREETING).fetchone() or (None,)
         if file is None:
             message = "the server is a standby, which takes no commands"
@@ -289,8 +290,9 @@ class PostgresConnector:
         driver.warnings.clear()
         return driver  # type: ignore[no-any-return]  # it is what `connect` made
 
-    def _check_clock(self, theirs: float) -> None:
-        skew = system_clock().timestamp() - theirs
+    def _check_clock(self, server_time: float) -> None:
+        """Raise `LogUnavailable` if this process's clock and the server's, in seconds since 1970, are too far apart."""
+        skew = system_clock().timestamp() - server_time
         if self._checks_clock and abs(skew) > CLOCK_SKEW_SECONDS_MAX:
             side = "ahead of" if skew > 0 else "behind"
             raise LogUnavailable(

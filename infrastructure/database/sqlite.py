@@ -58,7 +58,7 @@ def _configure(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA recursive_triggers = ON")  # so that INSERT OR REPLACE meets the triggers on DELETE
+    connection.execute("PRAGMA recursive_triggers = ON")  # INSERT OR REPLACE fires triggers on DELETE only with it
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

@@ -97,7 +97,7 @@ class EventMapper(Mapper[str]):
 
         Raises `UnknownEvent` or `LogCorrupt`, naming the position.
         """
-        kind = None if (name, schema_version) in self.present else self._kind(name, schema_version, position)
+        kind = None if (name, schema_version) in self.present else self._type_of(name, schema_version, position)
         try:
             fields = from_json(data)
             if type(fields) is not dict:
@@ -108,20 +108,20 @@ class EventMapper(Mapper[str]):
 
     def upcast(self, name: str, schema_version: int, fields: dict[str, Any], position: int) -> dict[str, Any]:
         """Upcast fields that are parsed already to the present schema version; raises as `fields` does."""
-        kind = self._kind(name, schema_version, position)
+        kind = self._type_of(name, schema_version, position)
         try:
             return self._upcast(name, schema_version, kind.schema_version, fields)
         except (ValueError, TypeError, LookupError) as error:
             raise _unreadable(name, position, error) from error
 
-    def _kind(self, name: str, schema_version: int, position: int) -> type[Event]:
+    def _type_of(self, name: str, schema_version: int, position: int) -> type[Event]:
         kind = self._events.get(name)
         if kind is None or not 1 <= schema_version <= kind.schema_version:
             raise UnknownEvent(name, schema_version, position)
         return kind
 
     def _decode(self, name: str, schema_version: int, data: str, position: int) -> Event:
-        kind = self._kind(name, schema_version, position)
+        kind = self._type_of(name, schema_version, position)
         try:
             if schema_version == kind.schema_version:
                 return kind.__pydantic_validator__.validate_json(data)  # type: ignore[no-any-return]  # an event

@@ -143,6 +143,7 @@ class MemoryEventLog(BaseEventLog):
         """Do nothing: the log lasts as long as the object."""
 
     def _extend(self, rows: Sequence[StoredRow]) -> None:
+        """Append rows, put them into the indexes, and wake watchers."""
         for row in rows:
             index = len(self._rows)
             self._rows.append(row)
@@ -154,7 +155,7 @@ class MemoryEventLog(BaseEventLog):
                     self._openings[row.allocation_id] = index
         self._changed.notify_all()
 
-    # The library's recorder
+    # The interface of the library's recorder
 
     def _insert(self, rows_after: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
         try:
@@ -231,7 +232,7 @@ class MemoryReader:
 
     def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
         """Find the commands that were decided already: their events by command id."""
-        return self._found(self._log._commands, command_ids)  # noqa: SLF001
+        return self._by_key(self._log._commands, command_ids)  # noqa: SLF001
 
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Find the allocations that were ever granted: their pools by allocation id."""
@@ -241,7 +242,7 @@ class MemoryReader:
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
         """Read every event about the allocations, refusals too: in order, by allocation id."""
-        return self._found(self._log._subjects, allocation_ids)  # noqa: SLF001
+        return self._by_key(self._log._subjects, allocation_ids)  # noqa: SLF001
 
     def pool_names(self) -> list[str]:
         """List the names of all pools ever opened, sorted."""
@@ -273,7 +274,7 @@ class MemoryReader:
         """Load a pool from its snapshot at a version; raises `LogCorrupt` if that cannot be read."""
         return load_pool_version(self._log.snapshots, pool, version)
 
-    def _found(self, index: dict[str, list[int]], keys: Collection[str]) -> dict[str, list[Recorded]]:
+    def _by_key(self, index: dict[str, list[int]], keys: Collection[str]) -> dict[str, list[Recorded]]:
         return {key: [self._event(at) for at in index[key]] for key in keys if key in index}
 
     def _event(self, index: int) -> Recorded:
@@ -314,6 +315,7 @@ class MemoryWriter(MemoryReader):
         self.appended += rows
 
     def _is_taken(self, rows: Sequence[StoredRow]) -> bool:
+        """Tell whether rows would violate one of the unique constraints that a database has."""
         log = self._log
         places = {(row.stream_id, row.version) for row in rows}
         ordinals = {(row.command_id, row.ordinal) for row in rows}

@@ -87,6 +87,7 @@ class BaseEventLog(ApplicationRecorder):
 
 
 def _plain_rows(stored_events: Sequence[StoredEvent], head: int) -> Iterator[StoredRow]:
+    """Make rows of plain events, which have no envelope: they get one as a command of their own."""
     command_id, now = new_id(), instant_text(system_clock())
     for ordinal, stored in enumerate(stored_events):
         yield StoredRow(

@@ -136,6 +136,7 @@ def _hold_fields(allocation_id: str, hold: Hold) -> list[Any]:
 
 
 def _pool(header: dict[str, Any], holds: Iterator[tuple[str, Hold]]) -> Pool:
+    """Make a pool of a header and its holds; raises `LogCorrupt` if some are missing."""
     limits = Limits(**header["opened_with"])
     opened = PoolOpened(pool=header["pool"], resource_type=header["resource_type"], unit=header["unit"], limits=limits)
     pool = Pool(opened, instant(header["time"]))

@@ -83,7 +83,7 @@ class SQLReader:
 
     def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
         """Find the commands that were decided already: their events by command id."""
-        return self._found(events.c.command_id, command_ids)
+        return self._by_key(events.c.command_id, command_ids)
 
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Find the allocations that were ever granted: their pools by allocation id."""
@@ -105,7 +105,7 @@ class SQLReader:
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
         """Read every event about the allocations, refusals too: in order, by allocation id."""
-        return self._found(events.c.allocation_id, allocation_ids)
+        return self._by_key(events.c.allocation_id, allocation_ids)
 
     def pool_names(self) -> list[str]:
         """List the names of all pools ever opened, sorted."""
@@ -137,7 +137,7 @@ class SQLReader:
         """Load a pool from its snapshot at a version; raises `LogCorrupt` if that cannot be read."""
         return load_pool_version(self._snapshots, pool, version)
 
-    def _found(self, column: Column[Any], keys: Collection[str]) -> dict[str, list[Recorded]]:
+    def _by_key(self, column: Column[Any], keys: Collection[str]) -> dict[str, list[Recorded]]:
         found: dict[str, list[Recorded]] = {}
         for some in _portions(keys):
             rows = self._rows(select(events).where(column.in_(some)))
@@ -289,7 +289,7 @@ class SQLEventLog(BaseEventLog):
         """Close the database's connections."""
         self.database.close()
 
-    # The library's recorder
+    # The interface of the library's recorder
 
     def _insert(self, rows_after: Callable[[int], Sequence[StoredRow]]) -> Sequence[int]:
         try:
