@@ -96,6 +96,7 @@ newest: ## the demo and the fast tests with every dependency at its newest; befo
 	$(call try_resolution,newest,highest)
 
 clean: ## remove what the targets made
+	@[ ! -x $(BIN)/pre-commit ] || $(BIN)/pre-commit uninstall --hook-type commit-msg >/dev/null 2>&1 || true
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -112,6 +113,9 @@ $(VENV)/.project: pyproject.toml $(VENV)/.run
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.project
+# The hook that checks the subjects of commits helps who commits. Where it cannot be installed, the rest goes on without
+# it: in a tree that was exported, where core.hooksPath is set, where .git is read-only.
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.project $(wildcard .pre-commit-config.yaml)
 	@$(PIP) install --require-hashes --requirement $<
+	@[ ! -e .git ] || $(BIN)/pre-commit install --allow-missing-config --hook-type commit-msg >/dev/null 2>&1 || true
 	@touch $@
