@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from typer.main import get_command
 
 import holdbook
-from holdbook import Projector, Rebuilt, ViewStatus
+from holdbook import Ledger, Projector, Rebuilt, ViewStatus
 from holdbook.domain.commands import COMMANDS, Command
 from holdbook.domain.events import EVENTS
 from holdbook.domain.limits import Limits
@@ -163,6 +163,36 @@ def test_a_page_that_is_wrong_is_found(source: str, tmp_path: Path, monkeypatch:
     session = Session(Page(path), tmp_path)
     with pytest.raises((AssertionError, ValueError)):
         run_all(session)
+
+
+METRICS_OF_LEDGERS = """
+```python
+from holdbook import Ledger
+from holdbook.metrics import registry
+
+def ledgers():
+    return [sample.name for metric in registry.collect() for sample in metric.samples if sample.name == "holdbook_up"]
+
+print(ledgers())
+with Ledger.in_memory():
+    print(ledgers())
+```
+```text
+[]
+['holdbook_up']
+```
+"""
+"""A page that prints how many ledgers its process has open, before it opens one and then."""
+
+
+@pytest.mark.untraced
+def test_a_page_sees_no_ledger_that_others_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that prints the metrics of its process prints those of its own ledgers, and of no other test's."""
+    path = tmp_path / "page.md"
+    path.write_text(METRICS_OF_LEDGERS)
+    monkeypatch.setattr("support.documents.ROOT", tmp_path)
+    with Ledger.in_memory():
+        run_all(Session(Page(path), tmp_path))
 
 
 def run_all(session: Session) -> None:

@@ -19,6 +19,7 @@ Blocks, by the word after the fence:
 unless a comment such as ``<!-- runs on: sqlite, postgresql -->`` says otherwise. For PostgreSQL, HOLDBOOK_DATABASE_URL
 is set; for SQLite it is not, and the page uses the default, ``sqlite:///holdbook.db``. With a comment such as
 ``<!-- begins with: tests/samples/ledger_0001.sql -->``, that file is there from the beginning, as the script makes it.
+No ledger is open when a page begins, as in the process of a reader.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from sqlalchemy.engine import make_url
 
 from holdbook import Ledger, Limits
 from holdbook.domain.commands import command_from
+from holdbook.infrastructure.telemetry.counters import LEDGERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,7 +197,9 @@ class Session:
     """What the last Python block printed."""
 
     def __post_init__(self) -> None:
-        """Make the database that the page begins with, if it says so."""
+        """Forget the ledgers that tests left open, and make the database that the page begins with, if it says so."""
+        for left in LEDGERS.read():
+            LEDGERS.remove(left.ledger)  # a page that prints the metrics of its process would print theirs too
         if said := _BEGINS_WITH.search(self.page.source):
             with closing(sqlite3.connect(self.folder / "holdbook.db")) as database:
                 database.executescript((CHECKOUT / said[1]).read_text(encoding="utf-8"))
