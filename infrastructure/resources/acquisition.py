@@ -43,15 +43,15 @@ class _Attempt:
     provider: ResourceProvider[Any]
     resource_type: str
     right: str
-    deciding: Promise
+    promise: Promise
     """The last command given to the ledger."""
     making: asyncio.Task[Resource[Any]] | None = None
     """The provider at work, until what it gave was looked at."""
     resource: Resource[Any] | None = None
     """What the provider made."""
-    claimed: str | None = None
+    claimed_id: str | None = None
     """Its id, if no other resource has it."""
-    is_lost: bool = False
+    needs_reclaim: bool = False
     """True if the provider gave something by which what it may have made is not released for sure."""
 
 
@@ -59,11 +59,11 @@ class Acquirer:
     """Makes allocations, each in a right of its own."""
 
     def __init__(
-        self, rights: Rights, holdings: Holdings, ending: Releases, *, name: str | None, reservation_ttl: timedelta
+        self, rights: Rights, holdings: Holdings, releases: Releases, *, name: str | None, reservation_ttl: timedelta
     ) -> None:
         self._rights = rights
         self._holdings = holdings
-        self._ending = ending
+        self._releases = releases
         self._name = name
         self._reservation_ttl = reservation_ttl
         self._seconds = reservation_ttl.total_seconds()
@@ -77,17 +77,17 @@ class Acquirer:
         if not registered.opened:
             with registered.being_opened():
                 await decided(self._rights.ask(registered.opening))
-        reserve, confirm = self._commands(right, resource_type, registered, options)
+        reserve, confirm = self._make_commands(right, resource_type, registered, options)
         async with registered.gate:
             attempt = _Attempt(registered.provider, resource_type, right, self._rights.ask(reserve))
             self._holdings.in_hand.add(right)
         try:
             return await self._in_two_phases(attempt, confirm, options)
         except BaseException as error:
-            await self.to_the_end(self._undo(attempt, error))
+            await self.run_to_the_end(self._undo(attempt, error))
             raise
 
-    def _commands(
+    def _make_commands(
         self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]
     ) -> tuple[Reserve, Confirm]:
         """Make the commands of both phases; raises `Malformed`."""
@@ -114,25 +114,25 @@ class Acquirer:
         return reserve, Confirm(allocation_id=right, ttl=ttl)
 
     async def _in_two_phases(self, attempt: _Attempt, confirm: Confirm, options: Mapping[str, Any]) -> HeldResource:
-        reserved = await granted(attempt.deciding)
+        reserved = await granted(attempt.promise)
         clock = asyncio.get_running_loop().time
         since = clock()
         metadata = _metadata(attempt.resource_type, reserved, confirm.ttl, options)
         asked_for = options.get("expiration_time")
         _time_left(asked_for, reserved.opened_at)
-        await self._ending.take_back_expired(reserved.opened_at)
-        resource = await self._made(attempt, reserved, metadata, options, clock() - since)
+        await self._releases.take_back_expired(reserved.opened_at)
+        resource = await self._make_resource(attempt, reserved, metadata, options, clock() - since)
         ttl = confirm.ttl or _time_left(asked_for, reserved.opened_at + timedelta(seconds=clock() - since))
-        attempt.deciding = self._rights.ask(Confirm(allocation_id=attempt.right, ttl=ttl))
-        confirmed = await granted(attempt.deciding)
+        attempt.promise = self._rights.ask(Confirm(allocation_id=attempt.right, ttl=ttl))
+        confirmed = await granted(attempt.promise)
         metadata.expiration_time = asked_for or confirmed.deadline
         held = HeldResource(resource, attempt.provider, attempt.resource_type, attempt.right)
         self._holdings.put(held)
-        self._holdings.watch(held, confirmed.deadline)
-        self._holdings.give_up(attempt.claimed)
+        self._holdings.remember_deadline(held, confirmed.deadline)
+        self._holdings.end_claim(attempt.claimed_id)
         return held
 
-    async def _made(
+    async def _make_resource(
         self,
         attempt: _Attempt,
         reserved: Allocation,
@@ -151,36 +151,36 @@ class Acquirer:
             done, _ = await asyncio.wait([attempt.making], timeout=max(MAKING_SHARE * seconds - passed, 0))
             if not done:
                 raise ProviderHung(kind_of(attempt.provider), f"make a {attempt.resource_type!r}", seconds)
-            return self._taken(attempt, attempt.making)
+            return self._check_made(attempt, attempt.making)
 
-    def _taken(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]]) -> Resource[Any]:
+    def _check_made(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]]) -> Resource[Any]:
         """Look at what the provider gave, once; raises `ProviderFault` if it is no resource of an id of its own."""
         attempt.making = None
         resource: object = making.result()
         kind = kind_of(attempt.provider)
         if not isinstance(resource, Resource):
-            attempt.is_lost = True
+            attempt.needs_reclaim = True
             raise ProviderFault(kind, f"allocate gave {resource!r:.200}; expected a Resource")
         if not isinstance(resource.id, str) or not resource.id:
-            attempt.resource, attempt.is_lost = resource, True
+            attempt.resource, attempt.needs_reclaim = resource, True
             raise ProviderFault(kind, f"Resource id {resource.id!r:.200}; expected a text that is not empty")
         other = self._holdings.claim(resource.id, attempt.provider)
-        attempt.is_lost = other is not None
+        attempt.needs_reclaim = other is not None
         if other is not attempt.provider:  # else taking it back by that id would take the other's
             attempt.resource = resource
         if other is not None:
             fault = f"Resource id taken: {resource.id}; a provider gives each resource an id of its own"
             raise ProviderFault(kind, fault)
-        attempt.claimed = resource.id
+        attempt.claimed_id = resource.id
         return resource
 
     # Undoing
 
-    async def to_the_end(self, undoing: Coroutine[Any, Any, None]) -> None:
+    async def run_to_the_end(self, undoing: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine to its end; whoever is cancelled stops waiting, it goes on all the same."""
-        await asyncio.shield(self._begun(undoing))
+        await asyncio.shield(self._start(undoing))
 
-    def _begun(self, undoing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, undoing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(undoing)
         self.undoing.add(task)
         task.add_done_callback(self.undoing.discard)
@@ -189,9 +189,9 @@ class Acquirer:
     async def _undo(self, attempt: _Attempt, cause: BaseException) -> None:
         """Give back what an attempt that failed has got. What cannot be given back stays held, or lapses."""
         try:
-            if attempt.making is not None and not await self._has_stopped(attempt, attempt.making, cause):
+            if attempt.making is not None and not await self._stop(attempt, attempt.making, cause):
                 return
-            nothing_granted = await withdrawn(attempt.deciding) and attempt.resource is None
+            nothing_granted = await withdrawn(attempt.promise) and attempt.resource is None
             await self._take_back(attempt)
             if not nothing_granted:
                 await self._rights.end(attempt.right, reason=described(cause), confirmed=False)
@@ -211,10 +211,10 @@ class Acquirer:
                 error=described(error),
             )
         finally:
-            self._holdings.give_up(attempt.claimed)
-            attempt.claimed = None
+            self._holdings.end_claim(attempt.claimed_id)
+            attempt.claimed_id = None
 
-    async def _has_stopped(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]], cause: BaseException) -> bool:
+    async def _stop(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]], cause: BaseException) -> bool:
         """Have the provider stop, and look at what it gave all the same.
 
         False if it goes on: then its right is left to lapse, and what it makes is taken back when it comes at last.
@@ -226,11 +226,11 @@ class Acquirer:
                 resource_type=attempt.resource_type,
                 allocation_id=attempt.right,
             )
-            making.add_done_callback(lambda _: self._begun(self._undo(attempt, cause)))
+            making.add_done_callback(lambda _: self._start(self._undo(attempt, cause)))
             return False
         if not making.cancelled() and making.exception() is None:
             try:
-                self._taken(attempt, making)
+                self._check_made(attempt, making)
             except ProviderFault as fault:
                 logger.error("Provider at fault", allocation_id=attempt.right, error=str(fault))  # noqa: TRY400 - as above
         return True
@@ -240,7 +240,7 @@ class Acquirer:
         if attempt.resource is not None:
             with provider_call("release", attempt.resource_type, attempt.right):
                 await within(self._seconds, provider, "release a resource", provider.release(attempt.resource))
-        if attempt.is_lost:
+        if attempt.needs_reclaim:
             there = await within(self._seconds, provider, "tell what it has", provider.inventory())
             if there is not None and attempt.right in there:
                 with provider_call("reclaim", attempt.resource_type, attempt.right):

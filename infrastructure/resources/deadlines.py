@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.resources.holdings import Holdings
     from holdbook.infrastructure.resources.release import Releases
 
-LOOK_SECONDS: Final = 60.0
+SLEEP_SECONDS_MAX: Final = 60.0
 """How long the watch sleeps at most: the ledger's clock may be set."""
 
-AGAIN_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 1.0
 """How long it waits with what was due before: its provider failed."""
 
 
 class DeadlineWatch:
     """A timer in the manager's event loop, for the earliest deadline that it has heard of. It keeps nobody alive."""
 
-    def __init__(self, ending: Releases, holdings: Holdings, now: Callable[[], datetime]) -> None:
-        self._ending = ending
+    def __init__(self, releases: Releases, holdings: Holdings, now: Callable[[], datetime]) -> None:
+        self._releases = releases
         self._holdings = holdings
         self._now = now
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._look: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def arm(self) -> None:
         """See that the watch wakes at the earliest deadline; called within the manager's event loop."""
@@ -38,7 +38,7 @@ class DeadlineWatch:
             return
         loop = asyncio.get_running_loop()
         seconds = (deadline - self._now()).total_seconds()
-        at = loop.time() + min(seconds if seconds > 0 else AGAIN_SECONDS, LOOK_SECONDS)
+        at = loop.time() + min(seconds if seconds > 0 else RETRY_SECONDS, SLEEP_SECONDS_MAX)
         if self._timer is not None:
             if self._loop is loop and self._timer.when() <= at:
                 return
@@ -48,10 +48,10 @@ class DeadlineWatch:
     def wake(self) -> None:
         """Take back what has expired, and go on watching."""
         self._timer = None
-        self._look = asyncio.create_task(self._take_back())
+        self._task = asyncio.create_task(self._take_back())
 
     async def _take_back(self) -> None:
-        await self._ending.take_back_expired(self._now())
+        await self._releases.take_back_expired(self._now())
         self.arm()
 
 

@@ -48,7 +48,7 @@ class Holdings:
             self._claims[resource_id] = provider
         return other
 
-    def give_up(self, resource_id: str | None) -> None:
+    def end_claim(self, resource_id: str | None) -> None:
         """End a claim, if there is one: the resource is held now, or will never be."""
         if resource_id is not None:
             self._claims.pop(resource_id, None)
@@ -87,7 +87,7 @@ class Holdings:
         """List the providers of what is held, one entry for each resource."""
         return [held.provider for held in self._held.values()]
 
-    def watch(self, held: HeldResource, deadline: datetime | None) -> None:
+    def remember_deadline(self, held: HeldResource, deadline: datetime | None) -> None:
         """Remember a deadline; None: there is none."""
         if deadline is not None:
             heappush(self._deadlines, (deadline, held.resource.id))
@@ -97,7 +97,7 @@ class Holdings:
         """The earliest deadline that was remembered, of something that may have ended since; None if there is none."""
         return self._deadlines[0][0] if self._deadlines else None
 
-    def due(self, moment: datetime) -> list[HeldResource]:
+    def take_due(self, moment: datetime) -> list[HeldResource]:
         """List those whose deadline, as last heard of, is not after a moment, and forget that deadline."""
         found = []
         while self._deadlines and self._deadlines[0][0] <= moment:

@@ -66,12 +66,13 @@ class UnifiedResourceManager:
         self._rights = Rights(self.ledger)
         self._holdings = Holdings()
         self._seconds = _check_ttl(reservation_ttl).total_seconds()
-        self._ending = Releases(self._rights, self._holdings, self._seconds / 2)  # what waits for it has a reservation
+        # Half of it: an allocation that takes back what has expired has its own reservation running.
+        self._releases = Releases(self._rights, self._holdings, self._seconds / 2)
         self._acquirer = Acquirer(
-            self._rights, self._holdings, self._ending, name=name, reservation_ttl=reservation_ttl
+            self._rights, self._holdings, self._releases, name=name, reservation_ttl=reservation_ttl
         )
-        self._watch = DeadlineWatch(self._ending, self._holdings, self.ledger.now)
-        self._reconciler = Reconciler(self._rights, self._holdings, self._ending, name=name, seconds=self._seconds)
+        self._deadline_watch = DeadlineWatch(self._releases, self._holdings, self.ledger.now)
+        self._reconciler = Reconciler(self._rights, self._holdings, self._releases, name=name, seconds=self._seconds)
 
     def register_provider(self, resource_type: str, provider: ResourceProvider[Any]) -> None:
         """Register the provider of a type, and open the pool of that name, or find it open.
@@ -115,7 +116,7 @@ class UnifiedResourceManager:
             logger.error("Resource allocation failed", **about, error=described(error))  # noqa: TRY400 - raised on, with its traceback
             raise
         self._count("resource_allocations", resource_type, success=True)
-        self._watch.arm()
+        self._deadline_watch.arm()
         return held
 
     @asynccontextmanager
@@ -131,14 +132,14 @@ class UnifiedResourceManager:
             yield held.resource
         except BaseException as error:
             try:
-                await self._leave(held)
+                await self._release_at_exit(held)
             except Exception as failure:  # noqa: BLE001 - it was logged, and what the block raised comes first
                 error.add_note(f"its resource {held.resource.id} was not released: {described(failure)}")
             raise
         else:
-            await self._leave(held)
+            await self._release_at_exit(held)
 
-    async def _leave(self, held: HeldResource) -> None:
+    async def _release_at_exit(self, held: HeldResource) -> None:
         """Release what is still held, to the end, whoever is cancelled meanwhile."""
         if self._holdings.get(held.resource.id) is not held:
             return
@@ -146,7 +147,7 @@ class UnifiedResourceManager:
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
-            await _ended(task, self._seconds)
+            await _wait_until_done(task, self._seconds)
             raise
 
     async def release(self, resource_id: str) -> None:
@@ -155,9 +156,9 @@ class UnifiedResourceManager:
         Raises ValueError for an id that is not held here. If the provider fails, that is raised and the resource stays
         held, in the ledger too; try again.
         """
-        held = _found(self._holdings.take(resource_id), resource_id)
+        held = _check_held(self._holdings.take(resource_id), resource_id)
         try:
-            await self._ending.release(held)
+            await self._releases.release(held)
         except BaseException as error:
             self._count("resource_releases", held.resource_type, success=False)
             about = {"resource_type": held.resource_type, "allocation_id": held.right, **about_error(error)}
@@ -177,7 +178,7 @@ class UnifiedResourceManager:
 
         Raises ValueError for an id that is not held here.
         """
-        held = _found(self._holdings.get(resource_id), resource_id)
+        held = _check_held(self._holdings.get(resource_id), resource_id)
         token = held.resource.metadata.token
         return self.ledger.keep_alive(held.right, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
 
@@ -187,7 +188,7 @@ class UnifiedResourceManager:
         What was found is in the resource's ``error`` too, and in the log; nothing found, and ``error`` is None. Raises
         ValueError for an id that is not held here, `ProviderFault`, and what the provider raises.
         """
-        held = _found(self._holdings.get(resource_id), resource_id)
+        held = _check_held(self._holdings.get(resource_id), resource_id)
         with provider_call("validate", held.resource_type, held.right):
             found: object = await held.provider.validate(held.resource)
         if not isinstance(found, list):
@@ -223,7 +224,7 @@ class UnifiedResourceManager:
         """
         found = [*(registered.provider for registered in self._registered.values()), *self._holdings.providers()]
         distinct = {id(provider): provider for provider in found}.values()
-        left = sum(await asyncio.gather(*map(self._ending.clean, distinct)))
+        left = sum(await asyncio.gather(*map(self._releases.clean_up, distinct)))
         if left:
             logger.error("Resources left after cleanup", left=left)
 
@@ -242,7 +243,7 @@ class UnifiedResourceManager:
         self._counters.counter(name, 1, resource_type=resource_type, success=str(success).lower())
 
 
-async def _ended(task: asyncio.Task[None], seconds: float) -> None:
+async def _wait_until_done(task: asyncio.Task[None], seconds: float) -> None:
     """Wait until a release has ended, for so long at most, though whoever waits is cancelled again and again."""
     clock = asyncio.get_running_loop().time
     until = clock() + seconds
@@ -255,7 +256,7 @@ async def _ended(task: asyncio.Task[None], seconds: float) -> None:
         task.cancel()
 
 
-def _found(held: HeldResource | None, resource_id: str) -> HeldResource:
+def _check_held(held: HeldResource | None, resource_id: str) -> HeldResource:
     if held is None:
         message = f"Resource not found: {resource_id}"
         raise ValueError(message)

@@ -30,7 +30,7 @@ class ResourceManager:
     def __init__(self, *, ledger: Ledger | None = None, manager: UnifiedResourceManager | None = None) -> None:
         """Face a manager, or a new one on a ledger, or on a private ledger in memory if neither is given."""
         _warn(self, "allocate(resource_type, …) and release(resource.id)")
-        self.manager = _manager(ledger, manager)
+        self.manager = _choose_manager(ledger, manager)
         """The manager that does the work; providers are registered with it."""
 
     async def allocate(self, resource_type: str, **options: Any) -> Resource[Any]:  # noqa: ANN401 - the seed's signature
@@ -57,7 +57,7 @@ class MemoryResourceManager:
         Raises `Malformed` for a limit that is none, `PoolAlreadyOpen` if there is a pool with other limits.
         """
         _warn(self, 'a MemoryResourceProvider, allocate("memory", size=…) and release(resource.id)')
-        self.manager = _manager(ledger, manager)
+        self.manager = _choose_manager(ledger, manager)
         """The manager that does the work."""
         self.manager.register_provider(_MEMORY, MemoryResourceProvider(limits))
 
@@ -75,7 +75,7 @@ def _warn(old: object, instead: str) -> None:
     warnings.warn(message, DeprecationWarning, stacklevel=3)
 
 
-def _manager(ledger: Ledger | None, manager: UnifiedResourceManager | None) -> UnifiedResourceManager:
+def _choose_manager(ledger: Ledger | None, manager: UnifiedResourceManager | None) -> UnifiedResourceManager:
     if manager is None:
         return UnifiedResourceManager(ledger)
     if ledger is not None:

@@ -49,12 +49,12 @@ class Reconciliation:
 
 
 @dataclass(slots=True)
-class _Done:
+class _Results:
     reclaimed: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     failed: list[NotReconciled] = field(default_factory=list)
 
-    def fail(self, resource_type: str, right: str | None, error: Exception) -> None:
+    def add_failure(self, resource_type: str, right: str | None, error: Exception) -> None:
         """Take note of a failure, and log it."""
         said = described(error)
         self.failed.append(NotReconciled(resource_type, right, said))
@@ -66,18 +66,18 @@ class Reconciler:
     """Reconciles, one provider after another."""
 
     def __init__(
-        self, rights: Rights, holdings: Holdings, ending: Releases, *, name: str | None, seconds: float
+        self, rights: Rights, holdings: Holdings, releases: Releases, *, name: str | None, seconds: float
     ) -> None:
         self._rights = rights
         self._holdings = holdings
-        self._ending = ending
+        self._releases = releases
         self._name = name
         self._seconds = seconds
         """How long a provider may take for an answer."""
 
     async def reconcile(self, registered: Mapping[str, Registered]) -> Reconciliation:
         """Put right what differs, and go on past what fails; allocations of a provider wait meanwhile."""
-        done = _Done()
+        results = _Results()
         by_provider: dict[int, list[str]] = {}
         for resource_type, one in registered.items():
             by_provider.setdefault(id(one.provider), []).append(resource_type)
@@ -87,31 +87,35 @@ class Reconciler:
                 for resource_type in sorted(types):  # in one order, whoever takes them
                     await gates.enter_async_context(registered[resource_type].gate)
                 try:
-                    await self._provider(provider, types, done)
+                    await self._reconcile_provider(provider, types, results)
                 except Exception as error:  # noqa: BLE001 - the other providers are to be reconciled as well
-                    done.fail(types[0], None, error)
-        found = Reconciliation(reclaimed=tuple(done.reclaimed), ended=tuple(done.ended), failed=tuple(done.failed))
+                    results.add_failure(types[0], None, error)
+        found = Reconciliation(
+            reclaimed=tuple(results.reclaimed), ended=tuple(results.ended), failed=tuple(results.failed)
+        )
         logger.info("Reconciled", reclaimed=len(found.reclaimed), ended=len(found.ended), failed=len(found.failed))
         return found
 
-    async def _provider(self, provider: ResourceProvider[Any], types: Sequence[str], done: _Done) -> None:
+    async def _reconcile_provider(
+        self, provider: ResourceProvider[Any], types: Sequence[str], results: _Results
+    ) -> None:
         # First what is in hand, then the rights, then the things. What begins or ends in between was in hand.
         in_hand = set(self._holdings.in_hand)
         held = {one.right: one for one in self._holdings.all_of(provider)}
-        rights = {right: resource_type for resource_type in types for right in await self._own(resource_type)}
+        rights = {right: resource_type for resource_type in types for right in await self._open_rights(resource_type)}
         there = await self._inventory(provider)
         if there is None:
             return
         for right in sorted(there):
             if right in held or right not in in_hand:
-                await self._thing(provider, types, right, held.get(right), done)
+                await self._take_back_without_right(provider, types, right, held.get(right), results)
         for right in sorted({*rights, *held}.difference(there)):
             holder = held.get(right)
             if holder is not None or right not in in_hand:
                 pool = holder.resource_type if holder else rights[right]
-                await self._right(provider, pool, right, holder, done)
+                await self._end_without_thing(provider, pool, right, holder, results)
 
-    async def _own(self, resource_type: str) -> list[str]:
+    async def _open_rights(self, resource_type: str) -> list[str]:
         """List the open rights to a pool that a manager of this name reserved."""
         if self._name is None:
             return []
@@ -126,8 +130,13 @@ class Reconciler:
             raise ProviderFault(kind_of(provider), fault)
         return set(found)
 
-    async def _thing(
-        self, provider: ResourceProvider[Any], types: Sequence[str], right: str, held: HeldResource | None, done: _Done
+    async def _take_back_without_right(
+        self,
+        provider: ResourceProvider[Any],
+        types: Sequence[str],
+        right: str,
+        held: HeldResource | None,
+        results: _Results,
     ) -> None:
         """Take back a thing unless its right is open, and record that."""
         pool = types[0]
@@ -136,19 +145,19 @@ class Reconciler:
             if found is not None and found.state.is_open:
                 return
             pool = _pool_of(found, types)
-            if held is not None and not await self._ending.take_back(held):
+            if held is not None and not await self._releases.take_back(held):
                 return
             with provider_call("reclaim", pool, right):  # also if its release is said to have been done
                 await within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
             await self._rights.reclaimed(pool, right, f"reconciled: {kind_of(provider)} still had it")
         except Exception as error:  # noqa: BLE001 - the others are to be reconciled as well
-            done.fail(pool, right, error)
+            results.add_failure(pool, right, error)
         else:
-            done.reclaimed.append(right)
+            results.reclaimed.append(right)
             logger.warning("Resource reclaimed", resource_type=pool, allocation_id=right)
 
-    async def _right(
-        self, provider: ResourceProvider[Any], pool: str, right: str, held: HeldResource | None, done: _Done
+    async def _end_without_thing(
+        self, provider: ResourceProvider[Any], pool: str, right: str, held: HeldResource | None, results: _Results
     ) -> None:
         """End a right that is open without a thing."""
         reason = f"reconciled: {kind_of(provider)} does not have it"
@@ -157,13 +166,13 @@ class Reconciler:
                 if not await self._rights.end(right, reason=reason, confirmed=False):
                     return
             elif self._holdings.get(held.resource.id) is held:
-                await self._ending.give_up(held, reason)
+                await self._releases.end_lost(held, reason)
             else:
                 return
         except Exception as error:  # noqa: BLE001 - as above
-            done.fail(pool, right, error)
+            results.add_failure(pool, right, error)
         else:
-            done.ended.append(right)
+            results.ended.append(right)
             logger.warning("Right ended without its resource", resource_type=pool, allocation_id=right)
 
 

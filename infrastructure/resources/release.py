@@ -37,20 +37,20 @@ class Releases:
                 with provider_call("release", held.resource_type, held.right):
                     await held.provider.release(held.resource)
                 held.returned = True
-            await self._end(held)
+            await self._end_right(held)
         except BaseException as error:
             self._holdings.put(held)
             held.resource.error = described(error)
             raise
 
-    async def _end(self, held: HeldResource) -> None:
+    async def _end_right(self, held: HeldResource) -> None:
         """End the right to what was returned; one that ended before, at its deadline say, is none the worse."""
         if not await self._rights.end(held.right, confirmed=held.confirmed):
             about = {"resource_id": held.resource.id, "allocation_id": held.right}
             logger.warning("Resource released after its right had ended", **about)
-        self._ended(held, "released")
+        self._mark_ended(held, "released")
 
-    def _ended(self, held: HeldResource, state: str) -> None:
+    def _mark_ended(self, held: HeldResource, state: str) -> None:
         held.ended = True
         held.resource.state = state
         held.resource.error = None
@@ -63,7 +63,7 @@ class Releases:
 
         What fails is logged, and tried again the next time.
         """
-        due = self._holdings.due(moment)
+        due = self._holdings.take_due(moment)
         if due:
             await asyncio.gather(*(self._take_back_if_expired(held, moment) for held in due))
 
@@ -71,11 +71,11 @@ class Releases:
         try:
             right = await self._rights.find(held.right)
             if right is not None and right.state.is_open:
-                self._holdings.watch(held, right.deadline)  # it was renewed, or its own pool is not as far
+                self._holdings.remember_deadline(held, right.deadline)  # it was renewed, or its own pool is not as far
             else:
                 await self.take_back(held)
         except BaseException as error:
-            self._holdings.watch(held, moment)
+            self._holdings.remember_deadline(held, moment)
             about = {"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)}
             logger.error("Expired resource not released", **about, error=described(error))  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
             if not isinstance(error, Exception):
@@ -99,10 +99,10 @@ class Releases:
         except BaseException:
             self._holdings.put(held)
             raise
-        self._ended(held, "expired")
+        self._mark_ended(held, "expired")
         return True
 
-    async def give_up(self, held: HeldResource, reason: str) -> None:
+    async def end_lost(self, held: HeldResource, reason: str) -> None:
         """End the right to a thing that is not there, and let go of its resource."""
         self._holdings.take(held.resource.id)
         try:
@@ -110,12 +110,12 @@ class Releases:
         except BaseException:
             self._holdings.put(held)
             raise
-        self._ended(held, "lost")
+        self._mark_ended(held, "lost")
         held.resource.error = reason
 
     # Everything
 
-    async def clean(self, provider: ResourceProvider[Any]) -> int:
+    async def clean_up(self, provider: ResourceProvider[Any]) -> int:
         """Have a provider take everything back, and end the rights to it; log what failed, and count what is left."""
         taken = self._holdings.take_all_of(provider)
         try:
@@ -124,21 +124,21 @@ class Releases:
                     await provider.cleanup()
                 gone = taken
             except Exception as error:  # noqa: BLE001 - the other providers are to be cleaned up as well
-                gone = await self._gone(provider, taken)
-                _report(provider, error, [held for held in taken if held not in gone])
+                gone = await self._taken_back(provider, taken)
+                _log_left(provider, error, [held for held in taken if held not in gone])
             for held in gone:
                 held.returned = True
-            ends = await asyncio.gather(*map(self._end, gone), return_exceptions=True)
+            ends = await asyncio.gather(*map(self._end_right, gone), return_exceptions=True)
             for held, failed in zip(gone, ends, strict=True):
                 if failed is not None:
-                    _report(provider, failed, [held])
+                    _log_left(provider, failed, [held])
         finally:
             left = [held for held in taken if not held.ended]
             for held in left:
                 self._holdings.put(held)
         return len(left)
 
-    async def _gone(self, provider: ResourceProvider[Any], taken: Iterable[HeldResource]) -> list[HeldResource]:
+    async def _taken_back(self, provider: ResourceProvider[Any], taken: Iterable[HeldResource]) -> list[HeldResource]:
         """Find what a provider took back before it failed, if it can tell what it has."""
         try:
             there = await provider.inventory()
@@ -147,7 +147,7 @@ class Releases:
             return []
 
 
-def _report(provider: ResourceProvider[Any], error: BaseException, left: Iterable[HeldResource]) -> None:
+def _log_left(provider: ResourceProvider[Any], error: BaseException, left: Iterable[HeldResource]) -> None:
     """Log a failure, once for each resource that is left, and note it there; once if there is none."""
     said = described(error)
     about: list[dict[str, Any]] = []

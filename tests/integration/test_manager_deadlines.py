@@ -75,7 +75,7 @@ async def test_not_before_a_renewed_deadline(manager: UnifiedResourceManager, le
 
 async def test_again_after_a_failure(manager: UnifiedResourceManager, monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that fails is asked again after a while."""
-    monkeypatch.setattr(deadline_watch, "AGAIN_SECONDS", 0.01)  # so that the test need not wait for a second
+    monkeypatch.setattr(deadline_watch, "RETRY_SECONDS", 0.01)  # so that the test need not wait for a second
     provider = Telling(manager)
     failed = asyncio.Event()
 

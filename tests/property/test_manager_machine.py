@@ -111,7 +111,7 @@ def keep_the_thing(patch: pytest.MonkeyPatch) -> None:
 def confirm_too_early(patch: pytest.MonkeyPatch) -> None:
     """A right is confirmed before the thing is made."""
     early: dict[str | None, Promise] = {}
-    ask, made = Rights.ask, Acquirer._made  # noqa: SLF001 - what is to be broken
+    ask, made = Rights.ask, Acquirer._make_resource  # noqa: SLF001 - what is to be broken
 
     async def confirmed(self: Acquirer, attempt: Any, *rest: Any) -> Resource[Any]:  # noqa: ANN401 - handed on
         early[attempt.right] = ask(self._rights, Confirm(allocation_id=attempt.right))
@@ -122,19 +122,19 @@ def confirm_too_early(patch: pytest.MonkeyPatch) -> None:
         known = early.get(command.allocation_id) if isinstance(command, Confirm) else None
         return known or ask(self, command)
 
-    patch.setattr(Acquirer, "_made", confirmed)
+    patch.setattr(Acquirer, "_make_resource", confirmed)
     patch.setattr(Rights, "ask", once)
 
 
 def leave_when_cancelled(patch: pytest.MonkeyPatch) -> None:
     """A block that is cancelled does not release what it has."""
-    leave = UnifiedResourceManager._leave  # noqa: SLF001 - what is to be broken
+    leave = UnifiedResourceManager._release_at_exit  # noqa: SLF001 - what is to be broken
 
     async def unless_cancelled(self: UnifiedResourceManager, held: HeldResource) -> None:
         if not isinstance(sys.exc_info()[1], asyncio.CancelledError):
             await leave(self, held)
 
-    patch.setattr(UnifiedResourceManager, "_leave", unless_cancelled)
+    patch.setattr(UnifiedResourceManager, "_release_at_exit", unless_cancelled)
 
 
 def end_the_right_first(patch: pytest.MonkeyPatch) -> None:
@@ -155,12 +155,12 @@ def keep_what_has_lapsed(patch: pytest.MonkeyPatch) -> None:
 
 def leave_things(patch: pytest.MonkeyPatch) -> None:
     """Reconciling leaves things without rights where they are."""
-    patch.setattr(Reconciler, "_thing", nothing)
+    patch.setattr(Reconciler, "_take_back_without_right", nothing)
 
 
 def leave_rights(patch: pytest.MonkeyPatch) -> None:
     """Reconciling leaves rights without things as they are."""
-    patch.setattr(Reconciler, "_right", nothing)
+    patch.setattr(Reconciler, "_end_without_thing", nothing)
 
 
 def reconcile_what_is_being_made(patch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def reconcile_what_is_being_made(patch: pytest.MonkeyPatch) -> None:
 
 def give_units_twice(patch: pytest.MonkeyPatch) -> None:
     """Everybody is given the first units."""
-    patch.setattr(UnitResourceProvider, "_found", lambda self, _, units: self._assignment.units[: len(units)])
+    patch.setattr(UnitResourceProvider, "_check_assigned", lambda self, _, units: self._assignment.units[: len(units)])
 
 
 @pytest.mark.parametrize(

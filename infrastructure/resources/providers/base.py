@@ -52,7 +52,7 @@ class BaseProvider(ResourceProvider[T], Generic[T, K]):
 
     async def release(self, resource: Resource[T]) -> None:
         """Take a resource back; what is not kept here any more is left alone. Raising means that it is still there."""
-        await self._end(resource.id)
+        await self._release_kept(resource.id)
 
     async def inventory(self) -> Collection[str] | None:
         """List the ids of the rights whose things this process keeps: they end with it."""
@@ -60,21 +60,21 @@ class BaseProvider(ResourceProvider[T], Generic[T, K]):
 
     async def reclaim(self, right: str) -> None:
         """Take back the thing of a right, if it is there."""
-        await self._end(right)
+        await self._release_kept(right)
 
     async def cleanup(self) -> None:
         """Take everything back that this process has; raises an ExceptionGroup of what could not be, all else done."""
         errors = []
         for right in list(self._kept):
             try:
-                await self._end(right)
+                await self._release_kept(right)
             except Exception as error:  # noqa: BLE001 - the others are to be taken back as well
                 errors.append(error)
         if errors:
             message = f"not taken back: {'; '.join(map(str, errors))}"
             raise ExceptionGroup(message, errors)
 
-    async def _end(self, right: str) -> None:
+    async def _release_kept(self, right: str) -> None:
         if right in self._kept:
             await self._take_back(right, self._kept[right])
             self._kept.pop(right, None)
@@ -87,9 +87,9 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
     undoes it all the same, also when the event loop has ended. If ``undo`` fails, that is logged. Raises what ``make``
     raises, which leaves nothing then.
     """
-    lock, wanted, things = Lock(), True, list[T]()
+    lock, is_wanted, made = Lock(), True, list[T]()
 
-    def leave(thing: T) -> None:
+    def undo_or_log(thing: T) -> None:
         try:
             undo(thing)
         except Exception as error:  # noqa: BLE001 - nobody waits who could be told
@@ -98,10 +98,10 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
     def work() -> None:
         thing = make()
         with lock:
-            if wanted:
-                things.append(thing)
+            if is_wanted:
+                made.append(thing)
                 return
-        leave(thing)
+        undo_or_log(thing)
 
     loop = asyncio.get_running_loop()
     working = loop.run_in_executor(None, copy_context().run, work)
@@ -110,10 +110,10 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
         await asyncio.shield(working)
     except asyncio.CancelledError:
         with lock:
-            wanted = False
-        await asyncio.wait([working if not things else loop.run_in_executor(None, leave, things[0])])
+            is_wanted = False
+        await asyncio.wait([working if not made else loop.run_in_executor(None, undo_or_log, made[0])])
         raise
-    return things[0]
+    return made[0]
 
 
 def check_size(size: object) -> int:
@@ -123,7 +123,7 @@ def check_size(size: object) -> int:
     return size
 
 
-def just_one(options: Mapping[str, Any], thing: str) -> int:
+def check_one(options: Mapping[str, Any], thing: str) -> int:
     """Tell that a request takes one; raises `Malformed` if its ``size`` is another."""
     size = options.get("size", 1)
     if type(size) is not int or size != 1:

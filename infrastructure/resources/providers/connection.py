@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.resources.providers.base import BaseProvider, just_one, make_or_undo
+from holdbook.infrastructure.resources.providers.base import BaseProvider, check_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ class ConnectionResourceProvider(BaseProvider[Connection, Connection]):
 
     def quantity(self, options: Mapping[str, Any]) -> int:
         """Tell how much of the pool a request takes: one connection."""
-        return just_one(options, "connection")
+        return check_one(options, "connection")
 
     async def allocate(
         self,

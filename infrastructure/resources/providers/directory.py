@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.resources import Resource, ResourceMetadata
 
-_SHORT: Final = "right-"
-_LONG: Final = "right~"
-_WHOLE_ID: Final = ".id"
-_OWNER: Final = ".holdbook-pool"
+_PREFIX: Final = "right-"
+_PREFIX_OF_HASH: Final = "right~"
+_SUFFIX_OF_LINK: Final = ".id"
+_MARK: Final = ".holdbook-pool"
 _NAME_BYTES_MAX: Final = 200
 """The longest file name that holds an id; of a longer id it holds the hash."""
-_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
+_UNQUOTED: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 class DirectoryResourceProvider(BaseProvider[Path, int]):
@@ -58,7 +58,7 @@ class DirectoryResourceProvider(BaseProvider[Path, int]):
 
         What is under the root and has no right here is taken back, so what is another's must not be there.
         """
-        mark = self._root / _OWNER
+        mark = self._root / _MARK
         ours = f"{ledger.log.ledger_id}/{_quoted(resource_type)}"
         if not isinstance(ledger.log, MemoryEventLog):  # a ledger in memory ends with the process
             self._root.mkdir(parents=True, exist_ok=True)
@@ -102,37 +102,37 @@ class DirectoryResourceProvider(BaseProvider[Path, int]):
     # Files
 
     def _path(self, right: str) -> Path:
-        name = _SHORT + _quoted(right)
+        name = _PREFIX + _quoted(right)
         if len(name) > _NAME_BYTES_MAX:
-            name = _LONG + hashlib.sha256(right.encode()).hexdigest()
+            name = _PREFIX_OF_HASH + hashlib.sha256(right.encode()).hexdigest()
         return self._root / name
 
     def _make(self, right: str) -> Path:
         path = self._path(right)
         self._root.mkdir(parents=True, exist_ok=True)
-        if not path.name.startswith(_LONG):
+        if not path.name.startswith(_PREFIX_OF_HASH):
             path.mkdir(mode=0o700)
             return path
-        whole_id = path.with_suffix(_WHOLE_ID)
-        whole_id.symlink_to(_quoted(right))  # there from before until after the directory: it lists what is half-made
+        link = path.with_suffix(_SUFFIX_OF_LINK)
+        link.symlink_to(_quoted(right))  # there from before until after the directory: it lists what is half-made
         try:
             path.mkdir(mode=0o700)
         except OSError:
-            whole_id.unlink()
+            link.unlink()
             raise
         return path
 
     def _remove(self, right: str) -> None:
         path = self._path(right)
         _remove(path)
-        if path.name.startswith(_LONG):
-            path.with_suffix(_WHOLE_ID).unlink(missing_ok=True)
+        if path.name.startswith(_PREFIX_OF_HASH):
+            path.with_suffix(_SUFFIX_OF_LINK).unlink(missing_ok=True)
 
     def _listed(self) -> Iterator[str]:
         for path in self._root.iterdir() if self._root.exists() else ():
-            if path.name.startswith(_SHORT):
-                right = _unquoted(path.name.removeprefix(_SHORT))
-            elif path.name.startswith(_LONG) and path.is_symlink():
+            if path.name.startswith(_PREFIX):
+                right = _unquoted(path.name.removeprefix(_PREFIX))
+            elif path.name.startswith(_PREFIX_OF_HASH) and path.is_symlink():
                 right = _unquoted(str(path.readlink()))
             else:
                 continue
@@ -142,7 +142,7 @@ class DirectoryResourceProvider(BaseProvider[Path, int]):
 
 def _quoted(text: str) -> str:
     """Write an id as a name that every file system keeps as it is: lower case, ASCII, no dots."""
-    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in text.encode())
+    return "".join(chr(byte) if byte in _UNQUOTED else f"%{byte:02x}" for byte in text.encode())
 
 
 def _unquoted(quoted: str) -> str | None:

@@ -60,7 +60,7 @@ class MemoryResourceProvider(BaseProvider[int, mmap.mmap]):
         if size > free:
             message = f"Memory limit exceeded: {size} asked, {free} of {self._limits.total} free"
             raise ValueError(message)
-        resource = self._keep(metadata, options, _mapped(size), size)
+        resource = self._keep(metadata, options, _map_memory(size), size)
         self._sizes[resource.id] = size
         self._used += size
         return resource
@@ -100,7 +100,7 @@ class MemoryResourceProvider(BaseProvider[int, mmap.mmap]):
         self._used -= self._sizes.pop(right, 0)
 
 
-def _mapped(size: int) -> mmap.mmap:
+def _map_memory(size: int) -> mmap.mmap:
     try:
         return mmap.mmap(-1, size)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.resources.providers.base import BaseProvider, just_one, make_or_undo
+from holdbook.infrastructure.resources.providers.base import BaseProvider, check_one, make_or_undo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class PortResourceProvider(BaseProvider[int, _BoundPort]):
             raise Malformed("ports", ports, "expected at least one port, each once")
         self._ports = tuple(ports)
         self._host = host
-        self._family = _family(host)
+        self._family = _address_family(host)
 
     def pool_limits(self) -> Limits:
         """Tell what a pool enforces: as many as there are ports."""
@@ -55,7 +55,7 @@ class PortResourceProvider(BaseProvider[int, _BoundPort]):
 
     def quantity(self, options: Mapping[str, Any]) -> int:
         """Tell how much of the pool a request takes: one port."""
-        return just_one(options, "port")
+        return check_one(options, "port")
 
     async def allocate(
         self,
@@ -120,7 +120,7 @@ def _close(bound: _BoundPort) -> None:
     bound.socket.close()
 
 
-def _family(host: str) -> socket.AddressFamily:
+def _address_family(host: str) -> socket.AddressFamily:
     try:
         return socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
     except ValueError:

@@ -67,9 +67,9 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
         size = self.quantity(options)
         right = options.get("allocation_id") or new_id()
         if self._ledger is None:
-            units = self._take(right, size)
+            units = self._assign(right, size)
         else:
-            units = self._found(right, await asyncio.to_thread(self.assigned, right))
+            units = self._check_assigned(right, await asyncio.to_thread(self.assigned, right))
         return self._keep(metadata, {"allocation_id": right}, units, units)
 
     def assigned(self, right: str) -> _Units:
@@ -98,7 +98,7 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
         if self._ledger is None:
             self._assignment.give_back(right)
 
-    def _take(self, right: str, size: int) -> _Units:
+    def _assign(self, right: str, size: int) -> _Units:
         """Assign units without a ledger."""
         if not self._assignment.hold(right, size):
             message = f"Units: {size} asked, {self._assignment.free} of {len(self._assignment.units)} free"
@@ -106,7 +106,7 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
             raise ValueError(message)
         return self._assignment.of(right) or ()
 
-    def _found(self, right: str, units: _Units) -> _Units:
+    def _check_assigned(self, right: str, units: _Units) -> _Units:
         if not units:
             message = (
                 f"no units for {right}: it has ended, or pool {self._pool!r} grants more than the "
