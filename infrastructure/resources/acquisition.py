@@ -12,7 +12,7 @@ from holdbook.domain.errors import Malformed, ProviderFault, ProviderHung
 from holdbook.domain.resources import Resource, ResourceMetadata
 from holdbook.infrastructure.commit.promise import decided, granted, withdrawn
 from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
-from holdbook.infrastructure.resources.provider_calls import asked, described, kind_of, stopped, within
+from holdbook.infrastructure.resources.provider_calls import call_within, class_name, error_text, start_call, stop_call
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import provider_call
@@ -75,7 +75,7 @@ class Acquirer:
     ) -> HeldResource:
         """Make an allocation of a new id; whatever is raised, what there was of it is undone."""
         if not registered.opened:
-            with registered.being_opened():
+            with registered.marking_opened():
                 await decided(self._rights.ask(registered.opening))
         reserve, confirm = self._make_commands(right, resource_type, registered, options)
         async with registered.gate:
@@ -147,17 +147,17 @@ class Acquirer:
         given = {**options, "allocation_id": attempt.right}
         seconds = (cast("datetime", reserved.deadline) - reserved.opened_at).total_seconds()  # a reservation has one
         with provider_call("allocate", attempt.resource_type, attempt.right):
-            attempt.making = asked(attempt.provider.allocate(attempt.resource_type, metadata, **given))
+            attempt.making = start_call(attempt.provider.allocate(attempt.resource_type, metadata, **given))
             done, _ = await asyncio.wait([attempt.making], timeout=max(MAKING_SHARE * seconds - passed, 0))
             if not done:
-                raise ProviderHung(kind_of(attempt.provider), f"make a {attempt.resource_type!r}", seconds)
+                raise ProviderHung(class_name(attempt.provider), f"make a {attempt.resource_type!r}", seconds)
             return self._check_made(attempt, attempt.making)
 
     def _check_made(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]]) -> Resource[Any]:
         """Look at what the provider gave, once; raises `ProviderFault` if it is no resource of an id of its own."""
         attempt.making = None
         resource: object = making.result()
-        kind = kind_of(attempt.provider)
+        kind = class_name(attempt.provider)
         if not isinstance(resource, Resource):
             attempt.needs_reclaim = True
             raise ProviderFault(kind, f"allocate gave {resource!r:.200}; expected a Resource")
@@ -194,7 +194,7 @@ class Acquirer:
             nothing_granted = await withdrawn(attempt.promise) and attempt.resource is None
             await self._take_back(attempt)
             if not nothing_granted:
-                await self._rights.end(attempt.right, reason=described(cause), confirmed=False)
+                await self._rights.end(attempt.right, reason=error_text(cause), confirmed=False)
             self._holdings.in_hand.discard(attempt.right)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the caller gets the cause
             self._holdings.in_hand.discard(attempt.right)
@@ -202,13 +202,13 @@ class Acquirer:
                 held = HeldResource(
                     attempt.resource, attempt.provider, attempt.resource_type, attempt.right, confirmed=False
                 )
-                held.resource.error = described(error)
+                held.resource.error = error_text(error)
                 self._holdings.put(held)
             logger.error(  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
                 "Resource allocation not undone",
                 **{"allocation_id": attempt.right, **about_error(error)},
                 resource_type=attempt.resource_type,
-                error=described(error),
+                error=error_text(error),
             )
         finally:
             self._holdings.end_claim(attempt.claimed_id)
@@ -219,10 +219,10 @@ class Acquirer:
 
         False if it goes on: then its right is left to lapse, and what it makes is taken back when it comes at last.
         """
-        if not await stopped(making):
+        if not await stop_call(making):
             logger.error(
                 "Provider does not stop",
-                provider=kind_of(attempt.provider),
+                provider=class_name(attempt.provider),
                 resource_type=attempt.resource_type,
                 allocation_id=attempt.right,
             )
@@ -239,12 +239,12 @@ class Acquirer:
         provider = attempt.provider
         if attempt.resource is not None:
             with provider_call("release", attempt.resource_type, attempt.right):
-                await within(self._seconds, provider, "release a resource", provider.release(attempt.resource))
+                await call_within(self._seconds, provider, "release a resource", provider.release(attempt.resource))
         if attempt.needs_reclaim:
-            there = await within(self._seconds, provider, "tell what it has", provider.inventory())
+            there = await call_within(self._seconds, provider, "tell what it has", provider.inventory())
             if there is not None and attempt.right in there:
                 with provider_call("reclaim", attempt.resource_type, attempt.right):
-                    await within(self._seconds, provider, "reclaim a thing", provider.reclaim(attempt.right))
+                    await call_within(self._seconds, provider, "reclaim a thing", provider.reclaim(attempt.right))
 
 
 def _metadata(

@@ -17,7 +17,7 @@ from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.resources.acquisition import Acquirer
 from holdbook.infrastructure.resources.deadlines import DeadlineWatch
 from holdbook.infrastructure.resources.holdings import HeldResource, Holdings
-from holdbook.infrastructure.resources.provider_calls import Registered, asked, described, kind_of
+from holdbook.infrastructure.resources.provider_calls import Registered, class_name, error_text, start_call
 from holdbook.infrastructure.resources.reconciliation import Reconciler
 from holdbook.infrastructure.resources.release import Releases
 from holdbook.infrastructure.resources.rights import Rights
@@ -87,7 +87,7 @@ class UnifiedResourceManager:
         if _is_in_event_loop():
             self._rights.ask(opening)
         else:
-            with registered.being_opened():
+            with registered.marking_opened():
                 self.ledger.execute(opening)
         self._registered[resource_type] = registered
 
@@ -113,7 +113,7 @@ class UnifiedResourceManager:
         except BaseException as error:
             self._count("resource_allocations", resource_type, success=False)
             about = {"resource_type": resource_type, "allocation_id": right, **about_error(error)}
-            logger.error("Resource allocation failed", **about, error=described(error))  # noqa: TRY400 - raised on, with its traceback
+            logger.error("Resource allocation failed", **about, error=error_text(error))  # noqa: TRY400 - raised on, with its traceback
             raise
         self._count("resource_allocations", resource_type, success=True)
         self._deadline_watch.arm()
@@ -134,7 +134,7 @@ class UnifiedResourceManager:
             try:
                 await self._release_at_exit(held)
             except Exception as failure:  # noqa: BLE001 - it was logged, and what the block raised comes first
-                error.add_note(f"its resource {held.resource.id} was not released: {described(failure)}")
+                error.add_note(f"its resource {held.resource.id} was not released: {error_text(failure)}")
             raise
         else:
             await self._release_at_exit(held)
@@ -143,7 +143,7 @@ class UnifiedResourceManager:
         """Release what is still held, to the end, whoever is cancelled meanwhile."""
         if self._holdings.get(held.resource.id) is not held:
             return
-        task = asked(self.release(held.resource.id))
+        task = start_call(self.release(held.resource.id))
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -162,7 +162,7 @@ class UnifiedResourceManager:
         except BaseException as error:
             self._count("resource_releases", held.resource_type, success=False)
             about = {"resource_type": held.resource_type, "allocation_id": held.right, **about_error(error)}
-            logger.error("Resource release failed", resource_id=resource_id, **about, error=described(error))  # noqa: TRY400 - as above
+            logger.error("Resource release failed", resource_id=resource_id, **about, error=error_text(error))  # noqa: TRY400 - as above
             raise
         self._count("resource_releases", held.resource_type, success=True)
 
@@ -192,7 +192,7 @@ class UnifiedResourceManager:
         with provider_call("validate", held.resource_type, held.right):
             found: object = await held.provider.validate(held.resource)
         if not isinstance(found, list):
-            raise ProviderFault(kind_of(held.provider), f"validate gave {found!r:.200}; expected a list of texts")
+            raise ProviderFault(class_name(held.provider), f"validate gave {found!r:.200}; expected a list of texts")
         errors = [*map(str, found), *await self._wrong_with_right(held)]
         held.resource.error = "; ".join(errors) or None
         if errors:

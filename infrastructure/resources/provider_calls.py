@@ -37,7 +37,7 @@ class Registered:
     """Held while what the provider has is reconciled; an allocation begins before that, or after it."""
 
     @contextmanager
-    def being_opened(self) -> Iterator[None]:
+    def marking_opened(self) -> Iterator[None]:
         """Take note that the pool is open; raises `PoolAlreadyOpen` if it is, and is not one that will do."""
         try:
             yield
@@ -47,57 +47,57 @@ class Registered:
         self.opened = True
 
 
-def kind_of(provider: ResourceProvider[Any]) -> str:
+def class_name(provider: ResourceProvider[Any]) -> str:
     """Name a provider, for a message."""
     return type(provider).__name__
 
 
-def described(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Say an error in one line, as the log takes it for a reason, and without a password that stands in it."""
     text = mask_text(str(error))
     text = "".join(character if character.isprintable() else " " for character in text).strip()
     return text[:REASON_CHARACTERS_MAX].rstrip() or type(error).__name__
 
 
-def asked(asking: Awaitable[T]) -> asyncio.Task[T]:
+def start_call(call: Awaitable[T]) -> asyncio.Task[T]:
     """Ask a provider in a task of its own, which whoever asks can leave behind.
 
     What it gives at once, as its method is not asynchronous, is its answer too: then there is nothing to wait for.
     """
-    answering: Coroutine[Any, Any, T] = asking if asyncio.iscoroutine(asking) else _answered(asking)
+    answering: Coroutine[Any, Any, T] = call if asyncio.iscoroutine(call) else _as_coroutine(call)
     task = asyncio.create_task(answering)  # a coroutine as it is: cancelled before it begins, it is closed
-    task.add_done_callback(_look_at)
+    task.add_done_callback(_retrieve_error)
     return task
 
 
-async def _answered(asking: Awaitable[T]) -> T:
-    given: Any = asking
+async def _as_coroutine(call: Awaitable[T]) -> T:
+    given: Any = call
     answer: T = await given if isinstance(given, Awaitable) else given
     return answer
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
     """Look at how it ended, so that asyncio does not complain when nobody waits any more."""
     if not task.cancelled():
         task.exception()
 
 
-async def stopped(task: asyncio.Task[Any]) -> bool:
+async def stop_call(task: asyncio.Task[Any]) -> bool:
     """Tell a provider to stop, and wait a little; False if it goes on all the same."""
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=GRACE_SECONDS)
     return bool(done)
 
 
-async def within(seconds: float, provider: ResourceProvider[Any], what: str, asking: Awaitable[T]) -> T:
+async def call_within(seconds: float, provider: ResourceProvider[Any], action: str, call: Awaitable[T]) -> T:
     """Ask a provider for something that may take so long at most; raises `ProviderHung`, and what it raises."""
-    task = asked(asking)
+    task = start_call(call)
     try:
         done, _ = await asyncio.wait([task], timeout=seconds)
     except asyncio.CancelledError:
         task.cancel()
         raise
     if not done:
-        await stopped(task)
-        raise ProviderHung(kind_of(provider), what, seconds)
+        await stop_call(task)
+        raise ProviderHung(class_name(provider), action, seconds)
     return task.result()

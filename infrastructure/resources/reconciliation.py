@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from holdbook.domain.errors import ProviderFault
 from holdbook.infrastructure.resources.acquisition import MANAGER_TAG
-from holdbook.infrastructure.resources.provider_calls import described, kind_of, within
+from holdbook.infrastructure.resources.provider_calls import call_within, class_name, error_text
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import provider_call
@@ -56,7 +56,7 @@ class _Results:
 
     def add_failure(self, resource_type: str, right: str | None, error: Exception) -> None:
         """Take note of a failure, and log it."""
-        said = described(error)
+        said = error_text(error)
         self.failed.append(NotReconciled(resource_type, right, said))
         about = {"allocation_id": right, **about_error(error)}
         logger.error("Resource not reconciled", resource_type=resource_type, **about, error=said)
@@ -122,12 +122,12 @@ class Reconciler:
         return [one.id for one in await self._rights.open_with(resource_type, {MANAGER_TAG: self._name})]
 
     async def _inventory(self, provider: ResourceProvider[Any]) -> set[str] | None:
-        found: object = await within(self._seconds, provider, "tell what it has", provider.inventory())
+        found: object = await call_within(self._seconds, provider, "tell what it has", provider.inventory())
         if found is None:
             return None
         if not isinstance(found, Collection) or isinstance(found, str) or not all(isinstance(r, str) for r in found):
             fault = f"inventory gave {found!r:.200}; expected the ids of rights, or None"
-            raise ProviderFault(kind_of(provider), fault)
+            raise ProviderFault(class_name(provider), fault)
         return set(found)
 
     async def _take_back_without_right(
@@ -148,8 +148,8 @@ class Reconciler:
             if held is not None and not await self._releases.take_back(held):
                 return
             with provider_call("reclaim", pool, right):  # also if its release is said to have been done
-                await within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
-            await self._rights.reclaimed(pool, right, f"reconciled: {kind_of(provider)} still had it")
+                await call_within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
+            await self._rights.reclaimed(pool, right, f"reconciled: {class_name(provider)} still had it")
         except Exception as error:  # noqa: BLE001 - the others are to be reconciled as well
             results.add_failure(pool, right, error)
         else:
@@ -160,7 +160,7 @@ class Reconciler:
         self, provider: ResourceProvider[Any], pool: str, right: str, held: HeldResource | None, results: _Results
     ) -> None:
         """End a right that is open without a thing."""
-        reason = f"reconciled: {kind_of(provider)} does not have it"
+        reason = f"reconciled: {class_name(provider)} does not have it"
         try:
             if held is None:
                 if not await self._rights.end(right, reason=reason, confirmed=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from holdbook.infrastructure.resources.provider_calls import described, kind_of, within
+from holdbook.infrastructure.resources.provider_calls import call_within, class_name, error_text
 from holdbook.infrastructure.telemetry.context import about_error
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.telemetry.tracing import provider_call
@@ -40,7 +40,7 @@ class Releases:
             await self._end_right(held)
         except BaseException as error:
             self._holdings.put(held)
-            held.resource.error = described(error)
+            held.resource.error = error_text(error)
             raise
 
     async def _end_right(self, held: HeldResource) -> None:
@@ -77,7 +77,7 @@ class Releases:
         except BaseException as error:
             self._holdings.remember_deadline(held, moment)
             about = {"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)}
-            logger.error("Expired resource not released", **about, error=described(error))  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
+            logger.error("Expired resource not released", **about, error=error_text(error))  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
             if not isinstance(error, Exception):
                 raise
 
@@ -86,7 +86,7 @@ class Releases:
 
         Raises `ProviderHung`, and what the provider raises; then it stays held.
         """
-        return await within(self._seconds, held.provider, "release a resource", self._take_back(held))
+        return await call_within(self._seconds, held.provider, "release a resource", self._take_back(held))
 
     async def _take_back(self, held: HeldResource) -> bool:
         if self._holdings.get(held.resource.id) is not held:
@@ -149,10 +149,10 @@ class Releases:
 
 def _log_left(provider: ResourceProvider[Any], error: BaseException, left: Iterable[HeldResource]) -> None:
     """Log a failure, once for each resource that is left, and note it there; once if there is none."""
-    said = described(error)
+    said = error_text(error)
     about: list[dict[str, Any]] = []
     for held in left:
         held.resource.error = said
         about.append({"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)})
     for fields in about or [{}]:
-        logger.error("Provider cleanup failed", provider=kind_of(provider), error=said, **fields)
+        logger.error("Provider cleanup failed", provider=class_name(provider), error=said, **fields)

@@ -12,7 +12,7 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.resources import Resource, ResourceProvider
 from holdbook.domain.values import QUANTITY_MAX
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.resources.provider_calls import described
+from holdbook.infrastructure.resources.provider_calls import error_text
 from holdbook.infrastructure.telemetry.logging import get_logger
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
         try:
             undo(thing)
         except Exception as error:  # noqa: BLE001 - nobody waits who could be told
-            logger.error("Resource not undone", error=described(error))  # noqa: TRY400 - told in one line, as others are
+            logger.error("Resource not undone", error=error_text(error))  # noqa: TRY400 - told in one line, as others are
 
     def work() -> None:
         thing = make()
