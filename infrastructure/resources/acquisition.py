@@ -1,4 +1,7 @@
-"""Acquiring in two phases: reserve the right, have the thing made, confirm; or undo what there is of it."""
+"""Acquire a resource in two phases: reserve the right, have the provider make the thing, confirm the right.
+
+If any of this fails or is cancelled, what was done of it is undone.
+"""
 
 from __future__ import annotations
 
@@ -28,35 +31,36 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.resources.rights import Rights
 
 MANAGER_TAG: Final = "manager"
-"""The tag of a right that names the manager it was reserved by."""
+"""The tag by which a right names the manager that reserved it."""
 
 MAKING_SHARE: Final = 0.95
-"""How much of a reservation's time a provider has: the rest is for the ledger to be told, before the right lapses."""
+"""The part of a reservation's time that its provider has. In the rest the ledger is told, before the right lapses."""
 
 logger = get_logger()
 
 
 @dataclass(slots=True, eq=False)
 class _Attempt:
-    """An allocation under way, as far as it has come."""
+    """An acquisition that is under way, and how far it has come."""
 
     provider: ResourceProvider[Any]
     resource_type: str
     right: str
+    """The id of the allocation in the ledger."""
     promise: Promise
-    """The last command given to the ledger."""
+    """The outcome of the last command that the ledger was given."""
     making: asyncio.Task[Resource[Any]] | None = None
-    """The provider at work, until what it gave was looked at."""
+    """The call of the provider, until what it returned has been checked."""
     resource: Resource[Any] | None = None
     """What the provider made."""
     claimed_id: str | None = None
-    """Its id, if no other resource has it."""
+    """The resource's id, while it is claimed for this resource."""
     needs_reclaim: bool = False
-    """True if the provider gave something by which what it may have made is not released for sure."""
+    """True if releasing what the provider returned may leave what it made: then the thing is reclaimed by its right."""
 
 
 class Acquirer:
-    """Makes allocations, each in a right of its own."""
+    """Acquires resources, each under a right of its own."""
 
     def __init__(
         self, rights: Rights, holdings: Holdings, releases: Releases, *, name: str | None, reservation_ttl: timedelta
@@ -68,12 +72,15 @@ class Acquirer:
         self._reservation_ttl = reservation_ttl
         self._seconds = reservation_ttl.total_seconds()
         self.undoing: set[asyncio.Task[None]] = set()
-        """What goes on though nobody may wait for it any more."""
+        """The tasks that undo acquisitions. They go on even if nobody waits for them any more."""
 
     async def acquire(
         self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]
     ) -> HeldResource:
-        """Make an allocation of a new id; whatever is raised, what there was of it is undone."""
+        """Acquire a resource of a type under a right, whose id is new; undo what was done if anything is raised.
+
+        Raises what `UnifiedResourceManager.allocate` does.
+        """
         if not registered.opened:
             with registered.marking_opened():
                 await decided(self._rights.ask(registered.opening))
@@ -90,7 +97,7 @@ class Acquirer:
     def _make_commands(
         self, right: str, resource_type: str, registered: Registered, options: Mapping[str, Any]
     ) -> tuple[Reserve, Confirm]:
-        """Make the commands of both phases; raises `Malformed`."""
+        """Make the commands of both phases from the options of a request; raises `Malformed`."""
         if "allocation_id" in options:
             raise Malformed(
                 "allocation_id", options["allocation_id"], "expected none: the manager gives each resource a new one"
@@ -114,6 +121,7 @@ class Acquirer:
         return reserve, Confirm(allocation_id=right, ttl=ttl)
 
     async def _in_two_phases(self, attempt: _Attempt, confirm: Confirm, options: Mapping[str, Any]) -> HeldResource:
+        """Wait for the reservation, have the thing made, and confirm the right, with a deadline counted from then."""
         reserved = await granted(attempt.promise)
         clock = asyncio.get_running_loop().time
         since = clock()
@@ -140,7 +148,7 @@ class Acquirer:
         options: Mapping[str, Any],
         passed: float,
     ) -> Resource[Any]:
-        """Have the provider make the resource in what is left of the reservation's time.
+        """Have the provider make the resource in its part of the reservation's time, of which some seconds have passed.
 
         Raises `ProviderHung`, `ProviderFault`, and what the provider raises.
         """
@@ -154,7 +162,10 @@ class Acquirer:
             return self._check_made(attempt, attempt.making)
 
     def _check_made(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]]) -> Resource[Any]:
-        """Look at what the provider gave, once; raises `ProviderFault` if it is no resource of an id of its own."""
+        """Take the resource that the provider returned, and claim its id.
+
+        Raises `ProviderFault` if it is no resource, or has no id of its own.
+        """
         attempt.making = None
         resource: object = making.result()
         kind = class_name(attempt.provider)
@@ -166,7 +177,7 @@ class Acquirer:
             raise ProviderFault(kind, f"Resource id {resource.id!r:.200}; expected a text that is not empty")
         other = self._holdings.claim(resource.id, attempt.provider)
         attempt.needs_reclaim = other is not None
-        if other is not attempt.provider:  # else taking it back by that id would take the other's
+        if other is not attempt.provider:  # else its release would be that of the one before
             attempt.resource = resource
         if other is not None:
             fault = f"Resource id taken: {resource.id}; a provider gives each resource an id of its own"
@@ -177,17 +188,21 @@ class Acquirer:
     # Undoing
 
     async def run_to_the_end(self, undoing: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine to its end; whoever is cancelled stops waiting, it goes on all the same."""
+        """Run a coroutine to its end, even if the task that waits for it is cancelled."""
         await asyncio.shield(self._start(undoing))
 
     def _start(self, undoing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task, and keep a reference to it until it ends: an event loop keeps none."""
         task = asyncio.create_task(undoing)
         self.undoing.add(task)
         task.add_done_callback(self.undoing.discard)
         return task
 
     async def _undo(self, attempt: _Attempt, cause: BaseException) -> None:
-        """Give back what an attempt that failed has got. What cannot be given back stays held, or lapses."""
+        """Take back what was made in an attempt that failed, and end its right.
+
+        What cannot be taken back stays held, so that `cleanup` tries again, or its right is left to lapse.
+        """
         try:
             if attempt.making is not None and not await self._stop(attempt, attempt.making, cause):
                 return
@@ -204,7 +219,7 @@ class Acquirer:
                 )
                 held.resource.error = error_text(error)
                 self._holdings.put(held)
-            logger.error(  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
+            logger.error(  # noqa: TRY400 - errors of providers are logged in one line
                 "Resource allocation not undone",
                 **{"allocation_id": attempt.right, **about_error(error)},
                 resource_type=attempt.resource_type,
@@ -215,9 +230,9 @@ class Acquirer:
             attempt.claimed_id = None
 
     async def _stop(self, attempt: _Attempt, making: asyncio.Task[Resource[Any]], cause: BaseException) -> bool:
-        """Have the provider stop, and look at what it gave all the same.
+        """Stop the provider, and check what it may have made before it stopped; tell whether it did stop.
 
-        False if it goes on: then its right is left to lapse, and what it makes is taken back when it comes at last.
+        If not, the right is left to lapse, and what the provider makes is taken back when its call returns at last.
         """
         if not await stop_call(making):
             logger.error(
@@ -236,6 +251,7 @@ class Acquirer:
         return True
 
     async def _take_back(self, attempt: _Attempt) -> None:
+        """Release what the provider made; where that may not do, reclaim the thing if the inventory lists its right."""
         provider = attempt.provider
         if attempt.resource is not None:
             with provider_call("release", attempt.resource_type, attempt.right):
@@ -250,6 +266,7 @@ class Acquirer:
 def _metadata(
     resource_type: str, reserved: Allocation, ttl: timedelta | None, options: Mapping[str, Any]
 ) -> ResourceMetadata:
+    """Make the metadata for the provider. The expiration time in it is set again when the right is confirmed."""
     return ResourceMetadata(
         resource_type=resource_type,
         allocation_time=reserved.opened_at,
@@ -261,7 +278,7 @@ def _metadata(
 
 
 def _time_left(expiration_time: datetime | None, moment: datetime) -> timedelta | None:
-    """Tell how long it is to the expiration time that was asked for; raises `Malformed` if that has passed."""
+    """Tell how long it is from a moment to the expiration time of a request; raises `Malformed` if that has passed."""
     if expiration_time is None:
         return None
     if expiration_time <= moment:
@@ -270,4 +287,5 @@ def _time_left(expiration_time: datetime | None, moment: datetime) -> timedelta 
 
 
 def _is_aware(value: object) -> bool:
+    """Tell whether a value is a datetime with its offset from UTC."""
     return isinstance(value, datetime) and value.utcoffset() is not None

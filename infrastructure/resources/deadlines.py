@@ -1,4 +1,4 @@
-"""A watch on deadlines: what has expired is taken back when that is due, not when somebody asks for something."""
+"""Take back what has expired when its deadline passes, even if nobody uses the manager then."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.resources.release import Releases
 
 SLEEP_SECONDS_MAX: Final = 60.0
-"""How long the watch sleeps at most: the ledger's clock may be set."""
+"""How long the watch sleeps at most, so that it notices in time if the ledger's clock is set."""
 
 RETRY_SECONDS: Final = 1.0
-"""How long it waits with what was due before: its provider failed."""
+"""How long the watch waits before it tries again to take back what a provider failed to take back."""
 
 
 class DeadlineWatch:
-    """A timer in the manager's event loop, for the earliest deadline that it has heard of. It keeps nobody alive."""
+    """A timer in the manager's event loop, set to the earliest deadline of what is held.
+
+    The timer refers to the watch weakly, so that it does not keep a manager in memory that nobody uses any more.
+    """
 
     def __init__(self, releases: Releases, holdings: Holdings, now: Callable[[], datetime]) -> None:
         self._releases = releases
@@ -32,7 +35,7 @@ class DeadlineWatch:
         self._task: asyncio.Task[None] | None = None
 
     def arm(self) -> None:
-        """See that the watch wakes at the earliest deadline; called within the manager's event loop."""
+        """Set the timer to the earliest deadline, unless it is set to an earlier one; call this in the event loop."""
         deadline = self._holdings.next_deadline
         if deadline is None:
             return
@@ -46,7 +49,7 @@ class DeadlineWatch:
         self._loop, self._timer = loop, loop.call_at(at, _wake, weakref.ref(self))
 
     def wake(self) -> None:
-        """Take back what has expired, and go on watching."""
+        """Take back what has expired in a task, and set the timer again."""
         self._timer = None
         self._task = asyncio.create_task(self._take_back())
 

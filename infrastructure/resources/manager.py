@@ -1,4 +1,4 @@
-"""The manager: providers own real things, the ledger owns the rights to them, this brings the two together."""
+"""The manager of real things: its providers make them, and the ledger grants the rights to them."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.telemetry.counters import Counters
 
 RESERVATION_TTL: Final = timedelta(minutes=1)
-"""How long a provider may take to make a resource before the right to it lapses, unless the manager is told."""
+"""How long a right is reserved while its thing is made, unless the manager is given another time."""
 
 logger = get_logger()
 
 
 class UnifiedResourceManager:
-    """Allocates real things under the ledger's limits: reserve the right, have the thing made, confirm.
+    """Allocates real things under the ledger's limits: reserve the right, have the provider make the thing, confirm.
 
-    Without a ledger it keeps a private one in memory. It belongs to one event loop, and never blocks it. With a
-    ``name``, 1 to 255 characters, which no other manager has at the same time, its rights carry it as their tag
-    ``manager``; that is how `reconcile` knows them again after a crash. ``reservation_ttl`` is how long a provider may
-    take for one thing. Raises `Malformed`.
+    A manager belongs to one event loop, and never blocks it. Without a ``ledger`` it keeps a private one in memory. Its
+    ``name``, 1 to 255 characters that no other manager has at the same time, is the value of the tag ``manager`` of its
+    rights: by it, `reconcile` finds them again after a crash. ``reservation_ttl`` is how long a provider may take for
+    one thing. ``counters`` counts allocations and releases. Raises `Malformed`.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class UnifiedResourceManager:
         counters: Counters = COUNTERS,
     ) -> None:
         self.ledger = Ledger.in_memory() if ledger is None else ledger
-        """The ledger of the rights, for those who ask it."""
+        """The ledger that grants the rights."""
         self.name = None if name is None else given_name("name", name)
-        """The name that its rights carry, if it has one."""
+        """The value of the tag ``manager`` of its rights; None: they have no such tag."""
         self._counters = counters
         self._registered: dict[str, Registered] = {}
         self._rights = Rights(self.ledger)
         self._holdings = Holdings()
         self._seconds = _check_ttl(reservation_ttl).total_seconds()
-        # Half of it: an allocation that takes back what has expired has its own reservation running.
+        # An allocation first takes back what has expired: half of its reservation's time is left for its own thing.
         self._releases = Releases(self._rights, self._holdings, self._seconds / 2)
         self._acquirer = Acquirer(
             self._rights, self._holdings, self._releases, name=name, reservation_ttl=reservation_ttl
@@ -75,10 +75,10 @@ class UnifiedResourceManager:
         self._reconciler = Reconciler(self._rights, self._holdings, self._releases, name=name, seconds=self._seconds)
 
     def register_provider(self, resource_type: str, provider: ResourceProvider[Any]) -> None:
-        """Register the provider of a type, and open the pool of that name, or find it open.
+        """Register the provider of a resource type, and open the pool of that name if it is not open.
 
-        Within a running event loop the pool is only asked for, and what is wrong with it is raised by `allocate`;
-        outside of one, it is raised here: `PoolAlreadyOpen` or `Refused`.
+        Raises `PoolAlreadyOpen` if the pool is open with other limits, and `Refused`. In a running event loop this only
+        begins to open the pool, so as not to block, and `allocate` raises these errors.
         """
         limits = provider.pool_limits()
         opening = OpenPool(pool=resource_type, resource_type=resource_type, limits=limits or Limits(total=QUANTITY_MAX))
@@ -92,13 +92,18 @@ class UnifiedResourceManager:
         self._registered[resource_type] = registered
 
     async def allocate(self, resource_type: str, **options: Any) -> Resource[Any]:  # noqa: ANN401 - the seed's signature
-        """Allocate a resource. Options go to the provider, some of them to the ledger too.
+        """Allocate a resource of a type; its options go to the provider, and some of them to the ledger too.
 
-        Those are ``owner`` and ``tags``, ``expiration_time`` (a datetime with its offset from UTC) or ``ttl`` (a
-        timedelta, from the moment at which the resource is there), and ``wait`` (a timedelta: how long to wait for the
-        right rather than be refused for want of room). Raises ValueError for a type that has no provider,
-        `Malformed` for an option, `Refused` (also a ValueError) if the ledger's limits do not allow it, `ProviderHung`
-        and `ProviderFault`, and what the provider raises as it is. Then nothing stays held.
+        Those are:
+
+        - ``owner``, a text, and ``tags``, a dictionary of texts;
+        - ``expiration_time``, a datetime with its offset from UTC, or ``ttl``, a timedelta from the moment at which the
+          resource is there: when the right ends. With neither, the pool's limits decide;
+        - ``wait``, a timedelta: how long to wait in the queue, instead of being refused, while the pool has no room.
+
+        Raises ValueError for a type without a provider, `Malformed` for an option, `Refused` (also a ValueError) if the
+        ledger's limits do not allow it, `ProviderHung`, `ProviderFault`, and whatever the provider raises. Then nothing
+        stays held.
         """
         return (await self._allocate(resource_type, options)).resource
 
@@ -113,7 +118,7 @@ class UnifiedResourceManager:
         except BaseException as error:
             self._count("resource_allocations", resource_type, success=False)
             about = {"resource_type": resource_type, "allocation_id": right, **about_error(error)}
-            logger.error("Resource allocation failed", **about, error=error_text(error))  # noqa: TRY400 - raised on, with its traceback
+            logger.error("Resource allocation failed", **about, error=error_text(error))  # noqa: TRY400 - it is raised, with its traceback
             raise
         self._count("resource_allocations", resource_type, success=True)
         self._deadline_watch.arm()
@@ -121,11 +126,12 @@ class UnifiedResourceManager:
 
     @asynccontextmanager
     async def acquire(self, resource_type: str, **options: Any) -> AsyncIterator[Resource[Any]]:  # noqa: ANN401 - those of `allocate`
-        """Allocate a resource for as long as a block runs: ``async with manager.acquire("memory", size=1) as it: …``.
+        """Allocate a resource for the time of a block: ``async with manager.acquire("memory", size=1) as resource: …``.
 
-        It is released on every way out. Whoever is cancelled while it is released leaves when that is done: a provider
-        that hangs then is told to stop after ``reservation_ttl``, and the resource stays held. Raises what `allocate`
-        does, then what the block does, then what `release` does. A block may release the resource itself.
+        However the block ends, the resource is released, unless the block has released it itself. A task that is
+        cancelled during the release waits until it is done, for ``reservation_ttl`` at most; then the provider is told
+        to stop, and the resource stays held. Takes and raises what `allocate` does; raises what the block raises, with
+        a note if the release failed too, or else what `release` raises.
         """
         held = await self._allocate(resource_type, options)
         try:
@@ -133,14 +139,14 @@ class UnifiedResourceManager:
         except BaseException as error:
             try:
                 await self._release_at_exit(held)
-            except Exception as failure:  # noqa: BLE001 - it was logged, and what the block raised comes first
+            except Exception as failure:  # noqa: BLE001 - it was logged, and the block's error is the one to raise
                 error.add_note(f"its resource {held.resource.id} was not released: {error_text(failure)}")
             raise
         else:
             await self._release_at_exit(held)
 
     async def _release_at_exit(self, held: HeldResource) -> None:
-        """Release what is still held, to the end, whoever is cancelled meanwhile."""
+        """Release a resource if it is still held, and wait for that even if this task is cancelled meanwhile."""
         if self._holdings.get(held.resource.id) is not held:
             return
         task = start_call(self.release(held.resource.id))
@@ -151,10 +157,10 @@ class UnifiedResourceManager:
             raise
 
     async def release(self, resource_id: str) -> None:
-        """Release a resource: the provider takes it back, then its right ends.
+        """Release a resource: have the provider take it back, then end its right.
 
-        Raises ValueError for an id that is not held here. If the provider fails, that is raised and the resource stays
-        held, in the ledger too; try again.
+        Raises ValueError if no resource of this id is held here. Raises what the provider raises; then the resource
+        stays held, here and in the ledger, and can be released again.
         """
         held = _check_held(self._holdings.take(resource_id), resource_id)
         try:
@@ -174,19 +180,19 @@ class UnifiedResourceManager:
         grace: timedelta | None = None,
         on_lost: OnLost | None = None,
     ) -> Lease:
-        """Keep the right to a resource from lapsing, in an ``async with`` block; see `Ledger.keep_alive`.
+        """Renew the right to a resource as long as an ``async with`` block runs; see `Ledger.keep_alive`.
 
-        Raises ValueError for an id that is not held here.
+        Raises ValueError if no resource of this id is held here.
         """
         held = _check_held(self._holdings.get(resource_id), resource_id)
         token = held.resource.metadata.token
         return self.ledger.keep_alive(held.right, token=token, ttl=ttl, grace=grace, on_lost=on_lost)
 
     async def validate(self, resource_id: str) -> list[str]:
-        """List what is wrong with a resource: what its provider finds, then what the ledger says of its right.
+        """List what is wrong with a resource: what its provider finds, then what is wrong with its right in the ledger.
 
-        What was found is in the resource's ``error`` too, and in the log; nothing found, and ``error`` is None. Raises
-        ValueError for an id that is not held here, `ProviderFault`, and what the provider raises.
+        The same is logged, and stands in the resource's ``error``, which is None if nothing is wrong. Raises ValueError
+        if no resource of this id is held here, `ProviderFault`, and what the provider raises.
         """
         held = _check_held(self._holdings.get(resource_id), resource_id)
         with provider_call("validate", held.resource_type, held.right):
@@ -206,6 +212,7 @@ class UnifiedResourceManager:
         return errors
 
     async def _wrong_with_right(self, held: HeldResource) -> list[str]:
+        """List what is wrong with a right: not known, ended, or of another fencing token than the resource has."""
         right, token = await self._rights.find(held.right), held.resource.metadata.token
         if right is None:
             return [f"The ledger knows no right {held.right}"]
@@ -217,10 +224,10 @@ class UnifiedResourceManager:
         return errors
 
     async def cleanup(self) -> None:
-        """Have every provider take everything back, and end the rights to it; not while allocations are under way.
+        """Have every provider take back all it has made, and end the rights; call it when nothing is being allocated.
 
-        What fails is logged, not raised: it stays held, its ``error`` says why, and the last message counts what is
-        left. A provider that hangs is waited for; the others are cleaned up meanwhile.
+        Failures are logged, not raised: such a resource stays held, its ``error`` says why, and a last message counts
+        what is left. Providers are cleaned up at the same time; one that hangs is waited for.
         """
         found = [*(registered.provider for registered in self._registered.values()), *self._holdings.providers()]
         distinct = {id(provider): provider for provider in found}.values()
@@ -229,13 +236,14 @@ class UnifiedResourceManager:
             logger.error("Resources left after cleanup", left=left)
 
     async def reconcile(self) -> Reconciliation:
-        """Reconcile what the providers really have with the rights that the ledger knows of; record what was done.
+        """Make the things that the providers have and the rights in the ledger agree, and tell what was done.
 
-        The first thing that a restarted service asks for. A thing whose right has ended, or was never granted, is taken
-        back, and `Reclaimed` is recorded. A right that is open without its thing is ended: those of this manager's
-        name, and what it holds itself. What fails is in the answer and in the log; the rest goes on. New allocations of
-        a provider wait while it is reconciled; what was under way before is left alone. A provider whose `inventory` is
-        None is left alone too.
+        A service calls this first after a restart. A thing whose right has ended, or was never granted, is taken back,
+        and `Reclaimed` is recorded. An open right without its thing is ended if it has this manager's name or is held
+        here. Failures are in the answer and logged, and the rest goes on.
+
+        Allocations from a provider wait while it is reconciled. What was being allocated or released when that began
+        is left alone, and so is a provider whose `inventory` is None.
         """
         return await self._reconciler.reconcile(dict(self._registered))
 
@@ -244,7 +252,7 @@ class UnifiedResourceManager:
 
 
 async def _wait_until_done(task: asyncio.Task[None], seconds: float) -> None:
-    """Wait until a release has ended, for so long at most, though whoever waits is cancelled again and again."""
+    """Wait until a task is done, even if the one that waits is cancelled again; cancel it after so many seconds."""
     clock = asyncio.get_running_loop().time
     until = clock() + seconds
     while not task.done() and clock() < until:
@@ -257,6 +265,7 @@ async def _wait_until_done(task: asyncio.Task[None], seconds: float) -> None:
 
 
 def _check_held(held: HeldResource | None, resource_id: str) -> HeldResource:
+    """Give what was found under an id; raises ValueError if nothing was."""
     if held is None:
         message = f"Resource not found: {resource_id}"
         raise ValueError(message)
@@ -264,6 +273,7 @@ def _check_held(held: HeldResource | None, resource_id: str) -> HeldResource:
 
 
 def _check_ttl(reservation_ttl: timedelta) -> timedelta:
+    """Accept a timedelta above 0; raises `Malformed`."""
     if not isinstance(reservation_ttl, timedelta) or reservation_ttl <= timedelta():
         raise Malformed("reservation_ttl", reservation_ttl, "expected a timedelta above 0")
     return reservation_ttl

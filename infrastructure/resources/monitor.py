@@ -1,4 +1,4 @@
-"""The monitor: counts operations on resources, and reads every counter."""
+"""The monitor: count what a program does with resources, and read every counter."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 class ResourceMonitor:
-    """Counts operations that a program reports, as ``resource_operations``; reads what was counted."""
+    """Counts the operations that a program reports, under the name ``resource_operations``, and reads all counters."""
 
     def __init__(self, *, counters: Counters = COUNTERS) -> None:
         self._counters = counters
 
     async def record_allocation(self, resource_type: str, success: bool = True, **labels: str) -> None:  # noqa: FBT001, FBT002 - the seed's signature
-        """Count an allocation."""
+        """Count an allocation of a resource type, whether it succeeded, and any labels."""
         self._record("allocate", resource_type, labels, success=success)
 
     async def record_release(self, resource_type: str, success: bool = True, **labels: str) -> None:  # noqa: FBT001, FBT002 - the seed's signature
-        """Count a release."""
+        """Count a release of a resource type, whether it succeeded, and any labels."""
         self._record("release", resource_type, labels, success=success)
 
     def counts(self) -> list[Count]:
-        """Read every counter of the process, the managers' too: name, labels, value."""
+        """List every counter of the process, those of its managers included, each with name, labels and value."""
         return self._counters.read()
 
     def _record(self, operation: str, resource_type: str, labels: dict[str, str], *, success: bool) -> None:

@@ -1,4 +1,4 @@
-"""Asking providers, which may fail, hang and lie: how long a call may take, and what is said when it goes wrong."""
+"""Call providers, which may fail, hang, or return something wrong: limit the time, and describe what went wrong."""
 
 from __future__ import annotations
 
@@ -21,24 +21,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GRACE_SECONDS: Final = 1.0
-"""How long a provider that was told to stop is waited for, before whoever asked goes on without it."""
+"""How long to wait for a provider that was told to stop, before its call is left behind."""
 
 
 @dataclass(slots=True, eq=False)
 class Registered:
-    """A provider, and the command that opens its pool."""
+    """A provider that was registered, and the command that opens its pool."""
 
     provider: ResourceProvider[Any]
     opening: OpenPool
     has_limits: bool
-    """False if any pool of that name will do."""
+    """False if the provider accepts the pool with whatever limits it has."""
     opened: bool = False
+    """True once the pool is known to be open."""
     gate: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while what the provider has is reconciled; an allocation begins before that, or after it."""
+    """Locked while the provider is reconciled, so that no allocation begins in the meantime."""
 
     @contextmanager
     def marking_opened(self) -> Iterator[None]:
-        """Take note that the pool is open; raises `PoolAlreadyOpen` if it is, and is not one that will do."""
+        """Mark the pool as open after the block that opens it.
+
+        Raises `PoolAlreadyOpen` if the pool is open with other limits, and the provider has limits of its own.
+        """
         try:
             yield
         except PoolAlreadyOpen:
@@ -48,49 +52,53 @@ class Registered:
 
 
 def class_name(provider: ResourceProvider[Any]) -> str:
-    """Name a provider, for a message."""
+    """Give the name of a provider's class, for messages."""
     return type(provider).__name__
 
 
 def error_text(error: BaseException) -> str:
-    """Say an error in one line, as the log takes it for a reason, and without a password that stands in it."""
+    """Give an error's text in one line, short enough for a reason in the log, with any password masked."""
     text = mask_text(str(error))
     text = "".join(character if character.isprintable() else " " for character in text).strip()
     return text[:REASON_CHARACTERS_MAX].rstrip() or type(error).__name__
 
 
 def start_call(call: Awaitable[T]) -> asyncio.Task[T]:
-    """Ask a provider in a task of its own, which whoever asks can leave behind.
+    """Run a call of a provider in a task of its own, so that the caller can stop waiting for it.
 
-    What it gives at once, as its method is not asynchronous, is its answer too: then there is nothing to wait for.
+    If the provider's method is not asynchronous by mistake, and has returned its answer at once, that is the result.
     """
     answering: Coroutine[Any, Any, T] = call if asyncio.iscoroutine(call) else _as_coroutine(call)
-    task = asyncio.create_task(answering)  # a coroutine as it is: cancelled before it begins, it is closed
+    task = asyncio.create_task(answering)  # a task that is cancelled before it begins closes its own coroutine
     task.add_done_callback(_retrieve_error)
     return task
 
 
 async def _as_coroutine(call: Awaitable[T]) -> T:
+    """Await what can be awaited; give anything else as it is."""
     given: Any = call
     answer: T = await given if isinstance(given, Awaitable) else given
     return answer
 
 
 def _retrieve_error(task: asyncio.Task[Any]) -> None:
-    """Look at how it ended, so that asyncio does not complain when nobody waits any more."""
+    """Look at the error of a task, so that asyncio does not log it as never retrieved when nobody waits any more."""
     if not task.cancelled():
         task.exception()
 
 
 async def stop_call(task: asyncio.Task[Any]) -> bool:
-    """Tell a provider to stop, and wait a little; False if it goes on all the same."""
+    """Cancel the call of a provider, and wait `GRACE_SECONDS`; tell whether it has ended by then."""
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=GRACE_SECONDS)
     return bool(done)
 
 
 async def call_within(seconds: float, provider: ResourceProvider[Any], action: str, call: Awaitable[T]) -> T:
-    """Ask a provider for something that may take so long at most; raises `ProviderHung`, and what it raises."""
+    """Run a call of a provider for at most so many seconds, and give its answer.
+
+    Raises `ProviderHung`, which says what action hung, and whatever the provider raises.
+    """
     task = start_call(call)
     try:
         done, _ = await asyncio.wait([task], timeout=seconds)

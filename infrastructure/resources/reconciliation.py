@@ -1,4 +1,4 @@
-"""Reconciling what providers really have with the rights that the ledger knows of, both ways."""
+"""Make the things that providers have and the rights in the ledger agree: no thing without a right, nor the reverse."""
 
 from __future__ import annotations
 
@@ -28,34 +28,37 @@ logger = get_logger()
 
 
 class NotReconciled(NamedTuple):
-    """Something that could not be put right."""
+    """A thing, a right or a provider that could not be reconciled."""
 
     resource_type: str
     right: str | None
-    """The right whose thing it is; None if the provider could not tell what it has."""
+    """The id of the right; None if the provider could not tell what it has."""
     error: str
+    """Why not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
-    """What a manager found to differ between its providers and the ledger, and what it did about it."""
+    """What a manager did about differences between its providers and the ledger."""
 
     reclaimed: tuple[str, ...]
-    """The rights, ended or never granted, whose things were there and were taken back."""
+    """The ids of rights that had ended, or were never granted, and whose things were taken back."""
     ended: tuple[str, ...]
-    """The rights that were open without a thing, and were ended."""
+    """The ids of rights that were open without a thing, and were ended."""
     failed: tuple[NotReconciled, ...]
-    """What could not be put right, and is as it was."""
+    """What could not be reconciled, and is as it was."""
 
 
 @dataclass(slots=True)
 class _Results:
+    """A `Reconciliation` in the making."""
+
     reclaimed: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     failed: list[NotReconciled] = field(default_factory=list)
 
     def add_failure(self, resource_type: str, right: str | None, error: Exception) -> None:
-        """Take note of a failure, and log it."""
+        """Add a failure, and log it."""
         said = error_text(error)
         self.failed.append(NotReconciled(resource_type, right, said))
         about = {"allocation_id": right, **about_error(error)}
@@ -63,7 +66,7 @@ class _Results:
 
 
 class Reconciler:
-    """Reconciles, one provider after another."""
+    """Reconciles providers with the ledger, one after another."""
 
     def __init__(
         self, rights: Rights, holdings: Holdings, releases: Releases, *, name: str | None, seconds: float
@@ -76,7 +79,10 @@ class Reconciler:
         """How long a provider may take for an answer."""
 
     async def reconcile(self, registered: Mapping[str, Registered]) -> Reconciliation:
-        """Put right what differs, and go on past what fails; allocations of a provider wait meanwhile."""
+        """Reconcile the providers that are registered, by resource type, going on after failures.
+
+        Allocations from a provider wait while it is reconciled.
+        """
         results = _Results()
         by_provider: dict[int, list[str]] = {}
         for resource_type, one in registered.items():
@@ -84,7 +90,7 @@ class Reconciler:
         for types in by_provider.values():
             provider = registered[types[0]].provider
             async with AsyncExitStack() as gates:
-                for resource_type in sorted(types):  # in one order, whoever takes them
+                for resource_type in sorted(types):  # always in the same order, so that no two wait for each other
                     await gates.enter_async_context(registered[resource_type].gate)
                 try:
                     await self._reconcile_provider(provider, types, results)
@@ -99,7 +105,11 @@ class Reconciler:
     async def _reconcile_provider(
         self, provider: ResourceProvider[Any], types: Sequence[str], results: _Results
     ) -> None:
-        # First what is in hand, then the rights, then the things. What begins or ends in between was in hand.
+        """Compare the things of a provider with the rights to them, and end what has no counterpart.
+
+        The order of reading matters: first what is in hand, then the rights, then the things. Whatever begins or ends
+        between two of these was in hand, and is left alone.
+        """
         in_hand = set(self._holdings.in_hand)
         held = {one.right: one for one in self._holdings.all_of(provider)}
         rights = {right: resource_type for resource_type in types for right in await self._open_rights(resource_type)}
@@ -122,6 +132,7 @@ class Reconciler:
         return [one.id for one in await self._rights.open_with(resource_type, {MANAGER_TAG: self._name})]
 
     async def _inventory(self, provider: ResourceProvider[Any]) -> set[str] | None:
+        """Ask a provider for the ids of the rights whose things it has; raises `ProviderFault` for another answer."""
         found: object = await call_within(self._seconds, provider, "tell what it has", provider.inventory())
         if found is None:
             return None
@@ -138,7 +149,7 @@ class Reconciler:
         held: HeldResource | None,
         results: _Results,
     ) -> None:
-        """Take back a thing unless its right is open, and record that."""
+        """Take back the thing of a right unless the right is open, and record that it was reclaimed."""
         pool = types[0]
         try:
             found = await self._rights.find(right)
@@ -147,7 +158,7 @@ class Reconciler:
             pool = _pool_of(found, types)
             if held is not None and not await self._releases.take_back(held):
                 return
-            with provider_call("reclaim", pool, right):  # also if its release is said to have been done
+            with provider_call("reclaim", pool, right):  # after a release too: the inventory had it all the same
                 await call_within(self._seconds, provider, "reclaim a thing", provider.reclaim(right))
             await self._rights.reclaimed(pool, right, f"reconciled: {class_name(provider)} still had it")
         except Exception as error:  # noqa: BLE001 - the others are to be reconciled as well
@@ -159,7 +170,7 @@ class Reconciler:
     async def _end_without_thing(
         self, provider: ResourceProvider[Any], pool: str, right: str, held: HeldResource | None, results: _Results
     ) -> None:
-        """End a right that is open without a thing."""
+        """End an open right without a thing, unless its resource was released in the meantime."""
         reason = f"reconciled: {class_name(provider)} does not have it"
         try:
             if held is None:
@@ -177,7 +188,7 @@ class Reconciler:
 
 
 def _pool_of(right: Allocation | None, types: Sequence[str]) -> str:
-    """Tell which pool a provider's thing belongs to: the first of the provider's that its right was to."""
+    """Choose the pool for the record of a thing: the first of its provider's types that the right was to."""
     if right is None:
         return types[0]
     return next((one for one in types if one in right.quantities), min(right.quantities))

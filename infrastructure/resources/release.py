@@ -1,4 +1,4 @@
-"""Ending what is held: a release, what has expired, and everything at once."""
+"""End what is held: a resource that is released, those that have expired, or all that a provider made."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ logger = get_logger()
 
 
 class Releases:
-    """Has providers take things back, then ends the rights to them."""
+    """Has providers take things back, and then ends the rights to them."""
 
     def __init__(self, rights: Rights, holdings: Holdings, seconds: float) -> None:
         self._rights = rights
         self._holdings = holdings
         self._seconds = seconds
-        """How long a provider may take for what nobody waits for."""
+        """How many seconds a provider may need to take back a thing whose right has ended."""
 
     async def release(self, held: HeldResource) -> None:
-        """End one that was taken out; on failure it is put back, and that is raised."""
+        """Release a resource that was taken out of the holdings; if that fails, put it back and raise the failure."""
         try:
             if not held.returned:
                 with provider_call("release", held.resource_type, held.right):
@@ -44,13 +44,14 @@ class Releases:
             raise
 
     async def _end_right(self, held: HeldResource) -> None:
-        """End the right to what was returned; one that ended before, at its deadline say, is none the worse."""
+        """End the right to a thing that was taken back; log it if the right had ended before, by its deadline say."""
         if not await self._rights.end(held.right, confirmed=held.confirmed):
             about = {"resource_id": held.resource.id, "allocation_id": held.right}
             logger.warning("Resource released after its right had ended", **about)
         self._mark_ended(held, "released")
 
     def _mark_ended(self, held: HeldResource, state: str) -> None:
+        """Give a resource its last state, and forget it."""
         held.ended = True
         held.resource.state = state
         held.resource.error = None
@@ -59,7 +60,7 @@ class Releases:
     # What has expired
 
     async def take_back_expired(self, moment: datetime) -> None:
-        """Have the providers take back what has lapsed, of that whose deadline is not after a moment, all at once.
+        """Have the providers take back the things whose rights have lapsed by a moment, all at the same time.
 
         What fails is logged, and tried again the next time.
         """
@@ -68,23 +69,24 @@ class Releases:
             await asyncio.gather(*(self._take_back_if_expired(held, moment) for held in due))
 
     async def _take_back_if_expired(self, held: HeldResource, moment: datetime) -> None:
+        """Take a thing back unless its right is still open; then remember the right's present deadline."""
         try:
             right = await self._rights.find(held.right)
             if right is not None and right.state.is_open:
-                self._holdings.remember_deadline(held, right.deadline)  # it was renewed, or its own pool is not as far
+                self._holdings.remember_deadline(held, right.deadline)  # it was renewed, or its pool's time is earlier
             else:
                 await self.take_back(held)
         except BaseException as error:
             self._holdings.remember_deadline(held, moment)
             about = {"resource_id": held.resource.id, "allocation_id": held.right, **about_error(error)}
-            logger.error("Expired resource not released", **about, error=error_text(error))  # noqa: TRY400 - errors of providers are told, as the seed does, in one line
+            logger.error("Expired resource not released", **about, error=error_text(error))  # noqa: TRY400 - errors of providers are logged in one line
             if not isinstance(error, Exception):
                 raise
 
     async def take_back(self, held: HeldResource) -> bool:
-        """Have the provider take back what has no right any more; False if somebody else is ending it.
+        """Have the provider take back a thing that has no right any more; False if it is being released already.
 
-        Raises `ProviderHung`, and what the provider raises; then it stays held.
+        Raises `ProviderHung`, and what the provider raises. Then the thing stays held.
         """
         return await call_within(self._seconds, held.provider, "release a resource", self._take_back(held))
 
@@ -103,7 +105,7 @@ class Releases:
         return True
 
     async def end_lost(self, held: HeldResource, reason: str) -> None:
-        """End the right to a thing that is not there, and let go of its resource."""
+        """End the right to a thing that is not there any more, and forget its resource."""
         self._holdings.take(held.resource.id)
         try:
             await self._rights.end(held.right, reason=reason, confirmed=False)
@@ -116,7 +118,7 @@ class Releases:
     # Everything
 
     async def clean_up(self, provider: ResourceProvider[Any]) -> int:
-        """Have a provider take everything back, and end the rights to it; log what failed, and count what is left."""
+        """Have a provider take back all it has made, and end the rights; log failures, and return how much is left."""
         taken = self._holdings.take_all_of(provider)
         try:
             try:
@@ -139,16 +141,16 @@ class Releases:
         return len(left)
 
     async def _taken_back(self, provider: ResourceProvider[Any], taken: Iterable[HeldResource]) -> list[HeldResource]:
-        """Find what a provider took back before it failed, if it can tell what it has."""
+        """List what a provider took back before it failed, as its inventory shows; nothing if it cannot tell."""
         try:
             there = await provider.inventory()
             return [] if there is None else [held for held in taken if held.right not in there]
-        except Exception:  # noqa: BLE001 - that it fails is known already
+        except Exception:  # noqa: BLE001 - the failure of its cleanup is logged already
             return []
 
 
 def _log_left(provider: ResourceProvider[Any], error: BaseException, left: Iterable[HeldResource]) -> None:
-    """Log a failure, once for each resource that is left, and note it there; once if there is none."""
+    """Log a failure for each resource that is left, and note it there; log it once if none is left."""
     said = error_text(error)
     about: list[dict[str, Any]] = []
     for held in left:

@@ -1,4 +1,4 @@
-"""What a provider of resources promises, as tests that any provider can run, under plain pytest.
+"""Tests of what every provider of resources promises, for pytest: derive a class that makes your provider.
 
 from holdbook.testing import ProviderConformance
 
@@ -29,68 +29,68 @@ if TYPE_CHECKING:
 __all__ = ["ProviderConformance"]
 
 _CANCELLED_AFTER: Final = (0, 1, 2, 3, 5, 8, 13)
-"""After how many turns of the event loop an allocation is cancelled."""
+"""The numbers of turns of the event loop after which an allocation is cancelled, one after another."""
 
 
 class ProviderConformance:
-    """Tests of one provider. Subclass it under a name that begins with ``Test``, and say how a provider is made.
+    """The tests of one provider: derive a class whose name begins with ``Test``, and define `make_provider`.
 
-    Each test makes a provider of its own, in an event loop of its own, and takes everything back at its end.
+    Each test makes a provider in an event loop of its own, and takes everything back at its end.
     """
 
     resource_type: str = "thing"
-    """What the provider is registered as."""
+    """The resource type that the provider is registered for."""
     many: int = 5
-    """How many things are made at once; the provider has to have as many."""
+    """How many things are made at the same time. The provider must be able to."""
 
     def make_provider(self) -> ResourceProvider[Any]:
-        """Make a provider that holds nothing yet."""
+        """Return a new provider, which holds nothing."""
         raise NotImplementedError
 
     def make_failing_provider(self) -> ResourceProvider[Any] | None:
-        """Make a provider whose `allocate` raises; None, the default: that it leaves nothing then is not tested."""
+        """Return a provider whose `allocate` raises, to test that it leaves nothing then; None skips that test."""
         return None
 
     def options(self) -> dict[str, Any]:
-        """Give the options of a request that can be met, each time anew."""
+        """Return the options of a request that can be met, in a new dictionary each time."""
         return {}
 
     def held(self) -> int | None:
-        """Count the things that the operating system holds now; None, the default: only the inventory is looked at."""
+        """Count the things that the operating system holds now; None: only the provider's inventory is looked at."""
         return None
 
-    # What is promised of each
+    # The tests
 
     def test_a_resource_is_made(self) -> None:
         """A resource has an id, the metadata given, the state ``allocated``, and no error."""
         self._run(_is_made)
 
     def test_a_good_resource_has_no_faults(self) -> None:
-        """A resource that was just made is found to be good."""
+        """A resource that was just made is valid."""
         self._run(_is_good)
 
     def test_a_resource_is_taken_back(self) -> None:
-        """After its release nothing is left of a resource, and it is found not to be good."""
+        """After its release nothing is left of a resource, and it is not valid."""
         self._run(_is_taken_back)
 
     def test_a_second_release_takes_nothing(self) -> None:
-        """Releasing a resource again does not fail, and leaves others alone."""
+        """Releasing a resource again does not fail, and takes no other resource back."""
         self._run(_is_taken_back_once)
 
     def test_many_at_once_are_apart(self) -> None:
-        """Resources that are made at the same time have different ids, and each is there until it is released."""
+        """Resources that are made at the same time have different ids, and each exists until it is released."""
         self._run(_are_apart)
 
     def test_cleanup_takes_everything(self) -> None:
-        """After `cleanup` nothing is left, it can be had again, and a second `cleanup` has nothing to do."""
+        """After `cleanup` nothing is left, as much can be made again, and a second `cleanup` has nothing to do."""
         self._run(_are_cleaned_up)
 
     def test_a_lost_resource_is_reclaimed(self) -> None:
-        """What is in the inventory can be taken back by the id of its right alone; what is gone is left alone."""
+        """A thing can be taken back by the id of its right alone; doing so again changes nothing."""
         self._run(_is_reclaimed)
 
     def test_a_cancelled_allocation_leaves_nothing(self) -> None:
-        """Whenever `allocate` is cancelled, nothing is left by the time that it has ended."""
+        """Whenever `allocate` is cancelled, nothing is left once it has ended."""
         self._run(_is_cancelled)
 
     def test_a_failed_allocation_leaves_nothing(self) -> None:
@@ -99,21 +99,23 @@ class ProviderConformance:
             self._run(_fails, failing)
 
     def test_rights_and_things_go_together(self) -> None:
-        """Under a manager, each thing has its right, and at the end there is neither."""
+        """Under a manager, each thing has its right; after `cleanup` neither is left."""
         self._run(_is_managed)
 
     def test_what_a_crash_leaves_is_reconciled(self) -> None:
-        """After a crash, a manager takes back the things whose rights have ended, and ends rights without a thing."""
+        """After a crash, a manager takes back things whose rights have ended, and ends rights whose things are gone."""
         self._run(_is_reconciled)
 
     def _run(self, check: Callable[[_Trial], Awaitable[None]], provider: ResourceProvider[Any] | None = None) -> None:
+        """Run a check of a provider, or of a new one, in an event loop of its own."""
+
         async def tried() -> None:
             before = self.held()
             trial = _Trial(self, provider or self.make_provider(), before)
             try:
                 await check(trial)
             finally:
-                with suppress(Exception):  # whether it works is for a test of its own to tell
+                with suppress(Exception):  # that it works is the claim of another test
                     await trial.provider.cleanup()
 
         asyncio.run(tried())
@@ -121,16 +123,17 @@ class ProviderConformance:
 
 @dataclass
 class _Trial:
-    """A provider under test."""
+    """A provider that is tested, and what its tests have in common."""
 
     suite: ProviderConformance
     provider: ResourceProvider[Any]
     before: int | None
-    """What the operating system held before anything was made."""
+    """The number of things that the operating system held before the test; None: not looked at."""
     requests: int = 0
+    """How many resources were requested."""
 
     async def allocate(self, right: str | None = None) -> Resource[Any]:
-        """Ask for a resource as a manager does."""
+        """Request a resource in the way that a manager does."""
         self.requests += 1
         kind, options = self.suite.resource_type, self.suite.options()
         metadata = ResourceMetadata(kind, system_clock(), None, {}, {"test": "yes"}, Token(1, self.requests))
@@ -140,7 +143,7 @@ class _Trial:
         return resource
 
     async def are_there(self, rights: set[str], when: str) -> None:
-        """Check that just the things of these rights are there."""
+        """Check that the things of these rights are there, and no others."""
         inventory = await self.provider.inventory()
         if inventory is not None:
             _expect(set(inventory) == rights, f"{when}, an inventory of {rights or 'nothing'}, not {inventory}")
@@ -150,12 +153,13 @@ class _Trial:
             _expect(held == wanted, f"{when}, {wanted} held by the operating system, not {held}")
 
     async def is_good(self, resource: Resource[Any]) -> None:
-        """Check that nothing is wrong with a resource."""
+        """Check that a resource is valid."""
         faults = await self.provider.validate(resource)
         _expect(faults == [], f"nothing wrong with {resource.id}, not {faults}")
 
 
 def _expect(condition: object, expected: str) -> None:
+    """Raise an AssertionError that says what was expected, unless a condition is true."""
     if not condition:
         message = f"expected {expected}"
         raise AssertionError(message)
@@ -232,7 +236,7 @@ async def _is_cancelled(trial: _Trial) -> None:
             await asyncio.sleep(0)
         allocating.cancel()
         try:
-            await trial.provider.release(await allocating)  # it was quicker
+            await trial.provider.release(await allocating)  # it was made before it was cancelled
         except asyncio.CancelledError:
             await trial.are_there(set(), f"cancelled after {turns} turns of the loop")
 
@@ -250,7 +254,7 @@ async def _fails(trial: _Trial) -> None:
 async def _has_failed(allocating: Awaitable[Resource[Any]]) -> None:
     try:
         resource = await allocating
-    except Exception:  # noqa: BLE001 - whatever it is, it is for the manager to raise on
+    except Exception:  # noqa: BLE001 - a provider may raise any error
         return
     _expect(condition=False, expected=f"an error from the provider that fails, not {resource}")
 

@@ -1,4 +1,7 @@
-"""Providers of real things: memory, directories, ports, connections, and units that have names."""
+"""Providers of real things: memory, directories, TCP ports, database connections, and units that have names.
+
+Other rooms import the providers and `make_or_undo` from here, and nothing from the modules.
+"""
 
 from holdbook.infrastructure.resources.providers.base import make_or_undo
 from holdbook.infrastructure.resources.providers.connection import ConnectionResourceProvider

@@ -1,4 +1,4 @@
-"""What the providers share: things by the id of their right, made and taken back in threads, nothing left half-made."""
+"""What the providers share: keeping things by their rights, making or undoing them in threads, checking sizes."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ K = TypeVar("K")
 
 
 class BaseProvider(ResourceProvider[T], Generic[T, K]):
-    """Keeps things of this process by the id of their right, which is the resource's id too."""
+    """A provider that keeps the things of this process by the ids of their rights, which are the resources' ids too.
+
+    A resource's data has the type T, the thing that is kept for it the type K.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, K] = {}
 
     @abstractmethod
     async def _take_back(self, right: str, thing: K) -> None:
-        """Take a thing back, which may be gone already; raising means that it is still there."""
+        """Take back a thing, which may be gone already. Raise an error only if it is still there."""
 
     def _keep(self, metadata: ResourceMetadata, options: Mapping[str, Any], thing: K, data: T) -> Resource[T]:
-        """Keep a thing that was made, and make the resource of it."""
+        """Keep a thing that was made, and return its resource, under the right in the options or a new id."""
         right = options.get("allocation_id") or new_id()
         self._kept[right] = thing
         return Resource(id=right, data=data, metadata=metadata, state="allocated", error=None)
 
     def _thing(self, resource: Resource[T]) -> K:
-        """Find the thing of a resource; raises ValueError if it is not kept here."""
+        """Find the thing of a resource; raises ValueError if none is kept here."""
         try:
             return self._kept[resource.id]
         except KeyError:
@@ -51,19 +54,19 @@ class BaseProvider(ResourceProvider[T], Generic[T, K]):
             raise ValueError(message) from None
 
     async def release(self, resource: Resource[T]) -> None:
-        """Take a resource back; what is not kept here any more is left alone. Raising means that it is still there."""
+        """Take a resource back, if its thing is kept here; if that raises an error, the thing is still there."""
         await self._release_kept(resource.id)
 
     async def inventory(self) -> Collection[str] | None:
-        """List the ids of the rights whose things this process keeps: they end with it."""
+        """List the ids of the rights whose things this process keeps; things of other processes ended with these."""
         return set(self._kept)
 
     async def reclaim(self, right: str) -> None:
-        """Take back the thing of a right, if it is there."""
+        """Take back the thing of a right, if it is kept here."""
         await self._release_kept(right)
 
     async def cleanup(self) -> None:
-        """Take everything back that this process has; raises an ExceptionGroup of what could not be, all else done."""
+        """Take back all that this process keeps; raises the failures, if any, as an ExceptionGroup at the end."""
         errors = []
         for right in list(self._kept):
             try:
@@ -75,25 +78,27 @@ class BaseProvider(ResourceProvider[T], Generic[T, K]):
             raise ExceptionGroup(message, errors)
 
     async def _release_kept(self, right: str) -> None:
+        """Take back the thing of a right if it is kept here, and keep it no longer if that succeeds."""
         if right in self._kept:
             await self._take_back(right, self._kept[right])
             self._kept.pop(right, None)
 
 
 async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
-    """Make something in a thread, or leave nothing: for providers whose things take time to make.
+    """Make a thing in a thread and return it; if the task is cancelled meanwhile, undo what was made.
 
-    Whoever is cancelled meanwhile waits until it is undone, or was not made; cancelled again, does not wait: the thread
-    undoes it all the same, also when the event loop has ended. If ``undo`` fails, that is logged. Raises what ``make``
-    raises, which leaves nothing then.
+    For providers whose things take time to make. ``make`` returns the thing, or raises an error and leaves nothing;
+    that error is raised. ``undo`` takes the thing; if it fails, that is logged. A task that is cancelled waits until
+    the thing is undone. Cancelled again, it stops waiting; the thread undoes the thing all the same, even if the event
+    loop has ended by then.
     """
     lock, is_wanted, made = Lock(), True, list[T]()
 
     def undo_or_log(thing: T) -> None:
         try:
             undo(thing)
-        except Exception as error:  # noqa: BLE001 - nobody waits who could be told
-            logger.error("Resource not undone", error=error_text(error))  # noqa: TRY400 - told in one line, as others are
+        except Exception as error:  # noqa: BLE001 - the task that could be told was cancelled
+            logger.error("Resource not undone", error=error_text(error))  # noqa: TRY400 - errors of providers are logged in one line
 
     def work() -> None:
         thing = make()
@@ -105,7 +110,7 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
 
     loop = asyncio.get_running_loop()
     working = loop.run_in_executor(None, copy_context().run, work)
-    working.add_done_callback(lambda done: done.cancelled() or done.exception())  # so that asyncio does not complain
+    working.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio may log the error
     try:
         await asyncio.shield(working)
     except asyncio.CancelledError:
@@ -117,14 +122,14 @@ async def make_or_undo(make: Callable[[], T], undo: Callable[[T], object]) -> T:
 
 
 def check_size(size: object) -> int:
-    """Accept a size as it is; raises `Malformed`."""
+    """Accept a whole number from 1 to `QUANTITY_MAX`; raises `Malformed`."""
     if type(size) is not int or not 1 <= size <= QUANTITY_MAX:
         raise Malformed("size", size, f"expected a whole number from 1 to {QUANTITY_MAX}")
     return size
 
 
 def check_one(options: Mapping[str, Any], thing: str) -> int:
-    """Tell that a request takes one; raises `Malformed` if its ``size`` is another."""
+    """Return 1, the only ``size`` that a request for this kind of thing may have; raises `Malformed` for another."""
     size = options.get("size", 1)
     if type(size) is not int or size != 1:
         raise Malformed("size", size, f"expected 1, or none: a request is for one {thing}")

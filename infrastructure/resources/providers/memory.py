@@ -1,4 +1,4 @@
-"""Memory: mappings of the size that was granted."""
+"""Provide memory: mappings of the size that was granted."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ if TYPE_CHECKING:
     from holdbook.domain.resources import Resource, ResourceMetadata
 
 TOTAL_DEFAULT: Final = 1_000_000
-"""What there is, in bytes, when no limit ``total`` is given."""
+"""How many bytes there are if no limit ``total`` is given."""
 
 REPORTED_SIZE_MAX: Final = 100_000
-"""The size above which `MemoryResourceProvider.validate` reports, when no limit ``max_size`` is given."""
+"""The size in bytes above which `MemoryResourceProvider.validate` reports if no limit ``max_size`` is given."""
 
 _LARGE_BYTES: Final = 16 * 1024 * 1024
-"""What is larger is unmapped in a thread: giving a gigabyte back takes the system a tenth of a second."""
+"""Larger mappings are unmapped in a thread, as that may take a tenth of a second for a gigabyte."""
 
 _KNOWN_LIMITS: Final = {"total", "max_size"}
 
 
 class MemoryResourceProvider(BaseProvider[int, mmap.mmap]):
-    """Memory: a resource is an anonymous mapping of as many bytes as were asked for, filled with zeros.
+    """Provides memory: a resource is an anonymous mapping of as many bytes as were requested, filled with zeros.
 
-    The limits are ``total`` (1,000,000 if not given) and ``max_size`` (no bound if not given), in bytes. They hold
-    without a manager too. The mapping is shared with processes forked from this one, and ends with the last of them.
+    The limits are ``total`` (1,000,000 if not given) and ``max_size`` (none if not given), in bytes. The provider holds
+    to them without a manager too. Processes that are forked from this one share a mapping, and the memory is free when
+    the last of them has unmapped it or ended.
     """
 
     def __init__(self, limits: dict[str, int]) -> None:
+        """Take the limits; raises `Malformed`."""
         super().__init__()
         for name in limits.keys() - _KNOWN_LIMITS:
             raise Malformed(f"limits.{name}", limits[name], "expected one of total, max_size")
@@ -41,7 +43,7 @@ class MemoryResourceProvider(BaseProvider[int, mmap.mmap]):
         self._used = 0
 
     def pool_limits(self) -> Limits:
-        """Tell what a pool enforces: the limits given."""
+        """Return the limits of the pool: those given."""
         return self._limits
 
     async def allocate(  # type: ignore[override]  # the seed's signature: `size` is an option that must be there
@@ -51,7 +53,7 @@ class MemoryResourceProvider(BaseProvider[int, mmap.mmap]):
         size: int,
         **options: Any,  # noqa: ANN401 - the seed's signature
     ) -> Resource[int]:
-        """Map memory; raises ValueError if it is more than there is, than one may have, or than the system gives."""
+        """Map ``size`` bytes; raises ValueError if that exceeds a limit, or what the system gives."""
         check_size(size)
         if self._limits.max_size is not None and size > self._limits.max_size:
             message = f"Memory size limit exceeded: {size} asked, {self._limits.max_size} at most"
@@ -66,14 +68,14 @@ class MemoryResourceProvider(BaseProvider[int, mmap.mmap]):
         return resource
 
     def memory(self, resource: Resource[int]) -> mmap.mmap:
-        """Give the mapping of a resource, to read and write; raises ValueError if it is not allocated here.
+        """Return the mapping of a resource, to read and write; raises ValueError if it is not allocated here.
 
-        Views of it (memoryviews, arrays) have to be given up before the resource is released.
+        Release all views of it (memoryviews, arrays) before the resource is released.
         """
         return self._thing(resource)
 
     async def validate(self, resource: Resource[int]) -> list[str]:
-        """List what is wrong with a resource: not allocated, closed or resized by its holder, larger than it should."""
+        """List what is wrong with a resource: not allocated, closed or resized by its holder, or too large."""
         errors = []
         mapping = self._kept.get(resource.id)
         if mapping is None:
@@ -101,6 +103,7 @@ class MemoryResourceProvider(BaseProvider[int, mmap.mmap]):
 
 
 def _map_memory(size: int) -> mmap.mmap:
+    """Map memory of a size in bytes; raises ValueError if the system has too little."""
     try:
         return mmap.mmap(-1, size)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""TCP ports: kept bound, so that nobody else gets them, until their holder takes the socket."""
+"""Provide TCP ports: each is kept bound, so that no other program gets it, until its holder takes the socket."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ PORT_MAX: Final = 65_535
 
 @dataclass(slots=True)
 class _BoundPort:
-    """A port of ours."""
+    """A port that this provider has bound."""
 
     port: int
     socket: socket.socket
     handed_over: bool = False
+    """True once the holder has taken the socket."""
 
 
 class PortResourceProvider(BaseProvider[int, _BoundPort]):
-    """TCP ports on one address of this machine: a resource is the number of a port that is bound.
+    """Provides TCP ports on one address of this machine: a resource is the number of a port that is bound.
 
-    It is bound by a socket of the provider's, without SO_REUSEADDR and SO_REUSEPORT: the system gives a port to one
-    process only, whatever ledger that asks. `hand_over` gives the socket, to listen on.
+    The provider binds it with a socket without SO_REUSEADDR and SO_REUSEPORT, so that the system gives the port to no
+    other process, even one with another ledger. `hand_over` returns the socket, to listen on.
     """
 
     def __init__(self, ports: Sequence[int], host: str = "127.0.0.1") -> None:
-        """Take ports by their numbers, from 1 to 65535, each once, and the IP address to bind; raises `Malformed`."""
+        """Take the numbers of the ports, 1 to 65535 and each once, and the IP address to bind; raises `Malformed`."""
         super().__init__()
         for port in ports:
             if type(port) is not int or not 1 <= port <= PORT_MAX:
@@ -50,11 +51,11 @@ class PortResourceProvider(BaseProvider[int, _BoundPort]):
         self._family = _address_family(host)
 
     def pool_limits(self) -> Limits:
-        """Tell what a pool enforces: as many as there are ports."""
+        """Return the limits of the pool: the number of ports."""
         return Limits(total=len(self._ports))
 
     def quantity(self, options: Mapping[str, Any]) -> int:
-        """Tell how much of the pool a request takes: one port."""
+        """Return how much of the pool a request takes: one port."""
         return check_one(options, "port")
 
     async def allocate(
@@ -63,14 +64,15 @@ class PortResourceProvider(BaseProvider[int, _BoundPort]):
         metadata: ResourceMetadata,
         **options: Any,  # noqa: ANN401 - the seed's signature
     ) -> Resource[int]:
-        """Bind the first port that is free on this machine; raises OSError if none is, or if it may not be bound."""
+        """Bind the first port that is free on this machine; raises OSError if none is, or if the system refuses one."""
         bound = await make_or_undo(self._bind_first, _close)
         return self._keep(metadata, options, bound, bound.port)
 
     def hand_over(self, resource: Resource[int]) -> socket.socket:
-        """Give the socket that is bound to the port, to listen on; once only.
+        """Return the socket that is bound to the port, to listen on; each socket is handed over once.
 
-        Releasing the resource closes it. Raises ValueError if the port is not allocated here, or handed over before.
+        Releasing the resource closes the socket. Raises ValueError if the port is not allocated here, or its socket was
+        handed over before.
         """
         bound = self._thing(resource)
         if bound.handed_over:
@@ -80,7 +82,7 @@ class PortResourceProvider(BaseProvider[int, _BoundPort]):
         return bound.socket
 
     async def validate(self, resource: Resource[int]) -> list[str]:
-        """List what is wrong with a port: not allocated; not bound, unless it was handed over."""
+        """List what is wrong with a port: not allocated, or, unless it was handed over, not bound any more."""
         bound = self._kept.get(resource.id)
         if bound is None:
             return ["Port not allocated"]
@@ -88,10 +90,11 @@ class PortResourceProvider(BaseProvider[int, _BoundPort]):
             return []
         return [f"Port not bound: {bound.port}"]
 
-    async def _take_back(self, right: str, thing: _BoundPort) -> None:  # noqa: ARG002 - the port says it all
+    async def _take_back(self, right: str, thing: _BoundPort) -> None:  # noqa: ARG002 - the port is enough
         _close(thing)
 
     def _bind_first(self) -> _BoundPort:
+        """Bind the first port that is free; raises OSError."""
         ours = {bound.port for bound in list(self._kept.values()) if bound.socket.fileno() >= 0}
         for port in self._ports:
             if port not in ours and (found := self._bind(port)) is not None:
@@ -103,7 +106,7 @@ class PortResourceProvider(BaseProvider[int, _BoundPort]):
         raise OSError(errno.EADDRINUSE, message)
 
     def _bind(self, port: int) -> socket.socket | None:
-        """Bind a port; None if somebody else has it."""
+        """Bind a port; None if another program has it. Raises OSError if the system refuses for another reason."""
         found = socket.socket(self._family, socket.SOCK_STREAM)
         try:
             found.bind((self._host, port))
@@ -121,6 +124,7 @@ def _close(bound: _BoundPort) -> None:
 
 
 def _address_family(host: str) -> socket.AddressFamily:
+    """Tell whether an IP address is of version 4 or 6; raises `Malformed` if it is none."""
     try:
         return socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
     except ValueError:

@@ -1,4 +1,4 @@
-"""Units that have names: which GPU, which licence seat."""
+"""Provide units that have names: GPUs or licence seats, for example."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _Units = tuple[str, ...]
 
 
 class UnitResourceProvider(BaseProvider[_Units, _Units]):
-    """Named units: a resource is a tuple of names, ``size`` of them, which no other holder has, in any process.
+    """Provides named units: a resource is a tuple of ``size`` names that no other holder has, in any process.
 
-    Which allocation has which units follows from the events of the pool; see `holdbook.domain.unit_assignment`. Every
-    process has to be given the same units in the same order. Without a ledger the provider assigns them itself.
+    Which allocation has which units follows from the events of the pool; see `holdbook.domain.unit_assignment`. Give
+    every process the same units in the same order. Without a ledger, the provider assigns the units itself.
     """
 
     def __init__(self, units: Sequence[str]) -> None:
-        """Take the units' names, each once, in the order in which they are taken; raises `Malformed`."""
+        """Take the names of the units, each once, in the order in which they are assigned; raises `Malformed`."""
         super().__init__()
         self._assignment = Assignment(units)
         self._ledger: LedgerInterface | None = None
@@ -36,17 +36,17 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
         self._reading = Lock()
 
     def pool_limits(self) -> Limits:
-        """Tell what a pool enforces: as many as there are units."""
+        """Return the limits of the pool: the number of units."""
         return Limits(total=len(self._assignment.units))
 
     def quantity(self, options: Mapping[str, Any]) -> int:
-        """Tell how much of the pool a request takes: ``size`` units, or one."""
+        """Return how much of the pool a request takes: ``size`` units, or one; raises `Malformed`."""
         return check_size(options.get("size", 1))
 
     def registered(self, ledger: LedgerInterface, resource_type: str) -> None:
-        """Learn in which ledger and pool the rights are.
+        """Keep the ledger and the pool of the rights.
 
-        Raises ValueError if it had learned of others before, or if it has given units without a ledger.
+        Raises ValueError if the provider is registered with others already, or holds units without a ledger.
         """
         place = (ledger.log.ledger_id, resource_type)
         if self._ledger is None and self._kept:
@@ -63,7 +63,7 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
         metadata: ResourceMetadata,
         **options: Any,  # noqa: ANN401 - the seed's signature
     ) -> Resource[_Units]:
-        """Find out which units the right is to; raises ValueError if there are too few of them."""
+        """Find the units of a right; raises ValueError if there are too few, and `Malformed` for the size."""
         size = self.quantity(options)
         right = options.get("allocation_id") or new_id()
         if self._ledger is None:
@@ -73,9 +73,9 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
         return self._keep(metadata, {"allocation_id": right}, units, units)
 
     def assigned(self, right: str) -> _Units:
-        """List the units that a right is to, as the ledger has it now; none if it has ended, or never was.
+        """List the units that a right has in the ledger now; none if it has ended, or was never granted.
 
-        Reads the log; raises `LogUnavailable`.
+        Reads the events of the pool that are new since the last time. Raises `LogUnavailable`.
         """
         with self._reading:
             if self._ledger is not None:
@@ -85,7 +85,7 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
             return self._assignment.of(right) or ()
 
     async def validate(self, resource: Resource[_Units]) -> list[str]:
-        """List what is wrong with units: not allocated here; no more those that the ledger has for the right."""
+        """List what is wrong with units: not allocated here, or not those that the right has in the ledger now."""
         units = self._kept.get(resource.id)
         if units is None:
             return ["Units not allocated"]
@@ -94,12 +94,12 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
             return []
         return [f"Units changed: {', '.join(units)} given, {', '.join(assigned) or 'none'} by the ledger"]
 
-    async def _take_back(self, right: str, thing: _Units) -> None:  # noqa: ARG002 - the right says it all
+    async def _take_back(self, right: str, thing: _Units) -> None:  # noqa: ARG002 - the right is enough
         if self._ledger is None:
             self._assignment.give_back(right)
 
     def _assign(self, right: str, size: int) -> _Units:
-        """Assign units without a ledger."""
+        """Assign units to a right without a ledger; raises ValueError if too few are free."""
         if not self._assignment.hold(right, size):
             message = f"Units: {size} asked, {self._assignment.free} of {len(self._assignment.units)} free"
             self._assignment.give_back(right)
@@ -107,6 +107,7 @@ class UnitResourceProvider(BaseProvider[_Units, _Units]):
         return self._assignment.of(right) or ()
 
     def _check_assigned(self, right: str, units: _Units) -> _Units:
+        """Accept the units that the ledger has for a right; raises ValueError if there are none."""
         if not units:
             message = (
                 f"no units for {right}: it has ended, or pool {self._pool!r} grants more than the "
