@@ -1,4 +1,4 @@
-"""The old managers' names: their signatures, what they warn of, and that the manager does the work."""
+"""The old managers keep their signatures, warn, and pass all calls on to the new manager."""
 
 import inspect
 from datetime import timedelta
@@ -35,7 +35,7 @@ def old_memory(limits: dict[str, int], **given: Any) -> MemoryResourceManager:  
 
 
 def test_each_warns_once_where_it_is_made() -> None:
-    """The warning points at the old call site, not into the package; using it says nothing more."""
+    """Making an old manager warns once, at the line of the program that makes it; using it does not warn."""
     for made in (ResourceManager, lambda: MemoryResourceManager({"total": 9})):
         with pytest.warns(DeprecationWarning, match=OLD) as told:
             made()
@@ -43,7 +43,7 @@ def test_each_warns_once_where_it_is_made() -> None:
 
 
 def test_their_signatures_are_the_old_ones() -> None:
-    """What is new is by name and may be left out."""
+    """The old parameters are as they were; the new ones are given by name and may be left out."""
 
     def of(method: object) -> list[tuple[str, str]]:
         given = inspect.signature(method).parameters.values()  # type: ignore[arg-type]  # they are all functions
@@ -63,7 +63,7 @@ def test_their_signatures_are_the_old_ones() -> None:
 
 
 async def test_old_call_sites_of_memory_go_on() -> None:
-    """The limits hold, options reach the metadata, and what was released can be had again."""
+    """An old program's limits hold, its options reach the metadata, and what it released can be allocated again."""
     memory = old_memory({"total": 100, "max_size": 60})
     resource = await memory.allocate_memory(60, tags={"job": "42"})
     assert isinstance(resource, MemoryResource)  # type: ignore[misc]  # at run time it is a class
@@ -79,7 +79,7 @@ async def test_old_call_sites_of_memory_go_on() -> None:
 
 
 async def test_old_call_sites_of_any_resource_go_on() -> None:
-    """Providers are registered with the manager behind; a type without one is the error that it always was."""
+    """A type needs a provider, registered with the new manager; without one the error is as it always was."""
     resources = old()
     with pytest.raises(ValueError, match=r"^Provider not found: memory$"):
         await resources.allocate("memory", size=1)
@@ -91,7 +91,7 @@ async def test_old_call_sites_of_any_resource_go_on() -> None:
 
 
 async def test_old_call_sites_share_a_ledger_or_a_manager() -> None:
-    """A durable ledger's limits hold for all of them; a resource had by one face is released by another."""
+    """Old managers on one ledger share its limits; on one manager, one releases what another allocated."""
     with Ledger.in_memory() as ledger:
         one, other = old_memory({"total": 10}, ledger=ledger), old_memory({"total": 10}, ledger=ledger)
         await one.allocate_memory(6)
@@ -104,13 +104,13 @@ async def test_old_call_sites_share_a_ledger_or_a_manager() -> None:
 
 
 def test_a_ledger_and_a_manager_are_one_too_many() -> None:
-    """A manager has its ledger."""
+    """A manager has a ledger of its own, so that giving both is an error."""
     with Ledger.in_memory() as ledger, pytest.raises(Malformed, match=r"^ledger: expected a ledger or a manager"):
         old(ledger=ledger, manager=UnifiedResourceManager())
 
 
 def test_limits_that_are_none_or_others_are_an_error() -> None:
-    """At the door, as the provider and the ledger say it."""
+    """Limits that are not valid, or differ from those of the open pool, are an error when the manager is made."""
     with pytest.raises(Malformed, match=r"^limits.most: "):
         old_memory({"most": 1})
     with Ledger.in_memory() as ledger:

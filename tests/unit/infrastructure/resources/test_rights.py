@@ -1,4 +1,4 @@
-"""What a right's end meets that is out of the ordinary."""
+"""Rights whose end, or whose grant, is not the usual one."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from holdbook.infrastructure.resources.rights import Rights
 
 
 async def test_a_grant_without_an_allocation() -> None:
-    """An answer that should describe an allocation and does not is not passed on."""
+    """A grant without an allocation is an error."""
     with Ledger.in_memory() as ledger:
         opening = OpenPool(pool="gpu", resource_type="gpu", limits=Limits(total=1))
         with pytest.raises(LogCorrupt, match="was granted, and no allocation was"):

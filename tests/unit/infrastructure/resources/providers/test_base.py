@@ -1,4 +1,4 @@
-"""Making things in threads: whoever is cancelled leaves nothing."""
+"""`make_or_undo` makes a thing in a thread, or leaves nothing of it."""
 
 import asyncio
 from contextlib import suppress
@@ -10,26 +10,26 @@ from holdbook.infrastructure.resources.providers.base import make_or_undo
 
 
 class Workshop:
-    """Makes one thing, when it may."""
+    """Makes one thing, as soon as the test lets it."""
 
     def __init__(self) -> None:
         self.begun, self.may_end, self.unmade = Event(), Event(), Event()
         self.things: list[str] = []
 
     def make(self) -> str:
-        """Make it."""
+        """Make the thing, once the test lets it."""
         self.begun.set()
         self.may_end.wait()
         self.things.append("thing")
         return "thing"
 
     def unmake(self, thing: str) -> None:
-        """Unmake it."""
+        """Undo the thing."""
         self.things.remove(thing)
         self.unmade.set()
 
     async def begin(self) -> asyncio.Task[str]:
-        """Begin to make it."""
+        """Start a task that makes the thing, and wait until its thread runs."""
         making = asyncio.create_task(make_or_undo(self.make, self.unmake))
         await asyncio.to_thread(self.begun.wait)
         return making
@@ -42,7 +42,7 @@ async def turns() -> None:
 
 
 async def test_a_thing_is_made() -> None:
-    """What is made is given."""
+    """What was made is returned."""
     workshop = Workshop()
     workshop.may_end.set()
     assert await make_or_undo(workshop.make, workshop.unmake) == "thing"
@@ -50,7 +50,7 @@ async def test_a_thing_is_made() -> None:
 
 
 async def test_whoever_is_cancelled_waits_until_it_is_unmade() -> None:
-    """A cancelled maker ends when the thing is gone, not before."""
+    """A task that is cancelled ends after the thing was undone, not before."""
     workshop = Workshop()
     making = await workshop.begin()
     making.cancel()
@@ -63,7 +63,7 @@ async def test_whoever_is_cancelled_waits_until_it_is_unmade() -> None:
 
 
 async def test_whoever_is_cancelled_twice_does_not_wait() -> None:
-    """A maker that is cancelled again ends at once; the thing is unmade when it is made."""
+    """A task that is cancelled twice ends at once, and the thing is undone as soon as it is made."""
     workshop = Workshop()
     making = await workshop.begin()
     making.cancel()
@@ -77,7 +77,7 @@ async def test_whoever_is_cancelled_twice_does_not_wait() -> None:
 
 
 async def test_cancelled_when_it_was_just_made() -> None:
-    """A maker that is cancelled between the thread's end and its own leaves nothing either."""
+    """A task that is cancelled after the thing was made, but before it is returned, leaves nothing either."""
     workshop = Workshop()
     making = await workshop.begin()
     workshop.may_end.set()
@@ -90,7 +90,7 @@ async def test_cancelled_when_it_was_just_made() -> None:
 
 
 async def test_what_fails_fails() -> None:
-    """What `make` raises is raised, and nothing is unmade."""
+    """An error of `make` is raised, and nothing is undone."""
 
     def fail() -> str:
         message = "no such device"
@@ -101,7 +101,7 @@ async def test_what_fails_fails() -> None:
 
 
 async def test_what_fails_after_it_was_cancelled() -> None:
-    """Whoever was cancelled hears of no failure, nor does the event loop."""
+    """An error of `make` after the task was cancelled is neither raised nor logged by the event loop."""
     begun, may_end = Event(), Event()
 
     def fail() -> str:
@@ -123,7 +123,7 @@ async def test_what_fails_after_it_was_cancelled() -> None:
 
 
 def test_the_loop_ends_meanwhile() -> None:
-    """If the event loop ends before the thing is made, it is unmade all the same."""
+    """A thing that is made after the event loop has ended is undone all the same."""
     workshop = Workshop()
 
     async def main() -> None:

@@ -10,7 +10,7 @@ from support.providers import Scripted
 
 
 def metadata() -> ResourceMetadata:
-    """What a provider is told."""
+    """Make the metadata that a provider is given."""
     return ResourceMetadata("memory", after(0), None, {}, {})
 
 
@@ -27,7 +27,7 @@ def test_the_port_s_defaults() -> None:
 
 
 async def test_the_port_s_defaults_for_what_is_really_there() -> None:
-    """A provider cannot tell what is really there, unless it says otherwise; to reclaim something then is an error."""
+    """By default a provider has no inventory, and reclaiming raises an error."""
     plain = Scripted()
     assert await ResourceProvider.inventory(plain) is None
     with pytest.raises(TypeError, match="Scripted lists things that it cannot reclaim: job-1"):
@@ -35,7 +35,7 @@ async def test_the_port_s_defaults_for_what_is_really_there() -> None:
 
 
 async def test_a_scripted_provider_finds_what_is_not_live() -> None:
-    """The tests' own provider validates too."""
+    """The tests' own provider reports a resource that it does not have."""
     provider = Scripted()
     resource = await provider.allocate("slot", metadata(), allocation_id="a")
     assert await provider.validate(resource) == []
@@ -44,7 +44,7 @@ async def test_a_scripted_provider_finds_what_is_not_live() -> None:
 
 
 async def test_the_total_holds_without_a_manager() -> None:
-    """What is more than there is, is a ValueError; what is given back can be had again."""
+    """More memory than is free is a ValueError; what was released can be allocated again."""
     provider = MemoryResourceProvider({"total": 1000})
     one = await memory(provider, 600)
     assert (one.data, one.state, one.error) == (600, "allocated", None)
@@ -93,7 +93,7 @@ async def test_ids() -> None:
 
 
 async def test_memory_is_a_mapping() -> None:
-    """A resource is memory of that size, all zeros, which nobody else has; released, the system has it back."""
+    """A resource is a mapping of its own of that size, all zeros; its release gives the memory back to the system."""
     provider = MemoryResourceProvider({})
     one, other = await memory(provider, 10_000), await memory(provider, 1)
     mapping = provider.memory(one)
@@ -111,7 +111,7 @@ async def test_memory_is_a_mapping() -> None:
 
 @pytest.mark.parametrize("size", [100, 17 * 1024 * 1024])
 async def test_memory_of_which_there_are_views(size: int) -> None:
-    """While somebody has a view of it, memory stays allocated, and the error says what to do; so too in cleanup."""
+    """Memory with a view of it is not released, by cleanup neither, and the error says what to do."""
     provider = MemoryResourceProvider({"total": 2**30})
     resource, other = await memory(provider, size), await memory(provider, size)
     with memoryview(provider.memory(resource)):
@@ -141,7 +141,7 @@ async def test_what_a_holder_does_to_its_memory() -> None:
 
 
 async def test_more_than_the_machine_has() -> None:
-    """Memory that the system does not give is a ValueError that names the size, and counts for nothing."""
+    """Memory that the system does not give is a ValueError that names the size, and takes nothing of the total."""
     provider = MemoryResourceProvider({"total": 2**63 - 1})
     with pytest.raises(
         ValueError, match=f"Memory not to be had: {2**62} bytes asked, the system says: Cannot allocate"
