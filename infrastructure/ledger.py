@@ -1,4 +1,7 @@
-"""The `Ledger` that programs open: commands and questions by name, over group commit on a log."""
+"""The `Ledger` that programs open: commands and questions by name, over group commit on a log.
+
+What speaks SQL is imported when a database is opened: a program that only builds commands does not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from holdbook.domain.checks import given_seconds
 from holdbook.domain.commands import Allocate, Release, Void
-from holdbook.domain.errors import LogUnavailable, Malformed
+from holdbook.domain.errors import Malformed
 from holdbook.domain.handling.interface import LedgerInterface
 from holdbook.infrastructure.clock import new_id, system_clock
 from holdbook.infrastructure.commit.group_commit import PATIENCE_SECONDS, WAITING_MAX, GroupCommit
-from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.leases.held import holding
 from holdbook.infrastructure.leases.lease import Lease
 from holdbook.infrastructure.leases.renewals import Leases
-from holdbook.infrastructure.log.memory_log import MemoryEventLog
-from holdbook.infrastructure.log.sql_log import SQLEventLog
-from holdbook.infrastructure.opening import open_log
 from holdbook.infrastructure.telemetry.counters import LEDGERS
-from holdbook.infrastructure.verification.fold_check import FoldCheck
-from holdbook.infrastructure.views.store import SQLStore
-from holdbook.infrastructure.views.view_events import SQLViewEvents
 from holdbook.projections.fold import no_collections
-from holdbook.projections.projector import Projector
 from holdbook.replay.history import stories
 from holdbook.replay.history.as_of import state_at
 from holdbook.replay.history.stories import EVERYTHING, STEPS_MAX
@@ -42,7 +37,7 @@ if TYPE_CHECKING:
     from holdbook.domain.values import Token
     from holdbook.infrastructure.commit.promise import Promise
     from holdbook.infrastructure.leases.lease import OnLost
-    from holdbook.projections.projector import ViewStatus
+    from holdbook.projections.projector import Projector, ViewStatus
     from holdbook.replay.history.stories import Page
     from holdbook.replay.simulation.explanation import Explanation
     from holdbook.replay.simulation.limit_changes import Changes
@@ -97,6 +92,9 @@ class Ledger(LedgerInterface):
         address or another value that is none, `LogUnavailable` if the database cannot be used, and `SchemaMismatch` if
         it is at another schema, with the command that upgrades it.
         """
+        from holdbook.infrastructure.database.database import Database
+        from holdbook.infrastructure.opening import open_log
+
         database = Database(url, checks_clock=clock is system_clock, silence=patience)
         try:
             log = open_log(database, create=create)
@@ -108,6 +106,8 @@ class Ledger(LedgerInterface):
     @classmethod
     def in_memory(cls, *, actor: str | None = None, clock: Clock = system_clock) -> Self:
         """Open a ledger that lasts as long as the process."""
+        from holdbook.infrastructure.log.memory_log import MemoryEventLog
+
         return cls(MemoryEventLog(), actor=actor, clock=clock)
 
     def close(self) -> None:
@@ -177,12 +177,9 @@ class Ledger(LedgerInterface):
 
         Raises `LogUnavailable` in memory, where there are no views.
         """
-        log = self.log
-        if not isinstance(log, SQLEventLog):
-            message = "a ledger in memory has no published views"
-            raise LogUnavailable(message)
-        store = SQLStore(log.database)
-        return Projector(SQLViewEvents(log), store, FoldCheck(log), clock=self._handler.clock, tell=tell)
+        from holdbook.infrastructure.opening import projector_of
+
+        return projector_of(self.log, self._handler.clock, tell)
 
     def wait_for(self, view: str, position: int, *, timeout: float = WAIT_SECONDS) -> ViewStatus:
         """Wait until a view has seen the event at a position, such as an `Outcome`'s: reading it then shows that event.

@@ -1,4 +1,4 @@
-"""Open the log in a database: make the database ready if it is new, and refuse one that this version cannot use."""
+"""Open what a database holds: its log, after making a new database ready, and the keeper of its published views."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from holdbook.infrastructure.log.mapper import EventMapper
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.schema import revision
 from holdbook.infrastructure.telemetry.logging import get_logger
+from holdbook.infrastructure.verification.fold_check import FoldCheck
 from holdbook.infrastructure.views.store import SQLStore
+from holdbook.infrastructure.views.view_events import SQLViewEvents
 from holdbook.projections.generations import GenerationState
+from holdbook.projections.projector import Projector
 from holdbook.projections.views.catalogue import VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from holdbook.domain.ports import Clock, EventLog
     from holdbook.projections.generations import Generation
 
 logger = get_logger()
@@ -45,6 +49,17 @@ def open_log(database: Database, *, create: bool) -> SQLEventLog:
         raise LogUnavailable(message)
     _warn_of_views(database)
     return log
+
+
+def projector_of(log: EventLog, clock: Clock, tell: Callable[[str], object]) -> Projector:
+    """Give the keeper of the published views of a log. ``tell`` is called with a sentence about what takes long.
+
+    Raises `LogUnavailable` for a log in memory, which has no views.
+    """
+    if not isinstance(log, SQLEventLog):
+        message = "a ledger in memory has no published views"
+        raise LogUnavailable(message)
+    return Projector(SQLViewEvents(log), SQLStore(log.database), FoldCheck(log), clock=clock, tell=tell)
 
 
 def holds_ledger(url: str) -> bool:

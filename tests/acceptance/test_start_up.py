@@ -33,6 +33,7 @@ def imported_by(program: str) -> set[str]:
     [
         ("import holdbook", set()),
         ("from holdbook import Allocate, Limits", {"pydantic"}),
+        ("from holdbook import Ledger, Limits", {"asyncio", "pydantic", "rich", "structlog"}),  # rich by structlog
     ],
 )
 def test_a_program_pays_for_what_it_uses(program: str, dear: set[str]) -> None:
