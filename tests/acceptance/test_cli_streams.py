@@ -126,7 +126,8 @@ def test_people_at_a_terminal_see_progress(holdbook: Holdbook, monkeypatch: pyte
     monkeypatch.setattr("holdbook.infrastructure.cli.terminal.output.PROGRESS_AFTER_SECONDS", 0.0)
     assert "rebuilding" not in holdbook("projections", "rebuild", "current_allocations").err
     code = (
-        "import sys; from holdbook.infrastructure.cli import main, output; "
+        "import sys; from holdbook.infrastructure.cli import main; "
+        "from holdbook.infrastructure.cli.terminal import output; "
         "output.PROGRESS_AFTER_SECONDS = 0.0; sys.argv[0] = 'holdbook'; main()"
     )
     words = ("verify", "--database", holdbook.url)
