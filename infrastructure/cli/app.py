@@ -21,7 +21,7 @@ from holdbook.infrastructure.cli.commands import import_export as data
 from holdbook.infrastructure.cli.commands import old_managers as moving
 from holdbook.infrastructure.cli.commands import replay as replaying
 from holdbook.infrastructure.cli.commands import verify as operate
-from holdbook.infrastructure.cli.commands.issue import tell_refusal
+from holdbook.infrastructure.cli.issue import tell_refusal
 from holdbook.infrastructure.cli.terminal.options import ReaderGone
 from holdbook.infrastructure.cli.terminal.output import emit, say
 from holdbook.infrastructure.interchange.rollback import NotRolledBack

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from holdbook import Allocate, Ledger, Limits, Malformed
-from holdbook.infrastructure.cli.commands import serve as serving
+from holdbook.infrastructure.cli import metrics_server as serving
 from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.settings import Settings
 from support.cli import PROCESS_SECONDS_MAX, Holdbook, environment, program

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from holdbook.infrastructure.cli.commands import tour
+from holdbook.infrastructure.cli import tour
 from support.cli import call, run
 
 STEPS = ["pools", "grants", "contention", "refusals", "retry", "expiry", "release", "history", "verification", "next"]

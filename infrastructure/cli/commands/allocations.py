@@ -9,7 +9,7 @@ from typer import Option, Typer
 from holdbook.domain.commands import Allocate, Confirm, Expire, Release, Renew, Reserve, Resize, Transfer, Void
 from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.domain.handling.outcome import Outcome
-from holdbook.infrastructure.cli.commands.issue import catch_up, issue, sentence
+from holdbook.infrastructure.cli.issue import catch_up, issue, sentence
 from holdbook.infrastructure.cli.terminal.options import (
     AllocationId,
     CommandOptions,

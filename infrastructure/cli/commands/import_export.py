@@ -8,7 +8,7 @@ from typing import Annotated, TextIO
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.infrastructure.cli.commands.issue import catch_up
+from holdbook.infrastructure.cli.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions, command
 from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, sheet, show

@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.infrastructure.cli.commands.issue import catch_up
+from holdbook.infrastructure.cli.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
 from holdbook.infrastructure.cli.terminal.options import ReasonOption, WriteOptions, command
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say

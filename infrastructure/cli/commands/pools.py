@@ -7,7 +7,7 @@ from typer import Option, Typer
 
 from holdbook.domain.commands import ChangeLimits, ClosePool, OpenPool
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.cli.commands.issue import decide, issue
+from holdbook.infrastructure.cli.issue import decide, issue
 from holdbook.infrastructure.cli.terminal.options import (
     CommandOptions,
     CommonOptions,

@@ -12,7 +12,7 @@ from typer import Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant
-from holdbook.infrastructure.cli.commands.issue import catch_up
+from holdbook.infrastructure.cli.issue import catch_up
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, PoolArgument, command
 from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, screen, show, table, when
 from holdbook.infrastructure.cli.terminal.parsing import moment, name
@@ -119,7 +119,7 @@ def metrics(
     if served.serve is not None:
         if by_pool or options.csv:
             raise Malformed("serve", served.serve, "expected no --by-pool and no --csv beside it")
-        from holdbook.infrastructure.cli.commands.serve import serve  # noqa: PLC0415 - a server that most commands do not need
+        from holdbook.infrastructure.cli.metrics_server import serve  # noqa: PLC0415 - a server that most commands do not need
 
         serve(served.serve, options, follow=served.follow)
         return
