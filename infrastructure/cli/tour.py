@@ -13,8 +13,7 @@ from holdbook.domain.commands import Allocate
 from holdbook.domain.errors import Refused
 from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.cli.commands.history import history_table
-from holdbook.infrastructure.cli.terminal.output import allocation_table, pool_table, sheet, when
+from holdbook.infrastructure.cli.terminal.tables import allocation_table, history_table, pool_table, sheet, when
 from holdbook.infrastructure.presentation.shapes import allocation_shape, pool_shape, refusal_shape, step_shape
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 

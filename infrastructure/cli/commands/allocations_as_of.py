@@ -9,8 +9,9 @@ from holdbook.domain.allocation import Allocation, AllocationState
 from holdbook.domain.answers import Answer
 from holdbook.domain.handling.named_queries import select
 from holdbook.infrastructure.cli.terminal.options import AllocationId, CommonOptions, MomentOptions, TagOption, command
-from holdbook.infrastructure.cli.terminal.output import allocation_sheet, allocation_table, emit, say, show
+from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import name, pairs
+from holdbook.infrastructure.cli.terminal.tables import allocation_sheet, allocation_table
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.presentation.shapes import allocation_shape
 from holdbook.replay.history.as_of import allocations_as_of, state_at

@@ -11,8 +11,9 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TtlOption, command
-from holdbook.infrastructure.cli.terminal.output import emit, holds_tags, say, show, table
+from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import duration, moment, quantities
+from holdbook.infrastructure.cli.terminal.tables import holds_tags, table
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.presentation.shapes import explanation_shape
 from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle

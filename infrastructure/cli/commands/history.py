@@ -1,24 +1,21 @@
 """What auditors ask of the log: what happened, to what, by whose action, and what each event changed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Final
 
-from rich.table import Table
-from rich.text import Text
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.event_filter import EventFilter
-from holdbook.domain.events import AllocationEvent, PoolOpened, Reclaimed, ValidationFailed
-from holdbook.domain.refusals import RefusalCode, explain
+from holdbook.domain.refusals import RefusalCode
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TagOption, command
-from holdbook.infrastructure.cli.terminal.output import STATE_STYLES, brief, emit, progress, say, show, table, when
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import moment, name, pairs
+from holdbook.infrastructure.cli.terminal.tables import history_table
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes import step_shape
-from holdbook.replay.history.stories import STEPS_MAX, Page, StoryStep, find
+from holdbook.replay.history.stories import STEPS_MAX, Page, find
 
 top = Typer()
 
@@ -147,81 +144,3 @@ def _tell(page: Page, *, alone: bool) -> None:
     counted = f"{len(page):,} event{'s' * (len(page) != 1)}" if page else "no such events"
     more = f"; go on with --after {page.next} --upto {page.position}" if page.next else ""
     say(f"{counted}, as of position {page.position:,}{more}")
-
-
-def history_table(steps: Iterable[StoryStep], *, alone: bool = True) -> Table:
-    """Lay events out; of one allocation alone, without its id."""
-    columns = ("position", "occurred at", "event", "allocation", "pool", "", "state", "actor", "command")
-    return table(columns, (_row(one, alone=alone) for one in steps), right=("position",))
-
-
-def _row(step: StoryStep, *, alone: bool) -> tuple[str | Text, ...]:
-    one, event = step.recorded, step.recorded.event
-    refused = isinstance(event, ValidationFailed)
-    return (
-        str(one.position),
-        when(one.occurred_at),
-        Text("Refused" if refused else type(event).__name__, style="red" if refused else ""),
-        "" if alone else event.subject or "",
-        getattr(event, "pool", None) or "",
-        _what(step),
-        _state(step),
-        one.actor or "",
-        f"{step.command} {brief(one.command_id)}",
-    )
-
-
-def _state(step: StoryStep) -> Text:
-    """Say the allocation's state, and what it was before if that changed."""
-    if step.after is None:
-        return Text()
-    text = Text(step.after.state.value, style=STATE_STYLES[step.after.state])
-    if step.before is not None and step.before.state is not step.after.state:
-        return Text.assemble((step.before.state.value, STATE_STYLES[step.before.state]), " → ", text)
-    return text
-
-
-def _what(step: StoryStep) -> Text:
-    """Say in words what an event adds to its name; what it changed has what it was before, and an arrow."""
-    event = step.recorded.event
-    if isinstance(event, ValidationFailed):
-        return Text(explain(event.code, event.data))
-    if isinstance(event, Reclaimed):
-        had = "was never granted" if event.state is None else f"had {_HAD[event.state]}"
-        return Text(", ".join(filter(None, (f"what was really held was taken back: its right {had}", event.reason))))
-    parts = _hold(step, event) if isinstance(event, AllocationEvent) else _pool(step)
-    reason = [] if step.reason is None else [Text(step.reason)]
-    return Text(", ").join([*parts, *reason])
-
-
-_HAD: Final = {"released": "been released", "voided": "been voided", "expired": "expired"}
-"""How a right had ended, in words."""
-
-
-def _hold(step: StoryStep, event: AllocationEvent) -> Iterator[Text]:
-    before = step.before
-    quantity, owner = (None, None) if before is None else (str(before.quantities.get(event.pool)), before.owner)
-    yield Text.assemble(_arrow(quantity, str(event.quantity)), " for ", _arrow(owner, event.owner))
-    if getattr(event, "forced", False):
-        yield Text("by force")
-    if not hasattr(event, "deadline"):
-        return  # it leaves the deadline as it was
-    until = None if before is None else _until(before.deadline)
-    if event.deadline is not None or (before is not None and before.deadline is not None):
-        yield Text.assemble("until ", _arrow(until, _until(event.deadline)))
-
-
-def _until(deadline: datetime | None) -> str:
-    return when(deadline) or "released"
-
-
-def _pool(step: StoryStep) -> Iterator[Text]:
-    for field, change in step.changes.items():
-        if field.startswith("limits."):
-            before, after = ("none" if value is None else str(value) for value in change)
-            opened = isinstance(step.recorded.event, PoolOpened)
-            yield Text.assemble(f"{field.removeprefix('limits.')} ", _arrow(None if opened else before, after))
-
-
-def _arrow(before: str | None, after: str) -> Text:
-    return Text(after) if before in {None, after} else Text.assemble(f"{before} ", (f"→ {after}", "bold"))

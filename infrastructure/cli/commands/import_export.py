@@ -11,9 +11,9 @@ from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions, command
-from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, sheet, show
-from holdbook.infrastructure.interchange.export import export_lines
-from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, read_lines, run_workload
+from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, show
+from holdbook.infrastructure.cli.terminal.tables import sheet
+from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 from holdbook.infrastructure.seals.prover import Prover
 
 top = Typer()

@@ -13,7 +13,8 @@ from typer import Argument, Context, Exit, Option, Typer
 from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions, command, spread
-from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show, table, tell_failure, when
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show, tell_failure
+from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.views.dry_run import Failure, rehearse
 from holdbook.projections.projector import ViewStatus

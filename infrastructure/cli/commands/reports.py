@@ -14,9 +14,10 @@ from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant
 from holdbook.infrastructure.cli.issue import catch_up
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, PoolArgument, command
-from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, screen, show, table, when
+from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, screen, show
 from holdbook.infrastructure.cli.terminal.parsing import moment, name
 from holdbook.infrastructure.cli.terminal.plot import plot
+from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes import failure_shape
 from holdbook.infrastructure.views.queries import Published

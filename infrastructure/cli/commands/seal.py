@@ -14,9 +14,10 @@ from holdbook.domain.errors import LogUnavailable, Malformed
 from holdbook.domain.values import instant
 from holdbook.infrastructure.cli.terminal.files import readable
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys, command, spread
-from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, show, table, tell_failure, when
+from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, show, tell_failure
 from holdbook.infrastructure.cli.terminal.parsing import duration
 from holdbook.infrastructure.cli.terminal.signals import stopping
+from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.seals.key_files import (
     log_verifier,

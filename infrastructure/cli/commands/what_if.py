@@ -11,10 +11,10 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, command
-from holdbook.infrastructure.cli.terminal.output import brief, emit, holds, progress, say, show, table, when
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import limit, moment, pairs
-from holdbook.replay.simulation.outcomes import DONE, Divergence, Flip, PoolPeaks, Verdict
-from holdbook.replay.simulation.what_if import FLIPS, WhatIf
+from holdbook.infrastructure.cli.terminal.tables import brief, holds, table, when
+from holdbook.replay.simulation.what_if import DONE, FLIPS, Divergence, Flip, PoolPeaks, Verdict, WhatIf
 from holdbook.replay.simulation.world import Peak
 
 top = Typer()

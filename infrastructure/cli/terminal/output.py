@@ -9,36 +9,20 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
-
-from holdbook.domain.allocation import AllocationState
-from holdbook.domain.values import instant_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
-    from holdbook.domain.allocation import Allocation
-    from holdbook.domain.handling.outcome import PoolStatus
-    from holdbook.domain.limits import Limits
+    from rich.table import Table
 
 PROGRESS_AFTER_SECONDS: Final = 1.0
 """How long something takes before its progress is shown."""
 
 _PIPE_COLUMNS: Final = 200
 """Width of a table that is not written to a terminal."""
-
-STATE_STYLES: Final = {
-    AllocationState.ACTIVE: "green",
-    AllocationState.RESERVED: "yellow",
-    AllocationState.EXPIRED: "magenta",
-    AllocationState.RELEASED: "dim",
-    AllocationState.VOIDED: "dim",
-}
 
 
 class Screen(Console):
@@ -86,117 +70,9 @@ def tell_failure(error: Exception, *, as_json: bool) -> None:
         say(Text(str(error), style="red"), errors=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = ()) -> Table:
-    """Lay rows out: no cell is cut short, and a column that is empty throughout is left out."""
-    laid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    cells = list(zip(*rows, strict=True))
-    kept = [number for number, column in enumerate(cells) if any(map(str, column))]
-    for number in kept:
-        laid.add_column(columns[number], justify="right" if columns[number] in right else "left", overflow="fold")
-    for row in zip(*(cells[number] for number in kept), strict=True):
-        laid.add_row(*row)
-    return laid
-
-
-def sheet(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """Lay names and values out, one below the other."""
-    laid = Table.grid(padding=(0, 2))
-    laid.add_column(style="bold", no_wrap=True)
-    laid.add_column(overflow="fold")
-    for name, value in rows:
-        laid.add_row(name, value)
-    return laid
-
-
 def show(thing: Table) -> None:
     """Print a table."""
     screen().print(thing)
-
-
-# Words for values
-
-
-def when(moment: datetime | None) -> str:
-    """Say an instant in UTC, to the second; programs see the microseconds."""
-    return "" if moment is None else f"{instant_text(moment)[:19].replace('T', ' ')}Z"
-
-
-def holds(quantities: Mapping[str, int]) -> str:
-    """Say quantities as the command line takes them."""
-    return " ".join(f"{pool}={quantity}" for pool, quantity in sorted(quantities.items()))
-
-
-def pool_table(pools: Iterable[PoolStatus]) -> Table:
-    """Lay pools out."""
-    columns = ("pool", "type", "unit", "capacity", "used", "free", "full", "allocations", "")
-    rows = (
-        (
-            one.name,
-            one.resource_type,
-            one.unit,
-            f"{one.capacity:,}",
-            f"{one.used:,}",
-            f"{one.free:,}",
-            f"{one.used / one.capacity:.0%}" if one.capacity else "",
-            f"{one.allocations:,}",
-            Text("closed", style="magenta") if one.closed else "",
-        )
-        for one in pools
-    )
-    return table(columns, rows, right=("capacity", "used", "free", "full", "allocations"))
-
-
-def limits_sheet(limits: Limits) -> Table:
-    """Lay limits out under the names that the options have."""
-    present = limits.model_dump(mode="json")
-    rows = [(name.replace("_", "-"), "none" if value is None else str(value)) for name, value in present.items()]
-    return sheet([*rows, ("capacity", str(limits.capacity))])
-
-
-def allocation_table(allocations: Iterable[Allocation]) -> Table:
-    """Lay allocations out."""
-    columns = ("allocation", "owner", "state", "holds", "since", "until", "ended", "tags")
-    rows = (
-        (
-            one.id,
-            one.owner,
-            Text(one.state.value, style=STATE_STYLES[one.state]),
-            holds(one.quantities),
-            when(one.opened_at),
-            when(one.deadline),
-            when(one.ended_at),
-            holds_tags(one.tags),
-        )
-        for one in allocations
-    )
-    return table(columns, rows)
-
-
-def holds_tags(tags: Mapping[str, str]) -> str:
-    """Say tags as the command line takes them."""
-    return " ".join(f"{key}={value}" for key, value in sorted(tags.items()))
-
-
-def allocation_sheet(one: Allocation) -> Table:
-    """Lay one allocation out."""
-    rows: list[tuple[str, str | Text]] = [
-        ("allocation", one.id),
-        ("owner", one.owner),
-        ("state", Text(one.state.value, style=STATE_STYLES[one.state])),
-        ("holds" if one.state.is_open else "held", holds(one.quantities)),
-        ("since", when(one.opened_at)),
-        ("until", when(one.deadline) or "released"),
-        ("ended", when(one.ended_at)),
-        ("reason", one.reason or ""),
-        ("token", str(one.token)),
-        ("tags", holds_tags(one.tags)),
-    ]
-    return sheet((name, value) for name, value in rows if value)
-
-
-def brief(text: str, characters_max: int = 12) -> str:
-    """Cut a long id for people, to its end, in which those that are near in time differ; programs see it whole."""
-    return text if len(text) <= characters_max else f"…{text[1 - characters_max :]}"
 
 
 # Progress

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from rich.text import Text
 
 from holdbook.domain.values import instant
-from holdbook.infrastructure.cli.terminal.output import when
+from holdbook.infrastructure.cli.terminal.tables import when
 from holdbook.infrastructure.presentation.axes import scale_begins
 
 if TYPE_CHECKING:
