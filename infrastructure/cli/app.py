@@ -22,8 +22,8 @@ from holdbook.infrastructure.cli.commands import old_managers as moving
 from holdbook.infrastructure.cli.commands import replay as replaying
 from holdbook.infrastructure.cli.commands import verify as operate
 from holdbook.infrastructure.cli.issue import tell_refusal
-from holdbook.infrastructure.cli.terminal.options import ReaderGone
 from holdbook.infrastructure.cli.terminal.output import emit, say
+from holdbook.infrastructure.cli.terminal.registration import ReaderGone
 from holdbook.infrastructure.interchange.rollback import NotRolledBack
 from holdbook.infrastructure.presentation.shapes import error_shape
 from holdbook.infrastructure.schema.revision import SchemaMismatch

@@ -18,10 +18,10 @@ from holdbook.infrastructure.cli.terminal.options import (
     TagOption,
     TokenOption,
     TtlOption,
-    command,
 )
 from holdbook.infrastructure.cli.terminal.output import emit, say, tell_failure
 from holdbook.infrastructure.cli.terminal.parsing import duration, pairs, quantities
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.leases.sweeper import SWEEP_ALLOCATIONS, Sweeper
 from holdbook.infrastructure.ledger import Ledger

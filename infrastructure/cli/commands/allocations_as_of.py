@@ -8,9 +8,10 @@ from typer import Option, Typer
 from holdbook.domain.allocation import Allocation, AllocationState
 from holdbook.domain.answers import Answer
 from holdbook.domain.handling.named_queries import select
-from holdbook.infrastructure.cli.terminal.options import AllocationId, CommonOptions, MomentOptions, TagOption, command
+from holdbook.infrastructure.cli.terminal.options import AllocationId, CommonOptions, MomentOptions, TagOption
 from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import name, pairs
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import allocation_sheet, allocation_table
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.presentation.shapes import allocation_shape

@@ -7,8 +7,8 @@ from typing import Annotated
 from rich.text import Text
 from typer import Option, Typer
 
-from holdbook.infrastructure.cli.terminal.options import command
 from holdbook.infrastructure.cli.terminal.output import emit, say, show
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.tour import Clock, TourStep, tour
 from holdbook.infrastructure.ledger import Ledger
 

@@ -10,9 +10,10 @@ from typer import Argument, Exit, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, TtlOption, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TtlOption
 from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import duration, moment, quantities
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import holds_tags, table
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.presentation.shapes import explanation_shape

@@ -9,9 +9,10 @@ from typer import Argument, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.refusals import RefusalCode
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, TagOption, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TagOption
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import moment, name, pairs
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import history_table
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes import step_shape

@@ -10,8 +10,9 @@ from typer import Argument, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions
 from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, show
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import sheet
 from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 from holdbook.infrastructure.seals.prover import Prover

@@ -9,8 +9,9 @@ from typer import Argument, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
-from holdbook.infrastructure.cli.terminal.options import ReasonOption, WriteOptions, command
+from holdbook.infrastructure.cli.terminal.options import ReasonOption, WriteOptions
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.interchange.adoption import Adopted, adopt
 from holdbook.infrastructure.interchange.old_form import read_old_form

@@ -14,10 +14,10 @@ from holdbook.infrastructure.cli.terminal.options import (
     MomentOptions,
     PoolArgument,
     ReasonOption,
-    command,
 )
 from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import limit, name
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import holds, limits_sheet, pool_table, table, when
 from holdbook.infrastructure.presentation.shapes import pool_shape, waiting_shape
 from holdbook.replay.history.as_of import state_at

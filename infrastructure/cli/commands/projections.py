@@ -12,8 +12,9 @@ from typer import Argument, Context, Exit, Option, Typer
 
 from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions, command, spread
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show, tell_failure
+from holdbook.infrastructure.cli.terminal.registration import command, spread
 from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.views.dry_run import Failure, rehearse

@@ -9,10 +9,11 @@ from typer import Option, Typer
 
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.files import whole_file
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, screen, show
 from holdbook.infrastructure.cli.terminal.parsing import moment, name
 from holdbook.infrastructure.cli.terminal.plot import plot_window
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.presentation.incident_page import write_page
 from holdbook.infrastructure.presentation.wording import change, codes_text, number, time_text, words

@@ -13,10 +13,11 @@ from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant
 from holdbook.infrastructure.cli.issue import catch_up
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, PoolArgument, command
+from holdbook.infrastructure.cli.terminal.options import PoolArgument, ReportOptions
 from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, screen, show
 from holdbook.infrastructure.cli.terminal.parsing import moment, name
 from holdbook.infrastructure.cli.terminal.plot import plot
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes import failure_shape
@@ -32,30 +33,14 @@ QUANTILES = {"half": 0.5, "90 %": 0.9, "99 %": 0.99}
 """Shares of what a histogram counts."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportOptions(CommonOptions):
-    """What a command that prints rows takes."""
-
-    csv: Annotated[bool, Option("--csv", help="Print CSV, with a header.")] = False
-
-    @property
-    def for_people(self) -> bool:
-        """Tell whether neither JSON nor CSV is wanted."""
-        return not (self.json or self.csv)
-
-    def check_form(self) -> None:
-        """Raise `Malformed` if both are wanted."""
-        if self.json and self.csv:
-            raise Malformed("csv", "--csv", "expected --json or --csv, not both")
-
-    @contextmanager
-    def up_to_date(self) -> Iterator[tuple[Ledger, Published]]:
-        """Open a ledger whose views have been brought up to date; raises `Malformed`."""
-        self.check_form()
-        with self.open() as ledger:
-            with progress("bringing the views up to date", silent=not self.for_people) as tell:
-                catch_up(ledger, tell)
-            yield ledger, Published(ledger)
+@contextmanager
+def _up_to_date(options: ReportOptions) -> Iterator[tuple[Ledger, Published]]:
+    """Open a ledger whose views have been brought up to date; raises `Malformed`."""
+    options.check_form()
+    with options.open() as ledger:
+        with progress("bringing the views up to date", silent=not options.for_people) as tell:
+            catch_up(ledger, tell)
+        yield ledger, Published(ledger)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +113,7 @@ def metrics(
         raise Malformed(
             "follow", "--follow", "expected --serve beside it; to keep the views: holdbook projections follow"
         )
-    with options.up_to_date() as (_, published):
+    with _up_to_date(options) as (_, published):
         answer = published.metrics(by_pool=by_pool)
     found = list(answer.rows)
     if options.json:
@@ -172,7 +157,7 @@ def _times(row: Mapping[str, Any]) -> list[str]:
 def failures(chosen: RefusalOptions, options: ReportOptions) -> None:
     """List refusals in the order of the log, with what was asked and why not; as JSON, one line each."""
     wanted, since, until = chosen.wanted, moment_or_none("since", chosen.since), moment_or_none("until", chosen.until)
-    with options.up_to_date() as (_, published):
+    with _up_to_date(options) as (_, published):
         answer = published.failures(wanted, since=since, until=until)
         if options.json:
             for row in answer.rows:
@@ -228,7 +213,7 @@ def usage(
     """
     pool_name = name("NAME", pool_name)
     since, until = moment_or_none("from", begin), moment_or_none("to", end)
-    with options.up_to_date() as (ledger, published):
+    with _up_to_date(options) as (ledger, published):
         unit = ledger.pool(pool_name).unit
         answer, refusals = published.usage(pool_name)
         buckets = usage_over_time(list(answer.rows), refusals, since=since, until=until)

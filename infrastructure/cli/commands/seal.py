@@ -13,9 +13,10 @@ from typer import Argument, Context, Option, Typer
 from holdbook.domain.errors import LogUnavailable, Malformed
 from holdbook.domain.values import instant
 from holdbook.infrastructure.cli.terminal.files import readable
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys, command, spread
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys
 from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, show, tell_failure
 from holdbook.infrastructure.cli.terminal.parsing import duration
+from holdbook.infrastructure.cli.terminal.registration import command, spread
 from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.clock import system_clock

@@ -9,10 +9,10 @@ from typer import Option, Typer
 
 from holdbook.domain.errors import Malformed
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.commands.reports import ReportOptions
-from holdbook.infrastructure.cli.terminal.options import command
+from holdbook.infrastructure.cli.terminal.options import ReportOptions
 from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import moment
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.clock import system_clock
 from holdbook.replay.reports.usage import Grouping, UsageReport, UsageRow, usage_report

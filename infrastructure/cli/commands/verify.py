@@ -10,8 +10,9 @@ from rich.text import Text
 from typer import Exit, Option, Typer
 
 from holdbook.domain.errors import LogUnavailable, Malformed
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.opening import outdated_views

@@ -10,9 +10,10 @@ from holdbook.domain.commands import COMMANDS
 from holdbook.domain.errors import Malformed
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, command
+from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import limit, moment, pairs
+from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import brief, holds, table, when
 from holdbook.replay.simulation.what_if import DONE, FLIPS, Divergence, Flip, PoolPeaks, Verdict, WhatIf
 from holdbook.replay.simulation.world import Peak

@@ -1,15 +1,12 @@
 """The options that commands share, in groups: a parameter that is a group becomes one option a field."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
-from inspect import Parameter, signature
 from os import getuid
 from pwd import getpwuid
 from typing import Annotated, Any
 
-from typer import Argument, Context, Option, Typer
+from typer import Argument, Option
 
 from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.terminal import parsing
@@ -35,10 +32,6 @@ TrustedKeys = Annotated[
     list[str] | None,
     Option("--key", metavar="KEY|FILE", help="A public key that you trust, or a file with it; may be repeated."),
 ]
-
-
-class ReaderGone(Exception):
-    """Whoever read the standard output has closed it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +79,23 @@ class MomentOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportOptions(CommonOptions):
+    """What a command that prints rows takes."""
+
+    csv: Annotated[bool, Option("--csv", help="Print CSV, with a header.")] = False
+
+    @property
+    def for_people(self) -> bool:
+        """Tell whether neither JSON nor CSV is wanted."""
+        return not (self.json or self.csv)
+
+    def check_form(self) -> None:
+        """Raise `Malformed` if both are wanted."""
+        if self.json and self.csv:
+            raise Malformed("csv", "--csv", "expected --json or --csv, not both")
+
+
+@dataclass(frozen=True, kw_only=True)
 class WriteOptions(CommonOptions):
     """What a command that writes takes."""
 
@@ -128,53 +138,3 @@ def _system_user() -> str:
         return getpwuid(getuid()).pw_name
     except KeyError:  # an account without a name, as in containers
         return f"uid-{getuid()}"
-
-
-def command(app: Typer, name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command, its groups of options spread out, with examples under its help."""
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        word = "Example" if len(examples) == 1 else "Examples"
-        app.command(name, epilog="\n\n".join(f"{word if n == 0 else ''}  {e}" for n, e in enumerate(examples)))(
-            spread(function)
-        )
-        return function
-
-    return register
-
-
-def spread(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a function one parameter for each field of its parameters that are groups."""
-    given = signature(function).parameters
-    groups: dict[str, Any] = {name: one.annotation for name, one in given.items() if is_dataclass(one.annotation)}
-    flat = [Parameter("context", Parameter.KEYWORD_ONLY, annotation=Context)]
-    for name, one in given.items():
-        if name in groups:
-            flat += _options_of(groups[name])
-        elif one.annotation is not Context:
-            flat.append(one.replace(kind=Parameter.KEYWORD_ONLY))
-
-    @wraps(function)
-    def run(*, context: Context, **values: object) -> None:
-        for name, group in groups.items():
-            inside = {field.name: values.pop(field.name) for field in fields(group) if field.name != "settings"}
-            settings = {"settings": context.obj} if issubclass(group, CommonOptions) else {}
-            values[name] = group(**settings, **inside)
-        if "context" in given:
-            values["context"] = context
-        try:
-            function(**values)
-        except BrokenPipeError:
-            raise ReaderGone from None
-
-    run.__signature__ = signature(function).replace(parameters=flat)  # type: ignore[attr-defined]  # for Typer to read
-    run.__annotations__ = {one.name: one.annotation for one in flat}
-    return run
-
-
-def _options_of(group: type[Any]) -> list[Parameter]:
-    return [
-        Parameter(field.name, Parameter.KEYWORD_ONLY, annotation=field.type, default=field.default)
-        for field in fields(group)
-        if field.name != "settings"
-    ]
