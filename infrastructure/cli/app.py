@@ -13,14 +13,25 @@ from typer import BadParameter, Context, Exit, Option, Typer
 from typer.core import TyperGroup
 
 from holdbook.domain.errors import HoldbookError, LogCorrupt, LogUnavailable, Malformed, NotFound, Refused
-from holdbook.infrastructure.cli.commands import allocations, demo, pools, projections, reports, seal, usage, what_if
-from holdbook.infrastructure.cli.commands import allocations_as_of as history
-from holdbook.infrastructure.cli.commands import explain as explaining
-from holdbook.infrastructure.cli.commands import history as stories
-from holdbook.infrastructure.cli.commands import import_export as data
-from holdbook.infrastructure.cli.commands import old_managers as moving
-from holdbook.infrastructure.cli.commands import replay as replaying
-from holdbook.infrastructure.cli.commands import verify as operate
+from holdbook.infrastructure.cli.commands import (
+    allocations,
+    allocations_as_of,
+    demo,
+    explain,
+    history,
+    import_export,
+    old_managers,
+    pools,
+    projections,
+    prove,
+    replay,
+    reports,
+    schema,
+    seal,
+    usage,
+    verify,
+    what_if,
+)
 from holdbook.infrastructure.cli.issue import tell_refusal
 from holdbook.infrastructure.cli.terminal.output import emit, say
 from holdbook.infrastructure.cli.terminal.registration import ReaderGone
@@ -171,21 +182,21 @@ app.add_typer(pools.pool, name="pool")
 for part in (
     pools,
     allocations,
+    allocations_as_of,
     history,
-    stories,
-    explaining,
-    replaying,
+    explain,
+    replay,
     what_if,
     reports,
     usage,
-    data,
-    moving,
-    operate,
-    seal,
+    import_export,
+    old_managers,
+    verify,
+    prove,
 ):
     app.add_typer(part.top)
 app.add_typer(projections.projections, name="projections")
 app.add_typer(projections.events, name="events")
 app.add_typer(seal.seal, name="seal")
-app.add_typer(operate.db, name="db")
+app.add_typer(schema.db, name="db")
 app.add_typer(demo.top)

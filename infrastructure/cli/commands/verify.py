@@ -1,7 +1,5 @@
-"""Verification, and the database's schema."""
+"""Verification of the log and of what is computed from it."""
 
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,27 +7,20 @@ from typing import Annotated, Any
 from rich.text import Text
 from typer import Exit, Option, Typer
 
-from holdbook.domain.errors import LogUnavailable, Malformed
+from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say
 from holdbook.infrastructure.cli.terminal.registration import command
-from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.opening import outdated_views
-from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.seals.key_files import log_verifier, read_checkpoint
 from holdbook.infrastructure.seals.prover import sealing_of
 from holdbook.infrastructure.verification.start import start_at
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
-from holdbook.infrastructure.views.publication import published_names
-from holdbook.infrastructure.views.store import SQLStore
-from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import VerifierKey
 from holdbook.replay.verification.findings import Report, SealsChecked
 
 top = Typer()
-db = Typer(help="Make, upgrade and check the database's schema.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,83 +151,3 @@ def _tell_seals(seals: SealsChecked | None) -> None:
     by = f"signed by {', '.join(seals.keys)}" if seals.keys else "signed by nobody that is known"
     doubt = "" if seals.trusted else ": keys that the database names itself; give those that you trust with --key"
     say(f"{many}, the last over {seals.size:,} events, {by}{doubt}")
-
-
-# The schema
-
-
-def _with_database(options: CommonOptions, work: Callable[[Database], None]) -> None:
-    with closing(Database(options.url)) as database:
-        work(database)
-
-
-@command(db, "upgrade", "holdbook db upgrade --database postgresql://ledger@host/holdbook")
-def upgrade(options: CommonOptions) -> None:
-    """Bring the schema up to date and publish the views."""
-    from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
-
-    def work(database: Database) -> None:
-        migrating.upgrade(database)
-        _tell_revision(database, as_json=options.json)
-
-    _with_database(options, work)
-
-
-@command(db, "current", "holdbook db current")
-def current(options: CommonOptions) -> None:
-    """Print the schema's revision and the one this version of Holdbook wants."""
-    _with_database(options, lambda database: _tell_revision(database, as_json=options.json))
-
-
-def _tell_revision(database: Database, *, as_json: bool) -> None:
-    found, wanted = _revision(database), schema.HEAD
-    if as_json:
-        emit({"revision": found, "wanted": wanted})
-    else:
-        say(f"{found} (up to date)" if found == wanted else f"{found}; this version of Holdbook wants {wanted}")
-
-
-def _revision(database: Database) -> str:
-    """Find the revision; raises `SchemaMismatch` if there is none, `LogUnavailable` if there is no database."""
-    if not database.exists():
-        message = f"there is no database {database.name}"
-        raise LogUnavailable(message)
-    found = schema.current_revision(database)
-    if found is None:
-        schema.require_current(database)
-    return str(found)
-
-
-@command(db, "check", "holdbook db check")
-def check(options: CommonOptions) -> None:
-    """Check that the schema is the one that this version of Holdbook wants; exit code 1 if not."""
-
-    def work(database: Database) -> None:
-        problems = _problems(database)
-        if options.json:
-            emit({"ok": not problems, "problems": problems})
-        else:
-            for problem in problems or ["the schema is as it should be"]:
-                say(problem)
-        if problems:
-            raise Exit(1)
-
-    _with_database(options, work)
-
-
-def _problems(database: Database) -> list[str]:
-    found, wanted = _revision(database), schema.HEAD
-    if found != wanted:
-        return [f"the schema is at {found}; this version of Holdbook wants {wanted}: run `holdbook db upgrade`"]
-    with database.reading() as connection:
-        published = published_names(connection)
-    from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
-
-    differences = [f"the schema differs: {difference}" for difference in migrating.differences(database)]
-    missing = [view.name for view in VIEWS if view.name not in published]
-    outdated = [
-        f"the view {name} was built by other code than this: run `holdbook projections rebuild {name}`"
-        for name in outdated_views(SQLStore(database).generations())
-        if name not in missing
-    ]
-    return differences + [f"the view {name} is missing" for name in missing] + outdated

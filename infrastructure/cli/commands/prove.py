@@ -1,0 +1,103 @@
+"""Proofs that checkpoints cover events, and bundles that are verified without the database."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from rich.text import Text
+from typer import Argument, Option, Typer
+
+from holdbook.domain.errors import Malformed
+from holdbook.infrastructure.cli.terminal.files import readable
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys
+from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say
+from holdbook.infrastructure.cli.terminal.registration import command
+from holdbook.infrastructure.seals.key_files import read_verifier
+from holdbook.infrastructure.seals.prover import Consistency, Inclusion, Prover
+from holdbook.replay.evidence.bundle import Proven, verify_bundle
+
+top = Typer()
+
+
+@command(top, "prove", "holdbook prove 1042", "holdbook prove 1042 --checkpoint 7", "holdbook prove --consistency 3 7")
+def prove(
+    position: Annotated[
+        int | None, Argument(metavar="[POSITION]", min=1, help="Position of an event.", show_default=False)
+    ] = None,
+    checkpoint: Annotated[
+        int | None, Option(metavar="NUMBER", min=1, help="The checkpoint to prove it by. Default: the last.")
+    ] = None,
+    consistency: Annotated[
+        tuple[int, int] | None,
+        Option(metavar="EARLIER LATER", help="Numbers of two checkpoints: prove that one goes on from the other."),
+    ] = None,
+    *,
+    options: CommonOptions,
+) -> None:
+    """Prove that a signed checkpoint covers an event, or that one checkpoint goes on from another.
+
+    The proof is verified before it is printed. For an event it is a `c2sp.org/tlog-proof`, with the event's canonical
+    bytes as what is extra.
+    """
+    with options.open() as ledger:
+        prover = Prover(ledger)
+        if consistency is not None and position is None:
+            made: Inclusion | Consistency = prover.consistency(*consistency)
+        elif position is not None and consistency is None:
+            made = prover.inclusion(position, checkpoint)
+        else:
+            raise Malformed("POSITION", position, "expected the position of an event, or --consistency")
+    if options.json:
+        emit(made.as_dict())
+    else:
+        emit_line(made.text.removesuffix("\n"))
+
+
+@command(top, "verify-bundle", "holdbook verify-bundle events.bundle --key log.pub")
+def check_bundle(
+    file: Annotated[str, Argument(metavar="FILE", help="The bundle; - for the standard input.", show_default=False)],
+    key: TrustedKeys = None,
+    *,
+    as_json: Annotated[bool, Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Verify a bundle of `holdbook export --proofs` against public keys that you trust, without a database.
+
+    Exit code 1 if anything in it is not as it was signed, naming the line and the position. Of the ledger's keys that
+    are given, one must have signed, or have handed over to one that has; of the witnesses' keys, each must have
+    cosigned.
+    """
+    trusted = [read_verifier("--key", one) for one in key or ()]
+    if not trusted:
+        raise Malformed("--key", None, "expected a public key that you trust")
+    with readable(file) as (source, _), progress("verifying", silent=as_json, unit="events") as tell:
+        proven = verify_bundle(source, trusted, tell)
+    _tell_proven(proven, as_json=as_json)
+
+
+def _tell_proven(proven: Proven, *, as_json: bool) -> None:
+    one = proven.checkpoint
+    if as_json:
+        emit(
+            {
+                "ok": True,
+                "ledger_id": one.ledger_id,
+                "checkpoint": one.number,
+                "size": one.size,
+                "first": proven.first,
+                "last": proven.last,
+                "events": proven.events,
+                "signed_by": list(proven.signed_by),
+                "others": list(proven.others),
+                "earlier": list(proven.earlier),
+            }
+        )
+        return
+    events = f"{proven.events:,} event{'s' * (proven.events != 1)}"
+    covered = f"{events}, positions {proven.first:,} to {proven.last:,}, are in ledger {one.ledger_id}"
+    say(Text.assemble(("proven", "green"), f": {covered}"))
+    say(f"by checkpoint {one.number} over {one.size:,} events, signed by {_listed(proven.signed_by)}")
+    if proven.others:
+        say(f"also signed by {_listed(proven.others)}, which you have not named")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
