@@ -1,4 +1,4 @@
-"""What `--json` prints: times as in the log, tokens as ``epoch:position``."""
+"""The shapes of pools, allocations, the queue, and what becomes of commands."""
 
 from __future__ import annotations
 
@@ -65,62 +65,6 @@ def waiting_shape(one: Waiting) -> dict[str, Any]:
     }
 
 
-def recorded_shape(one: Recorded) -> dict[str, Any]:
-    """Write an event with its envelope, under the names that `export` has for them."""
-    return {
-        "position": one.position,
-        "stream_id": one.event.stream_id,
-        "version": one.version,
-        "type": type(one.event).__name__,
-        "command_id": one.command_id,
-        "ordinal": one.ordinal,
-        "ordinals": one.ordinals,
-        "allocation_id": one.event.subject,
-        "occurred_at": _time(one.occurred_at),
-        "recorded_at": _time(one.recorded_at),
-        "actor": one.actor,
-        "correlation_id": one.correlation_id,
-        "causation_id": one.causation_id,
-        "data": one.event.model_dump(mode="json"),
-    }
-
-
-def step_shape(step: StoryStep) -> dict[str, Any]:
-    """Write an event, what it was before and after, and what changed."""
-    return {
-        **recorded_shape(step.recorded),
-        "command": step.command,
-        "reason": step.reason,
-        "before": step.before and allocation_shape(step.before),
-        "after": step.after and allocation_shape(step.after),
-        "changes": {name: change._asdict() for name, change in step.changes.items()},
-    }
-
-
-def explanation_shape(one: Explanation) -> dict[str, Any]:
-    """Write what stands in the way of a request."""
-    return {
-        "granted": one.granted,
-        "moment": _time(one.moment),
-        "granted_at": _time(one.granted_at),
-        "obstacles": [_obstacle_shape(obstacle) for obstacle in one.obstacles],
-        "position": one.position,
-    }
-
-
-def _obstacle_shape(one: Obstacle) -> dict[str, Any]:
-    return {
-        "code": one.code.value,
-        "pool": one.pool,
-        "transient": one.transient,
-        "message": str(one),
-        "data": dict(one.data),
-        "since": _time(one.since),
-        "until": _time(one.until),
-        "holders": [{**holder._asdict(), "deadline": _time(holder.deadline)} for holder in one.holders],
-    }
-
-
 def outcome_shape(command: Command, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
     """Write what became of a command; of a dry run, without the ids and positions that nobody will see again."""
     allocation = outcome.allocation and allocation_shape(outcome.allocation)
@@ -151,13 +95,6 @@ def refusal_shape(refusal: Refused, *, dry_run: bool = False) -> dict[str, Any]:
         "message": str(refusal),
         "data": refusal.data,
     }
-
-
-def failure_shape(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a row of ``validation_failures``, with the refusal in words."""
-    code, data = RefusalCode(row["code"]), json.loads(row["data"])
-    said = {"transient": is_transient(code), "message": explain(code, data)}
-    return {**row, "asked": json.loads(row["asked"]), "data": data, **said}
 
 
 def error_shape(error: Exception, exit_code: int) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Results of the product as JSON shapes: times as in the log, tokens as ``epoch:position``."""
