@@ -36,7 +36,7 @@ from holdbook.infrastructure.cli.issue import tell_refusal
 from holdbook.infrastructure.cli.terminal.output import emit, say
 from holdbook.infrastructure.cli.terminal.registration import ReaderGone
 from holdbook.infrastructure.interchange.rollback import NotRolledBack
-from holdbook.infrastructure.presentation.shapes import error_shape
+from holdbook.infrastructure.presentation.shapes.ledger import error_shape, usage_error_shape
 from holdbook.infrastructure.schema.revision import SchemaMismatch
 from holdbook.infrastructure.seals.store import NotSealed
 from holdbook.infrastructure.seals.tiles import TreeDamaged
@@ -143,7 +143,7 @@ def tell_error(error: Exception, *, as_json: bool) -> int:
 def _tell_usage(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - as said above
     message = error.format_message()
     if as_json:
-        emit({"error": {"type": "Usage", "message": message, "exit_code": MISUSED}}, errors=True)
+        emit(usage_error_shape(message, MISUSED), errors=True)
     else:
         path = error.ctx.command_path if error.ctx else "holdbook"
         say(f"error: {message}\nTry '{path} --help'.", errors=True)

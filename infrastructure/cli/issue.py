@@ -14,7 +14,7 @@ from holdbook.domain.commands import Allocate, Command, Expire, Reserve
 from holdbook.domain.errors import HoldbookError, Refused
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say
 from holdbook.infrastructure.cli.terminal.tables import holds, when
-from holdbook.infrastructure.presentation.shapes import outcome_shape, refusal_shape
+from holdbook.infrastructure.presentation.shapes.ledger import outcome_shape, refusal_shape
 from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.projections.engine import no_progress
 

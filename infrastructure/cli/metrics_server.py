@@ -16,6 +16,7 @@ from holdbook.infrastructure.cli.terminal.output import emit, say, tell_failure
 from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.monitoring.prometheus import LedgersCollector
+from holdbook.infrastructure.presentation.shapes.operation import serving_shape
 
 HOST = "127.0.0.1"
 """Where it listens unless told: nobody else sees it."""
@@ -117,7 +118,7 @@ def serve(text: str, options: CommonOptions, *, follow: bool) -> None:
         following(ledger, options) if follow else nullcontext(),
     ):
         if options.json:
-            emit({"serving": url, "follow": follow})
+            emit(serving_shape(url, follow=follow))
         else:
             say(f"serving metrics at {url}; interrupt to stop")
         sys.stdout.flush()

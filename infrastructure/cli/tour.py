@@ -14,7 +14,8 @@ from holdbook.domain.errors import Refused
 from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.limits import Limits
 from holdbook.infrastructure.cli.terminal.tables import allocation_table, history_table, pool_table, sheet, when
-from holdbook.infrastructure.presentation.shapes import allocation_shape, pool_shape, refusal_shape, step_shape
+from holdbook.infrastructure.presentation.shapes.history import story_step_shape
+from holdbook.infrastructure.presentation.shapes.ledger import allocation_shape, pool_shape, refusal_shape
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _release(ledger: Ledger, clock: Clock) -> TourStep:
 def _history(ledger: Ledger) -> TourStep:
     found = ledger.find(EventFilter(allocation="training"))
     words = ("Every step is an event, in one append-only log; all the rest is computed from it.",)
-    data = {"events": [step_shape(one) for one in found]}
+    data = {"events": [story_step_shape(one) for one in found]}
     return TourStep("history", "The history of one allocation", words, history_table(found), data)
 
 

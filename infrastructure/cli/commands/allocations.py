@@ -25,7 +25,7 @@ from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.leases.sweeper import SWEEP_ALLOCATIONS, Sweeper
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.presentation.shapes import outcome_shape
+from holdbook.infrastructure.presentation.shapes.ledger import outcome_shape
 
 top = Typer()
 

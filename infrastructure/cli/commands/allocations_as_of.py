@@ -14,7 +14,7 @@ from holdbook.infrastructure.cli.terminal.parsing import name, pairs
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import allocation_sheet, allocation_table
 from holdbook.infrastructure.clock import system_clock
-from holdbook.infrastructure.presentation.shapes import allocation_shape
+from holdbook.infrastructure.presentation.shapes.ledger import allocation_shape, as_of
 from holdbook.replay.history.as_of import allocations_as_of, state_at
 
 top = Typer()
@@ -77,7 +77,7 @@ def allocations(  # noqa: PLR0913 - a filter each
 def _list(found: Answer[Allocation], *, as_json: bool) -> None:
     if as_json:
         for one in found:
-            emit({**allocation_shape(one), "as_of_position": found.position})
+            emit(as_of(allocation_shape(one), found.position))
     elif found:
         show(allocation_table(found))
         say(f"{len(found)} allocation{'s' * (len(found) != 1)}")
@@ -92,6 +92,6 @@ def show_allocation(allocation: AllocationId, options: CommonOptions) -> None:
     with options.open() as ledger:
         one = ledger.allocation(allocation)
     if options.json:
-        emit({**allocation_shape(one), "as_of_position": one.as_of_position})
+        emit(as_of(allocation_shape(one), one.as_of_position))
     else:
         show(allocation_sheet(one))

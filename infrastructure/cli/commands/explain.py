@@ -16,7 +16,7 @@ from holdbook.infrastructure.cli.terminal.parsing import duration, moment, quant
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import holds_tags, table
 from holdbook.infrastructure.clock import new_id
-from holdbook.infrastructure.presentation.shapes import explanation_shape
+from holdbook.infrastructure.presentation.shapes.simulation import explanation_shape
 from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
 
 top = Typer()

@@ -15,7 +15,7 @@ from holdbook.infrastructure.cli.terminal.parsing import moment, name, pairs
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import history_table
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.presentation.shapes import step_shape
+from holdbook.infrastructure.presentation.shapes.history import page_step_shape
 from holdbook.replay.history.stories import STEPS_MAX, Page, find
 
 top = Typer()
@@ -134,9 +134,8 @@ def history(
 
 
 def _emit(page: Page) -> None:
-    for number, step in enumerate(page, start=1):
-        following = page.next if number == len(page) else step.recorded.position
-        emit({**step_shape(step), "as_of_position": page.position, "next": following})
+    for step in page:
+        emit(page_step_shape(page, step))
 
 
 def _tell(page: Page, *, alone: bool) -> None:

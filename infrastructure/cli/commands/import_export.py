@@ -15,6 +15,7 @@ from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progres
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import sheet
 from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
+from holdbook.infrastructure.presentation.shapes.operation import exported_shape, imported_shape
 from holdbook.infrastructure.seals.prover import Prover
 
 top = Typer()
@@ -62,7 +63,7 @@ def import_workload(
 
 def _tell_summary(summary: Summary, *, as_json: bool) -> None:
     if as_json:
-        emit(asdict(summary))
+        emit(imported_shape(summary))
     else:
         show(sheet((name.replace("_", " "), f"{value:,}") for name, value in asdict(summary).items()))
 
@@ -100,7 +101,7 @@ def export(
         with progress("exporting", silent=options.json) as tell, whole_file("--output", output) as file:
             events = sum(write_line(file, line) for line in export_lines(ledger.log, first, last, tell))
     if options.json:
-        emit({"events": events, "file": str(output)})
+        emit(exported_shape(events, str(output)))
     else:
         say(f"{events:,} events written to {output}")
 
@@ -113,7 +114,7 @@ def _export_bundle(
     with progress("exporting", silent=options.json, unit="events") as tell, whole_file("--output", output) as file:
         lines = sum(write_line(file, line.decode()[:-1]) for line in prover.bundle(*which, tell))
     if options.json:
-        emit({"events": lines - 1, "file": str(output)})
+        emit(exported_shape(lines - 1, str(output)))
     else:
         say(f"{lines - 1:,} events with their proof written to {output}")
 

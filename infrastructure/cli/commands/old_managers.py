@@ -1,6 +1,6 @@
 """Coming from the managers from before the ledger, and going back."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from holdbook.infrastructure.interchange.old_form import read_old_form
 from holdbook.infrastructure.interchange.rollback import RolledBack, roll_back
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.opening import holds_ledger
+from holdbook.infrastructure.presentation.shapes.operation import adopted_shape, rolled_back_shape
 
 top = Typer()
 
@@ -58,7 +59,7 @@ def adopt_file(
 
 def _tell_adopted(adopted: Adopted, options: AdoptOptions) -> None:
     if options.json:
-        emit({**asdict(adopted), "dry_run": options.dry_run})
+        emit(adopted_shape(adopted, dry_run=options.dry_run))
         return
     said = f"{adopted.adopted:,} allocations adopted, {adopted.pools:,} pools opened"
     before = f"; {adopted.repeated:,} lines were taken over before" if adopted.repeated else ""
@@ -92,7 +93,7 @@ def rollback(
 
 def _tell_rolled_back(done: RolledBack, file: Path, options: WriteOptions) -> None:
     if options.json:
-        emit({**asdict(done), "file": str(file)})
+        emit(rolled_back_shape(done, str(file)))
         return
     say(f"the ledger is closed to new grants; {done.allocations:,} allocations written to {file}")
     if done.other_limits:

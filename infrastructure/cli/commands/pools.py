@@ -19,7 +19,7 @@ from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import limit, name
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import holds, limits_sheet, pool_table, table, when
-from holdbook.infrastructure.presentation.shapes import pool_shape, waiting_shape
+from holdbook.infrastructure.presentation.shapes.ledger import as_of, pool_shape, pools_shape, queue_shape
 from holdbook.replay.history.as_of import state_at
 
 top = Typer()
@@ -84,7 +84,7 @@ def pool_limits(
             change = ChangeLimits(pool=pool_name, limits=wanted, expected=status.limits, **options.envelope)
             decide(ledger, options, change)
         elif options.json:
-            emit({**pool_shape(status), "as_of_position": status.as_of_position})
+            emit(as_of(pool_shape(status), status.as_of_position))
         else:
             show(limits_sheet(status.limits))
 
@@ -107,7 +107,7 @@ def queue(
     with options.open() as ledger:
         found = ledger.queue(pool_name)
     if options.json:
-        emit({"position": found.position, "queue": [waiting_shape(one) for one in found]})
+        emit(queue_shape(found))
     elif found:
         columns = ("place", "asks for", "owner", "since", "until", "command id")
         cells = (
@@ -126,7 +126,7 @@ def pools(past: MomentOptions, *, options: CommonOptions) -> None:
     with options.open() as ledger:
         found = ledger.pools() if when is None else state_at(ledger.log, when).statuses()
     if options.json:
-        emit({"position": found.position, "pools": [pool_shape(one) for one in found]})
+        emit(pools_shape(found))
     elif found:
         show(pool_table(found))
     elif when is None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, Any
 
@@ -11,12 +11,20 @@ from rich.text import Text
 from typer import Argument, Context, Exit, Option, Typer
 
 from holdbook.domain.errors import HoldbookError, Malformed
-from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show, tell_failure
 from holdbook.infrastructure.cli.terminal.registration import command, spread
 from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.presentation.shapes.operation import (
+    dry_run_shape,
+    generation_shape,
+    pruned_shape,
+    rebuilt_shape,
+    status_shape,
+    view_status_shape,
+    views_shape,
+)
 from holdbook.infrastructure.views.dry_run import Failure, rehearse
 from holdbook.projections.projector import ViewStatus
 from holdbook.projections.rebuild import Rebuilt
@@ -52,7 +60,7 @@ def _show_status(options: CommonOptions) -> None:
         projector = ledger.projector()
         found, skips = projector.status(), projector.skips()
     if options.json:
-        emit({"views": [status_shape(one) for one in found], "skipped": skips})
+        emit(status_shape(found, skips))
         return
     show(_status_table(found))
     for skip in skips:
@@ -65,11 +73,6 @@ def _show_status(options: CommonOptions) -> None:
             say(Text(f"{one.name} stopped at position {one.stopped_at}: {one.error}", style="red"))
         if one.building_error:
             say(Text(f"{one.name}, generation {one.building}, stopped: {one.building_error}", style="red"))
-
-
-def status_shape(one: ViewStatus) -> dict[str, Any]:
-    """Write a view's status."""
-    return {**asdict(one), "moved_at": one.moved_at and instant_text(one.moved_at)}
 
 
 def _status_table(found: Sequence[ViewStatus]) -> Table:
@@ -142,7 +145,7 @@ def rebuild(name: AnyView = None, every: AllViews = False, *, options: RebuildOp
         with progress("rebuilding", silent=options.json, unit="events") as tell:
             built = projector.rebuild(*names, accept_differences=options.accept_differences, progress=tell)
     if options.json:
-        emit({"views": [asdict(one) for one in built]})
+        emit(rebuilt_shape(built))
     for one in () if options.json else built:
         _tell_rebuilt(one)
     if not all(one.published for one in built):
@@ -166,7 +169,7 @@ def _rehearse(ledger: Ledger, views: Sequence[Any], options: CommonOptions) -> N
     with progress("reading", silent=options.json, unit="events") as tell:
         found = list(rehearse(ledger.log, views, tell))  # type: ignore[arg-type]  # every log of ours is one
     if options.json:
-        emit({"ok": not found, "failures": [asdict(one) for one in found]})
+        emit(dry_run_shape(found))
     else:
         _tell_failures(found, [view.name for view in views])
     if found:
@@ -189,7 +192,7 @@ def rollback(name: ViewName, options: CommonOptions) -> None:
     with options.open() as ledger:
         live = ledger.projector().roll_back(name)
     if options.json:
-        emit({"name": live.view, "generation": live.number, "position": live.position})
+        emit(generation_shape(live))
     else:
         say(f"{live.view}: generation {live.number} is published again, true up to position {live.position:,}")
 
@@ -201,7 +204,7 @@ def prune(name: AnyView = None, every: AllViews = False, *, options: CommonOptio
     with options.open() as ledger:
         removed = ledger.projector().prune(*names)
     if options.json:
-        emit({"removed": removed})
+        emit(pruned_shape(removed))
         return
     for view, numbers in removed.items():
         said = f"removed generation {', '.join(map(str, numbers))}" if numbers else "nothing to remove"
@@ -210,7 +213,7 @@ def prune(name: AnyView = None, every: AllViews = False, *, options: CommonOptio
 
 def _tell_going_on(now: ViewStatus, options: CommonOptions) -> None:
     if options.json:
-        emit(status_shape(now))
+        emit(view_status_shape(now))
     else:
         say(f"{now.name}: goes on, true up to position {now.position:,}")
 
@@ -247,7 +250,7 @@ def follow(options: CommonOptions) -> None:
     with options.open() as ledger:
         projector = ledger.projector(telling(options))
         if options.json:
-            emit({"views": [status_shape(one) for one in projector.status()]})
+            emit(views_shape(projector.status()))
         else:
             say(f"following {len(projector.views)} views; interrupt to stop", errors=True)
         projector.follow(Event(), heed)

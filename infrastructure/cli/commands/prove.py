@@ -11,6 +11,7 @@ from holdbook.infrastructure.cli.terminal.files import readable
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys
 from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say
 from holdbook.infrastructure.cli.terminal.registration import command
+from holdbook.infrastructure.presentation.shapes.integrity import proof_shape, proven_shape
 from holdbook.infrastructure.seals.key_files import read_verifier
 from holdbook.infrastructure.seals.prover import Consistency, Inclusion, Prover
 from holdbook.replay.evidence.bundle import Proven, verify_bundle
@@ -47,7 +48,7 @@ def prove(
         else:
             raise Malformed("POSITION", position, "expected the position of an event, or --consistency")
     if options.json:
-        emit(made.as_dict())
+        emit(proof_shape(made))
     else:
         emit_line(made.text.removesuffix("\n"))
 
@@ -76,20 +77,7 @@ def check_bundle(
 def _tell_proven(proven: Proven, *, as_json: bool) -> None:
     one = proven.checkpoint
     if as_json:
-        emit(
-            {
-                "ok": True,
-                "ledger_id": one.ledger_id,
-                "checkpoint": one.number,
-                "size": one.size,
-                "first": proven.first,
-                "last": proven.last,
-                "events": proven.events,
-                "signed_by": list(proven.signed_by),
-                "others": list(proven.others),
-                "earlier": list(proven.earlier),
-            }
-        )
+        emit(proven_shape(proven))
         return
     events = f"{proven.events:,} event{'s' * (proven.events != 1)}"
     covered = f"{events}, positions {proven.first:,} to {proven.last:,}, are in ledger {one.ledger_id}"

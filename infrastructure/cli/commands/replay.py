@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from rich.text import Text
 from typer import Option, Typer
 
-from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.files import whole_file
 from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, screen, show
@@ -16,6 +15,7 @@ from holdbook.infrastructure.cli.terminal.plot import plot_window
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.presentation.incident_page import write_page
+from holdbook.infrastructure.presentation.shapes.reports import incident_shape, incident_step_shape
 from holdbook.infrastructure.presentation.wording import change, codes_text, number, time_text, words
 from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, IncidentStep, Timeline
 
@@ -63,11 +63,11 @@ def replay(  # noqa: PLR0913 - an option each
                     write_page(incident, file.write, rows=rows, shown=names or (), tell=tell)
             elif options.json:
                 for step in incident.steps(tell):
-                    emit({**_step_shape(step), "as_of_position": incident.position})
+                    emit(incident_step_shape(incident, step))
             else:
                 listed = incident.read(rows, tell)
     if options.json:
-        emit(_incident_shape(incident) | ({"html": str(html)} if html else {}))
+        emit(incident_shape(incident, html=None if html is None else str(html)))
     elif html is not None:
         _sum_up(incident)
         say(f"{incident.count:,} step{'s' * (incident.count != 1)} written to {html}")
@@ -75,56 +75,6 @@ def replay(  # noqa: PLR0913 - an option each
         _list(incident, listed)
         _plot(incident, names or ())
         _sum_up(incident)
-
-
-def _step_shape(step: IncidentStep) -> dict[str, Any]:
-    """Write a step of an incident; of one that no event says, without what events have."""
-    recorded = step.recorded
-    return {
-        "position": recorded and recorded.position,
-        "occurred_at": instant_text(step.at),
-        "recorded_at": instant_text(recorded.recorded_at) if recorded else None,
-        "type": type(recorded.event).__name__ if recorded else step.kind,
-        "pool": step.pool,
-        "allocation_id": step.allocation_id,
-        "owner": step.owner,
-        "quantity": step.quantity,
-        "deadline": step.deadline and instant_text(step.deadline),
-        "actor": recorded and recorded.actor,
-        "command_id": recorded and recorded.command_id,
-        "code": step.code,
-        "message": step.words or None,
-        "before": step.before and step.before._asdict(),
-        "after": step.after and step.after._asdict(),
-    }
-
-
-def _incident_shape(incident: Incident) -> dict[str, Any]:
-    """Write what a window comes to."""
-    return {
-        "from": instant_text(incident.window.since),
-        "to": instant_text(incident.window.until),
-        "position": incident.position,
-        "ledger_id": incident.ledger_id,
-        "steps": incident.count,
-        "refused_of_no_pool": dict(incident.unknown),
-        "pools": [_timeline_shape(one) for one in incident.pools.values()],
-    }
-
-
-def _timeline_shape(one: Timeline) -> dict[str, Any]:
-    return {
-        "pool": one.name,
-        "unit": one.unit,
-        "before": one.before._asdict(),
-        "after": one.after._asdict(),
-        "peak": one.used.most.value,
-        "peak_at": instant_text(one.used.most.at),
-        "events": dict(one.events),
-        "granted": one.granted,
-        "ended": one.ended,
-        "refused": dict(one.refusals.codes),
-    }
 
 
 def _list(incident: Incident, listed: Sequence[IncidentStep]) -> None:

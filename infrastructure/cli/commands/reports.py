@@ -20,11 +20,11 @@ from holdbook.infrastructure.cli.terminal.plot import plot
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.ledger import Ledger
-from holdbook.infrastructure.presentation.shapes import failure_shape
+from holdbook.infrastructure.presentation.shapes.ledger import as_of
+from holdbook.infrastructure.presentation.shapes.reports import failure_shape, metrics_shape, usage_over_time_shape
 from holdbook.infrastructure.views.queries import Published
 from holdbook.infrastructure.views.usage_over_time import COLUMNS, usage_over_time
 from holdbook.projections.views.metrics import LASTED, METRICS
-from holdbook.projections.views.pool_usage import BUCKET
 from holdbook.projections.views.validation_failures import VALIDATION_FAILURES
 
 top = Typer()
@@ -117,7 +117,7 @@ def metrics(
         answer = published.metrics(by_pool=by_pool)
     found = list(answer.rows)
     if options.json:
-        emit({"position": answer.position, "metrics": found})
+        emit(metrics_shape(answer.position, found))
     elif options.csv:
         emit_csv([column for column in METRICS.published.columns if by_pool or column != "pool"], found)
     elif found:
@@ -161,7 +161,7 @@ def failures(chosen: RefusalOptions, options: ReportOptions) -> None:
         answer = published.failures(wanted, since=since, until=until)
         if options.json:
             for row in answer.rows:
-                emit({**failure_shape(row), "as_of_position": answer.position})
+                emit(as_of(failure_shape(row), answer.position))
         elif options.csv:
             emit_csv(list(VALIDATION_FAILURES.published.columns), answer.rows)
         else:
@@ -218,8 +218,7 @@ def usage(
         answer, refusals = published.usage(pool_name)
         buckets = usage_over_time(list(answer.rows), refusals, since=since, until=until)
     if options.json:
-        about = {"pool": pool_name, "unit": unit, "bucket_seconds": int(BUCKET.total_seconds())}
-        emit({**about, "position": answer.position, "buckets": buckets})
+        emit(usage_over_time_shape(pool_name, unit, answer.position, buckets))
     elif options.csv:
         emit_csv(COLUMNS, buckets)
     elif buckets:

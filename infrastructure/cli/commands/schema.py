@@ -12,6 +12,7 @@ from holdbook.infrastructure.cli.terminal.output import emit, say
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.opening import outdated_views
+from holdbook.infrastructure.presentation.shapes.integrity import revision_shape, schema_check_shape
 from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.views.catalogue import VIEWS
@@ -45,7 +46,7 @@ def current(options: CommonOptions) -> None:
 def _tell_revision(database: Database, *, as_json: bool) -> None:
     found, wanted = _revision(database), schema.HEAD
     if as_json:
-        emit({"revision": found, "wanted": wanted})
+        emit(revision_shape(found, wanted))
     else:
         say(f"{found} (up to date)" if found == wanted else f"{found}; this version of Holdbook wants {wanted}")
 
@@ -68,7 +69,7 @@ def check(options: CommonOptions) -> None:
     def work(database: Database) -> None:
         problems = _problems(database)
         if options.json:
-            emit({"ok": not problems, "problems": problems})
+            emit(schema_check_shape(problems))
         else:
             for problem in problems or ["the schema is as it should be"]:
                 say(problem)

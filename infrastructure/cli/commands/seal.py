@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated
 
 from rich.text import Text
 from typer import Argument, Context, Option, Typer
@@ -18,13 +18,19 @@ from holdbook.infrastructure.cli.terminal.registration import command, spread
 from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.presentation.shapes.integrity import (
+    cosigned_shape,
+    kept_checkpoint_shape,
+    key_shape,
+    sealed_shape,
+)
 from holdbook.infrastructure.seals.key_files import (
     log_verifier,
     others_may_read,
     read_key,
     write_key,
 )
-from holdbook.infrastructure.seals.prover import Prover, checkpoint_shape
+from holdbook.infrastructure.seals.prover import Prover
 from holdbook.infrastructure.seals.sealer import KeptCheckpoint, Sealer
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import Kind, SignerKey
@@ -102,18 +108,13 @@ def _seal(sealer: Sealer, signer: SignerKey, options: CommonOptions, old: Signer
 
 def _tell_sealed(signed: Signed | None, options: CommonOptions) -> None:
     if options.json:
-        emit({"sealed": signed is not None, **(signed_shape(signed) if signed else {})})
+        emit(sealed_shape(signed))
     elif signed is None:
         say("nothing new to seal")
     else:
         one = signed.checkpoint
         say(Text.assemble(("sealed", "green"), f": checkpoint {one.number} over {one.size:,} events"), errors=True)
         emit_line(str(signed.note).removesuffix("\n"))
-
-
-def signed_shape(signed: Signed) -> dict[str, Any]:
-    """Write a signed checkpoint."""
-    return {**checkpoint_shape(signed), "note": str(signed.note)}
 
 
 class _Stopped(Exception):
@@ -189,7 +190,7 @@ def make_key(
 
 def _tell_key(key: SignerKey, out: Path, options: CommonOptions, signed: Signed | None = None) -> None:
     if options.json:
-        emit({"key": str(key.verifier), "file": str(out), **(signed_shape(signed) if signed else {})})
+        emit(key_shape(key.verifier, str(out), signed))
         return
     say(f"the private key is in {out}; this is the public key:", errors=True)
     emit_line(str(key.verifier))
@@ -204,7 +205,7 @@ def list_checkpoints(options: CommonOptions) -> None:
         found = Sealer(ledger).checkpoints()
         if options.json:
             for kept in found:
-                emit({**signed_shape(kept.signed), "sealed_at": kept.sealed_at})
+                emit(kept_checkpoint_shape(kept))
             return
         columns = ("checkpoint", "events", "sealed", "signed by", "")
         show(table(columns, list(map(_row, found)), right=columns[:2]))
@@ -250,7 +251,7 @@ def cosign(
 
 def _tell_cosigned(signed: Signed, witness: Witness, options: CommonOptions) -> None:
     if options.json:
-        emit({**signed_shape(signed), "key": str(witness.key.verifier)})
+        emit(cosigned_shape(signed, witness.key.verifier))
     else:
         say(Text.assemble(("cosigned", "green"), f": checkpoint {signed.checkpoint.number}"), errors=True)
         emit_line(str(signed.note).removesuffix("\n"))

@@ -2,25 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from rich.text import Text
 from typer import Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.options import ReportOptions
 from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import moment
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import table, when
 from holdbook.infrastructure.clock import system_clock
+from holdbook.infrastructure.presentation.shapes.reports import USAGE_COLUMNS, usage_row_shape, usage_shape
 from holdbook.replay.reports.usage import Grouping, UsageReport, UsageRow, usage_report
 
 top = Typer()
-
-COLUMNS = ("group", "pool", "unit", "unit_seconds", "peak", "allocations", "refused", "refused_quantity")
-"""What is told of each group and pool."""
 
 
 @command(
@@ -51,10 +48,9 @@ def usage(
     with options.open() as ledger, progress("adding usage up", silent=not options.for_people, unit="events") as tell:
         report = usage_report(ledger.log, grouping, begin=begin, end=end, progress=tell)
     if options.json:
-        window = {"begin": report.begin and instant_text(report.begin), "end": instant_text(report.end)}
-        emit({"by": by, **window, "position": report.position, "usage": list(map(_shape, report.rows))})
+        emit(usage_shape(by, report))
     elif options.csv:
-        emit_csv(COLUMNS, map(_shape, report.rows))
+        emit_csv(USAGE_COLUMNS, map(usage_row_shape, report.rows))
     elif report.rows:
         _tell(grouping, report)
     else:
@@ -70,10 +66,6 @@ def _window(between: tuple[str, str] | None) -> tuple[datetime | None, datetime]
     if begin >= end:
         raise Malformed("between", between[1], f"expected a time after {between[0]}")
     return begin, end
-
-
-def _shape(row: UsageRow) -> dict[str, Any]:
-    return {column: getattr(row, column) for column in COLUMNS}
 
 
 def _tell(grouping: Grouping, report: UsageReport) -> None:

@@ -1,22 +1,18 @@
 """What other limits would have changed."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from rich.text import Text
 from typer import Exit, Option, Typer
 
-from holdbook.domain.commands import COMMANDS
 from holdbook.domain.errors import Malformed
-from holdbook.domain.refusals import RefusalCode
-from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import limit, moment, pairs
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import brief, holds, table, when
-from holdbook.replay.simulation.what_if import DONE, FLIPS, Divergence, Flip, PoolPeaks, Verdict, WhatIf
-from holdbook.replay.simulation.world import Peak
+from holdbook.infrastructure.presentation.shapes.simulation import outcome_counts, what_if_shape
+from holdbook.replay.simulation.what_if import FLIPS, Divergence, Flip, WhatIf
 
 top = Typer()
 
@@ -53,7 +49,7 @@ def what_if(
     with options.open() as ledger, progress("deciding again", silent=options.json) as tell:
         found = ledger.what_if(limits, since=since, until=until, flips=flips, progress=tell)
     if options.json:
-        emit(_shape(found))
+        emit(what_if_shape(found))
     else:
         _tell(found)
     if not found.ok:
@@ -71,64 +67,6 @@ def _limits(words: list[str] | None) -> dict[str, dict[str, object]]:
     return found
 
 
-# For programs
-
-
-def _shape(found: WhatIf) -> dict[str, Any]:
-    turns = ({"command": verb, "recorded": a, "what_if": b, "count": n} for (verb, a, b), n in found.turns.items())
-    return {
-        "ok": found.ok,
-        "position": found.position,
-        "from": found.since and instant_text(found.since),
-        "to": found.until and instant_text(found.until),
-        "set": found.limits,
-        "events": found.events,
-        "commands": found.commands,
-        "outcomes": [
-            {"command": verb, "outcome": outcome, "recorded": recorded, "what_if": other}
-            for verb, outcome, recorded, other in _outcomes(found)
-        ],
-        "turns": list(turns),
-        "pools": [_pool_shape(one) for one in found.pools],
-        "flipped": found.flipped,
-        "gained": found.gained,
-        "lost": found.lost,
-        "flips": [_flip_shape(one) for one in found.flips],
-        "fault": found.fault and found.fault._asdict(),
-    }
-
-
-def _pool_shape(one: PoolPeaks) -> dict[str, Any]:
-    def peak(of: Peak) -> dict[str, Any]:
-        return {"peak": of.used, "capacity": of.capacity, "at": of.at and instant_text(of.at)}
-
-    return {"name": one.name, "unit": one.unit, "recorded": peak(one.recorded), "what_if": peak(one.what_if)}
-
-
-def _flip_shape(one: Flip) -> dict[str, Any]:
-    def verdict(of: Verdict) -> dict[str, Any]:
-        return {"outcome": of.word, "message": of.message}
-
-    return {
-        "position": one.position,
-        "occurred_at": instant_text(one.occurred_at),
-        "command": one.command.verb,
-        "allocation_id": one.allocation_id,
-        "asked": one.command.as_dict(),
-        "recorded": verdict(one.recorded),
-        "what_if": verdict(one.what_if),
-    }
-
-
-def _outcomes(found: WhatIf) -> Iterator[tuple[str, str, int, int]]:
-    """List how many commands of each kind end how, both ways, in the order of the references."""
-    present = found.recorded.keys() | found.what_if.keys()
-    for verb in COMMANDS:
-        for outcome in (DONE, *(code.value for code in RefusalCode)):
-            if (verb, outcome) in present:
-                yield verb, outcome, found.recorded[verb, outcome], found.what_if[verb, outcome]
-
-
 # For people
 
 
@@ -144,7 +82,7 @@ def _tell(found: WhatIf) -> None:
     say(Text.assemble("with ", (said, "bold"), ":\n"))
     counts = (
         (verb, outcome, f"{before:,}", f"{after:,}", f"{after - before:+,}" if after != before else "")
-        for verb, outcome, before, after in _outcomes(found)
+        for verb, outcome, before, after in outcome_counts(found)
     )
     show(table(("command", "outcome", "recorded", "what if", ""), counts, right=("recorded", "what if", "")))
     say("")

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from holdbook.infrastructure.presentation.shapes.ledger import passing_error_shape
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -65,7 +67,7 @@ def say(text: str | Text, *, errors: bool = False) -> None:
 def tell_failure(error: Exception, *, as_json: bool) -> None:
     """Say what failed, where the work goes on."""
     if as_json:
-        emit({"error": {"type": type(error).__name__, "message": str(error)}}, errors=True)
+        emit(passing_error_shape(error), errors=True)
     else:
         say(Text(str(error), style="red"), errors=True)
 

@@ -9,7 +9,7 @@ from holdbook.infrastructure.presentation.shapes.ledger import allocation_shape
 
 if TYPE_CHECKING:
     from holdbook.domain.records import Recorded
-    from holdbook.replay.history.stories import StoryStep
+    from holdbook.replay.history.stories import Page, StoryStep
 
 
 def recorded_shape(one: Recorded) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def recorded_shape(one: Recorded) -> dict[str, Any]:
     }
 
 
-def step_shape(step: StoryStep) -> dict[str, Any]:
+def story_step_shape(step: StoryStep) -> dict[str, Any]:
     """Write an event, what it was before and after, and what changed."""
     return {
         **recorded_shape(step.recorded),
@@ -42,3 +42,9 @@ def step_shape(step: StoryStep) -> dict[str, Any]:
         "after": step.after and allocation_shape(step.after),
         "changes": {name: change._asdict() for name, change in step.changes.items()},
     }
+
+
+def page_step_shape(page: Page, step: StoryStep) -> dict[str, Any]:
+    """Write one event of a page, with what to go on after; that is null on the last event of all."""
+    following = page.next if step is page[-1] else step.recorded.position
+    return {**story_step_shape(step), "as_of_position": page.position, "next": following}

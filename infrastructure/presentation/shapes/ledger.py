@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from holdbook.domain.commands import Allocate, Command, Reserve
-from holdbook.domain.refusals import RefusalCode, explain, is_transient
 from holdbook.domain.values import instant_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from holdbook.domain.allocation import Allocation
+    from holdbook.domain.answers import Answer
     from holdbook.domain.errors import Refused
     from holdbook.domain.handling.outcome import Outcome, PoolStatus
-    from holdbook.domain.records import Recorded
     from holdbook.domain.waiting import Waiting
-    from holdbook.replay.history.stories import StoryStep
-    from holdbook.replay.simulation.explanation import Explanation, Obstacle
 
 
 def allocation_shape(one: Allocation) -> dict[str, Any]:
@@ -53,6 +48,16 @@ def pool_shape(one: PoolStatus) -> dict[str, Any]:
     }
 
 
+def pools_shape(found: Answer[PoolStatus]) -> dict[str, Any]:
+    """Write pools, with the position that they are true at."""
+    return {"position": found.position, "pools": [pool_shape(one) for one in found]}
+
+
+def as_of(shape: dict[str, Any], position: int | None) -> dict[str, Any]:
+    """Add to the shape of one thing the position of the log that it is true at."""
+    return {**shape, "as_of_position": position}
+
+
 def waiting_shape(one: Waiting) -> dict[str, Any]:
     """Write a command that waits."""
     return {
@@ -63,6 +68,11 @@ def waiting_shape(one: Waiting) -> dict[str, Any]:
         "since": instant_text(one.since),
         "until": instant_text(one.until),
     }
+
+
+def queue_shape(found: Answer[Waiting]) -> dict[str, Any]:
+    """Write the queue, with the position that it is true at."""
+    return {"position": found.position, "queue": [waiting_shape(one) for one in found]}
 
 
 def outcome_shape(command: Command, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
@@ -101,6 +111,16 @@ def error_shape(error: Exception, exit_code: int) -> dict[str, Any]:
     """Write an error with the data it carries."""
     data = {name: value for name, value in vars(error).items() if not name.startswith("_")}
     return {"error": {"type": type(error).__name__, "message": str(error), "exit_code": exit_code, **data}}
+
+
+def usage_error_shape(message: str, exit_code: int) -> dict[str, Any]:
+    """Write that the command line was used wrongly."""
+    return {"error": {"type": "Usage", "message": message, "exit_code": exit_code}}
+
+
+def passing_error_shape(error: Exception) -> dict[str, Any]:
+    """Write an error after which the work goes on, so that it has no exit code."""
+    return {"error": {"type": type(error).__name__, "message": str(error)}}
 
 
 def _time(moment: datetime | None) -> str | None:

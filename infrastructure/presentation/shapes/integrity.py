@@ -1,0 +1,73 @@
+"""The shapes of what can be checked: sealed checkpoints, proofs, bundles, and the schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from holdbook.infrastructure.seals.prover import checkpoint_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdbook.infrastructure.seals.prover import Consistency, Inclusion
+    from holdbook.infrastructure.seals.sealer import KeptCheckpoint
+    from holdbook.replay.evidence.bundle import Proven
+    from holdbook.replay.evidence.checkpoints import Signed
+    from holdbook.replay.evidence.notes import VerifierKey
+
+
+def signed_shape(signed: Signed) -> dict[str, Any]:
+    """Write a signed checkpoint."""
+    return {**checkpoint_shape(signed), "note": str(signed.note)}
+
+
+def sealed_shape(signed: Signed | None) -> dict[str, Any]:
+    """Write what became of sealing: the checkpoint that was signed, or none if there was nothing new."""
+    return {"sealed": signed is not None, **(signed_shape(signed) if signed else {})}
+
+
+def kept_checkpoint_shape(kept: KeptCheckpoint) -> dict[str, Any]:
+    """Write a checkpoint as the ledger keeps it."""
+    return {**signed_shape(kept.signed), "sealed_at": kept.sealed_at}
+
+
+def cosigned_shape(signed: Signed, witness: VerifierKey) -> dict[str, Any]:
+    """Write a checkpoint that a witness has cosigned, and the witness's public key."""
+    return {**signed_shape(signed), "key": str(witness)}
+
+
+def key_shape(key: VerifierKey, file: str, signed: Signed | None) -> dict[str, Any]:
+    """Write a public key, the file of its private key, and the checkpoint that it was signed in, if it was."""
+    return {"key": str(key), "file": file, **(signed_shape(signed) if signed else {})}
+
+
+def proof_shape(made: Inclusion | Consistency) -> dict[str, Any]:
+    """Write a proof."""
+    return made.as_dict()
+
+
+def proven_shape(proven: Proven) -> dict[str, Any]:
+    """Write what a bundle proves."""
+    one = proven.checkpoint
+    return {
+        "ok": True,
+        "ledger_id": one.ledger_id,
+        "checkpoint": one.number,
+        "size": one.size,
+        "first": proven.first,
+        "last": proven.last,
+        "events": proven.events,
+        "signed_by": list(proven.signed_by),
+        "others": list(proven.others),
+        "earlier": list(proven.earlier),
+    }
+
+
+def revision_shape(found: str, wanted: str) -> dict[str, Any]:
+    """Write the schema's revision, and the one that this version of Holdbook works with."""
+    return {"revision": found, "wanted": wanted}
+
+
+def schema_check_shape(problems: Sequence[str]) -> dict[str, Any]:
+    """Write what is wrong with the schema, in words."""
+    return {"ok": not problems, "problems": problems}
