@@ -13,9 +13,10 @@ from holdbook.domain.commands import Allocate
 from holdbook.domain.errors import Refused
 from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.limits import Limits
-from holdbook.infrastructure.cli.terminal.tables import allocation_table, history_table, pool_table, sheet, when
+from holdbook.infrastructure.cli.terminal.tables import allocation_table, history_table, pool_table, sheet
 from holdbook.infrastructure.presentation.shapes.history import story_step_shape
 from holdbook.infrastructure.presentation.shapes.ledger import allocation_shape, pool_shape, refusal_shape
+from holdbook.infrastructure.presentation.wording.values import time_to_second
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _expiry(ledger: Ledger, clock: Clock) -> TourStep:
     wish = Allocate(quantities={"gpu": 2}, owner="newcomer", allocation_id="at-last")
     outcome = ledger.execute(wish)
     words = (
-        f"It is {when(clock.now)} now: the notebook is over, though nobody released it.",
+        f"It is {time_to_second(clock.now)} now: the notebook is over, though nobody released it.",
         "The newcomer asks for two GPUs and gets them.",
         "A lapsed hold never blocks a request, and none waits for a sweeper.",
     )

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdbook.infrastructure.presentation.axes import scale_begins, short, time_ticks, value_ticks
-from holdbook.infrastructure.presentation.wording import codes_text, time_text
+from holdbook.infrastructure.presentation.wording.values import codes_text, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

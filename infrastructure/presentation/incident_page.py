@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from holdbook.domain.events import EVENTS, Ending
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.presentation import drawing
-from holdbook.infrastructure.presentation.wording import change, codes_text, number, time_text, words
+from holdbook.infrastructure.presentation.wording.history import incident_step_text
+from holdbook.infrastructure.presentation.wording.values import codes_text, level_change, number_text, time_text
 from holdbook.replay.reports.incident import LAPSED, REFUSED
 
 if TYPE_CHECKING:
@@ -68,9 +69,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"number": number, "time": time_text, "codes": codes_text, "words": words, "groupby_day": _by_day}
+    found.filters |= {
+        "number": number_text,
+        "time": time_text,
+        "codes": codes_text,
+        "words": incident_step_text,
+        "groupby_day": _by_day,
+    }
     found.globals |= {
-        "change": change,
+        "change": level_change,
         "drawing": drawing,
         "LAPSED": LAPSED,
         "REFUSED": REFUSED,

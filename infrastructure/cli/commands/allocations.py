@@ -9,7 +9,7 @@ from typer import Option, Typer
 from holdbook.domain.commands import Allocate, Confirm, Expire, Release, Renew, Reserve, Resize, Transfer, Void
 from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.domain.handling.outcome import Outcome
-from holdbook.infrastructure.cli.issue import catch_up, issue, sentence
+from holdbook.infrastructure.cli.issue import catch_up, issue
 from holdbook.infrastructure.cli.terminal.options import (
     AllocationId,
     CommandOptions,
@@ -26,6 +26,7 @@ from holdbook.infrastructure.cli.terminal.signals import stopping
 from holdbook.infrastructure.leases.sweeper import SWEEP_ALLOCATIONS, Sweeper
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes.ledger import outcome_shape
+from holdbook.infrastructure.presentation.wording.ledger import outcome_text
 
 top = Typer()
 
@@ -192,7 +193,7 @@ def sweep(options: ExpireOptions) -> None:
             if options.json:
                 emit(outcome_shape(sweeper.command, outcome, dry_run=False))
             else:
-                say(sentence(sweeper.command, outcome, dry_run=False))
+                say(outcome_text(sweeper.command, outcome, dry_run=False))
             sys.stdout.flush()
             catch_up(ledger)
 

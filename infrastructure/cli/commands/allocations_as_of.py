@@ -15,6 +15,7 @@ from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import allocation_sheet, allocation_table
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.presentation.shapes.ledger import allocation_shape, as_of
+from holdbook.infrastructure.presentation.wording.ledger import allocations_text
 from holdbook.replay.history.as_of import allocations_as_of, state_at
 
 top = Typer()
@@ -78,11 +79,10 @@ def _list(found: Answer[Allocation], *, as_json: bool) -> None:
     if as_json:
         for one in found:
             emit(as_of(allocation_shape(one), found.position))
-    elif found:
+        return
+    if found:
         show(allocation_table(found))
-        say(f"{len(found)} allocation{'s' * (len(found) != 1)}")
-    else:
-        say("no such allocations")
+    say(allocations_text(len(found)))
 
 
 @command(top, "show", "holdbook show job-42 --json")

@@ -2,22 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Final
 
 from typer import Argument, Exit, Option, Typer
 
 from holdbook.domain.errors import Malformed
-from holdbook.domain.refusals import RefusalCode
-from holdbook.domain.values import instant_text
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TtlOption
 from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import duration, moment, quantities
 from holdbook.infrastructure.cli.terminal.registration import command
-from holdbook.infrastructure.cli.terminal.tables import holds_tags, table
+from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.clock import new_id
 from holdbook.infrastructure.presentation.shapes.simulation import explanation_shape
-from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
+from holdbook.infrastructure.presentation.wording.simulation import more_holders_text, obstacle_text, outlook_text
+from holdbook.infrastructure.presentation.wording.values import exact_time, tags_text
+from holdbook.replay.simulation.explanation import Explanation, Obstacle
 
 top = Typer()
 
@@ -83,16 +82,11 @@ def explain(
 
 
 def _tell(one: Explanation) -> None:
-    position = f"as of position {one.position:,}"
-    if one.granted:
-        say(f"it would be granted at {exact(one.moment)}, {position}")
-        return
     for obstacle in one.obstacles:
-        begin = "" if obstacle.since == one.moment else f"then, at {exact(obstacle.since)}, "
-        say(f"{begin}refused ({obstacle.code}): {obstacle}")
+        say(obstacle_text(obstacle, one.moment))
         if obstacle.holders:
             _tell_holders(obstacle)
-    say(f"{_outlook(one)}, {position}")
+    say(outlook_text(one))
 
 
 def _tell_holders(obstacle: Obstacle) -> None:
@@ -100,39 +94,16 @@ def _tell_holders(obstacle: Obstacle) -> None:
     columns = ("expires", "allocation", "owner", "holds", "", "tags")
     rows = (
         (
-            "" if holder.deadline is None else exact(holder.deadline),
+            "" if holder.deadline is None else exact_time(holder.deadline),
             holder.allocation_id,
             holder.owner,
             f"{holder.quantity:,}",
             "reserved" if holder.reserved else "",
-            holds_tags(holder.tags),
+            tags_text(holder.tags),
         )
         for holder in holders[:HOLDERS_SHOWN]
     )
     show(table(columns, rows, right=("holds",)))
     rest = holders[HOLDERS_SHOWN:]
     if rest:
-        say(f"and {len(rest):,} more, which hold {_sum(rest):,}")
-
-
-def _outlook(one: Explanation) -> str:
-    if one.granted_at is not None:
-        return f"granted from {exact(one.granted_at)} on, if nothing but expiry happens"
-    last = one.obstacles[-1]
-    if not last.transient:
-        return "no expiry lifts this: somebody has to change something"
-    lasting = [holder for holder in last.holders if holder.deadline is None]
-    if last.code is RefusalCode.TOO_MANY_ALLOCATIONS:
-        return (
-            f"no expiry will be enough: {len(lasting):,} of them {'has' if len(lasting) == 1 else 'have'} no deadline"
-        )
-    return f"no expiry will be enough: {_sum(lasting):,} {last.data['unit']} are held without a deadline"
-
-
-def _sum(holders: Sequence[Holder]) -> int:
-    return sum(holder.quantity for holder in holders)
-
-
-def exact(moment: datetime) -> str:
-    """Say an instant to the microsecond, as `--at` takes it."""
-    return instant_text(moment).replace(".000000Z", "Z")
+        say(more_holders_text(rest))

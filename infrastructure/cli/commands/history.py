@@ -16,6 +16,7 @@ from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import history_table
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes.history import page_step_shape
+from holdbook.infrastructure.presentation.wording.history import page_text
 from holdbook.replay.history.stories import STEPS_MAX, Page, find
 
 top = Typer()
@@ -141,6 +142,5 @@ def _emit(page: Page) -> None:
 def _tell(page: Page, *, alone: bool) -> None:
     if page:
         show(history_table(page, alone=alone))
-    counted = f"{len(page):,} event{'s' * (len(page) != 1)}" if page else "no such events"
     more = f"; go on with --after {page.next} --upto {page.position}" if page.next else ""
-    say(f"{counted}, as of position {page.position:,}{more}")
+    say(f"{page_text(page)}{more}")

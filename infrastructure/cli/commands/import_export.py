@@ -16,6 +16,7 @@ from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import sheet
 from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
 from holdbook.infrastructure.presentation.shapes.operation import exported_shape, imported_shape
+from holdbook.infrastructure.presentation.wording.operation import bundle_text, exported_text
 from holdbook.infrastructure.seals.prover import Prover
 
 top = Typer()
@@ -103,7 +104,7 @@ def export(
     if options.json:
         emit(exported_shape(events, str(output)))
     else:
-        say(f"{events:,} events written to {output}")
+        say(exported_text(events, str(output)))
 
 
 def _export_bundle(
@@ -116,7 +117,7 @@ def _export_bundle(
     if options.json:
         emit(exported_shape(lines - 1, str(output)))
     else:
-        say(f"{lines - 1:,} events with their proof written to {output}")
+        say(bundle_text(lines - 1, str(output)))
 
 
 def write_line(file: TextIO, line: str) -> int:

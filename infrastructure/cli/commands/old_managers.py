@@ -10,7 +10,7 @@ from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.issue import catch_up
 from holdbook.infrastructure.cli.terminal.files import STANDARD_INPUT, readable, whole_file
 from holdbook.infrastructure.cli.terminal.options import ReasonOption, WriteOptions
-from holdbook.infrastructure.cli.terminal.output import emit, progress, say
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say, say_all
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.interchange.adoption import Adopted, adopt
@@ -19,6 +19,7 @@ from holdbook.infrastructure.interchange.rollback import RolledBack, roll_back
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.opening import holds_ledger
 from holdbook.infrastructure.presentation.shapes.operation import adopted_shape, rolled_back_shape
+from holdbook.infrastructure.presentation.wording.operation import adopted_text, rolled_back_lines
 
 top = Typer()
 
@@ -60,10 +61,8 @@ def adopt_file(
 def _tell_adopted(adopted: Adopted, options: AdoptOptions) -> None:
     if options.json:
         emit(adopted_shape(adopted, dry_run=options.dry_run))
-        return
-    said = f"{adopted.adopted:,} allocations adopted, {adopted.pools:,} pools opened"
-    before = f"; {adopted.repeated:,} lines were taken over before" if adopted.repeated else ""
-    say(f"{'would be ' if options.dry_run else ''}{said}{before}")
+    else:
+        say(adopted_text(adopted, dry_run=options.dry_run))
 
 
 @command(top, "rollback", 'holdbook rollback held.jsonl --reason "back to the old managers"')
@@ -94,7 +93,5 @@ def rollback(
 def _tell_rolled_back(done: RolledBack, file: Path, options: WriteOptions) -> None:
     if options.json:
         emit(rolled_back_shape(done, str(file)))
-        return
-    say(f"the ledger is closed to new grants; {done.allocations:,} allocations written to {file}")
-    if done.other_limits:
-        say(f"limits in the file that old managers do not enforce: {', '.join(done.other_limits)}")
+    else:
+        say_all(rolled_back_lines(done, str(file)))

@@ -18,8 +18,10 @@ from holdbook.infrastructure.cli.terminal.options import (
 from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import limit, name
 from holdbook.infrastructure.cli.terminal.registration import command
-from holdbook.infrastructure.cli.terminal.tables import holds, limits_sheet, pool_table, table, when
+from holdbook.infrastructure.cli.terminal.tables import limits_sheet, pool_table, table
 from holdbook.infrastructure.presentation.shapes.ledger import as_of, pool_shape, pools_shape, queue_shape
+from holdbook.infrastructure.presentation.wording.ledger import NO_POOLS, NOBODY_WAITS
+from holdbook.infrastructure.presentation.wording.values import quantities_text, time_to_second
 from holdbook.replay.history.as_of import state_at
 
 top = Typer()
@@ -111,12 +113,19 @@ def queue(
     elif found:
         columns = ("place", "asks for", "owner", "since", "until", "command id")
         cells = (
-            (f"{place:,}", holds(one.quantities), one.owner, when(one.since), when(one.until), one.command_id)
+            (
+                f"{place:,}",
+                quantities_text(one.quantities),
+                one.owner,
+                time_to_second(one.since),
+                time_to_second(one.until),
+                one.command_id,
+            )
             for place, one in enumerate(found, start=1)
         )
         show(table(columns, cells, right=("place",)))
     else:
-        say("nobody waits")
+        say(NOBODY_WAITS)
 
 
 @command(top, "pools", "holdbook pools", "holdbook pools --as-of 2026-01-31T14:03:00Z --json")
@@ -132,4 +141,4 @@ def pools(past: MomentOptions, *, options: CommonOptions) -> None:
     elif when is None:
         say("no pools; open one with: holdbook pool open NAME --type TYPE --total N")
     else:
-        say("no pools then")
+        say(NO_POOLS)

@@ -1,20 +1,18 @@
 """The published views: how far they are, rebuilding, going back, and events on which they failed."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, Any
 
 from rich.table import Table
-from rich.text import Text
 from typer import Argument, Context, Exit, Option, Typer
 
 from holdbook.domain.errors import HoldbookError, Malformed
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOptions
-from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show, tell_failure
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say, say_all, show, tell_failure
 from holdbook.infrastructure.cli.terminal.registration import command, spread
-from holdbook.infrastructure.cli.terminal.tables import table, when
+from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes.operation import (
     dry_run_shape,
@@ -25,9 +23,18 @@ from holdbook.infrastructure.presentation.shapes.operation import (
     view_status_shape,
     views_shape,
 )
-from holdbook.infrastructure.views.dry_run import Failure, rehearse
+from holdbook.infrastructure.presentation.wording.operation import (
+    dry_run_lines,
+    going_on_text,
+    pruned_lines,
+    rebuilt_lines,
+    republished_text,
+    status_lines,
+    view_remarks,
+)
+from holdbook.infrastructure.presentation.wording.values import time_to_second
+from holdbook.infrastructure.views.dry_run import rehearse
 from holdbook.projections.projector import ViewStatus
-from holdbook.projections.rebuild import Rebuilt
 from holdbook.projections.views.catalogue import VIEWS
 
 projections = Typer(help="Operate the published views; without a command, their status.")
@@ -63,16 +70,7 @@ def _show_status(options: CommonOptions) -> None:
         emit(status_shape(found, skips))
         return
     show(_status_table(found))
-    for skip in skips:
-        say(
-            "{view}, generation {generation}, leaves out position {position}, {type}: {reason} "
-            "({actor}, {skipped_at:.19})".format(**skip)
-        )
-    for one in found:
-        if one.error:
-            say(Text(f"{one.name} stopped at position {one.stopped_at}: {one.error}", style="red"))
-        if one.building_error:
-            say(Text(f"{one.name}, generation {one.building}, stopped: {one.building_error}", style="red"))
+    say_all(status_lines(found, skips))
 
 
 def _status_table(found: Sequence[ViewStatus]) -> Table:
@@ -85,23 +83,12 @@ def _status_table(found: Sequence[ViewStatus]) -> Table:
             f"{one.behind:,}",
             f"{one.behind_seconds:,.1f} s" if one.behind else "",
             "" if one.rate is None else f"{one.rate:,}",
-            when(one.moved_at),
-            _remarks(one),
+            time_to_second(one.moved_at),
+            view_remarks(one),
         )
         for one in found
     )
     return table(columns, rows, right=columns[1:6])
-
-
-def _remarks(one: ViewStatus) -> str:
-    remarks = (
-        "outdated: rebuild it" if one.outdated else "",
-        f"stopped at {one.stopped_at:,}" if one.stopped_at is not None else "",
-        f"{len(one.skipped)} skipped" if one.skipped else "",
-        f"building {one.building}, at {one.building_position:,}" if one.building is not None else "",
-        f"kept: {', '.join(map(str, one.kept))}" if one.kept else "",
-    )
-    return "; ".join(filter(None, remarks))
 
 
 @projections.callback(invoke_without_command=True, epilog="Example  holdbook projections")
@@ -147,22 +134,9 @@ def rebuild(name: AnyView = None, every: AllViews = False, *, options: RebuildOp
     if options.json:
         emit(rebuilt_shape(built))
     for one in () if options.json else built:
-        _tell_rebuilt(one)
+        say_all(rebuilt_lines(one))
     if not all(one.published for one in built):
         raise Exit(1)
-
-
-def _tell_rebuilt(one: Rebuilt) -> None:
-    for line in one.differences:
-        say(Text.assemble(("differs: ", "yellow" if one.published else "red"), line))
-    for line in one.faults:
-        say(Text.assemble(("not what the log says: ", "red"), line))
-    if one.published:
-        say(f"{one.name}: generation {one.generation} is published, true up to position {one.position:,}")
-    elif one.error is not None:
-        say(Text(f"{one.name}: generation {one.generation} stopped at position {one.stopped_at:,}: {one.error}", "red"))
-    else:
-        say(Text(f"{one.name}: nothing is published: generation {one.generation} did not pass the comparison", "red"))
 
 
 def _rehearse(ledger: Ledger, views: Sequence[Any], options: CommonOptions) -> None:
@@ -171,19 +145,9 @@ def _rehearse(ledger: Ledger, views: Sequence[Any], options: CommonOptions) -> N
     if options.json:
         emit(dry_run_shape(found))
     else:
-        _tell_failures(found, [view.name for view in views])
+        say_all(dry_run_lines(found, [view.name for view in views]))
     if found:
         raise Exit(1)
-
-
-def _tell_failures(found: Sequence[Failure], views: Sequence[str]) -> None:
-    for one in found:
-        say(Text.assemble((f"position {one.position:,}, {one.type}: ", "red"), one.error))
-    for kind, count in sorted(Counter(one.type for one in found).items()):
-        say(f"{kind}: {count:,} failure{'s' * (count != 1)}")
-    if not found:
-        into = f", and {', '.join(views)} can be built from it" if views else ""
-        say(Text.assemble(("every event can be read", "green"), into))
 
 
 @command(projections, "rollback", "holdbook projections rollback current_allocations")
@@ -194,7 +158,7 @@ def rollback(name: ViewName, options: CommonOptions) -> None:
     if options.json:
         emit(generation_shape(live))
     else:
-        say(f"{live.view}: generation {live.number} is published again, true up to position {live.position:,}")
+        say(republished_text(live))
 
 
 @command(projections, "prune", "holdbook projections prune current_allocations", "holdbook projections prune --all")
@@ -205,17 +169,15 @@ def prune(name: AnyView = None, every: AllViews = False, *, options: CommonOptio
         removed = ledger.projector().prune(*names)
     if options.json:
         emit(pruned_shape(removed))
-        return
-    for view, numbers in removed.items():
-        said = f"removed generation {', '.join(map(str, numbers))}" if numbers else "nothing to remove"
-        say(f"{view}: {said}")
+    else:
+        say_all(pruned_lines(removed))
 
 
 def _tell_going_on(now: ViewStatus, options: CommonOptions) -> None:
     if options.json:
         emit(view_status_shape(now))
     else:
-        say(f"{now.name}: goes on, true up to position {now.position:,}")
+        say(going_on_text(now))
 
 
 @command(projections, "retry", "holdbook projections retry metrics")

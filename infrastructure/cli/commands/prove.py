@@ -1,20 +1,19 @@
 """Proofs that checkpoints cover events, and bundles that are verified without the database."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
-from rich.text import Text
 from typer import Argument, Option, Typer
 
 from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.terminal.files import readable
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys
-from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say
+from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say_all
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.presentation.shapes.integrity import proof_shape, proven_shape
+from holdbook.infrastructure.presentation.wording.integrity import proven_lines
 from holdbook.infrastructure.seals.key_files import read_verifier
 from holdbook.infrastructure.seals.prover import Consistency, Inclusion, Prover
-from holdbook.replay.evidence.bundle import Proven, verify_bundle
+from holdbook.replay.evidence.bundle import verify_bundle
 
 top = Typer()
 
@@ -71,21 +70,7 @@ def check_bundle(
         raise Malformed("--key", None, "expected a public key that you trust")
     with readable(file) as (source, _), progress("verifying", silent=as_json, unit="events") as tell:
         proven = verify_bundle(source, trusted, tell)
-    _tell_proven(proven, as_json=as_json)
-
-
-def _tell_proven(proven: Proven, *, as_json: bool) -> None:
-    one = proven.checkpoint
     if as_json:
         emit(proven_shape(proven))
-        return
-    events = f"{proven.events:,} event{'s' * (proven.events != 1)}"
-    covered = f"{events}, positions {proven.first:,} to {proven.last:,}, are in ledger {one.ledger_id}"
-    say(Text.assemble(("proven", "green"), f": {covered}"))
-    say(f"by checkpoint {one.number} over {one.size:,} events, signed by {_listed(proven.signed_by)}")
-    if proven.others:
-        say(f"also signed by {_listed(proven.others)}, which you have not named")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    else:
+        say_all(proven_lines(proven))

@@ -9,15 +9,17 @@ from typer import Option, Typer
 
 from holdbook.infrastructure.cli.terminal.files import whole_file
 from holdbook.infrastructure.cli.terminal.options import CommonOptions
-from holdbook.infrastructure.cli.terminal.output import emit, progress, say, screen, show
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say, say_all, screen, show
 from holdbook.infrastructure.cli.terminal.parsing import moment, name
 from holdbook.infrastructure.cli.terminal.plot import plot_window
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.presentation.incident_page import write_page
 from holdbook.infrastructure.presentation.shapes.reports import incident_shape, incident_step_shape
-from holdbook.infrastructure.presentation.wording import change, codes_text, number, time_text, words
-from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, IncidentStep, Timeline
+from holdbook.infrastructure.presentation.wording.history import incident_step_text
+from holdbook.infrastructure.presentation.wording.reports import incident_lines
+from holdbook.infrastructure.presentation.wording.values import level_change, number_text, time_text
+from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, IncidentStep
 
 top = Typer()
 
@@ -69,12 +71,12 @@ def replay(  # noqa: PLR0913 - an option each
     if options.json:
         emit(incident_shape(incident, html=None if html is None else str(html)))
     elif html is not None:
-        _sum_up(incident)
+        say_all(incident_lines(incident))
         say(f"{incident.count:,} step{'s' * (incident.count != 1)} written to {html}")
     else:
         _list(incident, listed)
         _plot(incident, names or ())
-        _sum_up(incident)
+        say_all(incident_lines(incident))
 
 
 def _list(incident: Incident, listed: Sequence[IncidentStep]) -> None:
@@ -88,16 +90,16 @@ def _list(incident: Incident, listed: Sequence[IncidentStep]) -> None:
 def _cells(step: IncidentStep) -> tuple[str | Text, ...]:
     recorded = step.recorded
     return (
-        number(recorded.position) if recorded else "",
+        number_text(recorded.position) if recorded else "",
         time_text(step.at),
         step.pool or "",
         Text(step.code or step.kind, style=STYLES.get(step.kind, "")),
         step.allocation_id or "",
         step.owner or "",
-        number(step.quantity),
-        *(change(step.before, step.after, field) for field in ("used", "capacity", "allocations")),
+        number_text(step.quantity),
+        *(level_change(step.before, step.after, field) for field in ("used", "capacity", "allocations")),
         (recorded.actor if recorded else "") or "",
-        words(step),
+        incident_step_text(step),
     )
 
 
@@ -107,22 +109,3 @@ def _plot(incident: Incident, named: Collection[str]) -> None:
         if one.is_eventful or one.name in named:
             say(f"\n{one.name}, in {one.unit or 'units'}")
             say(plot_window(one, incident.window, width=console.width, ascii_only=console.options.ascii_only))
-
-
-def _sum_up(incident: Incident) -> None:
-    for one in incident.pools.values():
-        if one.is_eventful:
-            say(
-                f"{one.name}: {one.before.used:,} used at first, at most {one.used.most.value:,}, "
-                f"{one.after.used:,} of {one.after.capacity:,} {one.unit} in the end; {_counts(one)}"
-            )
-    if incident.unknown:
-        say(f"refused, of no pool that there is: {codes_text(incident.unknown)}")
-    if not incident.count:
-        say("nothing happened in that time")
-
-
-def _counts(one: Timeline) -> str:
-    counted = [f"{count:,} {kind}" for kind, count in one.events.items()]
-    refused = [f"refused: {codes_text(one.refusals.codes)}"] if one.refusals.codes else []
-    return ", ".join([*counted, *refused])

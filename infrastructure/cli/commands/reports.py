@@ -1,9 +1,9 @@
 """What the published views tell: operations counted, refusals, pools over time."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from rich.text import Text
@@ -18,19 +18,24 @@ from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress
 from holdbook.infrastructure.cli.terminal.parsing import moment, name
 from holdbook.infrastructure.cli.terminal.plot import plot
 from holdbook.infrastructure.cli.terminal.registration import command
-from holdbook.infrastructure.cli.terminal.tables import table, when
+from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.ledger import Ledger
 from holdbook.infrastructure.presentation.shapes.ledger import as_of
 from holdbook.infrastructure.presentation.shapes.reports import failure_shape, metrics_shape, usage_over_time_shape
+from holdbook.infrastructure.presentation.wording.reports import (
+    NO_METRICS,
+    SHARES,
+    lasted_text,
+    refusals_text,
+    usage_over_time_text,
+)
+from holdbook.infrastructure.presentation.wording.values import time_to_second
 from holdbook.infrastructure.views.queries import Published
 from holdbook.infrastructure.views.usage_over_time import COLUMNS, usage_over_time
-from holdbook.projections.views.metrics import LASTED, METRICS
+from holdbook.projections.views.metrics import METRICS
 from holdbook.projections.views.validation_failures import VALIDATION_FAILURES
 
 top = Typer()
-
-QUANTILES = {"half": 0.5, "90 %": 0.9, "99 %": 0.99}
-"""Shares of what a histogram counts."""
 
 
 @contextmanager
@@ -123,7 +128,7 @@ def metrics(
     elif found:
         _tell_metrics(found, by_pool=by_pool)
     else:
-        say("nothing has happened yet")
+        say(NO_METRICS)
 
 
 def _tell_metrics(found: Sequence[Mapping[str, Any]], *, by_pool: bool) -> None:
@@ -133,19 +138,9 @@ def _tell_metrics(found: Sequence[Mapping[str, Any]], *, by_pool: bool) -> None:
     timed = [row for row in found if row.get("milliseconds") is not None]
     if timed:
         say("")
-        columns = [*named[:-2], "count", "mean", *(f"{share} within" for share in QUANTILES)]
-        times = ([*(row[column] for column in named[:-2]), f"{row['count']:,}", *_times(row)] for row in timed)
+        columns = [*named[:-2], "count", "mean", *(f"{share} within" for share in SHARES)]
+        times = ([*(row[column] for column in named[:-2]), f"{row['count']:,}", *lasted_text(row)] for row in timed)
         show(table([column.replace("_", " ") for column in columns], times, right=columns[len(named) - 2 :]))
-
-
-def _times(row: Mapping[str, Any]) -> list[str]:
-    """Say how long something took: on average, and the least bound of the histogram within which so many are."""
-    mean = timedelta(milliseconds=row["milliseconds"] // row["count"])
-    found = [str(timedelta(seconds=int(mean.total_seconds())))]
-    for share in QUANTILES.values():
-        bounds = (column.removeprefix("le_") for column in LASTED if row[column] >= share * row["count"])
-        found.append(next(bounds, "longer"))
-    return found
 
 
 @command(
@@ -169,19 +164,17 @@ def failures(chosen: RefusalOptions, options: ReportOptions) -> None:
 
 
 def _tell_failures(found: Sequence[Mapping[str, Any]]) -> None:
-    if not found:
-        say("no such refusals")
-        return
-    columns = ("position", "occurred at", "asked", "owner", "actor", "code", "why")
-    show(table(columns, map(_failure_cells, map(failure_shape, found)), right=("position",)))
-    say(f"{len(found):,} refusal{'s' * (len(found) != 1)}")
+    if found:
+        columns = ("position", "occurred at", "asked", "owner", "actor", "code", "why")
+        show(table(columns, map(_failure_cells, map(failure_shape, found)), right=("position",)))
+    say(refusals_text(len(found)))
 
 
 def _failure_cells(row: Mapping[str, Any]) -> tuple[str | Text, ...]:
     style = "yellow" if row["transient"] else "red"
     return (
         f"{row['position']:,}",
-        when(instant(row["occurred_at"])),
+        time_to_second(instant(row["occurred_at"])),
         row["operation"] or "",
         row["owner"] or "",
         row["actor"] or "",
@@ -221,23 +214,8 @@ def usage(
         emit(usage_over_time_shape(pool_name, unit, answer.position, buckets))
     elif options.csv:
         emit_csv(COLUMNS, buckets)
-    elif buckets:
-        _plot(pool_name, unit, buckets)
     else:
-        say(f"nothing happened in pool {pool_name} in that time")
-
-
-def _plot(pool_name: str, unit: str, buckets: Sequence[Mapping[str, Any]]) -> None:
-    peak = max(buckets, key=lambda one: one["peak"])
-    last = buckets[-1]
-    console = screen()
-    say(plot(buckets, width=console.width, ascii_only=console.options.ascii_only))
-    say(
-        f"{pool_name}: {last['used']:,} of {last['capacity']:,} {unit} used in the end, "
-        f"at most {peak['peak']:,} in the hour from {when(instant(peak['bucket']))}; {_count(buckets)}"
-    )
-
-
-def _count(buckets: Iterable[Mapping[str, Any]]) -> str:
-    grants, endings, refusals = (sum(one[field] for one in buckets) for field in ("grants", "endings", "refusals"))
-    return f"{grants:,} granted, {endings:,} ended, {refusals:,} refused"
+        if buckets:
+            console = screen()
+            say(plot(buckets, width=console.width, ascii_only=console.options.ascii_only))
+        say(usage_over_time_text(pool_name, unit, buckets))

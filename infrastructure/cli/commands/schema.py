@@ -13,6 +13,13 @@ from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.opening import outdated_views
 from holdbook.infrastructure.presentation.shapes.integrity import revision_shape, schema_check_shape
+from holdbook.infrastructure.presentation.wording.integrity import (
+    missing_view_text,
+    other_revision_text,
+    outdated_view_text,
+    revision_text,
+    schema_difference_text,
+)
 from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.views.catalogue import VIEWS
@@ -48,7 +55,7 @@ def _tell_revision(database: Database, *, as_json: bool) -> None:
     if as_json:
         emit(revision_shape(found, wanted))
     else:
-        say(f"{found} (up to date)" if found == wanted else f"{found}; this version of Holdbook wants {wanted}")
+        say(revision_text(found, wanted))
 
 
 def _revision(database: Database) -> str:
@@ -82,16 +89,15 @@ def check(options: CommonOptions) -> None:
 def _problems(database: Database) -> list[str]:
     found, wanted = _revision(database), schema.HEAD
     if found != wanted:
-        return [f"the schema is at {found}; this version of Holdbook wants {wanted}: run `holdbook db upgrade`"]
+        return [other_revision_text(found, wanted)]
     with database.reading() as connection:
         published = set(inspect(connection).get_view_names())
     from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
 
-    differences = [f"the schema differs: {difference}" for difference in migrating.differences(database)]
+    outdated = outdated_views(SQLStore(database).generations())
     missing = [view.name for view in VIEWS if view.name not in published]
-    outdated = [
-        f"the view {name} was built by other code than this: run `holdbook projections rebuild {name}`"
-        for name in outdated_views(SQLStore(database).generations())
-        if name not in missing
+    return [
+        *map(schema_difference_text, migrating.differences(database)),
+        *map(missing_view_text, missing),
+        *(outdated_view_text(name) for name in outdated if name not in missing),
     ]
-    return differences + [f"the view {name} is missing" for name in missing] + outdated

@@ -16,7 +16,7 @@ from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progres
 from holdbook.infrastructure.cli.terminal.parsing import duration
 from holdbook.infrastructure.cli.terminal.registration import command, spread
 from holdbook.infrastructure.cli.terminal.signals import stopping
-from holdbook.infrastructure.cli.terminal.tables import table, when
+from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.presentation.shapes.integrity import (
     cosigned_shape,
@@ -24,6 +24,13 @@ from holdbook.infrastructure.presentation.shapes.integrity import (
     key_shape,
     sealed_shape,
 )
+from holdbook.infrastructure.presentation.wording.integrity import (
+    cosigned_text,
+    handover_text,
+    sealed_text,
+    signers_text,
+)
+from holdbook.infrastructure.presentation.wording.values import time_to_second
 from holdbook.infrastructure.seals.key_files import (
     log_verifier,
     others_may_read,
@@ -112,8 +119,7 @@ def _tell_sealed(signed: Signed | None, options: CommonOptions) -> None:
     elif signed is None:
         say("nothing new to seal")
     else:
-        one = signed.checkpoint
-        say(Text.assemble(("sealed", "green"), f": checkpoint {one.number} over {one.size:,} events"), errors=True)
+        say(sealed_text(signed), errors=True)
         emit_line(str(signed.note).removesuffix("\n"))
 
 
@@ -213,9 +219,8 @@ def list_checkpoints(options: CommonOptions) -> None:
 
 def _row(kept: KeptCheckpoint) -> tuple[str, ...]:
     one = kept.signed.checkpoint
-    by = ", ".join(f"{signature.name}+{signature.key_id.hex()}" for signature in kept.signed.note.signatures)
-    remark = f"hands over to {one.key.short}" if one.key else ""
-    return f"{one.number:,}", f"{one.size:,}", when(instant(kept.sealed_at)), by, remark
+    sealed_at = time_to_second(instant(kept.sealed_at))
+    return f"{one.number:,}", f"{one.size:,}", sealed_at, signers_text(kept.signed), handover_text(kept.signed)
 
 
 @command(seal, "cosign", "holdbook seal cosign --key witness.key", "holdbook seal cosign --key witness.key 7 8")
@@ -253,5 +258,5 @@ def _tell_cosigned(signed: Signed, witness: Witness, options: CommonOptions) -> 
     if options.json:
         emit(cosigned_shape(signed, witness.key.verifier))
     else:
-        say(Text.assemble(("cosigned", "green"), f": checkpoint {signed.checkpoint.number}"), errors=True)
+        say(cosigned_text(signed), errors=True)
         emit_line(str(signed.note).removesuffix("\n"))

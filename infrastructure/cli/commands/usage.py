@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
+from rich.table import Table
 from rich.text import Text
 from typer import Option, Typer
 
@@ -12,9 +13,10 @@ from holdbook.infrastructure.cli.terminal.options import ReportOptions
 from holdbook.infrastructure.cli.terminal.output import emit, emit_csv, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import moment
 from holdbook.infrastructure.cli.terminal.registration import command
-from holdbook.infrastructure.cli.terminal.tables import table, when
+from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.clock import system_clock
 from holdbook.infrastructure.presentation.shapes.reports import USAGE_COLUMNS, usage_row_shape, usage_shape
+from holdbook.infrastructure.presentation.wording.reports import usage_text
 from holdbook.replay.reports.usage import Grouping, UsageReport, UsageRow, usage_report
 
 top = Typer()
@@ -51,10 +53,10 @@ def usage(
         emit(usage_shape(by, report))
     elif options.csv:
         emit_csv(USAGE_COLUMNS, map(usage_row_shape, report.rows))
-    elif report.rows:
-        _tell(grouping, report)
     else:
-        say("nothing was held or refused in that time")
+        if report.rows:
+            show(_table(grouping, report))
+        say(usage_text(report))
 
 
 def _window(between: tuple[str, str] | None) -> tuple[datetime | None, datetime]:
@@ -68,12 +70,10 @@ def _window(between: tuple[str, str] | None) -> tuple[datetime | None, datetime]
     return begin, end
 
 
-def _tell(grouping: Grouping, report: UsageReport) -> None:
+def _table(grouping: Grouping, report: UsageReport) -> Table:
     named = {"owner": "owner", "pool": "", "tag": grouping.key}[grouping.kind]
     columns = (named, "pool", "unit", "unit-seconds", "peak", "allocations", "refused", "refused quantity")
-    show(table(columns, _cells(report.rows, is_grouped=bool(named)), right=columns[3:]))
-    begin = when(report.begin)
-    say(f"from {begin} until {when(report.end)}, as the log tells up to position {report.position:,}")
+    return table(columns, _cells(report.rows, is_grouped=bool(named)), right=columns[3:])
 
 
 def _cells(rows: Iterable[UsageRow], *, is_grouped: bool) -> Iterable[tuple[str | Text, ...]]:

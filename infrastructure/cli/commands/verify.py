@@ -2,23 +2,25 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from rich.text import Text
 from typer import Exit, Option, Typer
 
 from holdbook.domain.errors import Malformed
 from holdbook.infrastructure.cli.terminal.options import CommonOptions, TrustedKeys
-from holdbook.infrastructure.cli.terminal.output import emit, progress, say
+from holdbook.infrastructure.cli.terminal.output import emit, progress, say, say_all
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.ledger import Ledger
+from holdbook.infrastructure.presentation.shapes.integrity import repaired_shape, verified_shape
+from holdbook.infrastructure.presentation.wording.integrity import repair_text, report_lines
 from holdbook.infrastructure.seals.key_files import log_verifier, read_checkpoint
 from holdbook.infrastructure.seals.prover import sealing_of
 from holdbook.infrastructure.verification.start import start_at
 from holdbook.infrastructure.verification.verify_ledger import verify_ledger
+from holdbook.projections.rebuild import Rebuilt
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import VerifierKey
-from holdbook.replay.verification.findings import Report, SealsChecked
+from holdbook.replay.verification.findings import Report
 
 top = Typer()
 
@@ -77,77 +79,31 @@ def verify(options: VerifyOptions) -> None:
             sealing = sealing_of(ledger, trusted, kept)
             start = None if options.since is None else start_at(ledger, sealing, options.since)
             report = verify_ledger(ledger, tell, sealing, since=start)
-        repair = None if repair_view is None else _repair(ledger, repair_view, report, silent=options.json)
+        built = None if repair_view is None else _repair(ledger, repair_view, report, silent=options.json)
     if options.json:
-        emit(report.as_dict() if repair is None else {**report.as_dict(), "repair": repair.as_dict()})
+        emit(verified_shape(report) if repair_view is None else repaired_shape(report, repair_view, built))
     else:
-        _tell_report(report)
-        if repair is not None:
-            say(repair.told)
-    if not (report.ok if repair is None else repair.all_is_well(report)):
+        say_all(report_lines(report))
+        if repair_view is not None:
+            say(repair_text(repair_view, report, built))
+    if not (report.ok or _is_repaired(report, built)):
         raise Exit(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Repair:
-    """What became of a repair."""
+def _repair(ledger: Ledger, view: str, report: Report, *, silent: bool) -> Rebuilt | None:
+    """Rebuild a view that differs from a log that is sound, and publish it; nothing else is changed.
 
-    view: str
-    generation: int | None
-    """The generation that was built and published; None if none was."""
-    told: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Write it as JSON values."""
-        return {"view": self.view, "repaired": self.generation is not None, "told": self.told}
-
-    def all_is_well(self, report: Report) -> bool:
-        """Tell whether nothing is wrong any more: the repaired view was compared with the log before it was shown."""
-        return all(self.generation is not None and finding.view == self.view for finding in report.findings)
-
-
-def _repair(ledger: Ledger, view: str, report: Report, *, silent: bool) -> _Repair:
-    """Rebuild a view that differs from a log that is sound, and publish it; nothing else is changed."""
-    if not report.log_is_sound:
-        return _Repair(view, None, f"the view {view} was not touched: what is wrong with the log comes first")
-    if view not in {one.name for one in report.views}:
-        told = f"the view {view} was not compared, as other code built it: run `holdbook projections rebuild {view}`"
-        return _Repair(view, None, told)
-    if not report.more and not any(finding.view == view for finding in report.findings):
-        return _Repair(view, None, f"the view {view} was not touched: it says what the log says")
+    Gives None if the view is left as it is.
+    """
+    compared = view in {one.name for one in report.views}
+    differs = report.more or any(finding.view == view for finding in report.findings)
+    if not (report.log_is_sound and compared and differs):
+        return None
     with progress(f"rebuilding {view}", silent=silent, unit="events") as tell:
         (built,) = ledger.projector().rebuild(view, accept_differences=True, progress=tell)
-    if built.published:
-        told = f"the view {view} was rebuilt: generation {built.generation} equals the log, and is shown now"
-        return _Repair(view, built.generation, told)
-    why = built.error or "; ".join(built.faults) or "another worker was first"
-    return _Repair(view, None, f"the view {view} could not be rebuilt: {why}")
+    return built
 
 
-def _tell_report(report: Report) -> None:
-    for finding in report.findings:
-        place = f"position {finding.position}: " if finding.position is not None else ""
-        say(Text.assemble((finding.harm.value, "red"), f" ({finding.check.value}): {place}{finding.message}"))
-    if report.more:
-        say(f"and {report.more:,} more")
-    views = "".join(f", {view.name} ({view.rows:,} rows)" for view in report.views)
-    read = f"{report.events:,} events{views} and {report.snapshots:,} snapshots"
-    if report.since:
-        read = f"{report.events:,} events after position {report.since:,} and {report.snapshots:,} snapshots"
-    _tell_seals(report.seals)
-    if report.ok:
-        say(Text.assemble(("every promise holds", "green"), f": {read} checked"))
-    else:
-        count = len(report.findings) + report.more
-        say(Text.assemble((f"{count:,} broken promise{'s' * (count != 1)}", "bold red"), f": {read} checked"))
-    if report.since:
-        say("what came before had been verified then, and was not read; views were not compared")
-
-
-def _tell_seals(seals: SealsChecked | None) -> None:
-    if seals is None:
-        return
-    many = f"{seals.checkpoints:,} checkpoint{'s' * (seals.checkpoints != 1)}"
-    by = f"signed by {', '.join(seals.keys)}" if seals.keys else "signed by nobody that is known"
-    doubt = "" if seals.trusted else ": keys that the database names itself; give those that you trust with --key"
-    say(f"{many}, the last over {seals.size:,} events, {by}{doubt}")
+def _is_repaired(report: Report, built: Rebuilt | None) -> bool:
+    """Tell whether all that was found is set right by a rebuild, which compared the view with the log."""
+    return built is not None and built.published and all(finding.view == built.name for finding in report.findings)

@@ -10,9 +10,17 @@ from holdbook.infrastructure.cli.terminal.options import CommonOptions
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import limit, moment, pairs
 from holdbook.infrastructure.cli.terminal.registration import command
-from holdbook.infrastructure.cli.terminal.tables import brief, holds, table, when
+from holdbook.infrastructure.cli.terminal.tables import brief, table
 from holdbook.infrastructure.presentation.shapes.simulation import outcome_counts, what_if_shape
-from holdbook.replay.simulation.what_if import FLIPS, Divergence, Flip, WhatIf
+from holdbook.infrastructure.presentation.wording.simulation import (
+    decided_again_text,
+    divergence_text,
+    flips_text,
+    other_limits_text,
+)
+from holdbook.infrastructure.presentation.wording.values import quantities_text, time_to_second
+from holdbook.replay.simulation.what_if import FLIPS, Flip, WhatIf
+from holdbook.replay.simulation.world import Peak
 
 top = Typer()
 
@@ -67,19 +75,14 @@ def _limits(words: list[str] | None) -> dict[str, dict[str, object]]:
     return found
 
 
-# For people
-
-
 def _tell(found: WhatIf) -> None:
     if found.fault is not None:
-        _tell_fault(found.fault)
+        say(divergence_text(found.fault))
         return
-    again = f"{found.commands:,} command{'s' * (found.commands != 1)} decided again"
-    say(f"{again}: under the recorded limits they lead to the {found.events:,} events recorded")
+    say(decided_again_text(found))
     if not found.limits or not found.commands:
         return
-    said = ", ".join(f"{pool}.{name}={_said(to)}" for pool, all_ in found.limits.items() for name, to in all_.items())
-    say(Text.assemble("with ", (said, "bold"), ":\n"))
+    say(Text.assemble("with ", (other_limits_text(found), "bold"), ":\n"))
     counts = (
         (verb, outcome, f"{before:,}", f"{after:,}", f"{after - before:+,}" if after != before else "")
         for verb, outcome, before, after in outcome_counts(found)
@@ -87,61 +90,29 @@ def _tell(found: WhatIf) -> None:
     show(table(("command", "outcome", "recorded", "what if", ""), counts, right=("recorded", "what if", "")))
     say("")
     _tell_peaks(found)
-    _tell_flips(found)
-
-
-def _said(value: object) -> str:
-    return "none" if value is None else str(value)
-
-
-def _tell_fault(fault: Divergence) -> None:
-    message = (
-        f"position {fault.position}: {fault.field} is {_brief(fault.recorded)} in the log; "
-        f"decided again it is {_brief(fault.again)}"
-    )
-    say(Text.assemble(("the log does not follow from its commands: ", "bold red"), message))
-
-
-def _brief(value: object) -> str:
-    return f"{value!s:.200}"
+    if found.flipped:
+        columns = ("position", "at", "command", "allocation", "asked", "recorded", "what if")
+        show(table(columns, map(_flip_cells, found.flips), right=("position",)))
+    say(flips_text(found))
 
 
 def _tell_peaks(found: WhatIf) -> None:
     columns = ("pool", "unit", "peak", "of", "at", "peak what if", "of what if", "at what if")
-    rows = (
-        (
-            one.name,
-            one.unit,
-            *(cell for of in (one.recorded, one.what_if) for cell in (f"{of.used:,}", f"{of.capacity:,}", when(of.at))),
-        )
-        for one in found.pools
-    )
+    rows = ((one.name, one.unit, *_peak_cells(one.recorded), *_peak_cells(one.what_if)) for one in found.pools)
     show(table(columns, rows, right=("peak", "of", "peak what if", "of what if")))
     say("")
 
 
-def _tell_flips(found: WhatIf) -> None:
-    if not found.flipped:
-        say("no command ends otherwise")
-        return
-    columns = ("position", "at", "command", "allocation", "asked", "recorded", "what if")
-    show(table(columns, map(_flip_cells, found.flips), right=("position",)))
-    some = f"{found.flipped:,} command{'s end' if found.flipped != 1 else ' ends'} otherwise"
-    gained = f"{found.gained:,} done that {_were(found.gained)} refused"
-    lost = f"{found.lost:,} refused that {_were(found.lost)} done"
-    say(f"{some}, the first at position {found.flips[0].position:,}: {gained}, {lost}")
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"
+def _peak_cells(one: Peak) -> tuple[str, str, str]:
+    return f"{one.used:,}", f"{one.capacity:,}", time_to_second(one.at)
 
 
 def _flip_cells(one: Flip) -> tuple[str | Text, ...]:
     return (
         f"{one.position:,}",
-        when(one.occurred_at),
+        time_to_second(one.occurred_at),
         one.command.verb,
         brief(one.allocation_id or "", 30),
-        holds(vars(one.command).get("quantities") or {}),
+        quantities_text(vars(one.command).get("quantities") or {}),
         *(Text(of.word, style="red" if of.code else "green") for of in (one.recorded, one.what_if)),
     )

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from holdbook.infrastructure.presentation.shapes.ledger import passing_error_shape
+from holdbook.infrastructure.presentation.wording.tones import Sentence, Tone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 
 PROGRESS_AFTER_SECONDS: Final = 1.0
 """How long something takes before its progress is shown."""
+
+TONE_STYLES: Final = {
+    Tone.PLAIN: "",
+    Tone.GOOD: "green",
+    Tone.CAUTION: "yellow",
+    Tone.BAD: "red",
+    Tone.ALARM: "bold red",
+    Tone.NEW: "bold",
+}
+"""How a terminal shows each tone."""
 
 _PIPE_COLUMNS: Final = 200
 """Width of a table that is not written to a terminal."""
@@ -59,9 +70,20 @@ def emit_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> No
     writer.writerows(rows)
 
 
-def say(text: str | Text, *, errors: bool = False) -> None:
+def say(text: str | Text | Sentence, *, errors: bool = False) -> None:
     """Print a sentence, as long as it is."""
-    screen(errors=errors).print(text, soft_wrap=True)
+    screen(errors=errors).print(styled(text) if isinstance(text, Sentence) else text, soft_wrap=True)
+
+
+def say_all(lines: Iterable[str | Sentence]) -> None:
+    """Print sentences, a line each."""
+    for line in lines:
+        say(line)
+
+
+def styled(sentence: Sentence) -> Text:
+    """Give a sentence the colours of its tones."""
+    return Text.assemble(*((part.text, TONE_STYLES[part.tone]) for part in sentence.parts))
 
 
 def tell_failure(error: Exception, *, as_json: bool) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from rich.text import Text
 
 from holdbook.domain.values import instant
-from holdbook.infrastructure.cli.terminal.tables import when
 from holdbook.infrastructure.presentation.axes import scale_begins
+from holdbook.infrastructure.presentation.wording.values import time_to_second
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ def plot(buckets: Sequence[Mapping[str, Any]], *, width: int, ascii_only: bool =
     """Draw buckets of an hour in order, at least one; several to a column where there are more than fit."""
     size = -(-len(buckets) // _room(max(max(one["peak"], one["capacity"]) for one in buckets), width))
     columns = [_column(buckets[start : start + size]) for start in range(0, len(buckets), size)]
-    begin, end = (when(instant(buckets[place]["bucket"])) for place in (0, -1))
+    begin, end = (time_to_second(instant(buckets[place]["bucket"])) for place in (0, -1))
     return _draw(columns, _Frame(begin, end, f"{size} hour{'s' * (size != 1)}"), width, ascii_only=ascii_only)
 
 
@@ -90,7 +90,7 @@ def plot_window(timeline: Timeline, window: Window, *, width: int, ascii_only: b
     columns = [Column(*use, limit[0], marked) for use, limit, marked in zip(used, capacity, refused, strict=True)]
     apart = (window.until - window.since) / count
     span = f"{apart.total_seconds():g} s" if apart < timedelta(seconds=1) else str(apart).partition(".")[0]
-    frame = _Frame(when(window.since), when(window.until), span, floor)
+    frame = _Frame(time_to_second(window.since), time_to_second(window.until), span, floor)
     return _draw(columns, frame, width, ascii_only=ascii_only)
 
 

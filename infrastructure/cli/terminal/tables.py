@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from holdbook.domain.allocation import AllocationState
-from holdbook.domain.events import AllocationEvent, PoolOpened, Reclaimed, ValidationFailed
-from holdbook.domain.refusals import explain
-from holdbook.domain.values import instant_text
+from holdbook.domain.events import ValidationFailed
+from holdbook.infrastructure.cli.terminal.output import styled
+from holdbook.infrastructure.presentation.wording.history import event_text
+from holdbook.infrastructure.presentation.wording.values import quantities_text, tags_text, time_to_second
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Sequence
 
     from holdbook.domain.allocation import Allocation
     from holdbook.domain.handling.outcome import PoolStatus
@@ -51,21 +51,6 @@ def sheet(rows: Iterable[tuple[str, str | Text]]) -> Table:
     for name, value in rows:
         laid.add_row(name, value)
     return laid
-
-
-def when(moment: datetime | None) -> str:
-    """Say an instant in UTC, to the second; programs see the microseconds."""
-    return "" if moment is None else f"{instant_text(moment)[:19].replace('T', ' ')}Z"
-
-
-def holds(quantities: Mapping[str, int]) -> str:
-    """Say quantities as the command line takes them."""
-    return " ".join(f"{pool}={quantity}" for pool, quantity in sorted(quantities.items()))
-
-
-def holds_tags(tags: Mapping[str, str]) -> str:
-    """Say tags as the command line takes them."""
-    return " ".join(f"{key}={value}" for key, value in sorted(tags.items()))
 
 
 def brief(text: str, characters_max: int = 12) -> str:
@@ -111,11 +96,11 @@ def allocation_table(allocations: Iterable[Allocation]) -> Table:
             one.id,
             one.owner,
             Text(one.state.value, style=STATE_STYLES[one.state]),
-            holds(one.quantities),
-            when(one.opened_at),
-            when(one.deadline),
-            when(one.ended_at),
-            holds_tags(one.tags),
+            quantities_text(one.quantities),
+            time_to_second(one.opened_at),
+            time_to_second(one.deadline),
+            time_to_second(one.ended_at),
+            tags_text(one.tags),
         )
         for one in allocations
     )
@@ -128,13 +113,13 @@ def allocation_sheet(one: Allocation) -> Table:
         ("allocation", one.id),
         ("owner", one.owner),
         ("state", Text(one.state.value, style=STATE_STYLES[one.state])),
-        ("holds" if one.state.is_open else "held", holds(one.quantities)),
-        ("since", when(one.opened_at)),
-        ("until", when(one.deadline) or "released"),
-        ("ended", when(one.ended_at)),
+        ("holds" if one.state.is_open else "held", quantities_text(one.quantities)),
+        ("since", time_to_second(one.opened_at)),
+        ("until", time_to_second(one.deadline) or "released"),
+        ("ended", time_to_second(one.ended_at)),
         ("reason", one.reason or ""),
         ("token", str(one.token)),
-        ("tags", holds_tags(one.tags)),
+        ("tags", tags_text(one.tags)),
     ]
     return sheet((name, value) for name, value in rows if value)
 
@@ -153,11 +138,11 @@ def _row(step: StoryStep, *, alone: bool) -> tuple[str | Text, ...]:
     refused = isinstance(event, ValidationFailed)
     return (
         str(one.position),
-        when(one.occurred_at),
+        time_to_second(one.occurred_at),
         Text("Refused" if refused else type(event).__name__, style="red" if refused else ""),
         "" if alone else event.subject or "",
         getattr(event, "pool", None) or "",
-        _what(step),
+        styled(event_text(step)),
         _state(step),
         one.actor or "",
         f"{step.command} {brief(one.command_id)}",
@@ -172,49 +157,3 @@ def _state(step: StoryStep) -> Text:
     if step.before is not None and step.before.state is not step.after.state:
         return Text.assemble((step.before.state.value, STATE_STYLES[step.before.state]), " → ", text)
     return text
-
-
-def _what(step: StoryStep) -> Text:
-    """Say in words what an event adds to its name; what it changed has what it was before, and an arrow."""
-    event = step.recorded.event
-    if isinstance(event, ValidationFailed):
-        return Text(explain(event.code, event.data))
-    if isinstance(event, Reclaimed):
-        had = "was never granted" if event.state is None else f"had {_HAD[event.state]}"
-        return Text(", ".join(filter(None, (f"what was really held was taken back: its right {had}", event.reason))))
-    parts = _hold(step, event) if isinstance(event, AllocationEvent) else _pool(step)
-    reason = [] if step.reason is None else [Text(step.reason)]
-    return Text(", ").join([*parts, *reason])
-
-
-_HAD: Final = {"released": "been released", "voided": "been voided", "expired": "expired"}
-"""How a right had ended, in words."""
-
-
-def _hold(step: StoryStep, event: AllocationEvent) -> Iterator[Text]:
-    before = step.before
-    quantity, owner = (None, None) if before is None else (str(before.quantities.get(event.pool)), before.owner)
-    yield Text.assemble(_arrow(quantity, str(event.quantity)), " for ", _arrow(owner, event.owner))
-    if getattr(event, "forced", False):
-        yield Text("by force")
-    if not hasattr(event, "deadline"):
-        return  # it leaves the deadline as it was
-    until = None if before is None else _until(before.deadline)
-    if event.deadline is not None or (before is not None and before.deadline is not None):
-        yield Text.assemble("until ", _arrow(until, _until(event.deadline)))
-
-
-def _until(deadline: datetime | None) -> str:
-    return when(deadline) or "released"
-
-
-def _pool(step: StoryStep) -> Iterator[Text]:
-    for field, change in step.changes.items():
-        if field.startswith("limits."):
-            before, after = ("none" if value is None else str(value) for value in change)
-            opened = isinstance(step.recorded.event, PoolOpened)
-            yield Text.assemble(f"{field.removeprefix('limits.')} ", _arrow(None if opened else before, after))
-
-
-def _arrow(before: str | None, after: str) -> Text:
-    return Text(after) if before in {None, after} else Text.assemble(f"{before} ", (f"→ {after}", "bold"))

@@ -1,9 +1,10 @@
-"""The shapes of what can be checked: sealed checkpoints, proofs, bundles, and the schema."""
+"""The shapes of what can be checked: verification, sealed checkpoints, proofs, bundles, and the schema."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from holdbook.infrastructure.presentation.wording.integrity import repair_text
 from holdbook.infrastructure.seals.prover import checkpoint_shape
 
 if TYPE_CHECKING:
@@ -11,9 +12,23 @@ if TYPE_CHECKING:
 
     from holdbook.infrastructure.seals.prover import Consistency, Inclusion
     from holdbook.infrastructure.seals.sealer import KeptCheckpoint
+    from holdbook.projections.rebuild import Rebuilt
     from holdbook.replay.evidence.bundle import Proven
     from holdbook.replay.evidence.checkpoints import Signed
     from holdbook.replay.evidence.notes import VerifierKey
+    from holdbook.replay.verification.findings import Report
+
+
+def verified_shape(report: Report) -> dict[str, Any]:
+    """Write what a verification found."""
+    return report.as_dict()
+
+
+def repaired_shape(report: Report, view: str, built: Rebuilt | None) -> dict[str, Any]:
+    """Write what a verification found, and what became of the repair of a view."""
+    repaired = built is not None and built.published
+    repair = {"view": view, "repaired": repaired, "told": repair_text(view, report, built)}
+    return {**verified_shape(report), "repair": repair}
 
 
 def signed_shape(signed: Signed) -> dict[str, Any]:
