@@ -17,7 +17,7 @@ from holdbook.infrastructure.cli.terminal.tables import table
 from holdbook.infrastructure.presentation.incident_page import write_page
 from holdbook.infrastructure.presentation.shapes.reports import incident_shape, incident_step_shape
 from holdbook.infrastructure.presentation.wording.history import incident_step_text
-from holdbook.infrastructure.presentation.wording.reports import incident_lines
+from holdbook.infrastructure.presentation.wording.reports import incident_lines, page_written_text
 from holdbook.infrastructure.presentation.wording.values import level_change, number_text, time_text
 from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, IncidentStep
 
@@ -72,7 +72,7 @@ def replay(  # noqa: PLR0913 - an option each
         emit(incident_shape(incident, html=None if html is None else str(html)))
     elif html is not None:
         say_all(incident_lines(incident))
-        say(f"{incident.count:,} step{'s' * (incident.count != 1)} written to {html}")
+        say(page_written_text(incident, str(html)))
     else:
         _list(incident, listed)
         _plot(incident, names or ())

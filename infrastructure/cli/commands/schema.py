@@ -14,6 +14,7 @@ from holdbook.infrastructure.database.database import Database
 from holdbook.infrastructure.opening import outdated_views
 from holdbook.infrastructure.presentation.shapes.integrity import revision_shape, schema_check_shape
 from holdbook.infrastructure.presentation.wording.integrity import (
+    SCHEMA_IS_RIGHT,
     missing_view_text,
     other_revision_text,
     outdated_view_text,
@@ -78,7 +79,7 @@ def check(options: CommonOptions) -> None:
         if options.json:
             emit(schema_check_shape(problems))
         else:
-            for problem in problems or ["the schema is as it should be"]:
+            for problem in problems or [SCHEMA_IS_RIGHT]:
                 say(problem)
         if problems:
             raise Exit(1)

@@ -25,6 +25,7 @@ from holdbook.infrastructure.presentation.shapes.integrity import (
     sealed_shape,
 )
 from holdbook.infrastructure.presentation.wording.integrity import (
+    NOTHING_NEW,
     cosigned_text,
     handover_text,
     sealed_text,
@@ -117,7 +118,7 @@ def _tell_sealed(signed: Signed | None, options: CommonOptions) -> None:
     if options.json:
         emit(sealed_shape(signed))
     elif signed is None:
-        say("nothing new to seal")
+        say(NOTHING_NEW)
     else:
         say(sealed_text(signed), errors=True)
         emit_line(str(signed.note).removesuffix("\n"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from holdbook.infrastructure.presentation.wording.tones import Sentence, Tone
 
@@ -71,6 +71,9 @@ def repair_text(view: str, report: Report, built: Rebuilt | None) -> str:
 
 # Sealing
 
+NOTHING_NEW: Final = "nothing new to seal"
+"""Said of a log that has not grown since the last checkpoint."""
+
 
 def sealed_text(signed: Signed) -> Sentence:
     """Say which checkpoint was signed, over how many events."""
@@ -107,6 +110,9 @@ def proven_lines(proven: Proven) -> Iterator[Sentence]:
 
 
 # The schema
+
+SCHEMA_IS_RIGHT: Final = "the schema is as it should be"
+"""Said of a database in which no problem was found."""
 
 
 def revision_text(found: str, wanted: str) -> str:

@@ -43,6 +43,11 @@ def _event_counts(one: Timeline) -> str:
     return ", ".join([*counted, *refused])
 
 
+def page_written_text(incident: Incident, file: str) -> str:
+    """Say how many steps of an incident were written to which file as a page."""
+    return f"{incident.count:,} step{'s' * (incident.count != 1)} written to {file}"
+
+
 def usage_text(report: UsageReport) -> str:
     """Say which window of time a report of usage is about, and up to which position of the log it was read."""
     if not report.rows:
