@@ -1,4 +1,4 @@
-"""Axes of a plot: where ticks are, and what they are called."""
+"""Axes of a plot: at which values their ticks are, and how these are labelled."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from holdbook.replay.reports.timeline import Window
 
 TIME_TICKS_MAX: Final = 9
-"""The most ticks on an axis of time, give or take one."""
+"""About the most ticks on an axis of time; there may be one more."""
 
 VALUE_TICKS_MAX: Final = 5
-"""The most ticks above nothing on an axis of values."""
+"""The most ticks above the first one on an axis of values."""
 
 CUT: Final = 0.5
-"""A scale does not begin with nothing where all values are above this share of the most."""
+"""A scale begins above zero if all values are above this share of the greatest one."""
 
 _ROUND: Final = (1, 2, 5)
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
 _MONTH: Final = timedelta(days=31)
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
-"""A Monday: ticks that are weeks apart are Mondays."""
+"""The moment from which ticks are counted. It is a Monday, so ticks that are weeks apart are on Mondays."""
 
 _STEPS: Final = (
     *(timedelta(microseconds=digit * 10**power) for power in range(6) for digit in _ROUND),
@@ -35,31 +35,31 @@ _STEPS: Final = (
     *(timedelta(hours=number) for number in (1, 2, 3, 6, 12)),
     *(timedelta(days=number) for number in (1, 2, 7, 14)),
 )
-"""How far apart ticks may be."""
+"""The distances that ticks of time may have, up to two weeks."""
 
 _STEPS_MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 2400, 6000, 12000, 24000)
-"""How many months apart they may be, where days are too many."""
+"""The distances in months that ticks of time may have, where days are too many."""
 
 _NAMES: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _SUFFIXES: Final = ("", "k", "M", "G", "T", "P", "E")
-"""Thousands, by their power."""
+"""The suffixes for the powers of a thousand."""
 
 _SHORT_MAX: Final = 10_000_000
-"""Numbers from here on are written with a suffix."""
+"""The least number that is written with a suffix."""
 
 
 class Tick(NamedTuple):
-    """A place on an axis of time."""
+    """A labelled place on an axis of time."""
 
     at: datetime
     label: str
     below: str
-    """What the label is part of, a day or a year, where that is another than the last tick's; else nothing."""
+    """The day or the year that the label is in, if the tick before was in another; else empty."""
 
 
 def time_ticks(window: Window) -> list[Tick]:
-    """Choose round times in a window."""
+    """Choose round times in a window, and label them."""
     apart = (window.until - window.since) / TIME_TICKS_MAX
     step = next((step for step in _STEPS if step >= apart), None)
     if step is not None:
@@ -102,7 +102,7 @@ def _label(at: datetime, step: timedelta) -> tuple[str, str]:
 
 
 def value_ticks(least: int, most: int) -> list[int]:
-    """Choose round values, the first not above the least, none above the most."""
+    """Choose round values from the last one that is at most the least value, up to the greatest value."""
     step, power = 1, 0
     while step * VALUE_TICKS_MAX < most - least:
         power += 1
@@ -111,12 +111,12 @@ def value_ticks(least: int, most: int) -> list[int]:
 
 
 def scale_begins(least: int, most: int) -> int:
-    """Choose where a scale begins: with nothing, or where all values are near the most, with a round one below them."""
+    """Choose where a scale begins: at zero, or if all values are near the greatest, at a round value below them."""
     return value_ticks(least - 1, most)[0] if CUT * most < least < most else 0
 
 
 def short(value: int) -> str:
-    """Write a number in little room; one that is long, in four digits at most."""
+    """Write a number in little room: a long one with four digits at most and a suffix, such as 12.35 M."""
     if value < _SHORT_MAX:
         return f"{value:,}"
     power = (len(str(value)) - 1) // 3

@@ -1,4 +1,4 @@
-"""A pool over a window of time as a drawing: every place and path in it."""
+"""Drawings of pools over a window of time: where the lines, bars and labels of a plot go."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ if TYPE_CHECKING:
     from holdbook.replay.reports.timeline import Mark, Point, Window
 
 WIDTH: Final = 1000
-"""Width of a plot; all lengths are in the plot's own units, about pixels."""
+"""Width of a plot. All lengths here are in the plot's own units, of about a pixel each."""
 
 TOP: Final = 12
-"""Where the plot's area begins."""
+"""Upper edge of the plot's area."""
 
 BOTTOM: Final = 206
-"""Where it ends: nothing is used."""
+"""Lower edge of the plot's area, where the scale begins."""
 
 LANE_TOP: Final = 216
-"""Where the lane of refusals begins, below the area, if there are any."""
+"""Upper edge of the lane in which refusals are marked, below the area, if there are any."""
 
 LANE_BOTTOM: Final = 242
-"""Where it ends: the floor that its bars stand on."""
+"""Lower edge of that lane, on which its bars stand."""
 
 LABELS_HEIGHT: Final = 40
-"""Room for the labels of time below the lane, or below the area."""
+"""Height of the labels of time, below the lane or the area."""
 
 RIGHT: Final = 976
-"""Where the area ends on the right."""
+"""Right edge of the plot's area."""
 
 LETTER: Final = 7.2
-"""About how wide a digit is."""
+"""About the width of a digit."""
 
 MARK_WIDTH: Final = 3.0
 """Width of a bar."""
 
 MARK_HEIGHT_MIN: Final = 5.0
-"""Height of a bar that would be too low to be seen."""
+"""The least height of a bar, so that it can be seen."""
 
 HEADROOM: Final = 0.05
-"""How much of the area is left free above what is in it."""
+"""Share of the area's height that stays free at its top."""
 
 
 class Bar(NamedTuple):
-    """A mark of refusals."""
+    """A bar that stands for refusals that were near each other in time."""
 
     x: float
     y: float
@@ -58,32 +58,34 @@ class Bar(NamedTuple):
     title: str
     refused: int
     position: int
-    """Position of the first in the log."""
+    """Position in the log of the first of them."""
 
 
 class Plot(NamedTuple):
-    """What is drawn of a pool."""
+    """The drawing of one pool."""
 
     timeline: Timeline
     left: float
     floor: float
-    """Where the axis of time is."""
+    """Height of the axis of time."""
     height: float
     cut: str
-    """Where the scale begins, if not with nothing."""
+    """The value at which the scale begins, as text; empty for zero."""
     used: str
-    """Path of the line."""
+    """Path of the line of what was used."""
     area: str
-    """Path around what is below it."""
+    """Path around the surface below that line."""
     limit: str
+    """Path of the line of the capacity."""
     refusals: list[Bar]
     times: list[tuple[float, str, str]]
-    """Ticks: where, and what they are called."""
+    """Ticks of time: their place, their label, and what is written below it."""
     values: list[tuple[float, str]]
+    """Ticks of quantities: their place and their label."""
 
 
 class Scale(NamedTuple):
-    """From moments and quantities to places in the plot."""
+    """Turns moments and quantities into places in the plot."""
 
     window: Window
     left: float
@@ -92,7 +94,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, timeline: Timeline, window: Window) -> Scale:
-        """Choose what fits a pool, with as little room for labels as they take."""
+        """Choose the scale for a pool, with as little room on the left as its labels need."""
         least, most = timeline.bounds
         scale = cls(window, 0, scale_begins(least, most), max(most, 1))
         width = max(len(short(value)) for value in scale.values)
@@ -100,20 +102,20 @@ class Scale(NamedTuple):
 
     @property
     def values(self) -> list[int]:
-        """The values that are labelled."""
+        """The quantities that are labelled."""
         return value_ticks(self.least, self.most)
 
     def x(self, at: datetime) -> float:
-        """Place a moment of the window."""
+        """Give the place of a moment of the window, from the left."""
         return round(self.left + (RIGHT - self.left) * self.window.share(at), 1)
 
     def y(self, value: int) -> float:
-        """Place a quantity."""
+        """Give the place of a quantity, from the top."""
         share = (value - self.least) / (self.most - self.least)
         return round(BOTTOM - (BOTTOM - TOP) * (1 - HEADROOM) * share, 1)
 
     def steps(self, points: Sequence[Point]) -> str:
-        """Draw a line in steps, from the window's beginning to its end."""
+        """Give the path of a line in steps, from the beginning of the window to its end."""
         drawn = [f"M{self.x(points[0].at)} {self.y(points[0].value)}"]
         for before, point in pairwise(points):
             across = f"H{self.x(point.at)}" if self.x(point.at) != self.x(before.at) else ""
@@ -122,7 +124,7 @@ class Scale(NamedTuple):
 
 
 def plots(timelines: Sequence[Timeline], window: Window) -> Iterator[Plot]:
-    """Lay the pools' plots out, one below the other on one axis of time."""
+    """Draw pools, one below the other, on one axis of time."""
     scales = [Scale.of(timeline, window) for timeline in timelines]
     left = max((scale.left for scale in scales), default=0)
     for timeline, scale in zip(timelines, scales, strict=True):

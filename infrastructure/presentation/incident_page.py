@@ -1,4 +1,4 @@
-"""An incident as one HTML page: plots, marks, the table of steps. It needs nothing but itself, and no script."""
+"""An incident as one HTML page with plots and a table of steps. The page loads nothing else and runs no script."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdbook.replay.reports.incident import Incident, IncidentStep
 
 ENDINGS: Final = (*(kind for kind, event in EVENTS.items() if issubclass(event, Ending)), LAPSED)
-"""The kinds of steps in which holds end."""
+"""The kinds of steps that end holds."""
 
 
 def write_page(
@@ -31,12 +31,13 @@ def write_page(
     shown: Collection[str] = (),
     tell: Callable[[int, int], object] = lambda *_: None,
 ) -> None:
-    """Read an incident's steps and write its page, with so many rows at most in its table.
+    """Read an incident's steps and write its page; its table has at most ``rows`` steps.
 
-    Pools in which nothing happened are only named, but for those to be ``shown`` all the same.
+    Pools in which nothing happened are only named, except those in ``shown``. ``tell`` gets how many events are read,
+    and of how many.
     """
     table = incident.read(rows, tell)
-    drawn = [one for one in incident.pools.values() if one.is_eventful or one.name in shown]
+    drawn = [pool for pool in incident.pools.values() if pool.is_eventful or pool.name in shown]
     rendered = (
         _environment()
         .get_template("incident.html")
@@ -44,8 +45,8 @@ def write_page(
             incident=incident,
             window=incident.window,
             plots=list(drawing.plots(drawn, incident.window)),
-            kinds=[kind for kind in ENDINGS if any(one.events[kind] for one in drawn)],
-            idle=[one.name for one in incident.pools.values() if not (one.is_eventful or one.name in shown)],
+            kinds=[kind for kind in ENDINGS if any(pool.events[kind] for pool in drawn)],
+            idle=[pool.name for pool in incident.pools.values() if not (pool.is_eventful or pool.name in shown)],
             table=table,
             linked={step.recorded.position for step in table if step.recorded},
         )
@@ -59,11 +60,11 @@ def _by_day(steps: Sequence[IncidentStep]) -> Iterator[tuple[str, Iterator[Incid
 
 
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - nothing else has to wait for it
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - importing it takes long, and only pages need it
 
     found = Environment(
         loader=PackageLoader("holdbook.infrastructure.presentation", "pages"),
-        autoescape=True,  # what comes from the log is text, whatever it looks like
+        autoescape=True,  # text from the log is shown as it is, even if it looks like HTML
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

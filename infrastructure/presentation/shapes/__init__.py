@@ -1,1 +1,4 @@
-"""Results of the product as JSON shapes: times as in the log, tokens as ``epoch:position``."""
+"""JSON shapes: each function gives a result of the product as values that JSON has.
+
+Times are text as in the log, such as ``2026-01-31T14:03:00.000000Z``; tokens are text, ``epoch:position``.
+"""

@@ -1,4 +1,4 @@
-"""The shapes of events and of what they changed."""
+"""The shapes of events, and of what each of them changed."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     from holdbook.replay.history.stories import Page, StoryStep
 
 
-def recorded_shape(one: Recorded) -> dict[str, Any]:
-    """Write an event with its envelope, under the names that `export` has for them."""
+def recorded_shape(recorded: Recorded) -> dict[str, Any]:
+    """Shape an event with its envelope, under the names of the columns of the log."""
     return {
-        "position": one.position,
-        "stream_id": one.event.stream_id,
-        "version": one.version,
-        "type": type(one.event).__name__,
-        "command_id": one.command_id,
-        "ordinal": one.ordinal,
-        "ordinals": one.ordinals,
-        "allocation_id": one.event.subject,
-        "occurred_at": instant_text(one.occurred_at),
-        "recorded_at": instant_text(one.recorded_at),
-        "actor": one.actor,
-        "correlation_id": one.correlation_id,
-        "causation_id": one.causation_id,
-        "data": one.event.model_dump(mode="json"),
+        "position": recorded.position,
+        "stream_id": recorded.event.stream_id,
+        "version": recorded.version,
+        "type": type(recorded.event).__name__,
+        "command_id": recorded.command_id,
+        "ordinal": recorded.ordinal,
+        "ordinals": recorded.ordinals,
+        "allocation_id": recorded.event.subject,
+        "occurred_at": instant_text(recorded.occurred_at),
+        "recorded_at": instant_text(recorded.recorded_at),
+        "actor": recorded.actor,
+        "correlation_id": recorded.correlation_id,
+        "causation_id": recorded.causation_id,
+        "data": recorded.event.model_dump(mode="json"),
     }
 
 
 def story_step_shape(step: StoryStep) -> dict[str, Any]:
-    """Write an event, what it was before and after, and what changed."""
+    """Shape an event with its command, its allocation before and after it, and what it changed."""
     return {
         **recorded_shape(step.recorded),
         "command": step.command,
@@ -45,6 +45,6 @@ def story_step_shape(step: StoryStep) -> dict[str, Any]:
 
 
 def page_step_shape(page: Page, step: StoryStep) -> dict[str, Any]:
-    """Write one event of a page, with what to go on after; that is null on the last event of all."""
+    """Shape an event of a page, with the position to go on after to get the next one; None after the last of all."""
     following = page.next if step is page[-1] else step.recorded.position
     return {**story_step_shape(step), "as_of_position": page.position, "next": following}

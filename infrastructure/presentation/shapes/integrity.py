@@ -20,55 +20,55 @@ if TYPE_CHECKING:
 
 
 def verified_shape(report: Report) -> dict[str, Any]:
-    """Write what a verification found."""
+    """Shape what a verification found."""
     return report.as_dict()
 
 
 def repaired_shape(report: Report, view: str, built: Rebuilt | None) -> dict[str, Any]:
-    """Write what a verification found, and what became of the repair of a view."""
+    """Shape what a verification found, and what became of the repair of a view."""
     repaired = built is not None and built.published
     repair = {"view": view, "repaired": repaired, "told": repair_text(view, report, built)}
     return {**verified_shape(report), "repair": repair}
 
 
 def signed_shape(signed: Signed) -> dict[str, Any]:
-    """Write a signed checkpoint."""
+    """Shape a signed checkpoint."""
     return {**checkpoint_shape(signed), "note": str(signed.note)}
 
 
 def sealed_shape(signed: Signed | None) -> dict[str, Any]:
-    """Write what became of sealing: the checkpoint that was signed, or none if there was nothing new."""
+    """Shape whether a checkpoint was signed, and which; None if there was nothing new to sign."""
     return {"sealed": signed is not None, **(signed_shape(signed) if signed else {})}
 
 
 def kept_checkpoint_shape(kept: KeptCheckpoint) -> dict[str, Any]:
-    """Write a checkpoint as the ledger keeps it."""
+    """Shape a checkpoint as the ledger keeps it."""
     return {**signed_shape(kept.signed), "sealed_at": kept.sealed_at}
 
 
 def cosigned_shape(signed: Signed, witness: VerifierKey) -> dict[str, Any]:
-    """Write a checkpoint that a witness has cosigned, and the witness's public key."""
+    """Shape a checkpoint that a witness has cosigned, and the witness's public key."""
     return {**signed_shape(signed), "key": str(witness)}
 
 
 def key_shape(key: VerifierKey, file: str, signed: Signed | None) -> dict[str, Any]:
-    """Write a public key, the file of its private key, and the checkpoint that it was signed in, if it was."""
+    """Shape a new key: its public key, the file of its private key, and the checkpoint that first names it, if any."""
     return {"key": str(key), "file": file, **(signed_shape(signed) if signed else {})}
 
 
 def proof_shape(made: Inclusion | Consistency) -> dict[str, Any]:
-    """Write a proof."""
+    """Shape a proof that a checkpoint covers an event, or continues an earlier checkpoint."""
     return made.as_dict()
 
 
 def proven_shape(proven: Proven) -> dict[str, Any]:
-    """Write what a bundle proves."""
-    one = proven.checkpoint
+    """Shape what a bundle proves."""
+    checkpoint = proven.checkpoint
     return {
         "ok": True,
-        "ledger_id": one.ledger_id,
-        "checkpoint": one.number,
-        "size": one.size,
+        "ledger_id": checkpoint.ledger_id,
+        "checkpoint": checkpoint.number,
+        "size": checkpoint.size,
         "first": proven.first,
         "last": proven.last,
         "events": proven.events,
@@ -79,10 +79,10 @@ def proven_shape(proven: Proven) -> dict[str, Any]:
 
 
 def revision_shape(found: str, wanted: str) -> dict[str, Any]:
-    """Write the schema's revision, and the one that this version of Holdbook works with."""
+    """Shape the schema's revision, and the one that this version of Holdbook works with."""
     return {"revision": found, "wanted": wanted}
 
 
 def schema_check_shape(problems: Sequence[str]) -> dict[str, Any]:
-    """Write what is wrong with the schema, in words."""
+    """Shape what is wrong with the schema, in words."""
     return {"ok": not problems, "problems": problems}

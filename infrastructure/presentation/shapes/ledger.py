@@ -17,40 +17,40 @@ if TYPE_CHECKING:
     from holdbook.domain.waiting import Waiting
 
 
-def allocation_shape(one: Allocation) -> dict[str, Any]:
-    """Write an allocation."""
+def allocation_shape(allocation: Allocation) -> dict[str, Any]:
+    """Shape an allocation."""
     return {
-        "id": one.id,
-        "owner": one.owner,
-        "state": one.state.value,
-        "quantities": dict(one.quantities),
-        "deadline": _time(one.deadline),
-        "token": str(one.token),
-        "tags": dict(one.tags),
-        "opened_at": _time(one.opened_at),
-        "ended_at": _time(one.ended_at),
-        "reason": one.reason,
+        "id": allocation.id,
+        "owner": allocation.owner,
+        "state": allocation.state.value,
+        "quantities": dict(allocation.quantities),
+        "deadline": _time(allocation.deadline),
+        "token": str(allocation.token),
+        "tags": dict(allocation.tags),
+        "opened_at": _time(allocation.opened_at),
+        "ended_at": _time(allocation.ended_at),
+        "reason": allocation.reason,
     }
 
 
-def pool_shape(one: PoolStatus) -> dict[str, Any]:
-    """Write a pool."""
+def pool_shape(pool: PoolStatus) -> dict[str, Any]:
+    """Shape a pool."""
     return {
-        "name": one.name,
-        "resource_type": one.resource_type,
-        "unit": one.unit,
-        "capacity": one.capacity,
-        "used": one.used,
-        "free": one.free,
-        "allocations": one.allocations,
-        "closed": one.closed,
-        "limits": one.limits.model_dump(mode="json"),
+        "name": pool.name,
+        "resource_type": pool.resource_type,
+        "unit": pool.unit,
+        "capacity": pool.capacity,
+        "used": pool.used,
+        "free": pool.free,
+        "allocations": pool.allocations,
+        "closed": pool.closed,
+        "limits": pool.limits.model_dump(mode="json"),
     }
 
 
-def pools_shape(found: Answer[PoolStatus]) -> dict[str, Any]:
-    """Write pools, with the position that they are true at."""
-    return {"position": found.position, "pools": [pool_shape(one) for one in found]}
+def pools_shape(pools: Answer[PoolStatus]) -> dict[str, Any]:
+    """Shape pools, with the position of the log that they are true at."""
+    return {"position": pools.position, "pools": [pool_shape(pool) for pool in pools]}
 
 
 def as_of(shape: dict[str, Any], position: int | None) -> dict[str, Any]:
@@ -58,25 +58,28 @@ def as_of(shape: dict[str, Any], position: int | None) -> dict[str, Any]:
     return {**shape, "as_of_position": position}
 
 
-def waiting_shape(one: Waiting) -> dict[str, Any]:
-    """Write a command that waits."""
+def waiting_shape(command: Waiting) -> dict[str, Any]:
+    """Shape a command that waits in the queue."""
     return {
-        "ticket": one.ticket,
-        "command_id": one.command_id,
-        "owner": one.owner,
-        "quantities": dict(one.quantities),
-        "since": instant_text(one.since),
-        "until": instant_text(one.until),
+        "ticket": command.ticket,
+        "command_id": command.command_id,
+        "owner": command.owner,
+        "quantities": dict(command.quantities),
+        "since": instant_text(command.since),
+        "until": instant_text(command.until),
     }
 
 
-def queue_shape(found: Answer[Waiting]) -> dict[str, Any]:
-    """Write the queue, with the position that it is true at."""
-    return {"position": found.position, "queue": [waiting_shape(one) for one in found]}
+def queue_shape(commands: Answer[Waiting]) -> dict[str, Any]:
+    """Shape the queue, with the position of the log that it is true at."""
+    return {"position": commands.position, "queue": [waiting_shape(command) for command in commands]}
 
 
 def outcome_shape(command: Command, outcome: Outcome, *, dry_run: bool) -> dict[str, Any]:
-    """Write what became of a command; of a dry run, without the ids and positions that nobody will see again."""
+    """Shape what a command did, or in a dry run what it would do.
+
+    A dry run has no position, and a grant that it tried has no token: they would differ if the command were issued.
+    """
     allocation = outcome.allocation and allocation_shape(outcome.allocation)
     if allocation and dry_run and not outcome.repeated and isinstance(command, Allocate | Reserve):
         allocation |= {"id": command.allocation_id, "token": None}
@@ -94,7 +97,7 @@ def outcome_shape(command: Command, outcome: Outcome, *, dry_run: bool) -> dict[
 
 
 def refusal_shape(refusal: Refused, *, dry_run: bool = False) -> dict[str, Any]:
-    """Write a refusal."""
+    """Shape a refusal."""
     return {
         "outcome": "refused",
         "dry_run": dry_run,
@@ -108,18 +111,18 @@ def refusal_shape(refusal: Refused, *, dry_run: bool = False) -> dict[str, Any]:
 
 
 def error_shape(error: Exception, exit_code: int) -> dict[str, Any]:
-    """Write an error with the data it carries."""
+    """Shape an error, with its public attributes as data."""
     data = {name: value for name, value in vars(error).items() if not name.startswith("_")}
     return {"error": {"type": type(error).__name__, "message": str(error), "exit_code": exit_code, **data}}
 
 
 def usage_error_shape(message: str, exit_code: int) -> dict[str, Any]:
-    """Write that the command line was used wrongly."""
+    """Shape the error of a command line that is used wrongly."""
     return {"error": {"type": "Usage", "message": message, "exit_code": exit_code}}
 
 
 def passing_error_shape(error: Exception) -> dict[str, Any]:
-    """Write an error after which the work goes on, so that it has no exit code."""
+    """Shape an error after which the work goes on, so that there is no exit code."""
     return {"error": {"type": type(error).__name__, "message": str(error)}}
 
 

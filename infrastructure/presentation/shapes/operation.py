@@ -19,61 +19,61 @@ if TYPE_CHECKING:
     from holdbook.projections.rebuild import Rebuilt
 
 
-def view_status_shape(one: ViewStatus) -> dict[str, Any]:
-    """Write how far a view has come."""
-    return {**asdict(one), "moved_at": one.moved_at and instant_text(one.moved_at)}
+def view_status_shape(status: ViewStatus) -> dict[str, Any]:
+    """Shape how far a view has come."""
+    return {**asdict(status), "moved_at": status.moved_at and instant_text(status.moved_at)}
 
 
-def views_shape(found: Sequence[ViewStatus]) -> dict[str, Any]:
-    """Write how far views have come."""
-    return {"views": [view_status_shape(one) for one in found]}
+def views_shape(statuses: Sequence[ViewStatus]) -> dict[str, Any]:
+    """Shape how far views have come."""
+    return {"views": [view_status_shape(status) for status in statuses]}
 
 
-def status_shape(found: Sequence[ViewStatus], skipped: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Write how far views have come, and which events they leave out."""
-    return {**views_shape(found), "skipped": skipped}
+def status_shape(statuses: Sequence[ViewStatus], skipped: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Shape how far views have come, and which events they leave out."""
+    return {**views_shape(statuses), "skipped": skipped}
 
 
 def rebuilt_shape(built: Sequence[Rebuilt]) -> dict[str, Any]:
-    """Write what became of rebuilding views."""
-    return {"views": [asdict(one) for one in built]}
+    """Shape what became of rebuilding views."""
+    return {"views": [asdict(view) for view in built]}
 
 
 def dry_run_shape(failures: Sequence[Failure]) -> dict[str, Any]:
-    """Write the events that cannot be read, or on which the handler of a view fails."""
-    return {"ok": not failures, "failures": [asdict(one) for one in failures]}
+    """Shape the events that cannot be read, or on which the handler of a view fails."""
+    return {"ok": not failures, "failures": [asdict(failure) for failure in failures]}
 
 
 def generation_shape(live: Generation) -> dict[str, Any]:
-    """Write the generation of a view that is published again."""
+    """Shape the generation of a view that is published again."""
     return {"name": live.view, "generation": live.number, "position": live.position}
 
 
 def pruned_shape(removed: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Write the numbers of the generations that were removed, by view."""
+    """Shape the numbers of the generations that were removed, by view."""
     return {"removed": removed}
 
 
 def imported_shape(summary: Summary) -> dict[str, Any]:
-    """Write what a workload came to."""
+    """Shape what a workload came to."""
     return asdict(summary)
 
 
 def exported_shape(events: int, file: str) -> dict[str, Any]:
-    """Write how many events were written to which file."""
+    """Shape how many events were written to which file."""
     return {"events": events, "file": file}
 
 
 def adopted_shape(adopted: Adopted, *, dry_run: bool) -> dict[str, Any]:
-    """Write what was taken over from an old manager, or would be."""
+    """Shape what was taken over from an old manager, or would be."""
     return {**asdict(adopted), "dry_run": dry_run}
 
 
 def rolled_back_shape(done: RolledBack, file: str) -> dict[str, Any]:
-    """Write what was handed back to an old manager, and in which file."""
+    """Shape what was handed back to an old manager, and in which file."""
     return {**asdict(done), "file": file}
 
 
 def serving_shape(address: str, *, follow: bool) -> dict[str, Any]:
-    """Write where metrics are served, and whether the views are kept up to date as well."""
+    """Shape where metrics are served, and whether the views are kept up to date as well."""
     return {"serving": address, "follow": follow}

@@ -1,4 +1,4 @@
-"""The shapes of reports."""
+"""The shapes of reports: incidents, usage, metrics, refusals."""
 
 from __future__ import annotations
 
@@ -15,16 +15,12 @@ if TYPE_CHECKING:
     from holdbook.replay.reports.incident import Incident, IncidentStep, Timeline
     from holdbook.replay.reports.usage import UsageReport, UsageRow
 
-
-def failure_shape(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a row of ``validation_failures``, with the refusal in words."""
-    code, data = RefusalCode(row["code"]), json.loads(row["data"])
-    said = {"transient": is_transient(code), "message": explain(code, data)}
-    return {**row, "asked": json.loads(row["asked"]), "data": data, **said}
+USAGE_COLUMNS: Final = ("group", "pool", "unit", "unit_seconds", "peak", "allocations", "refused", "refused_quantity")
+"""What is told of each group and pool, in the order of the columns."""
 
 
 def incident_step_shape(incident: Incident, step: IncidentStep) -> dict[str, Any]:
-    """Write a step of an incident; of one that no event says, without what events have."""
+    """Shape a step of an incident; a hold that lapsed without an event has no position, actor or command id."""
     recorded = step.recorded
     return {
         "position": recorded and recorded.position,
@@ -47,7 +43,7 @@ def incident_step_shape(incident: Incident, step: IncidentStep) -> dict[str, Any
 
 
 def incident_shape(incident: Incident, *, html: str | None = None) -> dict[str, Any]:
-    """Write what a window comes to, and into which file it was written as a page, if it was."""
+    """Shape the summary of a window of time; ``html`` names the file that its page was written to, if it was."""
     shape = {
         "from": instant_text(incident.window.since),
         "to": instant_text(incident.window.until),
@@ -55,32 +51,28 @@ def incident_shape(incident: Incident, *, html: str | None = None) -> dict[str, 
         "ledger_id": incident.ledger_id,
         "steps": incident.count,
         "refused_of_no_pool": dict(incident.unknown),
-        "pools": [_timeline_shape(one) for one in incident.pools.values()],
+        "pools": [_timeline_shape(timeline) for timeline in incident.pools.values()],
     }
     return shape if html is None else {**shape, "html": html}
 
 
-def _timeline_shape(one: Timeline) -> dict[str, Any]:
+def _timeline_shape(timeline: Timeline) -> dict[str, Any]:
     return {
-        "pool": one.name,
-        "unit": one.unit,
-        "before": one.before._asdict(),
-        "after": one.after._asdict(),
-        "peak": one.used.most.value,
-        "peak_at": instant_text(one.used.most.at),
-        "events": dict(one.events),
-        "granted": one.granted,
-        "ended": one.ended,
-        "refused": dict(one.refusals.codes),
+        "pool": timeline.name,
+        "unit": timeline.unit,
+        "before": timeline.before._asdict(),
+        "after": timeline.after._asdict(),
+        "peak": timeline.used.most.value,
+        "peak_at": instant_text(timeline.used.most.at),
+        "events": dict(timeline.events),
+        "granted": timeline.granted,
+        "ended": timeline.ended,
+        "refused": dict(timeline.refusals.codes),
     }
 
 
-USAGE_COLUMNS: Final = ("group", "pool", "unit", "unit_seconds", "peak", "allocations", "refused", "refused_quantity")
-"""What is told of each group and pool."""
-
-
 def usage_shape(by: str, report: UsageReport) -> dict[str, Any]:
-    """Write who used how much in a window of time."""
+    """Shape a report of who used how much; ``by`` is the grouping as it was asked for."""
     return {
         "by": by,
         "begin": report.begin and instant_text(report.begin),
@@ -91,16 +83,23 @@ def usage_shape(by: str, report: UsageReport) -> dict[str, Any]:
 
 
 def usage_row_shape(row: UsageRow) -> dict[str, Any]:
-    """Write what one group used of one pool."""
+    """Shape what one group used of one pool."""
     return {column: getattr(row, column) for column in USAGE_COLUMNS}
 
 
 def metrics_shape(position: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Write rows of the view ``metrics``."""
+    """Shape rows of the view ``metrics``, with the position of the log that they are true at."""
     return {"position": position, "metrics": rows}
 
 
 def usage_over_time_shape(pool: str, unit: str, position: int, buckets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Write a pool hour by hour."""
+    """Shape the use of a pool hour by hour, with the position of the log that it is true at."""
     about = {"pool": pool, "unit": unit, "bucket_seconds": int(BUCKET.total_seconds())}
     return {**about, "position": position, "buckets": buckets}
+
+
+def failure_shape(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Shape a row of the view ``validation_failures``, with the refusal in words and whether it is transient."""
+    code, data = RefusalCode(row["code"]), json.loads(row["data"])
+    said = {"transient": is_transient(code), "message": explain(code, data)}
+    return {**row, "asked": json.loads(row["asked"]), "data": data, **said}

@@ -77,8 +77,8 @@ NOTHING_NEW: Final = "nothing new to seal"
 
 def sealed_text(signed: Signed) -> Sentence:
     """Say which checkpoint was signed, over how many events."""
-    one = signed.checkpoint
-    return Sentence.of(("sealed", Tone.GOOD), f": checkpoint {one.number} over {one.size:,} events")
+    checkpoint = signed.checkpoint
+    return Sentence.of(("sealed", Tone.GOOD), f": checkpoint {checkpoint.number} over {checkpoint.size:,} events")
 
 
 def cosigned_text(signed: Signed) -> Sentence:
@@ -99,12 +99,12 @@ def handover_text(signed: Signed) -> str:
 
 def proven_lines(proven: Proven) -> Iterator[Sentence]:
     """Say which events a bundle proves to be in which ledger, and who signed for it."""
-    one = proven.checkpoint
+    checkpoint = proven.checkpoint
     events = f"{proven.events:,} event{'s' * (proven.events != 1)}"
-    covered = f"{events}, positions {proven.first:,} to {proven.last:,}, are in ledger {one.ledger_id}"
+    covered = f"{events}, positions {proven.first:,} to {proven.last:,}, are in ledger {checkpoint.ledger_id}"
     yield Sentence.of(("proven", Tone.GOOD), f": {covered}")
     signed_by = ", ".join(proven.signed_by)
-    yield Sentence.of(f"by checkpoint {one.number} over {one.size:,} events, signed by {signed_by}")
+    yield Sentence.of(f"by checkpoint {checkpoint.number} over {checkpoint.size:,} events, signed by {signed_by}")
     if proven.others:
         yield Sentence.of(f"also signed by {', '.join(proven.others)}, which you have not named")
 

@@ -60,9 +60,10 @@ def refusal_text(refusal: Refused, *, dry_run: bool = False) -> str:
 
 def _since(command: Command, outcome: Outcome) -> str:
     """Say how the allocation of a repeated command has ended since, if another command ended it."""
-    one = outcome.allocation
-    ended = one is not None and not one.state.is_open and one.state.value != _DONE[command.verb]
-    return f", {one.state.value} since" if one is not None and ended else ""
+    allocation = outcome.allocation
+    if allocation is None or allocation.state.is_open or allocation.state.value == _DONE[command.verb]:
+        return ""
+    return f", {allocation.state.value} since"
 
 
 def _subject(command: Command, outcome: Outcome, *, dry_run: bool) -> str:
@@ -76,10 +77,11 @@ def _subject(command: Command, outcome: Outcome, *, dry_run: bool) -> str:
     return f"{name}: capacity {pool.capacity}, used {pool.used}, free {pool.free} {pool.unit}" if pool else name
 
 
-def _allocation(one: Allocation, tried: Command | None) -> str:
+def _allocation(allocation: Allocation, tried: Command | None) -> str:
     """Say an allocation; if a grant was only tried, without the id and the token, which nobody will see again."""
-    until = f" until {time_to_second(one.deadline)}" if one.deadline and one.state.is_open else ""
-    content = f"{quantities_text(one.quantities)} for {one.owner}{until}"
+    until = f" until {time_to_second(allocation.deadline)}" if allocation.deadline and allocation.state.is_open else ""
+    content = f"{quantities_text(allocation.quantities)} for {allocation.owner}{until}"
     if isinstance(tried, Allocate | Reserve):
         return content
-    return f"{one.id}: {content} (token {one.token})" if one.state.is_open else f"{one.id}: {content}"
+    token = f" (token {allocation.token})" if allocation.state.is_open else ""
+    return f"{allocation.id}: {content}{token}"

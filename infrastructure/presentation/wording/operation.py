@@ -1,9 +1,9 @@
-"""What operators see, in words: the state of the views, and what was imported, exported, adopted or handed back."""
+"""What operators see, in words: the state of the views, and what was exported, adopted or handed back."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.infrastructure.presentation.wording.tones import Sentence, Tone
 
@@ -17,59 +17,60 @@ if TYPE_CHECKING:
     from holdbook.projections.projector import ViewStatus
     from holdbook.projections.rebuild import Rebuilt
 
+_SKIPPED: Final = (
+    "{view}, generation {generation}, leaves out position {position}, {type}: {reason} ({actor}, {skipped_at:.19})"
+)
+"""What is said of an event that a view leaves out, from the columns of ``skipped_events``."""
+
 
 # Views
 
 
-def status_lines(found: Sequence[ViewStatus], skipped: Sequence[Mapping[str, Any]]) -> Iterator[Sentence]:
+def status_lines(statuses: Sequence[ViewStatus], skipped: Sequence[Mapping[str, Any]]) -> Iterator[Sentence]:
     """Say which events views leave out, and where views have stopped, and why."""
     for skip in skipped:
-        left_out = (
-            "{view}, generation {generation}, leaves out position {position}, {type}: {reason} "
-            "({actor}, {skipped_at:.19})"
-        )
-        yield Sentence.of(left_out.format(**skip))
-    for one in found:
-        if one.error:
-            yield Sentence.of((f"{one.name} stopped at position {one.stopped_at}: {one.error}", Tone.BAD))
-        if one.building_error:
-            stopped = f"{one.name}, generation {one.building}, stopped: {one.building_error}"
+        yield Sentence.of(_SKIPPED.format(**skip))
+    for status in statuses:
+        if status.error:
+            yield Sentence.of((f"{status.name} stopped at position {status.stopped_at}: {status.error}", Tone.BAD))
+        if status.building_error:
+            stopped = f"{status.name}, generation {status.building}, stopped: {status.building_error}"
             yield Sentence.of((stopped, Tone.BAD))
 
 
-def view_remarks(one: ViewStatus) -> str:
+def view_remarks(status: ViewStatus) -> str:
     """Say what is out of the ordinary about a view, and which generations of it there are beside the live one."""
     remarks = (
-        "outdated: rebuild it" if one.outdated else "",
-        f"stopped at {one.stopped_at:,}" if one.stopped_at is not None else "",
-        f"{len(one.skipped)} skipped" if one.skipped else "",
-        f"building {one.building}, at {one.building_position:,}" if one.building is not None else "",
-        f"kept: {', '.join(map(str, one.kept))}" if one.kept else "",
+        "outdated: rebuild it" if status.outdated else "",
+        f"stopped at {status.stopped_at:,}" if status.stopped_at is not None else "",
+        f"{len(status.skipped)} skipped" if status.skipped else "",
+        f"building {status.building}, at {status.building_position:,}" if status.building is not None else "",
+        f"kept: {', '.join(map(str, status.kept))}" if status.kept else "",
     )
     return "; ".join(filter(None, remarks))
 
 
-def rebuilt_lines(one: Rebuilt) -> Iterator[Sentence]:
+def rebuilt_lines(view: Rebuilt) -> Iterator[Sentence]:
     """Say how the rebuild of a view ended, after the rows in which it differs."""
-    for line in one.differences:
-        yield Sentence.of(("differs: ", Tone.CAUTION if one.published else Tone.BAD), line)
-    for line in one.faults:
+    for line in view.differences:
+        yield Sentence.of(("differs: ", Tone.CAUTION if view.published else Tone.BAD), line)
+    for line in view.faults:
         yield Sentence.of(("not what the log says: ", Tone.BAD), line)
-    name = f"{one.name}: generation {one.generation}"
-    if one.published:
-        yield Sentence.of(f"{name} is published, true up to position {one.position:,}")
-    elif one.error is not None:
-        yield Sentence.of((f"{name} stopped at position {one.stopped_at:,}: {one.error}", Tone.BAD))
+    name = f"{view.name}: generation {view.generation}"
+    if view.published:
+        yield Sentence.of(f"{name} is published, true up to position {view.position:,}")
+    elif view.error is not None:
+        yield Sentence.of((f"{name} stopped at position {view.stopped_at:,}: {view.error}", Tone.BAD))
     else:
-        failed = f"generation {one.generation} did not pass the comparison"
-        yield Sentence.of((f"{one.name}: nothing is published: {failed}", Tone.BAD))
+        failed = f"generation {view.generation} did not pass the comparison"
+        yield Sentence.of((f"{view.name}: nothing is published: {failed}", Tone.BAD))
 
 
 def dry_run_lines(failures: Sequence[Failure], views: Sequence[str]) -> Iterator[Sentence]:
     """Say which events cannot be read, or be taken into which of the views, and how many of each type."""
-    for one in failures:
-        yield Sentence.of((f"position {one.position:,}, {one.type}: ", Tone.BAD), one.error)
-    for kind, count in sorted(Counter(one.type for one in failures).items()):
+    for failure in failures:
+        yield Sentence.of((f"position {failure.position:,}, {failure.type}: ", Tone.BAD), failure.error)
+    for kind, count in sorted(Counter(failure.type for failure in failures).items()):
         yield Sentence.of(f"{kind}: {count:,} failure{'s' * (count != 1)}")
     if not failures:
         into = f", and {', '.join(views)} can be built from it" if views else ""
@@ -88,9 +89,9 @@ def pruned_lines(removed: Mapping[str, Sequence[int]]) -> Iterator[str]:
         yield f"{view}: {said}"
 
 
-def going_on_text(now: ViewStatus) -> str:
+def going_on_text(status: ViewStatus) -> str:
     """Say that a view that had stopped goes on."""
-    return f"{now.name}: goes on, true up to position {now.position:,}"
+    return f"{status.name}: goes on, true up to position {status.position:,}"
 
 
 # In and out

@@ -24,11 +24,11 @@ NO_METRICS: Final = "nothing has happened yet"
 
 def incident_lines(incident: Incident) -> Iterator[str]:
     """Say what a window of time came to: a line for each pool in which something happened, and one for the rest."""
-    for one in incident.pools.values():
-        if one.is_eventful:
+    for pool in incident.pools.values():
+        if pool.is_eventful:
             yield (
-                f"{one.name}: {one.before.used:,} used at first, at most {one.used.most.value:,}, "
-                f"{one.after.used:,} of {one.after.capacity:,} {one.unit} in the end; {_event_counts(one)}"
+                f"{pool.name}: {pool.before.used:,} used at first, at most {pool.used.most.value:,}, "
+                f"{pool.after.used:,} of {pool.after.capacity:,} {pool.unit} in the end; {_event_counts(pool)}"
             )
     if incident.unknown:
         yield f"refused, of no pool that there is: {codes_text(incident.unknown)}"
@@ -36,10 +36,10 @@ def incident_lines(incident: Incident) -> Iterator[str]:
         yield "nothing happened in that time"
 
 
-def _event_counts(one: Timeline) -> str:
+def _event_counts(pool: Timeline) -> str:
     """Say how many events of each type there were, then how many refusals with each code."""
-    counted = [f"{count:,} {kind}" for kind, count in one.events.items()]
-    refused = [f"refused: {codes_text(one.refusals.codes)}"] if one.refusals.codes else []
+    counted = [f"{count:,} {kind}" for kind, count in pool.events.items()]
+    refused = [f"refused: {codes_text(pool.refusals.codes)}"] if pool.refusals.codes else []
     return ", ".join([*counted, *refused])
 
 
@@ -60,8 +60,8 @@ def usage_over_time_text(pool: str, unit: str, buckets: Sequence[Mapping[str, An
     """Say what was used of a pool in the end and at most, and what happened, from its hours in order."""
     if not buckets:
         return f"nothing happened in pool {pool} in that time"
-    peak, last = max(buckets, key=lambda one: one["peak"]), buckets[-1]
-    grants, endings, refusals = (sum(one[field] for one in buckets) for field in ("grants", "endings", "refusals"))
+    peak, last = max(buckets, key=lambda hour: hour["peak"]), buckets[-1]
+    grants, endings, refusals = (sum(hour[field] for hour in buckets) for field in ("grants", "endings", "refusals"))
     return (
         f"{pool}: {last['used']:,} of {last['capacity']:,} {unit} used in the end, "
         f"at most {peak['peak']:,} in the hour from {time_to_second(instant(peak['bucket']))}; "

@@ -1,8 +1,8 @@
-"""What would be decided otherwise, in words: explanations of refusals, and what other limits would have changed."""
+"""Explanations of refusals in words, and what other limits would have changed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from holdbook.domain.refusals import RefusalCode
 from holdbook.infrastructure.presentation.wording.tones import Sentence, Tone
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
     from holdbook.replay.simulation.what_if import Divergence, WhatIf
 
-_VALUE_CHARACTERS_MAX = 200
-"""How much of a value is said of a log that does not follow from its commands."""
+_VALUE_CHARACTERS_MAX: Final = 200
+"""The most characters that are said of a value that differs."""
 
 
 # Explanations
 
 
 def obstacle_text(obstacle: Obstacle, asked_at: datetime) -> str:
-    """Say why a request is refused, and from when on if that is later than it was asked."""
+    """Say why a request is refused; for an obstacle that comes only after others are gone, also from when on."""
     begin = "" if obstacle.since == asked_at else f"then, at {exact_time(obstacle.since)}, "
     return f"{begin}refused ({obstacle.code}): {obstacle}"
 
@@ -33,16 +33,17 @@ def more_holders_text(holders: Sequence[Holder]) -> str:
     return f"and {len(holders):,} more, which hold {_sum(holders):,}"
 
 
-def outlook_text(one: Explanation) -> str:
+def outlook_text(explanation: Explanation) -> str:
     """Say whether and when a request would be granted, and at which position of the log that is true."""
-    said = f"it would be granted at {exact_time(one.moment)}" if one.granted else _refused_outlook(one)
-    return f"{said}, as of position {one.position:,}"
+    granted = f"it would be granted at {exact_time(explanation.moment)}"
+    said = granted if explanation.granted else _refused_outlook(explanation)
+    return f"{said}, as of position {explanation.position:,}"
 
 
-def _refused_outlook(one: Explanation) -> str:
-    if one.granted_at is not None:
-        return f"granted from {exact_time(one.granted_at)} on, if nothing but expiry happens"
-    last = one.obstacles[-1]
+def _refused_outlook(explanation: Explanation) -> str:
+    if explanation.granted_at is not None:
+        return f"granted from {exact_time(explanation.granted_at)} on, if nothing but expiry happens"
+    last = explanation.obstacles[-1]
     if not last.transient:
         return "no expiry lifts this: somebody has to change something"
     lasting = [holder for holder in last.holders if holder.deadline is None]
@@ -59,10 +60,10 @@ def _sum(holders: Sequence[Holder]) -> int:
 # What if
 
 
-def decided_again_text(found: WhatIf) -> str:
+def decided_again_text(result: WhatIf) -> str:
     """Say that every command, decided again under the recorded limits, led to the recorded events."""
-    again = f"{found.commands:,} command{'s' * (found.commands != 1)} decided again"
-    return f"{again}: under the recorded limits they lead to the {found.events:,} events recorded"
+    again = f"{result.commands:,} command{'s' * (result.commands != 1)} decided again"
+    return f"{again}: under the recorded limits they lead to the {result.events:,} events recorded"
 
 
 def divergence_text(fault: Divergence) -> Sentence:
@@ -74,20 +75,20 @@ def divergence_text(fault: Divergence) -> Sentence:
     )
 
 
-def other_limits_text(found: WhatIf) -> str:
+def other_limits_text(result: WhatIf) -> str:
     """Write the limits that were tried: ``gpu.total=12, gpu.max_size=none``."""
-    limits = ((f"{pool}.{name}", value) for pool, values in found.limits.items() for name, value in values.items())
+    limits = ((f"{pool}.{name}", value) for pool, values in result.limits.items() for name, value in values.items())
     return ", ".join(f"{limit}={'none' if value is None else value}" for limit, value in limits)
 
 
-def flips_text(found: WhatIf) -> str:
+def flips_text(result: WhatIf) -> str:
     """Say how many commands would end otherwise, and which way."""
-    if not found.flipped:
+    if not result.flipped:
         return "no command ends otherwise"
-    some = f"{found.flipped:,} command{'s end' if found.flipped != 1 else ' ends'} otherwise"
-    gained = f"{found.gained:,} done that {_were(found.gained)} refused"
-    lost = f"{found.lost:,} refused that {_were(found.lost)} done"
-    return f"{some}, the first at position {found.flips[0].position:,}: {gained}, {lost}"
+    some = f"{result.flipped:,} command{'s end' if result.flipped != 1 else ' ends'} otherwise"
+    gained = f"{result.gained:,} done that {_were(result.gained)} refused"
+    lost = f"{result.lost:,} refused that {_were(result.lost)} done"
+    return f"{some}, the first at position {result.flips[0].position:,}: {gained}, {lost}"
 
 
 def _were(count: int) -> str:
