@@ -1,4 +1,4 @@
-"""The command line as a whole: its commands, its errors, its exit codes."""
+"""The command line as a whole: its commands, its errors, and its exit codes."""
 
 import os
 import sys
@@ -47,56 +47,62 @@ from holdbook.projections.projector import ViewStopped
 from holdbook.replay.evidence.bundle import BundleRefused
 
 REFUSED = 1
-"""Refused, not found, or a check that failed."""
+"""Exit code of what is refused or not found, and of a check that fails."""
 MISUSED = 2
-"""Usage, malformed input, or a file that cannot be read or written."""
+"""Exit code of wrong usage, of malformed input, and of a file that cannot be read or written."""
 UNUSABLE = 3
-"""The database cannot be reached or used."""
+"""Exit code of a database that cannot be reached or used."""
 INTERRUPTED = 130
-"""As the shell says it: 128 and the number of SIGINT."""
+"""Exit code after an interrupt: 128 plus the number of SIGINT, as the shell has it."""
 READER_GONE = 141
-"""As the shell says it: 128 and the number of SIGPIPE."""
+"""Exit code if the reader of the output has gone: 128 plus the number of SIGPIPE, as the shell has it."""
 
 _FAILED = (Refused, NotFound, ViewStopped, NotSealed, NotCosigned, TreeDamaged, BundleRefused, NotRolledBack)
-"""What the state of things does not allow."""
+"""Errors with the exit code `REFUSED`: what was asked is well formed, but the state of the ledger does not allow it."""
 
 _USAGE_ERROR: Any = BadParameter.__mro__[1]
-"""Typer's own error for wrong usage, which it does not export."""
+"""The class of Typer's errors of usage, which Typer does not export."""
 
-HELP = """An event-sourced ledger of finite resources.
+HELP = """Keep a ledger of finite resources: who holds how much of what, since when and until when.
+
+Every grant, release, expiry and refusal is recorded as an event in a log that only grows. `holdbook demo` shows how it
+works, and `holdbook COMMAND --help` explains a command, with examples.
 
 Exit codes: 0 done; 1 refused, not found, or a check failed; 2 wrong usage or malformed input; 3 the database cannot be
 reached or used.
 
-With --json, the standard output is one JSON document, or JSON Lines for listings (allocations, history, failures,
-replay, export, seal list, seal cosign, seal --watch, expire --watch, demo). A refusal is such a document, its outcome
-being "refused"; an error is one on the standard error: {"error": {"type": …, "message": …, "exit_code": …}}.
+With --json, a command prints one JSON document, or one line of JSON for each thing that it lists (allocations, history,
+failures, replay, export, seal list, seal cosign, seal --watch, expire --watch, demo). A refusal is a document whose
+"outcome" is "refused". An error is a document on the standard error: {"error": {"type": …, "message": …, "exit_code":
+…}}.
 
-Environment: HOLDBOOK_DATABASE_URL, HOLDBOOK_ACTOR, HOLDBOOK_LOG_LEVEL (debug, info, warning, error),
+Environment variables: HOLDBOOK_DATABASE_URL, HOLDBOOK_ACTOR, HOLDBOOK_LOG_LEVEL (debug, info, warning, error),
 HOLDBOOK_LOG_FORMAT (console, json), HOLDBOOK_SEAL_KEY.
 """
 
+EXAMPLES = "Examples  holdbook demo\n\n  holdbook allocate gpu=2 --owner trainer-17 --ttl 30m"
+
 
 class Root(TyperGroup):
-    """The group of all commands, which turns errors into messages and exit codes."""
+    """The group of all commands; it turns errors into messages and exit codes."""
 
     def main(
         self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: object, **__: object
     ) -> NoReturn:
-        """Run a command line; ends with its exit code."""
+        """Run a command line, by default that of this process, and exit with its code."""
         words = sys.argv[1:] if args is None else list(args)
         as_json = "--json" in words
         _prepare_streams(for_programs=as_json or "--csv" in words)
         try:
             settings = _settings()
-            configure_logging(settings, silent={"commit_failed"})  # whoever issued the command is told by its error
+            configure_logging(settings, silent={"commit_failed"})  # the error of the command tells its caller
             code = super().main(words, prog_name or "holdbook", standalone_mode=False, obj=settings) or 0
             sys.stdout.flush()
         except (ReaderGone, BrokenPipeError):
             code = READER_GONE
             _discard_output()
         except (HoldbookError, _USAGE_ERROR, OSError) as error:
-            code = tell_error(error, as_json=as_json)
+            code = _print_error(error, as_json=as_json)
             if isinstance(error, OSError):
                 _discard_output()
         if code == INTERRUPTED:
@@ -105,14 +111,14 @@ class Root(TyperGroup):
 
 
 def _prepare_streams(*, for_programs: bool) -> None:
-    """Write JSON and CSV in UTF-8 whatever the locale; and never fail at a character that the terminal cannot show."""
+    """Write JSON and CSV in UTF-8 in any locale, and escape characters that the terminal cannot show."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8" if for_programs else None, errors="backslashreplace")
 
 
 def _settings() -> Settings:
-    """Read the settings; raises `Malformed`, naming the variable."""
+    """Read the settings; raises `Malformed`, which names the environment variable."""
     try:
         return Settings()
     except ValidationError as error:
@@ -121,18 +127,18 @@ def _settings() -> Settings:
 
 
 def _discard_output() -> None:
-    """Let what was not written yet go nowhere: the interpreter's last flush would fail again."""
-    with suppress(UnsupportedOperation):  # inside a program that put something else in the output's place
+    """Throw away output that could not be written, because the interpreter flushes once more as it ends."""
+    with suppress(UnsupportedOperation):  # a program that calls `main` may have replaced the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def tell_error(error: Exception, *, as_json: bool) -> int:
-    """Say an error where it belongs, and give its exit code."""
+def _print_error(error: Exception, *, as_json: bool) -> int:
+    """Print an error, and give its exit code."""
     code = exit_code(error)
     if isinstance(error, Refused):
         tell_refusal(error, as_json=as_json)
     elif isinstance(error, _USAGE_ERROR):
-        _tell_usage(error, as_json=as_json)
+        _print_usage_error(error, as_json=as_json)
     elif as_json:
         emit(error_shape(error, code), errors=True)
     else:
@@ -140,7 +146,7 @@ def tell_error(error: Exception, *, as_json: bool) -> int:
     return code
 
 
-def _tell_usage(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - as said above
+def _print_usage_error(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - Typer does not export the class
     message = error.format_message()
     if as_json:
         emit(usage_error_shape(message, MISUSED), errors=True)
@@ -150,7 +156,7 @@ def _tell_usage(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - as said
 
 
 def exit_code(error: Exception) -> int:
-    """Find the exit code for an error."""
+    """Give the exit code for an error."""
     if isinstance(error, _FAILED):
         return REFUSED
     return UNUSABLE if isinstance(error, LogUnavailable | LogCorrupt | SchemaMismatch) else MISUSED
@@ -165,7 +171,7 @@ def _print_version(*, wanted: bool) -> None:
         raise Exit
 
 
-@app.callback(invoke_without_command=True, help=HELP)
+@app.callback(invoke_without_command=True, help=HELP, epilog=EXAMPLES)
 def root(
     context: Context,
     *,
@@ -173,7 +179,7 @@ def root(
         bool, Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True, help="Say which.")
     ] = False,
 ) -> None:
-    """Show the help if no command is given."""
+    """Print the help if no command is given."""
     if context.invoked_subcommand is None:
         say(context.get_help())
 

@@ -1,4 +1,4 @@
-"""Issuing one command and saying what became of it."""
+"""Issues one command of the ledger and prints what became of it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,25 @@ if TYPE_CHECKING:
     from holdbook.projections.engine import Progress
 
 _TELL_SECONDS: Final = 0.5
-"""How often to tell how long a command has been waiting."""
+"""Seconds between two reports of how long a command has been waiting."""
 
 logger = get_logger()
 
 
 def issue(options: CommandOptions, command: Command, *, create: bool = False) -> None:
-    """Open the ledger, decide a command, and say what became of it."""
+    """Open the ledger, decide a command, and print what became of it; with ``create``, make a ledger if there is none.
+
+    Raises what `decide` raises.
+    """
     with options.open_as_actor(create=create and not options.dry_run) as ledger:
         decide(ledger, options, command)
 
 
 def decide(ledger: Ledger, options: CommandOptions, command: Command) -> None:
-    """Decide a command, or look what would become of it, and say so. Raises `Refused`, and `Exit` for a dry run."""
+    """Decide a command, or in a dry run find out what would become of it, and print that.
+
+    Raises `Refused` if it is refused, and `Exit` if it would be.
+    """
     outcome = ledger.check(command) if options.dry_run else execute(ledger, command, silent=options.json)
     if outcome.refusal is not None:
         tell_refusal(outcome.refusal, as_json=options.json, dry_run=True)
@@ -48,7 +54,7 @@ def decide(ledger: Ledger, options: CommandOptions, command: Command) -> None:
 
 
 def execute(ledger: Ledger, command: Command, *, silent: bool) -> Outcome:
-    """Decide a command and bring the views up to date, refused or not."""
+    """Decide a command, and bring the views up to date whether it is refused or not. Raises `Refused`."""
     try:
         outcome = ledger.execute(command) if vars(command).get("wait") is None else wait(ledger, command, silent=silent)
     except Refused:
@@ -59,7 +65,7 @@ def execute(ledger: Ledger, command: Command, *, silent: bool) -> Outcome:
 
 
 def wait(ledger: Ledger, command: Command, *, silent: bool) -> Outcome:
-    """Decide a command that may wait, and show people how much of its time is over. Raises `Refused`."""
+    """Decide a command that may wait, and show how much of its time is over. Raises `Refused`."""
     seconds, since = vars(command)["wait"].total_seconds(), monotonic()
     promise = ledger.submit(command)
     with progress("waiting", silent=silent) as tell:
@@ -67,7 +73,7 @@ def wait(ledger: Ledger, command: Command, *, silent: bool) -> Outcome:
             while not promise.done():
                 tell(int(monotonic() - since), ceil(seconds))
                 futures.wait([promise], timeout=_TELL_SECONDS)
-        except BaseException:  # an interrupt: it leaves the queue
+        except BaseException:  # an interrupt: the command leaves the queue
             promise.cancel()
             raise
     outcome = promise.result()
@@ -77,7 +83,7 @@ def wait(ledger: Ledger, command: Command, *, silent: bool) -> Outcome:
 
 
 def catch_up(ledger: Ledger, progress: Progress = no_progress) -> None:
-    """Bring the views up to date; what was decided stands even if that fails."""
+    """Bring the views up to date; if that fails, log a warning, since what was decided stands all the same."""
     try:
         ledger.projector().catch_up(progress)
     except HoldbookError as error:
@@ -89,7 +95,7 @@ def catch_up(ledger: Ledger, progress: Progress = no_progress) -> None:
 
 
 def tell_refusal(refusal: Refused, *, as_json: bool, dry_run: bool = False) -> None:
-    """Say that a command was refused: to programs as its outcome, to people as an error."""
+    """Print that a command was refused: for programs as its outcome, for people on the standard error."""
     if as_json:
         emit(refusal_shape(refusal, dry_run=dry_run))
     else:

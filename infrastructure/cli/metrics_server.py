@@ -1,4 +1,4 @@
-"""Metrics over HTTP: what a ledger's database holds, as Prometheus reads it."""
+"""Serves the metrics of a ledger's database over HTTP, in the form that Prometheus reads."""
 
 import sys
 from collections.abc import Iterator
@@ -19,45 +19,47 @@ from holdbook.infrastructure.monitoring.prometheus import LedgersCollector
 from holdbook.infrastructure.presentation.shapes.operation import serving_shape
 
 HOST = "127.0.0.1"
-"""Where it listens unless told: nobody else sees it."""
+"""The address to listen at if none is given: other machines cannot reach it."""
 
 PORT_MAX = 65_535
+"""The greatest number of a port."""
 
 READ_SECONDS_MAX = 5.0
-"""How long a scrape waits for a database that says nothing, and for a client that does not ask."""
+"""Seconds that a scrape waits for a database that does not answer, and for a client that does not ask."""
 
 POLL_SECONDS = 0.1
-"""How long it takes, at most, to notice that the server is to stop."""
+"""Seconds between two looks whether the server is to stop."""
 
 PARAMETER = "--serve"
+"""The option that errors name."""
 
 
 class _Handler(WSGIRequestHandler):
-    """Answers one scrape, and says nothing of it."""
+    """Answers one scrape, without a line in the log."""
 
     timeout = READ_SECONDS_MAX
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own name
-        """Say nothing: a line for each scrape tells nobody anything."""
+        """Log nothing."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Answers scrapes, each in a thread, and waits for those under way when it is closed."""
+    """Answers each scrape in a thread of its own; closing it waits for the scrapes under way."""
 
     daemon_threads = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Leave a client that went away, or never asked, alone."""
+        """Ignore a client that went away, or that never asked."""
 
 
-class _ServerOf6(_Server):
-    """The same, at an address of IPv6."""
+class _IPv6Server(_Server):
+    """The same server at an IPv6 address."""
 
     address_family = AF_INET6
 
 
 def address(text: str) -> tuple[str, int]:
-    """Read ``[HOST:]PORT``; raises `Malformed`."""
+    """Read ``[HOST:]PORT`` as a host and a port; raises `Malformed`."""
     host, _, port = text.rpartition(":")
     if not (port.isascii() and port.isdecimal() and int(port) <= PORT_MAX):
         raise Malformed(
@@ -68,17 +70,17 @@ def address(text: str) -> tuple[str, int]:
 
 @contextmanager
 def serving(ledger: Ledger, text: str) -> Iterator[str]:
-    """Serve a ledger's metrics while the block runs; gives the address of the page.
+    """Serve a ledger's metrics at ``[HOST:]PORT`` while the block runs, and give the URL of the page.
 
     Raises `Malformed` if nobody can listen there.
     """
     host, port = address(text)
     registry = CollectorRegistry()
     registry.register(LedgersCollector(lambda: [ledger]))
-    kind, shown = (_ServerOf6, f"[{host}]") if ":" in host else (_Server, host)
+    kind, shown = (_IPv6Server, f"[{host}]") if ":" in host else (_Server, host)
     try:
         server = kind((host, port), _Handler)
-    except (OSError, UnicodeError) as error:  # the second for a name that cannot be one
+    except (OSError, UnicodeError) as error:  # UnicodeError for text that cannot be a host's name
         raise Malformed(PARAMETER, text, f"expected an address to listen at ({error})") from None
     server.set_app(make_wsgi_app(registry))
     thread = Thread(target=server.serve_forever, args=[POLL_SECONDS], name="holdbook-metrics")
@@ -93,13 +95,13 @@ def serving(ledger: Ledger, text: str) -> Iterator[str]:
 
 @contextmanager
 def following(ledger: Ledger, options: CommonOptions) -> Iterator[None]:
-    """Keep the views up to date while the block runs."""
+    """Keep the views up to date in a thread while the block runs."""
     stop = Event()
 
-    def heed(error: HoldbookError) -> None:
+    def report(error: HoldbookError) -> None:
         tell_failure(error, as_json=options.json)
 
-    thread = Thread(target=ledger.projector().follow, args=[stop, heed], name="holdbook-views")
+    thread = Thread(target=ledger.projector().follow, args=[stop, report], name="holdbook-views")
     thread.start()
     try:
         yield
@@ -109,7 +111,7 @@ def following(ledger: Ledger, options: CommonOptions) -> Iterator[None]:
 
 
 def serve(text: str, options: CommonOptions, *, follow: bool) -> None:
-    """Serve the metrics of a ledger's database until the process is told to stop."""
+    """Serve the metrics of a ledger's database until SIGINT or SIGTERM; with ``follow``, keep the views up to date."""
     address(text)
     with (
         Ledger.open(options.url, create=False, patience=READ_SECONDS_MAX) as ledger,

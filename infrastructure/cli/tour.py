@@ -1,4 +1,4 @@
-"""The stops of the tour, each of which does something to a ledger and says what happened."""
+"""The steps of the tour that `holdbook demo` takes: each does something to a ledger and says what happened."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from holdbook.infrastructure.ledger import Ledger
 
 BEGINNING: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
-"""When the tour takes place: the same Monday morning for everybody."""
+"""The moment at which the tour begins: the same Monday morning each time."""
 
 WORKERS: Final = 8
-"""How many want the last units at once."""
+"""How many workers ask for the last units at the same moment."""
 
 TRAINING: Final = Allocate(
     quantities={"gpu": 3, "memory": 256}, owner="trainer-17", allocation_id="training", tags={"team": "cv"}
@@ -50,11 +50,12 @@ NEXT: Final = (
     ("holdbook verify", "check every promise"),
     ("holdbook --help", "everything else"),
 )
+"""Commands for a newcomer to type after the tour, and what each is for."""
 
 
 @dataclass(slots=True)
 class Clock:
-    """A clock that stands still until it is moved, so that nobody waits for a deadline."""
+    """A clock that stands still until it is moved, so that the tour need not wait for a deadline."""
 
     now: datetime = BEGINNING
 
@@ -69,7 +70,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class TourStep:
-    """One stop: words and a table for people, data for programs."""
+    """One step of the tour: words and a table for people, data for programs."""
 
     name: str
     title: str
@@ -79,7 +80,7 @@ class TourStep:
 
 
 def tour(ledger: Ledger, clock: Clock) -> Iterator[TourStep]:
-    """Walk through what a ledger does."""
+    """Take the steps of the tour on an empty ledger that reads a clock."""
     yield _pools(ledger)
     yield _grants(ledger)
     yield _contention(ledger)

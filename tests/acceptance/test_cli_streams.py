@@ -190,6 +190,14 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     assert words in {("demo",), ("verify-bundle",)} or "--database" in said
 
 
+@pytest.mark.parametrize("group", sorted({words[0] for words in COMMANDS if len(words) > 1}))
+def test_every_group_explains_itself(group: str) -> None:
+    """A group of commands says what it is about, with an example."""
+    said = call(group, "--help", env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).ends(0).out
+    assert re.search(rf"Usage: .* {group} ", said)
+    assert re.search(rf"Example  holdbook {group}", said)
+
+
 def test_the_command_line_explains_itself() -> None:
     """Alone it shows the help, with exit codes and environment; and it knows its version."""
     said = call().ends(0).out

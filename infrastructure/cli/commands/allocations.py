@@ -1,4 +1,4 @@
-"""Commands about allocations, one of the ledger's commands each."""
+"""The commands that change allocations; each issues one command of the ledger."""
 
 import sys
 from dataclasses import dataclass
@@ -31,30 +31,33 @@ from holdbook.infrastructure.presentation.wording.ledger import outcome_text
 top = Typer()
 
 WATCH_PATIENCE_SECONDS: Final = 5.0
-"""How long a worker waits within a command for a database that is away: it tries again itself, and heeds signals."""
+"""Seconds that a worker waits within one command for a database that is away.
+
+It is short because the worker tries again by itself, and looks at signals in between.
+"""
 
 OwnerOption = Annotated[str, Option(metavar="NAME", help="Who the resource is for.", show_default=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrantOptions:
-    """What may be said with a request."""
+    """The options of `allocate` and `reserve`."""
 
     ttl: TtlOption = None
     tag: TagOption = None
     allocation_id: Annotated[
-        str | None, Option("--id", metavar="ID", help="Id of the allocation. Default: a fresh one.")
+        str | None, Option("--id", metavar="ID", help="Id of the allocation. Default: a new one.")
     ] = None
     wait: Annotated[
         str | None,
         Option(
             metavar="TIME",
-            help="Wait for what is not free now, first come, first served, so long at most: 30s, 5m, 1h30m.",
+            help="Wait at most this long, first come, first served, for what is not free now: 30s, 5m, 1h30m.",
         ),
     ] = None
 
     def fields(self, words: list[str], owner: str) -> dict[str, Any]:
-        """Make the command's fields; raises `Malformed`."""
+        """Give the fields of the command; raises `Malformed`."""
         return {
             "quantities": quantities(words),
             "owner": owner,
@@ -73,19 +76,19 @@ class GrantOptions:
     "holdbook allocate gpu=8 --owner trainer-18 --wait 10m",
 )
 def allocate(asked: Quantities, owner: OwnerOption, grant: GrantOptions, *, options: CommandOptions) -> None:
-    """Hold quantities of one or more pools, all or nothing."""
+    """Allocate quantities from one or more pools: all of them, or nothing."""
     issue(options, Allocate(**grant.fields(asked, owner), **options.envelope))
 
 
 @command(top, "reserve", "holdbook reserve gpu=2 --owner trainer-17 --ttl 60s --id job-42")
 def reserve(asked: Quantities, owner: OwnerOption, grant: GrantOptions, *, options: CommandOptions) -> None:
-    """Hold quantities until a deadline, to be confirmed or voided."""
+    """Reserve quantities until a deadline; before then, confirm the reservation or void it."""
     issue(options, Reserve(**grant.fields(asked, owner), **options.envelope))
 
 
 @command(top, "confirm", "holdbook confirm job-42 --ttl 30m")
 def confirm(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: CommandOptions) -> None:
-    """Make a reservation an allocation; its time to live starts anew."""
+    """Turn a reservation into an allocation; its time to live starts again."""
     issue(options, Confirm(allocation_id=name, ttl=duration("ttl", ttl), token=token, **options.envelope))
 
 
@@ -93,19 +96,19 @@ def confirm(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None
 def void(
     name: AllocationId, reason: ReasonOption = None, token: TokenOption = None, *, options: CommandOptions
 ) -> None:
-    """Give a reservation up."""
+    """Give up a reservation."""
     issue(options, Void(allocation_id=name, reason=reason, token=token, **options.envelope))
 
 
 @command(top, "renew", "holdbook renew job-42 --ttl 30m --token 1:42")
 def renew(name: AllocationId, ttl: TtlOption = None, token: TokenOption = None, *, options: CommandOptions) -> None:
-    """Move an allocation's deadline to now plus the time to live."""
+    """Renew an allocation: its new deadline is the time now plus the time to live."""
     issue(options, Renew(allocation_id=name, ttl=duration("ttl", ttl), token=token, **options.envelope))
 
 
 @command(top, "resize", "holdbook resize job-42 gpu=4")
 def resize(name: AllocationId, asked: Quantities, token: TokenOption = None, *, options: CommandOptions) -> None:
-    """Give an allocation other quantities of pools that it has; pools not named keep theirs."""
+    """Change how much an allocation holds of its pools; what it holds of pools that are not named stays."""
     fields: dict[str, Any] = {"allocation_id": name, "quantities": quantities(asked), "token": token}
     issue(options, Resize(**fields, **options.envelope))
 
@@ -118,7 +121,7 @@ def transfer(
     *,
     options: CommandOptions,
 ) -> None:
-    """Make another owner the owner of an allocation."""
+    """Give an allocation to another owner."""
     issue(options, Transfer(allocation_id=name, to=to, token=token, **options.envelope))
 
 
@@ -133,30 +136,38 @@ def release(
     reason: ReasonOption = None,
     token: TokenOption = None,
     force: Annotated[  # noqa: FBT002 - an option
-        bool, Option("--force", help="End whatever is open under that id, a reservation too; wants a reason.")
+        bool, Option("--force", help="End whatever is open under this id, a reservation too. Needs --reason.")
     ] = False,
     *,
     options: CommandOptions,
 ) -> None:
     """End an allocation.
 
-    By force it is a correction: recorded as such, with the actor and the reason.
+    With --force the release is recorded as a correction, with its actor and reason.
     """
     issue(options, Release(allocation_id=name, reason=reason, token=token, force=force, **options.envelope))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExpireOptions(CommandOptions):
-    """What expiring takes."""
+    """The options of `expire`."""
 
-    pool: Annotated[str | None, Option(metavar="NAME", help="The pool. Default: all.")] = None
-    limit: Annotated[int | None, Option(metavar="N", help="About how many, the earliest first. Default: all.")] = None
-    watch: Annotated[bool, Option("--watch", help="Go on, whenever something is due, until interrupted.")] = False
-    interval: Annotated[str, Option(metavar="TIME", help="With --watch: how long to sleep at most.")] = "1s"
-    batch: Annotated[int, Option(metavar="N", help="With --watch: about how many in one command.")] = SWEEP_ALLOCATIONS
+    pool: Annotated[str | None, Option(metavar="NAME", help="Only this pool. Default: all pools.")] = None
+    limit: Annotated[
+        int | None, Option(metavar="N", help="About how many allocations, the earliest deadlines first. Default: all.")
+    ] = None
+    watch: Annotated[
+        bool, Option("--watch", help="Go on until interrupted, and record each expiry soon after its deadline.")
+    ] = False
+    interval: Annotated[
+        str, Option(metavar="TIME", help="With --watch: the longest time to sleep between two looks.")
+    ] = "1s"
+    batch: Annotated[
+        int, Option(metavar="N", help="With --watch: about how many allocations to expire in one command.")
+    ] = SWEEP_ALLOCATIONS
 
     def check_watch(self) -> None:
-        """Raise `Malformed` for what does not go with watching."""
+        """Raise `Malformed` if an option is given that does not go with --watch."""
         for name in ("pool", "limit", "command_id", "dry_run"):
             given = getattr(self, name)
             if given:
@@ -171,25 +182,25 @@ class ExpireOptions(CommandOptions):
     "holdbook expire --watch --interval 5s",
 )
 def expire(options: ExpireOptions) -> None:
-    """Record the expiry of what is due; with --watch, again and again, soon after each deadline.
+    """Record the expiry of allocations whose deadline has passed.
 
-    Limits hold without it: it brings the views up to date. A worker that watches goes in portions, and waits for a
-    database that is away. Any number of them may be at work.
+    Limits hold even if nobody runs this; it brings the views up to date. With --watch it goes on, some allocations at a
+    time, and waits while the database is away. Any number of such workers may run at the same time.
     """
     if options.watch:
-        sweep(options)
+        _sweep(options)
     else:
         issue(options, Expire(pool=options.pool, limit=options.limit, **options.envelope))
 
 
-def sweep(options: ExpireOptions) -> None:
-    """Run a sweeper until SIGINT or SIGTERM, telling of each command that expired something."""
+def _sweep(options: ExpireOptions) -> None:
+    """Run a sweeper until SIGINT or SIGTERM, and print each command that expired something."""
     options.check_watch()
     seconds = duration("--interval", options.interval)
     ledger = Ledger.open(options.url, create=False, actor=options.who, patience=WATCH_PATIENCE_SECONDS)
     with ledger, stopping() as stop:
 
-        def tell(outcome: Outcome) -> None:
+        def print_outcome(outcome: Outcome) -> None:
             if options.json:
                 emit(outcome_shape(sweeper.command, outcome, dry_run=False))
             else:
@@ -197,10 +208,10 @@ def sweep(options: ExpireOptions) -> None:
             sys.stdout.flush()
             catch_up(ledger)
 
-        def heed(error: HoldbookError) -> None:
+        def print_error(error: HoldbookError) -> None:
             tell_failure(error, as_json=options.json)
 
-        sweeper = Sweeper(ledger, interval=seconds or 0, batch=options.batch, tell=tell, **options.envelope)
+        sweeper = Sweeper(ledger, interval=seconds or 0, batch=options.batch, tell=print_outcome, **options.envelope)
         if not options.json:
             say("expiring what is due; interrupt to stop", errors=True)
-        sweeper.run(stop, heed)
+        sweeper.run(stop, print_error)

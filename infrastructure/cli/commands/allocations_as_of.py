@@ -1,4 +1,4 @@
-"""What auditors ask: who holds what, now or as of any moment."""
+"""The commands that show allocations: all of them, now or in the past, or one."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -8,7 +8,7 @@ from typer import Option, Typer
 from holdbook.domain.allocation import Allocation, AllocationState
 from holdbook.domain.answers import Answer
 from holdbook.domain.handling.named_queries import select
-from holdbook.infrastructure.cli.terminal.options import AllocationId, CommonOptions, MomentOptions, TagOption
+from holdbook.infrastructure.cli.terminal.options import AllocationId, CommonOptions, MomentOptions, TagFilter
 from holdbook.infrastructure.cli.terminal.output import emit, say, show
 from holdbook.infrastructure.cli.terminal.parsing import name, pairs
 from holdbook.infrastructure.cli.terminal.registration import command
@@ -22,7 +22,7 @@ top = Typer()
 
 
 class StateChoice(StrEnum):
-    """The states to choose from."""
+    """The values of --state."""
 
     OPEN = "open"
     ALL = "all"
@@ -34,12 +34,12 @@ class StateChoice(StrEnum):
 
     @property
     def state(self) -> AllocationState | None:
-        """The one state; None for several."""
+        """The state to choose allocations by; None if it is several."""
         return None if self in {StateChoice.OPEN, StateChoice.ALL} else AllocationState(self.value)
 
     @property
     def is_open(self) -> bool:
-        """Tell whether only what is held is wanted."""
+        """Whether only open allocations are chosen."""
         return self is StateChoice.OPEN or (self.state is not None and self.state.is_open)
 
 
@@ -50,19 +50,22 @@ class StateChoice(StrEnum):
     "holdbook allocations --pool gpu --state all --as-of 2026-01-31T14:03:00Z --json",
 )
 def allocations(  # noqa: PLR0913 - a filter each
-    owner: Annotated[str | None, Option(metavar="NAME", help="Only this owner's.")] = None,
-    pool: Annotated[str | None, Option(metavar="NAME", help="Only those that hold something of this pool.")] = None,
-    tag: TagOption = None,
+    owner: Annotated[str | None, Option(metavar="NAME", help="Only allocations of this owner.")] = None,
+    pool: Annotated[
+        str | None, Option(metavar="NAME", help="Only allocations that hold something of this pool.")
+    ] = None,
+    tag: TagFilter = None,
     state: Annotated[
-        StateChoice, Option(help="Only those in this state; open is reserved or active.")
+        StateChoice, Option(help="Only allocations in this state; open means reserved or active.")
     ] = StateChoice.OPEN,
     *,
     past: MomentOptions,
     options: CommonOptions,
 ) -> None:
-    """List allocations, oldest grant first; as JSON, one line each.
+    """List allocations, the oldest grant first; as JSON, one line each.
 
-    What was open is read from the pools' snapshots and what came after them; ended ones from the log's beginning.
+    Open allocations are read from the snapshots of the pools and what came after them; for ended ones, the whole log is
+    read.
     """
     when, tags = past.when, pairs("tags", "KEY=VALUE", tag)
     with options.open() as ledger:
@@ -72,10 +75,10 @@ def allocations(  # noqa: PLR0913 - a filter each
             when = system_clock() if when is None else when
             then = state_at(ledger.log, when).allocations() if state.is_open else allocations_as_of(ledger.log, when)
             found = Answer(select(then, owner=owner, pool=pool, tags=tags, state=state.state), then.position)
-        _list(found, as_json=options.json)
+        _print(found, as_json=options.json)
 
 
-def _list(found: Answer[Allocation], *, as_json: bool) -> None:
+def _print(found: Answer[Allocation], *, as_json: bool) -> None:
     if as_json:
         for one in found:
             emit(as_of(allocation_shape(one), found.position))
@@ -87,7 +90,7 @@ def _list(found: Answer[Allocation], *, as_json: bool) -> None:
 
 @command(top, "show", "holdbook show job-42 --json")
 def show_allocation(allocation: AllocationId, options: CommonOptions) -> None:
-    """Print one allocation, open or ended; as JSON, one document."""
+    """Show one allocation, open or ended; as JSON, one document."""
     allocation = name("ID", allocation)
     with options.open() as ledger:
         one = ledger.allocation(allocation)

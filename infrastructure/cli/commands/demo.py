@@ -1,4 +1,4 @@
-"""The tour: a temporary ledger, contention, refusals, an expiry, a history, a verification."""
+"""The command `demo`, which shows a newcomer what a ledger does."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +16,12 @@ top = Typer()
 
 
 @command(top, "demo", "holdbook demo")
-def demo(*, as_json: Annotated[bool, Option("--json", help="Print JSON Lines, one a step.")] = False) -> None:
-    """Take the tour in a temporary ledger: contention, refusals, an expiry, a history, a verification.
+def demo(
+    *, as_json: Annotated[bool, Option("--json", help="Print JSON Lines, for programs, one for each step.")] = False
+) -> None:
+    """Show what a ledger does, in a temporary one: a race, refusals, an expiry, a history, a verification.
 
-    It needs no set-up, takes a few seconds and leaves nothing behind.
+    The tour needs no set-up, takes a few seconds and leaves nothing behind.
     """
     tell = _for_programs if as_json else _for_people
     clock = Clock()

@@ -1,4 +1,4 @@
-"""Why a request would be refused, who holds what stands in its way, and when it would be granted."""
+"""The command `explain`: whether a request would be granted, and if not, why, and from when on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,21 +21,23 @@ from holdbook.replay.simulation.explanation import Explanation, Obstacle
 top = Typer()
 
 HOLDERS_SHOWN: Final = 20
-"""How many holders people are shown; programs get all."""
+"""The most holders that are shown of an obstacle; as JSON, all are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestOptions:
-    """What is asked, by whom, and when."""
+    """The options that describe a request."""
 
-    pool: Annotated[str | None, Option(metavar="NAME", help="The pool of which something is asked.")] = None
-    quantity: Annotated[str | None, Option(metavar="N", help="How much is asked of it.")] = None
-    owner: Annotated[str | None, Option(metavar="NAME", help="Who asks. Default: somebody who holds nothing.")] = None
+    pool: Annotated[str | None, Option(metavar="NAME", help="The pool that something is asked from.")] = None
+    quantity: Annotated[str | None, Option(metavar="N", help="How much is asked from it.")] = None
+    owner: Annotated[str | None, Option(metavar="NAME", help="Who asks. Default: an owner who holds nothing.")] = None
     ttl: TtlOption = None
-    at: Annotated[str | None, Option(metavar="TIME", help="When it is asked, past or to come. Default: now.")] = None
+    at: Annotated[
+        str | None, Option(metavar="TIME", help="When it is asked, in the past or in the future. Default: now.")
+    ] = None
 
     def words(self, asked: Sequence[str]) -> list[str]:
-        """Give all that is asked in one form; raises `Malformed`."""
+        """Give what is asked as words such as ``gpu=2``; raises `Malformed` if pool and quantity are not both given."""
         if self.pool is not None and self.quantity is not None:
             return [*asked, f"{self.pool}={self.quantity}"]
         if self.pool is None and self.quantity is None and asked:
@@ -53,22 +55,22 @@ class RequestOptions:
 def explain(
     asked: Annotated[
         list[str] | None,
-        Argument(metavar="POOL=QUANTITY...", help="What is asked, of several pools at once.", show_default=False),
+        Argument(metavar="POOL=QUANTITY...", help="How much is asked from each of several pools.", show_default=False),
     ] = None,
     *,
     request: RequestOptions,
     options: CommonOptions,
 ) -> None:
-    """Say why a request would be refused, who holds what stands in its way, and when enough of that will have expired.
+    """Say whether a request would be granted; if not, why, who holds what it needs, and from when on it would be.
 
-    Nothing is recorded. It goes by what had happened by the time given; to come is what expires, and nothing else.
-    Exit code 0 if it would be granted, else 1.
+    Nothing is recorded. The answer follows from what had happened by the time that is given; after that, only expiries
+    are assumed to happen. The exit code is 0 if the request would be granted, and 1 if not.
     """
-    wanted = quantities(request.words(asked or ()))
+    quantities_asked = quantities(request.words(asked or ()))
     at = None if request.at is None else moment("at", request.at)
     with options.open() as ledger:
         explanation = ledger.explain(
-            wanted,  # type: ignore[arg-type]  # words that are no number are for the command to refuse
+            quantities_asked,  # type: ignore[arg-type]  # the command reports text that is no number as malformed
             owner=new_id() if request.owner is None else request.owner,
             ttl=duration("ttl", request.ttl),  # type: ignore[arg-type]  # seconds are a duration too
             at=at,
@@ -76,20 +78,20 @@ def explain(
     if options.json:
         emit(explanation_shape(explanation))
     else:
-        _tell(explanation)
+        _print(explanation)
     if not explanation.granted:
         raise Exit(1)
 
 
-def _tell(one: Explanation) -> None:
+def _print(one: Explanation) -> None:
     for obstacle in one.obstacles:
         say(obstacle_text(obstacle, one.moment))
         if obstacle.holders:
-            _tell_holders(obstacle)
+            _print_holders(obstacle)
     say(outlook_text(one))
 
 
-def _tell_holders(obstacle: Obstacle) -> None:
+def _print_holders(obstacle: Obstacle) -> None:
     holders = obstacle.holders
     columns = ("expires", "allocation", "owner", "holds", "", "tags")
     rows = (

@@ -1,4 +1,4 @@
-"""What auditors ask of the log: what happened, to what, by whose action, and what each event changed."""
+"""The command `history`: what happened, to what, by whose action, and what each event changed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typer import Argument, Option, Typer
 from holdbook.domain.errors import Malformed
 from holdbook.domain.event_filter import EventFilter
 from holdbook.domain.refusals import RefusalCode
-from holdbook.infrastructure.cli.terminal.options import CommonOptions, TagOption
+from holdbook.infrastructure.cli.terminal.options import CommonOptions, TagFilter
 from holdbook.infrastructure.cli.terminal.output import emit, progress, say, show
 from holdbook.infrastructure.cli.terminal.parsing import moment, name, pairs
 from holdbook.infrastructure.cli.terminal.registration import command
@@ -22,29 +22,31 @@ from holdbook.replay.history.stories import STEPS_MAX, Page, find
 top = Typer()
 
 JSON_STEPS: Final = 1000
-"""How many events are read at a time for programs, which get them all."""
+"""How many events are read at a time where all of them are printed as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventOptions:
-    """What events are to be about: all that is given holds."""
+    """The options that choose events; an event must fit all that are given."""
 
-    pool: Annotated[str | None, Option(metavar="NAME", help="Only those of this pool, its refusals too.")] = None
+    pool: Annotated[str | None, Option(metavar="NAME", help="Only events of this pool, refusals by it too.")] = None
     owner: Annotated[
-        str | None, Option(metavar="NAME", help="Only what this owner holds, gets or hands over, or was refused.")
+        str | None, Option(metavar="NAME", help="Only what this owner holds, gets, hands over or was refused.")
     ] = None
-    tag: TagOption = None
+    tag: TagFilter = None
     actor: Annotated[str | None, Option(metavar="NAME", help="Only what this actor's commands did.")] = None
-    correlation: Annotated[str | None, Option(metavar="ID", help="Only commands with this id of correlation.")] = None
+    correlation: Annotated[
+        str | None, Option(metavar="ID", help="Only what commands with this correlation id did.")
+    ] = None
     between: Annotated[
         tuple[str, str] | None,
-        Option(metavar="TIME TIME", help="Only what occurred from the first time on, before the second."),
+        Option(metavar="TIME TIME", help="Only what occurred from the first time on and before the second."),
     ] = None
     refused: Annotated[bool, Option("--refused", help="Only refusals.")] = False
     code: Annotated[str | None, Option(metavar="CODE", help="Only refusals with this code.")] = None
 
-    def wanted(self, allocation: str | None) -> EventFilter:
-        """Say what is wanted; raises `Malformed`, naming the option."""
+    def event_filter(self, allocation: str | None) -> EventFilter:
+        """Make the filter, for one allocation or for all; raises `Malformed`, which names the option."""
         given = {"id": allocation, "pool": self.pool, "owner": self.owner, "actor": self.actor}
         for option, text in (given | {"correlation": self.correlation}).items():
             if text is not None:
@@ -74,23 +76,23 @@ def _code(text: str) -> RefusalCode:
 
 @dataclass(frozen=True, kw_only=True)
 class PageOptions:
-    """Which part of an answer to print."""
+    """The options that choose which part of the events to print."""
 
     limit: Annotated[
-        int | None, Option(metavar="N", min=1, help="At most so many events. Default: 100; with --json, all.")
+        int | None, Option(metavar="N", min=1, help="The most events to print. Default: 100, or with --json, all.")
     ] = None
-    after: Annotated[int, Option(metavar="POSITION", min=0, help="Go on after this position.")] = 0
+    after: Annotated[int, Option(metavar="POSITION", min=0, help="Begin after this position of the log.")] = 0
     upto: Annotated[
-        int | None, Option(metavar="POSITION", min=0, help="Nothing beyond this position. Default: the log's end.")
+        int | None, Option(metavar="POSITION", min=0, help="Nothing after this position of the log. Default: its end.")
     ] = None
 
-    def pages(self, ledger: Ledger, wanted: EventFilter, size: int, *, silent: bool) -> Iterator[Page]:
-        """Read the part, page by page, all as of the first one's position."""
+    def pages(self, ledger: Ledger, chosen: EventFilter, size: int, *, silent: bool) -> Iterator[Page]:
+        """Read that part in pages of at most ``size`` events, all true at the position of the first page."""
         after, upto, left = self.after, self.upto, self.limit
         while True:
             limit = size if left is None else min(left, size)
             with progress("searching the log", silent=silent) as tell:
-                page = find(ledger.log, wanted, after=after, limit=limit, upto=upto, progress=tell)
+                page = find(ledger.log, chosen, after=after, limit=limit, upto=upto, progress=tell)
             yield page
             left = None if left is None else left - len(page)
             if page.next is None or left == 0:
@@ -107,39 +109,39 @@ class PageOptions:
 )
 def history(
     allocation: Annotated[
-        str | None, Argument(metavar="ID", help="Id of an allocation. Default: any.", show_default=False)
+        str | None, Argument(metavar="ID", help="Id of an allocation. Default: all.", show_default=False)
     ] = None,
     *,
     about: EventOptions,
     paging: PageOptions,
     options: CommonOptions,
 ) -> None:
-    """Print everything that happened, refusals too, and what each event changed; of one allocation, or what is chosen.
+    """Show what happened, refusals too, and what each event changed: to one allocation, or to all that are chosen.
 
-    As JSON, one line an event. Its "next" is what to give to --after to go on behind it, null on the last one of all;
-    "as_of_position" is what to give to --upto.
+    As JSON, one line for each event. To go on after it, give its "next" to --after and its "as_of_position" to --upto;
+    "next" is null for the last event of all.
     """
-    wanted = about.wanted(allocation)
+    chosen = about.event_filter(allocation)
     with options.open() as ledger:
         size = JSON_STEPS if options.json else paging.limit or STEPS_MAX
-        pages = paging.pages(ledger, wanted, size, silent=options.json)
+        pages = paging.pages(ledger, chosen, size, silent=options.json)
         page = next(pages)
         if not page and allocation is not None:
             ledger.history(allocation)  # raises `NotFound` if there is nothing about it at all
         if options.json:
-            _emit(page)
+            _print_json(page)
             for more in pages:
-                _emit(more)
+                _print_json(more)
         else:
-            _tell(page, alone=allocation is not None)
+            _print(page, alone=allocation is not None)
 
 
-def _emit(page: Page) -> None:
+def _print_json(page: Page) -> None:
     for step in page:
         emit(page_step_shape(page, step))
 
 
-def _tell(page: Page, *, alone: bool) -> None:
+def _print(page: Page, *, alone: bool) -> None:
     if page:
         show(history_table(page, alone=alone))
     more = f"; go on with --after {page.next} --upto {page.position}" if page.next else ""

@@ -1,4 +1,4 @@
-"""Import of workloads, export of the log."""
+"""The commands `import`, for workloads, and `export`, for the log."""
 
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
@@ -24,28 +24,32 @@ top = Typer()
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(CommonOptions):
-    """What an export takes."""
+    """The options of `export`."""
 
     proofs: Annotated[
-        bool, Option("--proofs", help="Write a bundle, which `verify-bundle` checks without the database.")
+        bool, Option("--proofs", help="Write a bundle, which `verify-bundle` checks without a database.")
     ] = False
     checkpoint: Annotated[
-        int | None, Option(metavar="NUMBER", min=1, help="The checkpoint of a bundle. Default: the last.")
+        int | None, Option(metavar="NUMBER", min=1, help="With --proofs: number of the checkpoint. Default: the last.")
     ] = None
 
 
 @command(top, "import", "holdbook import workload.jsonl", "generate | holdbook import - --json")
 def import_workload(
-    file: Annotated[str, Argument(metavar="FILE", help="JSON Lines; - for the standard input.", show_default=False)],
-    batch: Annotated[int, Option(min=1, max=10_000, help="Commands in one transaction.")] = BATCH_COMMANDS,
+    file: Annotated[
+        str, Argument(metavar="FILE", help="File with JSON Lines; - for the standard input.", show_default=False)
+    ],
+    batch: Annotated[
+        int, Option(min=1, max=10_000, help="How many commands to decide in one transaction.")
+    ] = BATCH_COMMANDS,
     *,
     options: WriteOptions,
 ) -> None:
-    """Run a recorded workload; makes the database if it is not there.
+    """Run the commands of a recorded workload; if there is no database yet, make one.
 
-    Importing a file twice, or going on after an interruption, changes nothing that is there. Refusals are recorded and
-    counted; a malformed line, or a command id with other content, stops it with nothing of its batch recorded. As JSON,
-    one document: what was newly decided, in allocations; repeated counts the commands that had been decided before.
+    Importing a file twice, or again after an interruption, changes nothing of what is recorded. Refusals are recorded
+    and counted. A malformed line, or a command id that another command had, stops the import, and nothing of its batch
+    is recorded. As JSON, one document that counts what was newly decided; "repeated" counts commands decided before.
     """
     name = "<stdin>" if file == STANDARD_INPUT else file
     with readable(file) as (source, size), progress("importing", silent=options.json) as tell:
@@ -59,10 +63,10 @@ def import_workload(
 
             summary = run_workload(ledger, chain(first, lines), name, batch_commands=batch, progress=read)
             catch_up(ledger, tell)
-    _tell_summary(summary, as_json=options.json)
+    _print_summary(summary, as_json=options.json)
 
 
-def _tell_summary(summary: Summary, *, as_json: bool) -> None:
+def _print_summary(summary: Summary, *, as_json: bool) -> None:
     if as_json:
         emit(imported_shape(summary))
     else:
@@ -79,15 +83,16 @@ def _tell_summary(summary: Summary, *, as_json: bool) -> None:
 def export(
     first: Annotated[int, Option("--from", metavar="POSITION", min=1, help="Position of the first event.")] = 1,
     last: Annotated[
-        int | None, Option("--to", metavar="POSITION", min=1, help="Position of the last. Default: the log's end.")
+        int | None,
+        Option("--to", metavar="POSITION", min=1, help="Position of the last event. Default: the end of the log."),
     ] = None,
-    output: Annotated[Path | None, Option(metavar="FILE", help="Write to a file, whole or not at all.")] = None,
+    output: Annotated[Path | None, Option(metavar="FILE", help="Write to this file, whole or not at all.")] = None,
     *,
     options: ExportOptions,
 ) -> None:
-    """Write events as JSON Lines, every column under its name, hash in hexadecimal digits.
+    """Write events as JSON Lines: every column of the log by its name, hashes in hexadecimal digits.
 
-    With --proofs, write a bundle: the events up to a signed checkpoint, and the proof that it covers them.
+    With --proofs, write a bundle: events that a signed checkpoint covers, and the proof of that.
     """
     if options.checkpoint is not None and not options.proofs:
         raise Malformed("--checkpoint", options.checkpoint, "expected --proofs with it")
@@ -100,7 +105,7 @@ def export(
                 emit_line(line)
             return
         with progress("exporting", silent=options.json) as tell, whole_file("--output", output) as file:
-            events = sum(write_line(file, line) for line in export_lines(ledger.log, first, last, tell))
+            events = sum(_write_line(file, line) for line in export_lines(ledger.log, first, last, tell))
     if options.json:
         emit(exported_shape(events, str(output)))
     else:
@@ -108,19 +113,21 @@ def export(
 
 
 def _export_bundle(
-    prover: Prover, which: tuple[int, int | None, int | None], output: Path | None, options: CommonOptions
+    prover: Prover, chosen: tuple[int, int | None, int | None], output: Path | None, options: CommonOptions
 ) -> None:
+    """Write a bundle of the events from the first to the last one chosen, with the checkpoint chosen."""
     if output is None:
         raise Malformed("--output", output, "expected a file to write the bundle to")
     with progress("exporting", silent=options.json, unit="events") as tell, whole_file("--output", output) as file:
-        lines = sum(write_line(file, line.decode()[:-1]) for line in prover.bundle(*which, tell))
+        lines = sum(_write_line(file, line.decode()[:-1]) for line in prover.bundle(*chosen, tell))
+    events = lines - 1  # the first line tells of the checkpoint
     if options.json:
-        emit(exported_shape(lines - 1, str(output)))
+        emit(exported_shape(events, str(output)))
     else:
-        say(bundle_text(lines - 1, str(output)))
+        say(bundle_text(events, str(output)))
 
 
-def write_line(file: TextIO, line: str) -> int:
-    """Write a line; count 1."""
+def _write_line(file: TextIO, line: str) -> int:
+    """Write a line, and give 1, for counting lines."""
     file.write(f"{line}\n")
     return 1

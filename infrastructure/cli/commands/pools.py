@@ -1,4 +1,4 @@
-"""Commands about pools."""
+"""The commands about pools and the queue for what they hold."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -25,27 +25,36 @@ from holdbook.infrastructure.presentation.wording.values import quantities_text,
 from holdbook.replay.history.as_of import state_at
 
 top = Typer()
-pool = Typer(help="Open, change and close pools.", no_args_is_help=False)
+pool = Typer(
+    help="Open, change and close pools.",
+    epilog="Example  holdbook pool open gpu --type gpu --unit device --total 8",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LimitOptions:
-    """The limits beside the total."""
+    """The options for the limits of a pool beside its total."""
 
-    reserved: Annotated[str | None, Option(metavar="N", help="What is kept back of the total.")] = None
-    overcommit: Annotated[str | None, Option(metavar="X", help="Exact factor on what is left, such as 1.5.")] = None
+    reserved: Annotated[str | None, Option(metavar="N", help="How much of the total is kept back.")] = None
+    overcommit: Annotated[
+        str | None, Option(metavar="X", help="How many times what is not kept back may be granted, such as 1.5.")
+    ] = None
     min_size: Annotated[str | None, Option(metavar="N|none", help="The least that one allocation may hold.")] = None
     max_size: Annotated[str | None, Option(metavar="N|none", help="The most that one allocation may hold.")] = None
-    step: Annotated[str | None, Option(metavar="N|none", help="Grant multiples of this.")] = None
-    max_allocations: Annotated[str | None, Option(metavar="N|none", help="The most allocations at once.")] = None
+    step: Annotated[str | None, Option(metavar="N|none", help="Grant only multiples of this.")] = None
+    max_allocations: Annotated[str | None, Option(metavar="N|none", help="The most allocations at the same time.")] = (
+        None
+    )
     per_owner: Annotated[str | None, Option(metavar="N|none", help="The most that one owner may hold.")] = None
     default_ttl: Annotated[
-        str | None, Option(metavar="TIME|none", help="Time to live of a request that names none.")
+        str | None, Option(metavar="TIME|none", help="Time to live of a request that gives none.")
     ] = None
-    max_ttl: Annotated[str | None, Option(metavar="TIME|none", help="The longest time to live.")] = None
+    max_ttl: Annotated[
+        str | None, Option(metavar="TIME|none", help="The longest time to live that a request may give.")
+    ] = None
 
     def given(self, total: str | None = None) -> dict[str, Any]:
-        """Read those that were given, None standing for a limit lifted."""
+        """Read the limits that were given; None stands for one that is lifted. Raises `Malformed`."""
         texts = {"total": total, **asdict(self)}
         return {name: limit(name, text) for name, text in texts.items() if text is not None}
 
@@ -53,14 +62,16 @@ class LimitOptions:
 @command(pool, "open", "holdbook pool open gpu --type gpu --unit device --total 8 --max-size 4")
 def open_pool(  # noqa: PLR0913 - a command's fields, each an option
     pool_name: PoolArgument,
-    resource_type: Annotated[str, Option("--type", metavar="TEXT", help="What it is a pool of.", show_default=False)],
-    total: Annotated[str, Option(metavar="N", help="What there is, in units.", show_default=False)],
-    unit: Annotated[str, Option(metavar="TEXT", help="The unit quantities are counted in.")] = "unit",
+    resource_type: Annotated[
+        str, Option("--type", metavar="TEXT", help="Type of the resource, such as gpu.", show_default=False)
+    ],
+    total: Annotated[str, Option(metavar="N", help="How many units there are.", show_default=False)],
+    unit: Annotated[str, Option(metavar="TEXT", help="Unit that quantities are counted in.")] = "unit",
     *,
     limits: LimitOptions,
     options: CommandOptions,
 ) -> None:
-    """Open a pool; makes the database if it is not there."""
+    """Open a pool; if there is no database yet, make one."""
     content = {"pool": pool_name, "resource_type": resource_type, "unit": unit, "limits": Limits(**limits.given(total))}
     issue(options, OpenPool(**content, **options.envelope), create=True)
 
@@ -68,22 +79,22 @@ def open_pool(  # noqa: PLR0913 - a command's fields, each an option
 @command(pool, "limits", "holdbook pool limits gpu", "holdbook pool limits gpu --total 10 --max-size none")
 def pool_limits(
     pool_name: PoolArgument,
-    total: Annotated[str | None, Option(metavar="N", help="What there is, in units.")] = None,
+    total: Annotated[str | None, Option(metavar="N", help="How many units there are.")] = None,
     *,
     limits: LimitOptions,
     options: CommandOptions,
 ) -> None:
-    """Print a pool's limits, or change those that are given and keep the others; none lifts one.
+    """Show the limits of a pool, or change those that are given; the value none lifts a limit.
 
-    Refused if somebody else changes the limits meanwhile.
+    Limits that are not given stay as they are. The change is refused if somebody else changes them at the same time.
     """
     changes = limits.given(total)
     pool_name = name("NAME", pool_name)
     with options.open_as_actor() as ledger:
         status = ledger.pool(pool_name)
         if changes:
-            wanted = Limits(**{**status.limits.model_dump(), **changes})
-            change = ChangeLimits(pool=pool_name, limits=wanted, expected=status.limits, **options.envelope)
+            limits_then = Limits(**{**status.limits.model_dump(), **changes})
+            change = ChangeLimits(pool=pool_name, limits=limits_then, expected=status.limits, **options.envelope)
             decide(ledger, options, change)
         elif options.json:
             emit(as_of(pool_shape(status), status.as_of_position))
@@ -93,19 +104,19 @@ def pool_limits(
 
 @command(pool, "close", "holdbook pool close gpu --reason retired")
 def close_pool(pool_name: PoolArgument, reason: ReasonOption = None, *, options: CommandOptions) -> None:
-    """Close a pool for ever: nothing more is granted, what is held may end."""
+    """Close a pool for ever: nothing more is granted from it, and what is held goes on until it ends."""
     issue(options, ClosePool(pool=pool_name, reason=reason, **options.envelope))
 
 
 @command(top, "queue", "holdbook queue", "holdbook queue --pool gpu --json")
 def queue(
     pool_name: Annotated[
-        str | None, Option("--pool", metavar="NAME", help="Only those that wait for this pool.")
+        str | None, Option("--pool", metavar="NAME", help="Only commands that wait for this pool.")
     ] = None,
     *,
     options: CommonOptions,
 ) -> None:
-    """List who waits, in the order that they are served in; as JSON, one document."""
+    """List the commands that wait, in the order in which they are served; as JSON, one document."""
     with options.open() as ledger:
         found = ledger.queue(pool_name)
     if options.json:
@@ -130,7 +141,7 @@ def queue(
 
 @command(top, "pools", "holdbook pools", "holdbook pools --as-of 2026-01-31T14:03:00Z --json")
 def pools(past: MomentOptions, *, options: CommonOptions) -> None:
-    """List the pools, now or as they were; as JSON, one document."""
+    """List the pools, as they are or as they were; as JSON, one document."""
     when = past.when
     with options.open() as ledger:
         found = ledger.pools() if when is None else state_at(ledger.log, when).statuses()

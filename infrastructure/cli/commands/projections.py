@@ -1,4 +1,4 @@
-"""The published views: how far they are, rebuilding, going back, and events on which they failed."""
+"""The command `projections` and its subcommands, about the published views; and `events check`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ from holdbook.infrastructure.views.dry_run import rehearse
 from holdbook.projections.projector import ViewStatus
 from holdbook.projections.views.catalogue import VIEWS
 
-projections = Typer(help="Operate the published views; without a command, their status.")
-events = Typer(help="Look at the events themselves.")
+projections = Typer()
+events = Typer(help="Check the events themselves.", epilog="Example  holdbook events check")
 
 ViewName = Annotated[str, Argument(metavar="NAME", help="Name of the view.", show_default=False)]
 AnyView = Annotated[str | None, Argument(metavar="[NAME]", help="Name of the view.", show_default=False)]
@@ -47,16 +47,19 @@ AllViews = Annotated[bool, Option("--all", help="Every view.")]
 
 @dataclass(frozen=True, kw_only=True)
 class RebuildOptions(CommonOptions):
-    """What a rebuild takes."""
+    """The options of `projections rebuild`."""
 
-    dry_run: Annotated[bool, Option("--dry-run", help="Run the handlers over the whole log; write nothing.")] = False
+    dry_run: Annotated[bool, Option("--dry-run", help="Run the handlers over the whole log, and write nothing.")] = (
+        False
+    )
     accept_differences: Annotated[
-        bool, Option("--accept-differences", help="Publish though rows differ from the live ones: those are wrong.")
+        bool,
+        Option("--accept-differences", help="Publish even if rows differ from the live ones, because those are wrong."),
     ] = False
 
 
-def names_of(name: str | None, *, every: bool) -> tuple[str, ...]:
-    """Tell which views are meant, none named for all; raises `Malformed` unless one or all are."""
+def _names(name: str | None, *, every: bool) -> tuple[str, ...]:
+    """Give the names of the views that are chosen, none for all; raises `Malformed` unless it is one or all."""
     if (name is None) is not every:
         raise Malformed("NAME", name, "expected the name of a view, or --all")
     return () if name is None else (name,)
@@ -94,19 +97,19 @@ def _status_table(found: Sequence[ViewStatus]) -> Table:
 @projections.callback(invoke_without_command=True, epilog="Example  holdbook projections")
 @spread
 def projections_group(context: Context, options: CommonOptions) -> None:
-    """Operate the published views; without a command, their status."""
+    """Show and manage the published views; without a subcommand, show their status."""
     if context.invoked_subcommand is None:
         _show_status(options)
 
 
 @command(projections, "status", "holdbook projections status --json")
 def status(options: CommonOptions) -> None:
-    """Tell how far each view has come, how fast, and what it failed on; as JSON, one document."""
+    """Show how far each view has come, how fast, and on what it failed; as JSON, one document."""
     _show_status(options)
 
 
-def telling(options: CommonOptions) -> Callable[[str], object]:
-    """Give a function that tells people what is done."""
+def _announcer(options: CommonOptions) -> Callable[[str], object]:
+    """Give a function that prints what is being done, for people only."""
     return str if options.json else lambda text: say(text, errors=True)
 
 
@@ -117,17 +120,18 @@ def telling(options: CommonOptions) -> Callable[[str], object]:
     "holdbook projections rebuild --all --dry-run",
 )
 def rebuild(name: AnyView = None, every: AllViews = False, *, options: RebuildOptions) -> None:  # noqa: FBT002 - an option
-    """Build a view anew from the log beside the live one, compare the two, and publish it.
+    """Rebuild a view from the log beside the live one, compare the two, and publish the new one.
 
-    Readers and writers go on. What was interrupted goes on where it stopped. The new rows are compared with the live
-    ones where their columns agree, and with an independent fold of the log; if a row differs, nothing is published, the
-    first differing rows are printed, and the exit code is 1. The generation before is kept for `rollback`.
+    Readers and writers are not held up. A rebuild that was interrupted goes on where it stopped. The new rows are
+    compared with the live ones, in the columns that both have, and with an independent fold of the log. If a row
+    differs, nothing is published, the first differing rows are printed, and the exit code is 1. The generation that was
+    live is kept for `rollback`.
     """
-    names = names_of(name, every=every)
+    names = _names(name, every=every)
     with options.open() as ledger:
-        projector = ledger.projector(telling(options))
+        projector = ledger.projector(_announcer(options))
         if options.dry_run:
-            _rehearse(ledger, [projector.view(one) for one in names] or VIEWS, options)
+            _dry_run(ledger, [projector.view(one) for one in names] or VIEWS, options)
             return
         with progress("rebuilding", silent=options.json, unit="events") as tell:
             built = projector.rebuild(*names, accept_differences=options.accept_differences, progress=tell)
@@ -139,7 +143,8 @@ def rebuild(name: AnyView = None, every: AllViews = False, *, options: RebuildOp
         raise Exit(1)
 
 
-def _rehearse(ledger: Ledger, views: Sequence[Any], options: CommonOptions) -> None:
+def _dry_run(ledger: Ledger, views: Sequence[Any], options: CommonOptions) -> None:
+    """Read every event, build views from it in memory, and print what failed; raises `Exit` if anything did."""
     with progress("reading", silent=options.json, unit="events") as tell:
         found = list(rehearse(ledger.log, views, tell))  # type: ignore[arg-type]  # every log of ours is one
     if options.json:
@@ -152,7 +157,7 @@ def _rehearse(ledger: Ledger, views: Sequence[Any], options: CommonOptions) -> N
 
 @command(projections, "rollback", "holdbook projections rollback current_allocations")
 def rollback(name: ViewName, options: CommonOptions) -> None:
-    """Put back the generation that was live before the last rebuild, in one transaction; the other one is kept."""
+    """Publish again the generation that was live before the last rebuild, in one transaction; keep the other one."""
     with options.open() as ledger:
         live = ledger.projector().roll_back(name)
     if options.json:
@@ -163,8 +168,8 @@ def rollback(name: ViewName, options: CommonOptions) -> None:
 
 @command(projections, "prune", "holdbook projections prune current_allocations", "holdbook projections prune --all")
 def prune(name: AnyView = None, every: AllViews = False, *, options: CommonOptions) -> None:  # noqa: FBT002 - an option
-    """Remove the generations that are kept for `rollback`, or that did not pass a comparison."""
-    names = names_of(name, every=every)
+    """Remove the generations that are kept for `rollback`, and those that failed a comparison."""
+    names = _names(name, every=every)
     with options.open() as ledger:
         removed = ledger.projector().prune(*names)
     if options.json:
@@ -173,7 +178,7 @@ def prune(name: AnyView = None, every: AllViews = False, *, options: CommonOptio
         say_all(pruned_lines(removed))
 
 
-def _tell_going_on(now: ViewStatus, options: CommonOptions) -> None:
+def _print_going_on(now: ViewStatus, options: CommonOptions) -> None:
     if options.json:
         emit(view_status_shape(now))
     else:
@@ -182,9 +187,9 @@ def _tell_going_on(now: ViewStatus, options: CommonOptions) -> None:
 
 @command(projections, "retry", "holdbook projections retry metrics")
 def retry(name: ViewName, options: CommonOptions) -> None:
-    """Have a view that failed on an event try again; exit code 1 if it fails again."""
+    """Let a view that failed on an event try again; the exit code is 1 if it fails again."""
     with options.open() as ledger:
-        _tell_going_on(ledger.projector().retry(name), options)
+        _print_going_on(ledger.projector().retry(name), options)
 
 
 @command(
@@ -192,34 +197,36 @@ def retry(name: ViewName, options: CommonOptions) -> None:
 )
 def skip(
     name: ViewName,
-    position: Annotated[int, Argument(metavar="POSITION", min=1, help="Position of the event.", show_default=False)],
-    reason: Annotated[str, Option(metavar="TEXT", help="Why; recorded for auditors.")],
+    position: Annotated[
+        int, Argument(metavar="POSITION", min=1, help="Position of the event in the log.", show_default=False)
+    ],
+    reason: Annotated[str, Option(metavar="TEXT", help="Why. It is recorded for auditors.")],
     options: WriteOptions,
 ) -> None:
-    """Have a view leave out the event on which it failed; what was left out, why and by whom is recorded."""
+    """Let a view leave out the event on which it failed; which event, why and by whom is recorded."""
     with options.open() as ledger:
         now = ledger.projector().skip(name, position, reason=reason, actor=options.who)
-        _tell_going_on(now, options)
+        _print_going_on(now, options)
 
 
 @command(projections, "follow", "holdbook projections follow")
 def follow(options: CommonOptions) -> None:
     """Keep the views up to date as commands are recorded, until interrupted."""
 
-    def heed(error: HoldbookError) -> None:
+    def print_error(error: HoldbookError) -> None:
         tell_failure(error, as_json=options.json)
 
     with options.open() as ledger:
-        projector = ledger.projector(telling(options))
+        projector = ledger.projector(_announcer(options))
         if options.json:
             emit(views_shape(projector.status()))
         else:
             say(f"following {len(projector.views)} views; interrupt to stop", errors=True)
-        projector.follow(Event(), heed)
+        projector.follow(Event(), print_error)
 
 
 @command(events, "check", "holdbook events check", "holdbook events check --json")
 def check(options: CommonOptions) -> None:
-    """Decode and upcast every event, write nothing, and list what cannot be read by type and position."""
+    """Read every event in the newest version of its type, write nothing, and list those that cannot be read."""
     with options.open() as ledger:
-        _rehearse(ledger, (), options)
+        _dry_run(ledger, (), options)

@@ -1,4 +1,4 @@
-"""Proofs that checkpoints cover events, and bundles that are verified without the database."""
+"""The commands `prove` and `verify-bundle`: proofs from the database, and their check without it."""
 
 from typing import Annotated
 
@@ -21,22 +21,25 @@ top = Typer()
 @command(top, "prove", "holdbook prove 1042", "holdbook prove 1042 --checkpoint 7", "holdbook prove --consistency 3 7")
 def prove(
     position: Annotated[
-        int | None, Argument(metavar="[POSITION]", min=1, help="Position of an event.", show_default=False)
+        int | None, Argument(metavar="[POSITION]", min=1, help="Position of an event in the log.", show_default=False)
     ] = None,
     checkpoint: Annotated[
-        int | None, Option(metavar="NUMBER", min=1, help="The checkpoint to prove it by. Default: the last.")
+        int | None, Option(metavar="NUMBER", min=1, help="Number of the checkpoint to prove it by. Default: the last.")
     ] = None,
     consistency: Annotated[
         tuple[int, int] | None,
-        Option(metavar="EARLIER LATER", help="Numbers of two checkpoints: prove that one goes on from the other."),
+        Option(
+            metavar="EARLIER LATER",
+            help="Numbers of two checkpoints: prove that the later one continues the earlier one.",
+        ),
     ] = None,
     *,
     options: CommonOptions,
 ) -> None:
-    """Prove that a signed checkpoint covers an event, or that one checkpoint goes on from another.
+    """Prove that a signed checkpoint covers an event, or that one checkpoint continues another.
 
-    The proof is verified before it is printed. For an event it is a `c2sp.org/tlog-proof`, with the event's canonical
-    bytes as what is extra.
+    The proof is verified before it is printed. For an event it has the form `c2sp.org/tlog-proof`, with the canonical
+    bytes of the event as its extra data.
     """
     with options.open() as ledger:
         prover = Prover(ledger)
@@ -54,16 +57,18 @@ def prove(
 
 @command(top, "verify-bundle", "holdbook verify-bundle events.bundle --key log.pub")
 def check_bundle(
-    file: Annotated[str, Argument(metavar="FILE", help="The bundle; - for the standard input.", show_default=False)],
+    file: Annotated[
+        str, Argument(metavar="FILE", help="File with the bundle; - for the standard input.", show_default=False)
+    ],
     key: TrustedKeys = None,
     *,
-    as_json: Annotated[bool, Option("--json", help="Print JSON for programs.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Verify a bundle of `holdbook export --proofs` against public keys that you trust, without a database.
+    """Verify a bundle that `holdbook export --proofs` wrote, with public keys that you trust and without a database.
 
-    Exit code 1 if anything in it is not as it was signed, naming the line and the position. Of the ledger's keys that
-    are given, one must have signed, or have handed over to one that has; of the witnesses' keys, each must have
-    cosigned.
+    The exit code is 1 if anything in it differs from what was signed; the line and the position are named. Of the keys
+    of the ledger that you give, one must have signed, or have handed over to a key that did. Of the keys of witnesses,
+    each must have cosigned.
     """
     trusted = [read_verifier("--key", one) for one in key or ()]
     if not trusted:

@@ -1,4 +1,4 @@
-"""The past run again: what happened in a window of time, step by step."""
+"""The command `replay`: what happened in a window of time, step by step."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -24,11 +24,26 @@ from holdbook.replay.reports.incident import LAPSED, REFUSED, Incident, Incident
 top = Typer()
 
 NUMBERS = ("quantity", "used", "limit", "allocations")
+"""The columns of the table that hold numbers, beside the position."""
 
 ROWS = 2000
-"""How many steps are listed for people, unless they say."""
+"""The most steps that are listed if --rows is not given."""
 
 STYLES = {REFUSED: "red", LAPSED: "magenta"}
+"""The style of the kinds of steps that stand out."""
+
+
+BeginOption = Annotated[
+    str, Option("--from", metavar="TIME", help="Beginning of the window, such as 2026-01-31T14:00:00Z.")
+]
+EndOption = Annotated[str, Option("--to", metavar="TIME", help="End of the window: before this time.")]
+PoolsOption = Annotated[
+    list[str] | None, Option("--pool", metavar="NAME", help="Only what happened in this pool. May be repeated.")
+]
+PageOption = Annotated[
+    Path | None, Option(metavar="FILE", help="Write one page to this file, whole or not at all. It needs no network.")
+]
+RowsOption = Annotated[int, Option(min=0, max=1_000_000, help="The most steps in the table, here and in the page.")]
 
 
 @command(
@@ -38,22 +53,18 @@ STYLES = {REFUSED: "red", LAPSED: "magenta"}
     "holdbook replay --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --html day.html",
 )
 def replay(  # noqa: PLR0913 - an option each
-    begin: Annotated[str, Option("--from", metavar="TIME", help="From 2026-01-31T14:00:00Z on, say.")],
-    end: Annotated[str, Option("--to", metavar="TIME", help="Before this time.")],
-    pool: Annotated[
-        list[str] | None, Option("--pool", metavar="NAME", help="Only what happened in this pool; may be repeated.")
-    ] = None,
-    html: Annotated[
-        Path | None, Option(metavar="FILE", help="Write one page that needs no network, whole or not at all.")
-    ] = None,
-    rows: Annotated[int, Option(min=0, max=1_000_000, help="The most steps to list, for people.")] = ROWS,
+    begin: BeginOption,
+    end: EndOption,
+    pool: PoolsOption = None,
+    html: PageOption = None,
+    rows: RowsOption = ROWS,
     *,
     options: CommonOptions,
 ) -> None:
-    """Run a window of time again: each event and refusal, its pool before and after it, and a plot of each pool.
+    """Replay a window of time: each event and refusal, with its pool before and after it, and a plot of each pool.
 
-    Steps are in the order of the log. As JSON, one line a step, all of them, and a last one that sums the window up;
-    with --html, that one only.
+    Steps are in the order of the log. As JSON, all steps are printed, one line each, and then one line that sums the
+    window up; with --html, that last line alone.
     """
     since, until = moment("from", begin), moment("to", end)
     names = {name("pool", one) for one in pool} if pool else None
@@ -74,12 +85,12 @@ def replay(  # noqa: PLR0913 - an option each
         say_all(incident_lines(incident))
         say(page_written_text(incident, str(html)))
     else:
-        _list(incident, listed)
-        _plot(incident, names or ())
+        _print_steps(incident, listed)
+        _print_plots(incident, names or ())
         say_all(incident_lines(incident))
 
 
-def _list(incident: Incident, listed: Sequence[IncidentStep]) -> None:
+def _print_steps(incident: Incident, listed: Sequence[IncidentStep]) -> None:
     if listed:
         columns = ("position", "at", "pool", "event", "allocation", "owner", *NUMBERS, "actor", "")
         show(table(columns, map(_cells, listed), right=("position", *NUMBERS)))
@@ -103,7 +114,7 @@ def _cells(step: IncidentStep) -> tuple[str | Text, ...]:
     )
 
 
-def _plot(incident: Incident, named: Collection[str]) -> None:
+def _print_plots(incident: Incident, named: Collection[str]) -> None:
     console = screen()
     for one in incident.pools.values():
         if one.is_eventful or one.name in named:

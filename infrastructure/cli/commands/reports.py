@@ -1,4 +1,4 @@
-"""What the published views tell: operations counted, refusals, pools over time."""
+"""The commands that read the published views: `metrics`, `failures` and `usage-over-time`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ top = Typer()
 
 @contextmanager
 def _up_to_date(options: ReportOptions) -> Iterator[tuple[Ledger, Published]]:
-    """Open a ledger whose views have been brought up to date; raises `Malformed`."""
+    """Open a ledger and bring its views up to date; raises `Malformed` if --json and --csv are both given."""
     options.check_form()
     with options.open() as ledger:
         with progress("bringing the views up to date", silent=not options.for_people) as tell:
@@ -50,18 +50,20 @@ def _up_to_date(options: ReportOptions) -> Iterator[tuple[Ledger, Published]]:
 
 @dataclass(frozen=True, kw_only=True)
 class RefusalOptions:
-    """What to choose refusals by."""
+    """The options that choose refusals."""
 
-    pool: Annotated[str | None, Option(metavar="NAME", help="Only those of this pool.")] = None
+    pool: Annotated[str | None, Option(metavar="NAME", help="Only refusals by this pool.")] = None
     owner: Annotated[str | None, Option(metavar="NAME", help="Only what was asked for this owner.")] = None
     actor: Annotated[str | None, Option(metavar="NAME", help="Only what this actor asked.")] = None
-    code: Annotated[str | None, Option(metavar="CODE", help="Only those with this code.")] = None
-    since: Annotated[str | None, Option(metavar="TIME", help="From 2026-01-31T14:03:00Z on, say.")] = None
-    until: Annotated[str | None, Option(metavar="TIME", help="Before this time.")] = None
+    code: Annotated[str | None, Option(metavar="CODE", help="Only refusals with this code.")] = None
+    since: Annotated[
+        str | None, Option(metavar="TIME", help="Only from this time on, such as 2026-01-31T14:03:00Z.")
+    ] = None
+    until: Annotated[str | None, Option(metavar="TIME", help="Only before this time.")] = None
 
     @property
-    def wanted(self) -> dict[str, str]:
-        """The values that columns must have; raises `Malformed`."""
+    def column_values(self) -> dict[str, str]:
+        """The values that columns of the view must have, by column; raises `Malformed`."""
         given = {"pool": self.pool, "owner": self.owner, "actor": self.actor}
         names = {field: name(field, text) for field, text in given.items() if text is not None}
         if self.code is None:
@@ -71,22 +73,23 @@ class RefusalOptions:
         return {**names, "code": self.code}
 
 
-def moment_or_none(parameter: str, text: str | None) -> datetime | None:
-    """Read a time if one is given; raises `Malformed`."""
+def _moment_or_none(parameter: str, text: str | None) -> datetime | None:
+    """Read a time, if one is given; raises `Malformed`."""
     return None if text is None else moment(parameter, text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """Whether to serve metrics, and where."""
+    """The options for serving metrics."""
 
     serve: Annotated[
         str | None,
         Option(
-            metavar="[HOST:]PORT", help="Serve metrics to Prometheus until interrupted; port 0 is any. Host: 127.0.0.1."
+            metavar="[HOST:]PORT",
+            help="Serve metrics to Prometheus until interrupted. Port 0 is any free port. Default host: 127.0.0.1.",
         ),
     ] = None
-    follow: Annotated[bool, Option("--follow", help="With --serve: keep the views up to date as well.")] = False
+    follow: Annotated[bool, Option("--follow", help="With --serve: also keep the views up to date.")] = False
 
 
 @command(
@@ -97,20 +100,20 @@ class ServeOptions:
     "holdbook metrics --serve 9464 --follow",
 )
 def metrics(
-    by_pool: Annotated[bool, Option("--by-pool", help="Count each pool apart.")] = False,  # noqa: FBT002 - an option
+    by_pool: Annotated[bool, Option("--by-pool", help="Count each pool separately.")] = False,  # noqa: FBT002 - an option
     *,
     options: ReportOptions,
     served: ServeOptions,
 ) -> None:
     """Count operations by resource type, outcome and refusal code; as JSON, one document.
 
-    An operation on several pools counts once in each. With --serve, these and the pools, the views and the log are
-    served to Prometheus, as the database holds them when it asks, until the process is interrupted.
+    An operation on several pools counts once for each of them. With --serve, these numbers and others about the pools,
+    the views and the log are served to Prometheus, as the database has them, until the process is interrupted.
     """
     if served.serve is not None:
         if by_pool or options.csv:
             raise Malformed("serve", served.serve, "expected no --by-pool and no --csv beside it")
-        from holdbook.infrastructure.cli.metrics_server import serve  # noqa: PLC0415 - a server that most commands do not need
+        from holdbook.infrastructure.cli.metrics_server import serve  # noqa: PLC0415 - most commands need no server
 
         serve(served.serve, options, follow=served.follow)
         return
@@ -126,12 +129,12 @@ def metrics(
     elif options.csv:
         emit_csv([column for column in METRICS.published.columns if by_pool or column != "pool"], found)
     elif found:
-        _tell_metrics(found, by_pool=by_pool)
+        _print_metrics(found, by_pool=by_pool)
     else:
         say(NO_METRICS)
 
 
-def _tell_metrics(found: Sequence[Mapping[str, Any]], *, by_pool: bool) -> None:
+def _print_metrics(found: Sequence[Mapping[str, Any]], *, by_pool: bool) -> None:
     named = ["resource_type", *(["pool"] if by_pool else []), "operation", "outcome", "code"]
     counts = ([*(row[column] for column in named), f"{row['count']:,}"] for row in found)
     show(table([column.replace("_", " ") for column in [*named, "count"]], counts, right=("count",)))
@@ -150,20 +153,21 @@ def _tell_metrics(found: Sequence[Mapping[str, Any]], *, by_pool: bool) -> None:
     "holdbook failures --since 2026-01-31T00:00:00Z --csv",
 )
 def failures(chosen: RefusalOptions, options: ReportOptions) -> None:
-    """List refusals in the order of the log, with what was asked and why not; as JSON, one line each."""
-    wanted, since, until = chosen.wanted, moment_or_none("since", chosen.since), moment_or_none("until", chosen.until)
+    """List refusals in the order of the log, with what was asked and why it was refused; as JSON, one line each."""
+    column_values = chosen.column_values
+    since, until = _moment_or_none("since", chosen.since), _moment_or_none("until", chosen.until)
     with _up_to_date(options) as (_, published):
-        answer = published.failures(wanted, since=since, until=until)
+        answer = published.failures(column_values, since=since, until=until)
         if options.json:
             for row in answer.rows:
                 emit(as_of(failure_shape(row), answer.position))
         elif options.csv:
             emit_csv(list(VALIDATION_FAILURES.published.columns), answer.rows)
         else:
-            _tell_failures(list(answer.rows))
+            _print_failures(list(answer.rows))
 
 
-def _tell_failures(found: Sequence[Mapping[str, Any]]) -> None:
+def _print_failures(found: Sequence[Mapping[str, Any]]) -> None:
     if found:
         columns = ("position", "occurred at", "asked", "owner", "actor", "code", "why")
         show(table(columns, map(_failure_cells, map(failure_shape, found)), right=("position",)))
@@ -192,20 +196,26 @@ def _failure_cells(row: Mapping[str, Any]) -> tuple[str | Text, ...]:
 def usage(
     pool_name: PoolArgument,
     begin: Annotated[
-        str | None, Option("--from", metavar="TIME", help="From 2026-01-31T14:03:00Z on, say. Default: its opening.")
+        str | None,
+        Option(
+            "--from",
+            metavar="TIME",
+            help="From the hour of this time on, such as 2026-01-31T14:03:00Z. Default: when the pool was opened.",
+        ),
     ] = None,
     end: Annotated[
-        str | None, Option("--to", metavar="TIME", help="Before this time. Default: when something happened last.")
+        str | None,
+        Option("--to", metavar="TIME", help="Before this time. Default: the last hour in which something happened."),
     ] = None,
     *,
     options: ReportOptions,
 ) -> None:
-    """Plot what was used of a pool against its capacity, hour by hour; as JSON, one document.
+    """Plot how much of a pool was used against its capacity, hour by hour; as JSON, one document.
 
-    It is read from the view pool_usage. Who used how much in a window, exactly: holdbook usage.
+    It is read from the view pool_usage. `holdbook usage` tells exactly who used how much in a window of time.
     """
     pool_name = name("NAME", pool_name)
-    since, until = moment_or_none("from", begin), moment_or_none("to", end)
+    since, until = _moment_or_none("from", begin), _moment_or_none("to", end)
     with _up_to_date(options) as (ledger, published):
         unit = ledger.pool(pool_name).unit
         answer, refusals = published.usage(pool_name)

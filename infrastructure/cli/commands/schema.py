@@ -1,4 +1,4 @@
-"""The database's schema: which revision it is at, upgrading it, and checking it."""
+"""The commands `db upgrade`, `db current` and `db check`, about the schema of the database."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -25,10 +25,11 @@ from holdbook.infrastructure.schema import revision as schema
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.views.catalogue import VIEWS
 
-db = Typer(help="Make, upgrade and check the database's schema.")
+db = Typer(help="Show, upgrade and check the schema of the database.", epilog="Example  holdbook db check")
 
 
 def _with_database(options: CommonOptions, work: Callable[[Database], None]) -> None:
+    """Do something with the database, which need not hold a ledger, and close it."""
     with closing(Database(options.url)) as database:
         work(database)
 
@@ -36,31 +37,34 @@ def _with_database(options: CommonOptions, work: Callable[[Database], None]) -> 
 @command(db, "upgrade", "holdbook db upgrade --database postgresql://ledger@host/holdbook")
 def upgrade(options: CommonOptions) -> None:
     """Bring the schema up to date and publish the views."""
-    from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+    from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands do without it
 
     def work(database: Database) -> None:
         migrating.upgrade(database)
-        _tell_revision(database, as_json=options.json)
+        _print_revision(database, as_json=options.json)
 
     _with_database(options, work)
 
 
 @command(db, "current", "holdbook db current")
 def current(options: CommonOptions) -> None:
-    """Print the schema's revision and the one this version of Holdbook wants."""
-    _with_database(options, lambda database: _tell_revision(database, as_json=options.json))
+    """Show the revision of the schema, and the one that this version of Holdbook works with."""
+    _with_database(options, lambda database: _print_revision(database, as_json=options.json))
 
 
-def _tell_revision(database: Database, *, as_json: bool) -> None:
-    found, wanted = _revision(database), schema.HEAD
+def _print_revision(database: Database, *, as_json: bool) -> None:
+    found, expected = _revision(database), schema.HEAD
     if as_json:
-        emit(revision_shape(found, wanted))
+        emit(revision_shape(found, expected))
     else:
-        say(revision_text(found, wanted))
+        say(revision_text(found, expected))
 
 
 def _revision(database: Database) -> str:
-    """Find the revision; raises `SchemaMismatch` if there is none, `LogUnavailable` if there is no database."""
+    """Find the revision that a database is at.
+
+    Raises `LogUnavailable` if there is no such database, and `SchemaMismatch` if it holds no ledger.
+    """
     if not database.exists():
         message = f"there is no database {database.name}"
         raise LogUnavailable(message)
@@ -72,7 +76,7 @@ def _revision(database: Database) -> str:
 
 @command(db, "check", "holdbook db check")
 def check(options: CommonOptions) -> None:
-    """Check that the schema is the one that this version of Holdbook wants; exit code 1 if not."""
+    """Check that the schema and the views are those that this version of Holdbook works with; exit code 1 if not."""
 
     def work(database: Database) -> None:
         problems = _problems(database)
@@ -88,12 +92,13 @@ def check(options: CommonOptions) -> None:
 
 
 def _problems(database: Database) -> list[str]:
-    found, wanted = _revision(database), schema.HEAD
-    if found != wanted:
-        return [other_revision_text(found, wanted)]
+    """Say in a sentence each how the schema or a view is not what this version of Holdbook works with."""
+    found, expected = _revision(database), schema.HEAD
+    if found != expected:
+        return [other_revision_text(found, expected)]
     with database.reading() as connection:
         published = set(inspect(connection).get_view_names())
-    from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands need none
+    from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands do without it
 
     outdated = outdated_views(SQLStore(database).generations())
     missing = [view.name for view in VIEWS if view.name not in published]

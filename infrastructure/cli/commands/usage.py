@@ -1,4 +1,4 @@
-"""Who used how much in a window of time."""
+"""The command `usage`: who used how much in a window of time."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -30,19 +30,25 @@ top = Typer()
 )
 def usage(
     by: Annotated[
-        str, Option("--by", metavar="owner|pool|tag:KEY", help="Each owner, pool, or value of a tag by itself.")
+        str,
+        Option("--by", metavar="owner|pool|tag:KEY", help="Add up for each owner, each pool, or each value of a tag."),
     ] = "pool",
     between: Annotated[
         tuple[str, str] | None,
-        Option("--between", metavar="TIME TIME", help="From a time on and before another, or now. Default: all."),
+        Option(
+            "--between",
+            metavar="TIME TIME",
+            help="From the first time on and before the second, which may be now. Default: all.",
+        ),
     ] = None,
     *,
     options: ReportOptions,
 ) -> None:
-    """Add up unit-seconds held, the peak, allocations and refused demand, by group and pool; as JSON, one document.
+    """Add up what was held of each pool and what was refused, for each group; as JSON, one document.
 
-    It is read from the log, and exact. Reservations count as held; a hold is over at its deadline, noticed or not. One
-    pool hour by hour, from a view: holdbook usage-over-time.
+    The sums are the unit-seconds held, the most held at the same time, the allocations, the commands refused, and the
+    units that these asked for. They are read from the log, so they are exact. Reservations count as held; a hold ends
+    at its deadline, even if its expiry is not recorded yet. `holdbook usage-over-time` shows one pool hour by hour.
     """
     options.check_form()
     grouping = Grouping.parse(by)
@@ -60,7 +66,7 @@ def usage(
 
 
 def _window(between: tuple[str, str] | None) -> tuple[datetime | None, datetime]:
-    """Read when it begins and ends; raises `Malformed`."""
+    """Read when the window begins and ends; raises `Malformed`."""
     if between is None:
         return None, system_clock()
     begin = moment("between", between[0])

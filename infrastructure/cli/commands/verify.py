@@ -1,4 +1,4 @@
-"""Verification of the log and of what is computed from it."""
+"""The command `verify`, which checks the log and what is computed from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,30 +27,35 @@ top = Typer()
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions(CommonOptions):
-    """What a verification takes."""
+    """The options of `verify`."""
 
     key: TrustedKeys = None
     checkpoint: Annotated[
         list[Path] | None,
-        Option(metavar="FILE", help="A signed checkpoint that was kept outside the database; may be repeated."),
+        Option(
+            metavar="FILE", help="File with a signed checkpoint that was kept outside the database. May be repeated."
+        ),
     ] = None
     since: Annotated[
         str | None,
-        Option(metavar="CHECKPOINT", help="Check only what is new since a checkpoint, its number or a file with it."),
+        Option(
+            metavar="CHECKPOINT",
+            help="Check only what came after a checkpoint: its number, or a file with it. Views are not compared.",
+        ),
     ] = None
     repair_view: Annotated[
         str | None,
-        Option(metavar="VIEW", help="If the log is sound and this view differs from it, rebuild the view."),
+        Option(metavar="VIEW", help="Rebuild this view if it differs from the log and nothing is wrong with the log."),
     ] = None
 
     @property
     def trusted(self) -> list[VerifierKey]:
-        """Read the public keys; raises `Malformed`."""
+        """The public keys that are trusted; raises `Malformed`."""
         return [log_verifier("--key", one) for one in self.key or ()]
 
     @property
-    def kept(self) -> list[Signed]:
-        """Read the checkpoints; raises `Malformed`."""
+    def kept_checkpoints(self) -> list[Signed]:
+        """The signed checkpoints that were kept outside the database; raises `Malformed`."""
         return [read_checkpoint("--checkpoint", one) for one in self.checkpoint or ()]
 
 
@@ -64,12 +69,13 @@ class VerifyOptions(CommonOptions):
     "holdbook verify --repair-view metrics",
 )
 def verify(options: VerifyOptions) -> None:
-    """Check every promise on the whole log; exit code 1 if one is broken, with the kind of harm that was done.
+    """Check that the whole log keeps every promise of the ledger; the exit code is 1 if one is broken.
 
-    Checkpoints are checked with the public keys that are given; without any, with those that the database names itself,
-    which somebody who forged all of it would have forged too.
+    Each broken promise is shown with the kind of harm that was done. Checkpoints are checked with the public keys that
+    you give. Without any, they are checked with the keys that the database names, which somebody who forged the whole
+    database would have forged too.
     """
-    trusted, kept, repair_view = options.trusted, options.kept, options.repair_view
+    trusted, kept, repair_view = options.trusted, options.kept_checkpoints, options.repair_view
     if repair_view is not None and options.since is not None:
         raise Malformed("repair_view", repair_view, "expected no --since beside it: that compares no view")
     with options.open() as ledger:
@@ -91,7 +97,7 @@ def verify(options: VerifyOptions) -> None:
 
 
 def _repair(ledger: Ledger, view: str, report: Report, *, silent: bool) -> Rebuilt | None:
-    """Rebuild a view that differs from a log that is sound, and publish it; nothing else is changed.
+    """Rebuild a view and publish it, if it differs from the log and the log is sound; change nothing else.
 
     Gives None if the view is left as it is.
     """
@@ -105,5 +111,5 @@ def _repair(ledger: Ledger, view: str, report: Report, *, silent: bool) -> Rebui
 
 
 def _is_repaired(report: Report, built: Rebuilt | None) -> bool:
-    """Tell whether all that was found is set right by a rebuild, which compared the view with the log."""
+    """Tell whether a rebuild set right all that was found. It publishes a view only if it equals the log."""
     return built is not None and built.published and all(finding.view == built.name for finding in report.findings)

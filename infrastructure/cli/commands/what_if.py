@@ -1,4 +1,4 @@
-"""What other limits would have changed."""
+"""The command `what-if`: what other limits would have changed."""
 
 from typing import Annotated
 
@@ -25,6 +25,7 @@ from holdbook.replay.simulation.world import Peak
 top = Typer()
 
 _FORM = "POOL.LIMIT=VALUE, such as gpu.total=12"
+"""What --set expects."""
 
 
 @command(
@@ -39,17 +40,26 @@ def what_if(
         Option("--set", metavar="POOL.LIMIT=VALUE", help="Another value for a limit; none lifts it. May be repeated."),
     ] = None,
     begin: Annotated[
-        str | None, Option("--from", metavar="TIME", help="From 2026-01-31T14:03:00Z on, say. Default: all.")
+        str | None,
+        Option(
+            "--from",
+            metavar="TIME",
+            help="Only commands from this time on, such as 2026-01-31T14:03:00Z. Default: all.",
+        ),
     ] = None,
-    end: Annotated[str | None, Option("--to", metavar="TIME", help="Before this time. Default: all.")] = None,
-    flips: Annotated[int, Option(metavar="N", min=1, help="List so many commands that would end otherwise.")] = FLIPS,
+    end: Annotated[
+        str | None, Option("--to", metavar="TIME", help="Only commands before this time. Default: all.")
+    ] = None,
+    flips: Annotated[
+        int, Option(metavar="N", min=1, help="How many of the commands that would end otherwise to list.")
+    ] = FLIPS,
     *,
     options: CommonOptions,
 ) -> None:
-    """Decide every recorded command again, refused ones too, under other limits; record nothing.
+    """Decide every recorded command again under other limits, refused ones too, and record nothing.
 
-    Under the recorded limits each must have its recorded outcome: that is checked each time, and exit code 1 if not.
-    What its callers would have done after another answer is not known: their commands are those that are recorded.
+    Each command is also decided again under the recorded limits; if that does not lead to its recorded outcome, the
+    exit code is 1. What callers would have done after another answer is not known: their commands stay as recorded.
     """
     limits = _limits(changes)
     since = None if begin is None else moment("from", begin)
@@ -59,13 +69,13 @@ def what_if(
     if options.json:
         emit(what_if_shape(found))
     else:
-        _tell(found)
+        _print(found)
     if not found.ok:
         raise Exit(1)
 
 
 def _limits(words: list[str] | None) -> dict[str, dict[str, object]]:
-    """Read ``gpu.total=12``: a pool's name may hold dots, a limit's has none."""
+    """Read words such as ``gpu.total=12`` as limits by pool; the last dot ends the name of the pool."""
     found: dict[str, dict[str, object]] = {}
     for key, text in pairs("set", _FORM, words).items():
         pool, _, name = key.rpartition(".")
@@ -75,7 +85,7 @@ def _limits(words: list[str] | None) -> dict[str, dict[str, object]]:
     return found
 
 
-def _tell(found: WhatIf) -> None:
+def _print(found: WhatIf) -> None:
     if found.fault is not None:
         say(divergence_text(found.fault))
         return
@@ -89,14 +99,14 @@ def _tell(found: WhatIf) -> None:
     )
     show(table(("command", "outcome", "recorded", "what if", ""), counts, right=("recorded", "what if", "")))
     say("")
-    _tell_peaks(found)
+    _print_peaks(found)
     if found.flipped:
         columns = ("position", "at", "command", "allocation", "asked", "recorded", "what if")
         show(table(columns, map(_flip_cells, found.flips), right=("position",)))
     say(flips_text(found))
 
 
-def _tell_peaks(found: WhatIf) -> None:
+def _print_peaks(found: WhatIf) -> None:
     columns = ("pool", "unit", "peak", "of", "at", "peak what if", "of what if", "at what if")
     rows = ((one.name, one.unit, *_peak_cells(one.recorded), *_peak_cells(one.what_if)) for one in found.pools)
     show(table(columns, rows, right=("peak", "of", "peak what if", "of what if")))

@@ -1,4 +1,4 @@
-"""Files that commands read, and those that they write: whole or not at all."""
+"""Files that commands read, and files that they write in whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STANDARD_INPUT: Final = "-"
-"""What is given for a file to read the standard input."""
+"""The name that stands for the standard input where a file to read is asked for."""
 
 
-def unusable(parameter: str, value: str, expected: str, error: Exception) -> Malformed:
-    """Say that a file cannot be used, and why."""
+def _unusable(parameter: str, value: str, expected: str, error: Exception) -> Malformed:
+    """Make the error of a file that cannot be used, with the reason that the system gave."""
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return Malformed(parameter, value, f"{expected} ({reason})")
 
 
 @contextmanager
 def whole_file(parameter: str, path: Path) -> Iterator[TextIO]:
-    """Write beside a file and, once that is on the disk, put it in its place; raises `Malformed` if it cannot."""
+    """Write to a file beside the one at ``path``, and put it in that one's place once it is on the disk.
+
+    If the block or the writing fails, the file at ``path`` stays as it was. Raises `Malformed`, which names the
+    parameter, if the file cannot be written.
+    """
     expected = "expected a file that can be written"
     if not path.name:
         raise Malformed(parameter, str(path), f"{expected} (it is a folder)")
@@ -40,18 +44,21 @@ def whole_file(parameter: str, path: Path) -> Iterator[TextIO]:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise unusable(parameter, str(path), expected, error) from None
+        raise _unusable(parameter, str(path), expected, error) from None
 
 
 @contextmanager
 def readable(file: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a file, or the standard input, with its size, 0 for a pipe; raises `Malformed` if that cannot be done."""
+    """Open a file, or the standard input, and give it with its size in bytes, which is 0 for the standard input.
+
+    Raises `Malformed` if the file cannot be opened.
+    """
     if file == STANDARD_INPUT:
         yield sys.stdin.buffer, 0
         return
     try:
         source = Path(file).open("rb")  # noqa: SIM115 - closed below, out of reach of this `except`
-    except (OSError, ValueError) as error:  # the second for a NUL
-        raise unusable("FILE", file, "expected a file that can be read", error) from None
+    except (OSError, ValueError) as error:  # ValueError if the name holds a NUL character
+        raise _unusable("FILE", file, "expected a file that can be read", error) from None
     with source:
         yield source, os.fstat(source.fileno()).st_size

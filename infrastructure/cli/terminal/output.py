@@ -1,4 +1,4 @@
-"""What people and programs see: JSON, tables, sentences, a progress bar."""
+"""Prints for people and programs: JSON, CSV, sentences, tables, and a progress bar."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PROGRESS_AFTER_SECONDS: Final = 1.0
-"""How long something takes before its progress is shown."""
+"""Seconds that work takes before its progress is shown."""
 
 TONE_STYLES: Final = {
     Tone.PLAIN: "",
@@ -32,22 +32,25 @@ TONE_STYLES: Final = {
     Tone.ALARM: "bold red",
     Tone.NEW: "bold",
 }
-"""How a terminal shows each tone."""
+"""The style in which the terminal shows each tone."""
 
 _PIPE_COLUMNS: Final = 200
-"""Width of a table that is not written to a terminal."""
+"""Width in characters of a table that is not written to a terminal."""
 
 
 class Screen(Console):
-    """A console that leaves it to the program what becomes of a reader that has gone."""
+    """A console that raises `BrokenPipeError` when nobody reads its output any more; Rich itself would exit."""
 
     def on_broken_pipe(self) -> None:
-        """Raise the error that Rich would make an exit."""
+        """Raise the error that was caught."""
         raise BrokenPipeError
 
 
 def screen(*, errors: bool = False) -> Console:
-    """Give the standard output, or the standard error, for people; names are shown as they are."""
+    """Give a console on the standard output, or on the standard error.
+
+    It shows text as it is: nothing in a name is taken for markup, an emoji's name, or a number to highlight.
+    """
     stream = sys.stderr if errors else sys.stdout
     width = None if stream.isatty() else _PIPE_COLUMNS
     return Screen(stderr=errors, width=width, markup=False, highlight=False, emoji=False)
@@ -59,19 +62,19 @@ def emit(value: object, *, errors: bool = False) -> None:
 
 
 def emit_line(line: str, *, errors: bool = False) -> None:
-    """Print a line that is JSON already."""
+    """Print a line of text that is ready for programs."""
     print(line, file=sys.stderr if errors else sys.stdout)
 
 
 def emit_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Print a header and rows as CSV; what is null is empty."""
+    """Print a header and rows as CSV; None becomes an empty field."""
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
 
 
 def say(text: str | Text | Sentence, *, errors: bool = False) -> None:
-    """Print a sentence, as long as it is."""
+    """Print a sentence on one line, however long it is."""
     screen(errors=errors).print(styled(text) if isinstance(text, Sentence) else text, soft_wrap=True)
 
 
@@ -82,28 +85,28 @@ def say_all(lines: Iterable[str | Sentence]) -> None:
 
 
 def styled(sentence: Sentence) -> Text:
-    """Give a sentence the colours of its tones."""
+    """Give each part of a sentence the style of its tone."""
     return Text.assemble(*((part.text, TONE_STYLES[part.tone]) for part in sentence.parts))
 
 
 def tell_failure(error: Exception, *, as_json: bool) -> None:
-    """Say what failed, where the work goes on."""
+    """Print an error after which the work goes on."""
     if as_json:
         emit(passing_error_shape(error), errors=True)
     else:
         say(Text(str(error), style="red"), errors=True)
 
 
-def show(thing: Table) -> None:
+def show(shown: Table) -> None:
     """Print a table."""
-    screen().print(thing)
-
-
-# Progress
+    screen().print(shown)
 
 
 class ProgressBar:
-    """A progress bar on the standard error, shown once the work has taken a while."""
+    """A progress bar, shown once the work has taken `PROGRESS_AFTER_SECONDS`, and on a terminal only.
+
+    With a unit it also shows how much is done, and how much in a second.
+    """
 
     def __init__(self, console: Console, title: str, unit: str = "", clock: Callable[[], float] = monotonic) -> None:
         counts = [TextColumn("{task.fields[counts]}")] if unit else []
@@ -114,12 +117,12 @@ class ProgressBar:
         self._clock = clock
         self._since = clock()
         self._first: tuple[float, int] | None = None
-        """When it was first told how much is done, and how much that was."""
+        """When it was first told how much is done, and how much that was; the rate is counted from there."""
         self._console = console
         self._shown = False
 
     def __call__(self, done: int, total: int) -> None:
-        """Note how much is done."""
+        """Note how much is done of a total."""
         if not self._console.is_terminal:
             return
         now = self._clock()
@@ -142,7 +145,7 @@ class ProgressBar:
 
 @contextmanager
 def progress(title: str, *, silent: bool = False, unit: str = "") -> Iterator[Callable[[int, int], Any]]:
-    """Give a function to tell of progress, shown to people at a terminal; with a unit, also how much, and how fast."""
+    """Give a function that takes how much is done and the total, and shows both as a `ProgressBar` unless silent."""
     if silent:
         yield lambda *_: None
         return

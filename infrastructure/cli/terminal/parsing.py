@@ -1,4 +1,4 @@
-"""From the words of a command line to values; each raises `Malformed`, naming the parameter."""
+"""Reads the words of a command line as values. Every function raises `Malformed`, which names the parameter."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ _PARTS: Final = re.compile(
     r"(?=[0-9])(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,12}(?:\.[0-9]{1,6})?)s)?"
 )
 _UNIT_SECONDS: Final = (86400, 3600, 60, 1)
+"""Seconds in a day, an hour, a minute and a second, in the order of the groups of `_PARTS`."""
 
 LIFTED: Final = "none"
-"""What stands for a limit that is lifted."""
+"""The word for no limit."""
 
 _DURATIONS: Final = frozenset({"default_ttl", "max_ttl"})
-"""The limits that are durations."""
+"""The limits whose values are durations."""
 
-T = TypeVar("T")
+_Value = TypeVar("_Value")
 
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def duration(parameter: str, text: str | None) -> float | None:
-    """Read a duration such as 30m, 1h30m or 90 as seconds."""
+    """Read a duration such as 30m, 1h30m or 90, and give it in seconds; None if none is given."""
     if text is None:
         return None
     if _SECONDS.fullmatch(text):
@@ -50,16 +51,16 @@ def _number(text: str) -> float:
 
 
 def moment(parameter: str, text: str) -> datetime:
-    """Read a time with its offset from UTC."""
+    """Read a time with its offset from UTC, such as 2026-01-31T14:03:00Z."""
     return _read(_INSTANT, parameter, text)
 
 
 def name(parameter: str, text: str) -> str:
-    """Read a name or an id."""
+    """Read a name or an id: 1 to 255 characters without control characters or blanks at the ends."""
     return _read(_NAME, parameter, text)
 
 
-def _read(kind: TypeAdapter[T], parameter: str, text: str) -> T:
+def _read(kind: TypeAdapter[_Value], parameter: str, text: str) -> _Value:
     try:
         return kind.validate_python(text)
     except ValidationError as error:
@@ -67,12 +68,12 @@ def _read(kind: TypeAdapter[T], parameter: str, text: str) -> T:
 
 
 def whole(text: str) -> int | str:
-    """Read a whole number; what is none is left as it is, for the command to refuse."""
+    """Read a whole number; text that is none is given back as it is, so that the command reports it as malformed."""
     return int(text) if _WHOLE.fullmatch(text) else text
 
 
 def limit(name: str, text: str, parameter: str | None = None) -> object:
-    """Read the value of a limit; None for one that is lifted."""
+    """Read the value of a limit; None for "none", which lifts it."""
     if text == LIFTED:
         return None
     if name in _DURATIONS:
@@ -81,12 +82,15 @@ def limit(name: str, text: str, parameter: str | None = None) -> object:
 
 
 def quantities(words: Iterable[str]) -> dict[str, int | str]:
-    """Read ``gpu=2 cpu=8000``."""
+    """Read quantities by pool, such as ``gpu=2 cpu=8000``."""
     return {pool: whole(text) for pool, text in pairs("quantities", "POOL=QUANTITY", words).items()}
 
 
 def pairs(parameter: str, form: str, words: Iterable[str] | None) -> dict[str, str]:
-    """Read words of the form ``key=value``, each key once."""
+    """Read words such as ``key=value`` as a dict; ``form`` says in an error what they look like.
+
+    A key may be given only once.
+    """
     found: dict[str, str] = {}
     for word in words or ():
         key, equals, value = word.partition("=")

@@ -1,4 +1,4 @@
-"""Plots for the terminal: what was used of a pool, and its peaks, against its capacity over time."""
+"""Plots for the terminal: how much of a pool was used over time, its peaks, and its capacity, drawn in characters."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from holdbook.replay.reports.timeline import Window
 
 HEIGHT: Final = 12
-"""Lines from nothing to the most there is."""
+"""How many lines high the plot is, from its floor to the greatest value in it."""
 
 WIDTH_MAX: Final = 100
-"""The most characters in a line."""
+"""The greatest width in characters, with the label."""
 
 _STRETCH_MAX: Final = 4
-"""The most characters for one column."""
+"""The most characters that one column is wide."""
 
 
 class PlotCharacters(NamedTuple):
     """The characters that a plot is drawn with."""
 
     used: str
-    """From the least part of a character to a full one."""
+    """From the lowest block to a full one: the top of a column is drawn in parts of a character."""
     peak: str
     capacity: str
     side: str
@@ -45,7 +45,7 @@ ASCII: Final = PlotCharacters("#", ":", "-", "|", "+", "-", "x")
 
 
 class Column(NamedTuple):
-    """A stretch of time: what was used at its end, the peak, the capacity at its end, the refusals."""
+    """A stretch of time in a pool: its use and its capacity at the end, its greatest use, and its refusals."""
 
     used: int
     peak: int
@@ -53,24 +53,28 @@ class Column(NamedTuple):
     refused: int = 0
 
     def above(self, floor: int) -> Column:
-        """Take the floor off."""
+        """Give the column with its values counted from a floor."""
         return Column(self.used - floor, self.peak - floor, self.capacity - floor, self.refused)
 
 
 class _Frame(NamedTuple):
-    """What stands around the columns."""
+    """What is written around the columns."""
 
     begin: str
     end: str
     span: str
-    """How long a column is."""
+    """How long a column is, in words."""
     floor: int = 0
     """The value that the columns stand on."""
 
 
 def plot(buckets: Sequence[Mapping[str, Any]], *, width: int, ascii_only: bool = False) -> Text:
-    """Draw buckets of an hour in order, at least one; several to a column where there are more than fit."""
-    size = -(-len(buckets) // _room(max(max(one["peak"], one["capacity"]) for one in buckets), width))
+    """Draw the use of a pool hour by hour; where more hours than columns fit, each column stands for several.
+
+    Takes rows of the view ``pool_usage`` in order, at least one.
+    """
+    most = max(max(one["peak"], one["capacity"]) for one in buckets)
+    size = -(-len(buckets) // _columns_width(most, width))  # buckets in a column, rounded up
     columns = [_column(buckets[start : start + size]) for start in range(0, len(buckets), size)]
     begin, end = (time_to_second(instant(buckets[place]["bucket"])) for place in (0, -1))
     return _draw(columns, _Frame(begin, end, f"{size} hour{'s' * (size != 1)}"), width, ascii_only=ascii_only)
@@ -82,9 +86,9 @@ def _column(buckets: Sequence[Mapping[str, Any]]) -> Column:
 
 
 def plot_window(timeline: Timeline, window: Window, *, width: int, ascii_only: bool = False) -> Text:
-    """Draw a pool over a window of time, in as many columns as fit, its refusals marked below."""
+    """Draw the use of a pool in a window of time, in as many columns as fit, with its refusals marked below."""
     least, most = timeline.bounds
-    count, floor = _room(most, width), scale_begins(least, most)
+    count, floor = _columns_width(most, width), scale_begins(least, most)
     used, capacity = timeline.used.columns(count), timeline.capacity.columns(count)
     refused = timeline.refusals.columns(count)
     columns = [Column(*use, limit[0], marked) for use, limit, marked in zip(used, capacity, refused, strict=True)]
@@ -95,11 +99,12 @@ def plot_window(timeline: Timeline, window: Window, *, width: int, ascii_only: b
 
 
 def _top(most: int) -> int:
+    """Give the value at the top of a plot."""
     return max(1, most)
 
 
-def _room(most: int, width: int) -> int:
-    """Tell how many characters a line has for columns, beside its label."""
+def _columns_width(most: int, width: int) -> int:
+    """Tell how many characters of a line are left for columns beside its label."""
     return max(1, min(width, WIDTH_MAX) - len(f"{_top(most):,}") - 2)
 
 
@@ -107,7 +112,7 @@ def _draw(columns: Sequence[Column], frame: _Frame, width: int, *, ascii_only: b
     marks = ASCII if ascii_only else UNICODE
     top = _top(max(max(one.peak, one.capacity) for one in columns))
     margin = len(f"{top:,}")
-    stretch = min(_STRETCH_MAX, _room(top, width) // len(columns))
+    stretch = min(_STRETCH_MAX, _columns_width(top, width) // len(columns))
     drawn = Text()
     for level in range(HEIGHT, -1, -1):
         label = f"{top:,}" if level == HEIGHT - 1 else ""
@@ -127,7 +132,10 @@ def _draw(columns: Sequence[Column], frame: _Frame, width: int, *, ascii_only: b
 
 
 def _mark(column: Column, level: int, top: int, marks: PlotCharacters) -> tuple[str, str]:
-    """Choose the mark of a column at a level: the capacity's line lies upon the last character that it fills."""
+    """Choose the character of a column at a level, and its style.
+
+    The line of the capacity lies on the last character that a use of all of it would fill.
+    """
     parts = len(marks.used)
     filled = -(-column.used * HEIGHT * parts // top) - level * parts
     if filled > 0:

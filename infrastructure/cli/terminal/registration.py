@@ -1,4 +1,8 @@
-"""Functions made into commands: each group of options among their parameters becomes one option a field."""
+"""Makes functions commands of the command line.
+
+A parameter of such a function may be a dataclass, which is a group of options: the command gets one option for each
+field of it.
+"""
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -12,11 +16,11 @@ from holdbook.infrastructure.cli.terminal.options import CommonOptions
 
 
 class ReaderGone(Exception):
-    """Whoever read the standard output has closed it."""
+    """The reader of the standard output has closed it."""
 
 
 def command(app: Typer, name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command, its groups of options spread out, with examples under its help."""
+    """Make a function a command of an application, with examples under its help."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         word = "Example" if len(examples) == 1 else "Examples"
@@ -29,7 +33,10 @@ def command(app: Typer, name: str, *examples: str) -> Callable[[Callable[..., No
 
 
 def spread(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a function one parameter for each field of its parameters that are groups."""
+    """Give a function one parameter for each field of its groups of options.
+
+    Raises `ReaderGone` where the function meets a closed pipe.
+    """
     given = signature(function).parameters
     groups: dict[str, Any] = {name: one.annotation for name, one in given.items() if is_dataclass(one.annotation)}
     flat = [Parameter("context", Parameter.KEYWORD_ONLY, annotation=Context)]

@@ -1,4 +1,4 @@
-"""Workers that end when they are told to."""
+"""Signals that ask a worker to stop."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stopping() -> Iterator[Event]:
-    """Give an event that SIGINT and SIGTERM set, while the block runs."""
+    """Give an event that SIGINT and SIGTERM set while the block runs; afterwards they do what they did before."""
     stop = Event()
 
-    def heed(_number: int, _frame: FrameType | None) -> None:
+    def set_stop(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, set_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

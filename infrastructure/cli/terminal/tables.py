@@ -1,4 +1,4 @@
-"""Tables and sheets for people, and the words for the values in them."""
+"""Tables for people: pools, limits, allocations and histories, each with its columns and colours."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ STATE_STYLES: Final = {
     AllocationState.RELEASED: "dim",
     AllocationState.VOIDED: "dim",
 }
+"""The style in which the terminal shows each state."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = ()) -> Table:
-    """Lay rows out: no cell is cut short, and a column that is empty throughout is left out."""
+    """Make a table: no cell is cut short, and a column whose cells are all empty is left out."""
     laid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     cells = list(zip(*rows, strict=True))
     kept = [number for number, column in enumerate(cells) if any(map(str, column))]
@@ -44,7 +45,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right
 
 
 def sheet(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """Lay names and values out, one below the other."""
+    """Make a table of names and their values, one below the other, without a head."""
     laid = Table.grid(padding=(0, 2))
     laid.add_column(style="bold", no_wrap=True)
     laid.add_column(overflow="fold")
@@ -54,15 +55,12 @@ def sheet(rows: Iterable[tuple[str, str | Text]]) -> Table:
 
 
 def brief(text: str, characters_max: int = 12) -> str:
-    """Cut a long id for people, to its end, in which those that are near in time differ; programs see it whole."""
+    """Cut a long id to its end: fresh ids that were made at about the same time differ only there."""
     return text if len(text) <= characters_max else f"…{text[1 - characters_max :]}"
 
 
-# Pools and allocations
-
-
 def pool_table(pools: Iterable[PoolStatus]) -> Table:
-    """Lay pools out."""
+    """Make a table of pools."""
     columns = ("pool", "type", "unit", "capacity", "used", "free", "full", "allocations", "")
     rows = (
         (
@@ -82,14 +80,14 @@ def pool_table(pools: Iterable[PoolStatus]) -> Table:
 
 
 def limits_sheet(limits: Limits) -> Table:
-    """Lay limits out under the names that the options have."""
+    """Make a table of a pool's limits, by the names of the options that set them."""
     present = limits.model_dump(mode="json")
     rows = [(name.replace("_", "-"), "none" if value is None else str(value)) for name, value in present.items()]
     return sheet([*rows, ("capacity", str(limits.capacity))])
 
 
 def allocation_table(allocations: Iterable[Allocation]) -> Table:
-    """Lay allocations out."""
+    """Make a table of allocations."""
     columns = ("allocation", "owner", "state", "holds", "since", "until", "ended", "tags")
     rows = (
         (
@@ -108,7 +106,7 @@ def allocation_table(allocations: Iterable[Allocation]) -> Table:
 
 
 def allocation_sheet(one: Allocation) -> Table:
-    """Lay one allocation out."""
+    """Make a table of one allocation's fields."""
     rows: list[tuple[str, str | Text]] = [
         ("allocation", one.id),
         ("owner", one.owner),
@@ -124,11 +122,8 @@ def allocation_sheet(one: Allocation) -> Table:
     return sheet((name, value) for name, value in rows if value)
 
 
-# The history
-
-
 def history_table(steps: Iterable[StoryStep], *, alone: bool = True) -> Table:
-    """Lay events out; of one allocation alone, without its id."""
+    """Make a table of events; if all are of one allocation, without a column for its id."""
     columns = ("position", "occurred at", "event", "allocation", "pool", "", "state", "actor", "command")
     return table(columns, (_row(one, alone=alone) for one in steps), right=("position",))
 
@@ -150,7 +145,7 @@ def _row(step: StoryStep, *, alone: bool) -> tuple[str | Text, ...]:
 
 
 def _state(step: StoryStep) -> Text:
-    """Say the allocation's state, and what it was before if that changed."""
+    """Show the state of an allocation after an event, and the state before it if that was another."""
     if step.after is None:
         return Text()
     text = Text(step.after.state.value, style=STATE_STYLES[step.after.state])

@@ -78,9 +78,9 @@ def proven_shape(proven: Proven) -> dict[str, Any]:
     }
 
 
-def revision_shape(found: str, wanted: str) -> dict[str, Any]:
+def revision_shape(found: str, expected: str) -> dict[str, Any]:
     """Shape the schema's revision, and the one that this version of Holdbook works with."""
-    return {"revision": found, "wanted": wanted}
+    return {"revision": found, "wanted": expected}
 
 
 def schema_check_shape(problems: Sequence[str]) -> dict[str, Any]:

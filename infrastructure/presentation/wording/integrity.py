@@ -115,14 +115,14 @@ SCHEMA_IS_RIGHT: Final = "the schema is as it should be"
 """Said of a database in which no problem was found."""
 
 
-def revision_text(found: str, wanted: str) -> str:
+def revision_text(found: str, expected: str) -> str:
     """Say which revision the schema is at, and whether this version of Holdbook works with it."""
-    return f"{found} (up to date)" if found == wanted else f"{found}; this version of Holdbook wants {wanted}"
+    return f"{found} (up to date)" if found == expected else f"{found}; this version of Holdbook wants {expected}"
 
 
-def other_revision_text(found: str, wanted: str) -> str:
+def other_revision_text(found: str, expected: str) -> str:
     """Say that the schema is at another revision than this version of Holdbook works with, and the way out."""
-    return f"the schema is at {found}; this version of Holdbook wants {wanted}: run `holdbook db upgrade`"
+    return f"the schema is at {found}; this version of Holdbook wants {expected}: run `holdbook db upgrade`"
 
 
 def schema_difference_text(difference: object) -> str:
