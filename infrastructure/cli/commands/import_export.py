@@ -14,7 +14,8 @@ from holdbook.infrastructure.cli.terminal.options import CommonOptions, WriteOpt
 from holdbook.infrastructure.cli.terminal.output import emit, emit_line, progress, say, show
 from holdbook.infrastructure.cli.terminal.registration import command
 from holdbook.infrastructure.cli.terminal.tables import sheet
-from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, export_lines, read_lines, run_workload
+from holdbook.infrastructure.interchange.export import export_lines
+from holdbook.infrastructure.interchange.workload import BATCH_COMMANDS, Summary, read_lines, run_workload
 from holdbook.infrastructure.presentation.shapes.operation import exported_shape, imported_shape
 from holdbook.infrastructure.presentation.wording.operation import bundle_text, exported_text
 from holdbook.infrastructure.seals.prover import Prover

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import closing
 
-from sqlalchemy import inspect
 from typer import Exit, Typer
 
 from holdbook.domain.errors import LogUnavailable
@@ -22,6 +21,7 @@ from holdbook.infrastructure.presentation.wording.integrity import (
     schema_difference_text,
 )
 from holdbook.infrastructure.schema import revision as schema
+from holdbook.infrastructure.views.publication import published_names
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.projections.views.catalogue import VIEWS
 
@@ -97,7 +97,7 @@ def _problems(database: Database) -> list[str]:
     if found != expected:
         return [other_revision_text(found, expected)]
     with database.reading() as connection:
-        published = set(inspect(connection).get_view_names())
+        published = published_names(connection)
     from holdbook.infrastructure.schema import upgrade as migrating  # noqa: PLC0415 - Alembic takes long to import, and most commands do without it
 
     outdated = outdated_views(SQLStore(database).generations())

@@ -39,7 +39,9 @@ from holdbook.infrastructure.seals.key_files import (
     write_key,
 )
 from holdbook.infrastructure.seals.prover import Prover
-from holdbook.infrastructure.seals.sealer import KeptCheckpoint, Sealer
+from holdbook.infrastructure.seals.sealer import Sealer
+from holdbook.infrastructure.seals.store import KeptCheckpoint
+from holdbook.infrastructure.seals.witness import Witness
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import Kind, SignerKey
 

@@ -19,7 +19,8 @@ from holdbook.infrastructure.presentation.wording.simulation import (
     other_limits_text,
 )
 from holdbook.infrastructure.presentation.wording.values import quantities_text, time_to_second
-from holdbook.replay.simulation.what_if import FLIPS, Flip, WhatIf
+from holdbook.replay.simulation.outcomes import Flip
+from holdbook.replay.simulation.what_if import FLIPS, WhatIf
 from holdbook.replay.simulation.world import Peak
 
 top = Typer()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdbook.infrastructure.seals.prover import Consistency, Inclusion
-    from holdbook.infrastructure.seals.sealer import KeptCheckpoint
+    from holdbook.infrastructure.seals.store import KeptCheckpoint
     from holdbook.projections.rebuild import Rebuilt
     from holdbook.replay.evidence.bundle import Proven
     from holdbook.replay.evidence.checkpoints import Signed

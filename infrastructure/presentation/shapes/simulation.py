@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from holdbook.domain.commands import COMMANDS
 from holdbook.domain.refusals import RefusalCode
 from holdbook.domain.values import instant_text
-from holdbook.replay.simulation.what_if import DONE
+from holdbook.replay.simulation.outcomes import DONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
-    from holdbook.replay.simulation.what_if import Flip, PoolPeaks, Verdict, WhatIf
+    from holdbook.replay.simulation.outcomes import Flip, PoolPeaks, Verdict
+    from holdbook.replay.simulation.what_if import WhatIf
     from holdbook.replay.simulation.world import Peak
 
 

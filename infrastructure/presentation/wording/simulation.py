@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
-    from holdbook.replay.simulation.what_if import Divergence, WhatIf
+    from holdbook.replay.simulation.outcomes import Divergence
+    from holdbook.replay.simulation.what_if import WhatIf
 
 _VALUE_CHARACTERS_MAX: Final = 200
 """The most characters that are said of a value that differs."""
