@@ -1,4 +1,4 @@
 """The schema's migrations, for Alembic: a part of the package, so that `holdbook db upgrade` finds them.
 
-Only `holdbook.infrastructure.schema.upgrade` uses them.
+No other room imports it but `holdbook.infrastructure.schema.upgrade`, which has Alembic run them.
 """

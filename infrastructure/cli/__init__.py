@@ -1,4 +1,7 @@
-"""The command line, ``holdbook``."""
+"""The command line: the program ``holdbook``.
+
+No other room imports it. The installed program and ``python -m holdbook`` call `main`.
+"""
 
 from typer.main import get_command
 

@@ -32,7 +32,7 @@ from holdbook.domain.events import (
 from holdbook.domain.values import Token, instant_text
 from holdbook.replay.verification.contradictions import Contradictions
 from holdbook.replay.verification.findings import Check
-from holdbook.replay.verification.pool_book import Part, PoolBook, RecordedGrant
+from holdbook.replay.verification.pool_book import HoldPart, PoolBook, RecordedGrant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,7 +72,7 @@ class Books:
                     allocation_id, RecordedGrant(hold.pools, hold.token, hold.tags, hold.opened_at)
                 )
                 self._epoch = max(self._epoch, hold.token.epoch)
-                book.add(allocation_id, Part(grant, hold.quantity, hold.owner, hold.deadline, hold.reserved))
+                book.add(allocation_id, HoldPart(grant, hold.quantity, hold.owner, hold.deadline, hold.reserved))
 
     @property
     def epoch(self) -> int:
@@ -179,7 +179,7 @@ class Books:
         grant = self._grant(event, recorded)
         if event.allocation_id in pool.parts:
             pool.remove(event.allocation_id)
-        part = Part(grant, event.quantity, event.owner, event.deadline, isinstance(event, Reserved))
+        part = HoldPart(grant, event.quantity, event.owner, event.deadline, isinstance(event, Reserved))
         pool.add(event.allocation_id, part)
         self._must_not_be_closed(pool, recorded)
         self._contradictions.report_breaches(recorded, pool.breaches(event.owner, event.quantity))
@@ -287,7 +287,7 @@ class Books:
 
     # Findings
 
-    def _part_of(self, event: AllocationEvent, pool: PoolBook, recorded: Recorded) -> Part | None:
+    def _part_of(self, event: AllocationEvent, pool: PoolBook, recorded: Recorded) -> HoldPart | None:
         allocation_id = event.allocation_id
         part = pool.parts.get(allocation_id)
         if part is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.records import Recorded
     from holdbook.replay.verification.findings import Findings
-    from holdbook.replay.verification.pool_book import Part, PoolBook
+    from holdbook.replay.verification.pool_book import HoldPart, PoolBook
 
 
 class Contradictions:
@@ -34,7 +34,7 @@ class Contradictions:
             )
             self.add(recorded, Check.CONSERVATION, message, event.allocation_id)
 
-    def check_reserved(self, recorded: Recorded, part: Part, *, expected: bool) -> None:
+    def check_reserved(self, recorded: Recorded, part: HoldPart, *, expected: bool) -> None:
         """Report an event for which the allocation would have to be a reservation, or must not be one."""
         if part.reserved != expected:
             event: Any = recorded.event

@@ -25,7 +25,7 @@ from holdbook.domain.values import (
     Token,
     instant_text,
 )
-from holdbook.replay.verification.pool_book import Part, RecordedGrant
+from holdbook.replay.verification.pool_book import HoldPart, RecordedGrant
 from holdbook.replay.verification.raw_log import is_time
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class FastPath:
         grant = RecordedGrant(tuple(names), Token(epoch, first[0]), tags, occurred_at)
         self._books.open[allocation_id] = grant
         for row, pool in zip(rows, pools, strict=True):
-            pool.add(allocation_id, Part(grant, quantities[pool.opened.pool], owner, deadline, reserved=False))
+            pool.add(allocation_id, HoldPart(grant, quantities[pool.opened.pool], owner, deadline, reserved=False))
             self._versions[row[1]] = pool.version = row[2]
             pool.time = occurred_at
         return pools

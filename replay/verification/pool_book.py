@@ -33,7 +33,7 @@ class RecordedGrant:
 
 
 @dataclass(slots=True)
-class Part:
+class HoldPart:
     """What an allocation holds of one pool."""
 
     grant: RecordedGrant
@@ -53,7 +53,7 @@ class PoolBook:
     version: int = 0
     closed: bool = False
     used: int = 0
-    parts: dict[str, Part] = field(default_factory=dict)
+    parts: dict[str, HoldPart] = field(default_factory=dict)
     """What is held, by allocation id."""
     by_owner: dict[str, int] = field(default_factory=dict)
     deadlines: list[tuple[datetime, str]] = field(default_factory=list)
@@ -89,7 +89,7 @@ class PoolBook:
         """Tell whether a quantity can be granted, for a pool without limits other than its capacity; else False."""
         return self.is_capacity_only and not self.closed and not self.passed and self.used + quantity <= self.capacity
 
-    def add(self, allocation_id: str, part: Part) -> None:
+    def add(self, allocation_id: str, part: HoldPart) -> None:
         """Enter what an allocation was granted."""
         self.parts[allocation_id] = part
         self.change_held(part.owner, part.quantity)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from holdbook.domain.pool import Hold, Pool
     from holdbook.replay.verification.findings import Findings
-    from holdbook.replay.verification.pool_book import Part, PoolBook
+    from holdbook.replay.verification.pool_book import HoldPart, PoolBook
 
 
 class Snapshots(Protocol):
@@ -96,7 +96,7 @@ def _hold_values(hold: Hold) -> tuple[object, ...]:
     return (hold.quantity, hold.owner, hold.deadline, hold.reserved, hold.token, hold.pools, hold.tags, hold.opened_at)
 
 
-def _part_values(part: Part) -> tuple[object, ...]:
+def _part_values(part: HoldPart) -> tuple[object, ...]:
     grant = part.grant
     held = (part.quantity, part.owner, part.deadline, part.reserved)
     return (*held, grant.token, grant.pools, grant.tags, grant.opened_at)
