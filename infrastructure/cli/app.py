@@ -37,7 +37,9 @@ from holdbook.infrastructure.cli.terminal.output import emit, say
 from holdbook.infrastructure.cli.terminal.registration import ReaderGone
 from holdbook.infrastructure.interchange.rollback import NotRolledBack
 from holdbook.infrastructure.presentation.shapes.ledger import error_shape, usage_error_shape
-from holdbook.infrastructure.schema.revision import SchemaMismatch
+from holdbook.infrastructure.presentation.shapes.operation import version_shape
+from holdbook.infrastructure.presentation.wording.operation import version_text
+from holdbook.infrastructure.schema.revision import HEAD, SchemaMismatch
 from holdbook.infrastructure.seals.store import NotSealed
 from holdbook.infrastructure.seals.tiles import TreeDamaged
 from holdbook.infrastructure.seals.witness import NotCosigned
@@ -165,10 +167,15 @@ def exit_code(error: Exception) -> int:
 app = Typer(cls=Root, help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
-def _print_version(*, wanted: bool) -> None:
-    if wanted:
-        say(f"holdbook {version('holdbook')}")
-        raise Exit
+def _print_version(context: Context, *, asked: bool) -> None:
+    """Print which version this is, and exit, if that was asked for."""
+    if not asked:
+        return
+    if context.params["as_json"]:
+        emit(version_shape(version("holdbook"), HEAD))
+    else:
+        say(version_text(version("holdbook"), HEAD))
+    raise Exit
 
 
 @app.callback(invoke_without_command=True, help=HELP, epilog=EXAMPLES)
@@ -176,10 +183,19 @@ def root(
     context: Context,
     *,
     _version: Annotated[
-        bool, Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True, help="Say which.")
+        bool,
+        Option(
+            "--version",
+            callback=_print_version,
+            help="Print the version of Holdbook and the revision of the schema that it works with.",
+        ),
     ] = False,
+    # Eager, so that it is read before --version, in whatever order they are given.
+    as_json: Annotated[bool, Option("--json", is_eager=True, help="With --version: print JSON, for programs.")] = False,
 ) -> None:
     """Print the help if no command is given."""
+    if as_json:
+        raise _USAGE_ERROR("expected a command before --json, or --version beside it", context)
     if context.invoked_subcommand is None:
         say(context.get_help())
 

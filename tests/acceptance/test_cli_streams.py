@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
-from holdbook import Ledger
+from holdbook import Ledger, migrations
 from holdbook.infrastructure.cli import main
 from holdbook.infrastructure.cli.app import app
 from support.cli import PROCESS_SECONDS_MAX, Done, Holdbook, call, environment, program, run
 from support.workloads import made_up, write_workload
+
+REVISIONS = Path(migrations.__path__[0], "versions")
+"""The folder of the migrations; a file's name begins with its revision."""
 
 
 @pytest.fixture
@@ -199,12 +203,43 @@ def test_every_group_explains_itself(group: str) -> None:
 
 
 def test_the_command_line_explains_itself() -> None:
-    """Alone it shows the help, with exit codes and environment; and it knows its version."""
+    """Alone it shows the help, with exit codes and environment."""
     said = call().ends(0).out
     for word in ("Exit codes", "HOLDBOOK_DATABASE_URL", "demo"):
         assert word in said
     assert call("--help").ends(0).out.strip() == said.strip()
-    assert re.fullmatch(r"holdbook \d+\.\d+\.\d+\n", call("--version").ends(0).out)
+
+
+def test_the_command_line_knows_its_version() -> None:
+    """It says the version of the package and the newest revision of the packaged schema, to people and to programs."""
+    release, newest = version("holdbook"), max(path.name[:4] for path in REVISIONS.glob("*.py"))
+    assert re.fullmatch(r"\d+\.\d+\.\d+", release)
+    assert call("--version").ends(0).out == f"holdbook {release}, schema revision {newest}\n"
+    for words in (("--version", "--json"), ("--json", "--version"), ("--version", "--json", "pools")):
+        assert call(*words).ends(0).document == {"version": release, "schema_revision": newest}
+
+
+@pytest.mark.parametrize("words", [("--json",), ("--json", "pools")])
+def test_json_belongs_to_a_command_or_to_the_version(words: tuple[str, ...]) -> None:
+    """Alone, or before a command, the option is wrong usage, and the error says where it goes."""
+    error = call(*words).ends(2).error
+    assert error["type"] == "Usage"
+    assert error["message"] == "expected a command before --json, or --version beside it"
+
+
+def test_the_version_is_said_without_delay() -> None:
+    """Alembic, which takes long to import, is not imported for it."""
+    lines = [
+        "import sys",
+        "from holdbook.infrastructure.cli import main",
+        "try: main()",
+        "finally: print(*sys.modules)",
+    ]
+    command = [*program()[:2], "-c", "\n".join(lines), "--version"]
+    done = subprocess.run(command, env=environment(), check=True, capture_output=True, text=True)
+    said, modules = done.stdout.splitlines()
+    assert said.startswith("holdbook ")
+    assert "alembic" not in modules.split()
 
 
 def test_the_module_is_the_command_line() -> None:

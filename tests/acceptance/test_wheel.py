@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,6 +95,12 @@ def test_the_installed_package_is_the_one_that_runs(installed: Installed) -> Non
 def test_the_demo_runs_from_the_wheel(installed: Installed) -> None:
     """Whoever installs the wheel can take the tour."""
     assert installed.holdbook("demo")
+
+
+def test_the_command_line_says_the_version_of_the_wheel(installed: Installed) -> None:
+    """The version is the one in `pyproject.toml`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert installed.holdbook("--version").startswith(f"holdbook {project['version']}, schema revision ")
 
 
 def test_the_migrations_are_in_the_wheel(installed: Installed, sqlite_url: str) -> None:

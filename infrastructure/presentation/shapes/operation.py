@@ -77,3 +77,8 @@ def rolled_back_shape(done: RolledBack, file: str) -> dict[str, Any]:
 def serving_shape(address: str, *, follow: bool) -> dict[str, Any]:
     """Shape where metrics are served, and whether the views are kept up to date as well."""
     return {"serving": address, "follow": follow}
+
+
+def version_shape(version: str, revision: str) -> dict[str, Any]:
+    """Shape the version of Holdbook, and the revision of the schema that it works with."""
+    return {"version": version, "schema_revision": revision}

@@ -119,3 +119,11 @@ def rolled_back_lines(done: RolledBack, file: str) -> Iterator[str]:
     yield f"the ledger is closed to new grants; {done.allocations:,} allocations written to {file}"
     if done.other_limits:
         yield f"limits in the file that old managers do not enforce: {', '.join(done.other_limits)}"
+
+
+# The version
+
+
+def version_text(version: str, revision: str) -> str:
+    """Say the version of Holdbook, and the revision of the schema that it works with."""
+    return f"holdbook {version}, schema revision {revision}"
