@@ -148,9 +148,9 @@ def test_the_comparison_can_fail(printed: str, shown: str) -> None:
         '```jsonl\n{"command": "allot"}\n```',
         "```json\n{'a': 1}\n```",
         "```diff\n```",
-        "```diff\n+++ b/projections/view.py\n@@\n-what is not there\n```",
-        "```diff\n+++ b/projections/view.py\n@@\n+raise SystemExit(7)\n```",
-        "```diff\n+++ b/projections/view.py\n@@\n-import hashlib\n+1 / 0\n```\n```sh\nholdbook\n```",
+        "```diff\n+++ b/projections/definition.py\n@@\n-what is not there\n```",
+        "```diff\n+++ b/projections/definition.py\n@@\n+raise SystemExit(7)\n```",
+        "```diff\n+++ b/projections/definition.py\n@@\n-import hashlib\n+1 / 0\n```\n```sh\nholdbook\n```",
         "```ruby\nputs 1\n```",
     ],
 )
