@@ -99,7 +99,7 @@ def test_every_block_does_what_it_shows(
 def test_no_code_hides_from_the_tests() -> None:
     """Every block names its kind, and none is written by indentation, which nothing would run."""
     for page in pages():
-        assert all(block.language in RUNNABLE | {"text"} for block in page.blocks), page.name
+        assert all(block.language in RUNNABLE | {"text", "mermaid"} for block in page.blocks), page.name
         indented = [number for number, line in page.prose if line.startswith("    ") or "~~~" in line]
         assert indented == [], page.name
 

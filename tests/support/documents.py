@@ -13,7 +13,7 @@ Blocks, by the word after the fence:
   write the block to: ``jsonl day.jsonl``.
 - ``diff`` is a change of Holdbook's own source, as a maintainer makes it: it is made in a copy of the checkout, in the
   page's folder, and the page's commands run that copy from then on. What a hunk takes away must be there, once.
-- ``text`` is for readers.
+- ``text`` is for readers, and so is ``mermaid``, a picture.
 
 ``…`` in expected output stands for anything within a line; on a line of its own, for any lines. A page runs on SQLite
 unless a comment such as ``<!-- runs on: sqlite, postgresql -->`` says otherwise. For PostgreSQL, HOLDBOOK_DATABASE_URL
@@ -221,6 +221,7 @@ class Session:
             "json": self._json,
             "jsonl": self._json,
             "text": self._text,
+            "mermaid": self._text,
         }.get(block.language)
         assert runner, f"{place}: a block of an unknown kind, {block.language!r}"
         shown = block.language == "text" and block.adjoins
