@@ -1,5 +1,6 @@
 """The packaging facts that are stated more than once agree, and the repository stays free of addresses."""
 
+import re
 import subprocess
 import tomllib
 from functools import cache
@@ -14,6 +15,7 @@ CODE_FOLDERS = {"domain", "projections", "infrastructure", "migrations", "replay
 FOLDERS = CODE_FOLDERS | {"docs", "requirements", "src", "tests"}
 LOCK_FILES = {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock"}
 INDEX_HOSTS = ("pypi" + ".org", "python" + "hosted.org")  # in halves, or this file would name them
+NAMED_PATH = re.compile(rf"`((?:{'|'.join(sorted(FOLDERS))})/[\w./-]*)`")
 OLD_NAME = "bur" + "sar"  # in halves for the same reason
 INDEX_OPTIONS = ("-i ", "-f ", *(f"--{option}" for option in ("index", "extra-index", "find-links", "trusted-host")))
 
@@ -75,6 +77,14 @@ def test_the_old_name_is_left_only_where_the_changelog_tells_of_it() -> None:
     lines = ((path, line) for path in files for line in (ROOT / path).read_bytes().lower().splitlines())
     naming = [str(path) for path, line in lines if OLD_NAME.encode() in line]
     assert (named, naming) == ([], ["CHANGELOG.md"])
+
+
+def test_every_path_that_a_page_names_is_there() -> None:
+    """A reader finds each file and folder of the repository where the documentation says that it is."""
+    pages = [path for path in repository_files() if path.suffix == ".md" and (ROOT / path).is_file()]
+    named = [(page, name) for page in pages for name in NAMED_PATH.findall((ROOT / page).read_text())]
+    assert len(named) > 100
+    assert [f"{page}: {name}" for page, name in named if not (ROOT / name).exists()] == []
 
 
 def test_no_lock_file_records_addresses() -> None:
