@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from holdbook.infrastructure.schema.revision import HEAD
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "holdbook"
 CODE_FOLDERS = {"domain", "projections", "infrastructure", "migrations", "replay"}
@@ -85,6 +87,14 @@ def test_every_path_that_a_page_names_is_there() -> None:
     named = [(page, name) for page in pages for name in NAMED_PATH.findall((ROOT / page).read_text())]
     assert len(named) > 100
     assert [f"{page}: {name}" for page, name in named if not (ROOT / name).exists()] == []
+
+
+def test_a_version_belongs_to_one_schema_revision() -> None:
+    """The changelog's newest version is the project's, at this schema revision; no two revisions share a version."""
+    versions = re.findall(r"^## (\S+) \(.*schema revision (\d+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert versions[0] == (project["version"], HEAD)
+    assert len({revision for _, revision in versions}) == len({version for version, _ in versions}) == len(versions)
 
 
 def test_no_lock_file_records_addresses() -> None:
