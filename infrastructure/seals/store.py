@@ -6,11 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from holdbook.domain.errors import HoldbookError, LogUnavailable, Malformed, NotFound
 from holdbook.domain.values import instant_text
-from holdbook.infrastructure.database.tables import checkpoints, cosignatures, seal_keys
+from holdbook.infrastructure.database.tables import checkpoints, cosignatures, seal_keys, upsert
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.replay.evidence.checkpoints import Signed
 from holdbook.replay.evidence.notes import Kind, VerifierKey
@@ -172,6 +171,5 @@ class SealStore:
 
 def _insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
     """Insert a row unless there is one with its key; tell whether it was inserted."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    adding = dialect.insert(table).values(row).on_conflict_do_nothing()
+    adding = upsert(connection, table).values(row).on_conflict_do_nothing()
     return connection.execute(adding, execution_options={"preserve_rowcount": True}).rowcount == 1

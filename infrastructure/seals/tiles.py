@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from holdbook.domain.errors import HoldbookError
-from holdbook.infrastructure.database.tables import seal_tiles
+from holdbook.infrastructure.database.tables import seal_tiles, upsert
 from holdbook.replay.evidence.merkle import HASH_BYTES, fold
 
 if TYPE_CHECKING:
@@ -103,8 +102,7 @@ class TreeEdge:
 
     def save(self, connection: Connection) -> None:
         """Write the tiles that have changed, except those that another sealer has extended further meanwhile."""
-        dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-        adding = dialect.insert(seal_tiles)
+        adding = upsert(connection, seal_tiles)
         grown = func.length(adding.excluded.hashes) > func.length(seal_tiles.c.hashes)
         changed = {"hashes": adding.excluded.hashes, "chain": adding.excluded.chain}
         adding = adding.on_conflict_do_update(index_elements=["level", "number"], set_=changed, where=grown)
