@@ -83,9 +83,10 @@ HOLDBOOK_LOG_FORMAT (console, json), HOLDBOOK_SEAL_KEY.
 """
 
 EXAMPLES = "Examples  holdbook demo\n\n  holdbook allocate gpu=2 --owner trainer-17 --ttl 30m"
+"""What is shown below the list of commands."""
 
 
-class Root(TyperGroup):
+class RootGroup(TyperGroup):
     """The group of all commands; it turns errors into messages and exit codes."""
 
     def main(
@@ -136,7 +137,7 @@ def _discard_output() -> None:
 
 def _print_error(error: Exception, *, as_json: bool) -> int:
     """Print an error, and give its exit code."""
-    code = exit_code(error)
+    code = _exit_code(error)
     if isinstance(error, Refused):
         tell_refusal(error, as_json=as_json)
     elif isinstance(error, _USAGE_ERROR):
@@ -157,14 +158,14 @@ def _print_usage_error(error: Any, *, as_json: bool) -> None:  # noqa: ANN401 - 
         say(f"error: {message}\nTry '{path} --help'.", errors=True)
 
 
-def exit_code(error: Exception) -> int:
+def _exit_code(error: Exception) -> int:
     """Give the exit code for an error."""
     if isinstance(error, _FAILED):
         return REFUSED
     return UNUSABLE if isinstance(error, LogUnavailable | LogCorrupt | SchemaMismatch) else MISUSED
 
 
-app = Typer(cls=Root, help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app = Typer(cls=RootGroup, help=HELP, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 def _print_version(context: Context, *, asked: bool) -> None:

@@ -27,7 +27,7 @@ class Tone(Enum):
     """What a value has become, after what it was."""
 
 
-class Part(NamedTuple):
+class Phrase(NamedTuple):
     """A stretch of a sentence that has one tone."""
 
     text: str
@@ -38,17 +38,17 @@ class Part(NamedTuple):
 class Sentence:
     """A sentence in parts; `str` gives its words alone."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Phrase, ...]
 
     @classmethod
     def of(cls, *pieces: str | tuple[str, Tone] | Sentence) -> Sentence:
         """Put a sentence together from plain text, text with a tone, and other sentences."""
-        parts: list[Part] = []
+        parts: list[Phrase] = []
         for piece in pieces:
             if isinstance(piece, Sentence):
                 parts += piece.parts
             else:
-                parts.append(Part(piece) if isinstance(piece, str) else Part(*piece))
+                parts.append(Phrase(piece) if isinstance(piece, str) else Phrase(*piece))
         return cls(tuple(parts))
 
     @classmethod
