@@ -63,7 +63,6 @@ class Ledger(LedgerInterface):
         waiting_max: int = WAITING_MAX,
     ) -> None:
         """Keep a ledger on a log. The other values are those of `open`; raises `Malformed`."""
-        self.log = log
         self._group = GroupCommit(
             log, clock=clock, new_id=new_id, actor=actor, patience=patience, waiting_max=waiting_max
         )

@@ -25,8 +25,10 @@ class LedgerInterface(NamedCommands, NamedQueries):
     `holdbook.Ledger` is the one that programs open. Rooms below it name this type.
     """
 
-    log: EventLog
-    """The log, for those who read it: projections, replay, auditors."""
+    @property
+    def log(self) -> EventLog:
+        """The log, for those who read it: projections, replay, auditors."""
+        return self._handler.log
 
     def __enter__(self) -> Self:
         return self

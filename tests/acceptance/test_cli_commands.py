@@ -50,6 +50,15 @@ def test_opening_a_pool_again_is_a_repeat(holdbook: Holdbook) -> None:
     assert "decided before" in holdbook(*words).out
 
 
+def test_a_repeated_grant_says_what_became_of_its_allocation(holdbook: Holdbook) -> None:
+    """A command that was decided before tells that its allocation has ended since, or only that it repeats."""
+    words = ("allocate", "gpu=1", "--owner", "ann", "--id", "job-1")
+    holdbook(*words)
+    assert "(decided before; nothing is recorded anew)" in holdbook(*words).out
+    holdbook("release", "job-1")
+    assert "(decided before, released since; nothing is recorded anew)" in holdbook(*words).out
+
+
 def test_opening_a_pool_with_other_content_is_an_error(holdbook: Holdbook) -> None:
     """A pool's content is not changed by opening it anew; exit code 2 says which field differs."""
     error = holdbook.error("pool", "open", "gpu", "--type", "gpu", "--unit", "device", "--total", "9", code=2)

@@ -205,7 +205,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """The process dies around a commit; another one sends the same command again."""
         command = {**hold(self.maybe_new(one), {pool: 1}, "ann"), "command": "allocate"}
         ledger = self.ledgers[which]
-        ledger.log = CrashingLog(ledger.log, when)
+        ledger._handler.log = CrashingLog(ledger.log, when)  # noqa: SLF001 - its process dies, not the log
         try:
             with suppress(Crash, CommandIdReused):
                 ledger.submit(command_from(command)).result()

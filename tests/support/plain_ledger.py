@@ -22,7 +22,6 @@ class PlainLedger(LedgerInterface):
     """The domain's command handler, and nothing around it."""
 
     def __init__(self, log: EventLog, *, clock: Clock, new_id: NewId, actor: str | None = None) -> None:
-        self.log = log
         self.handler = self._handler = CommandHandler(log, clock=clock, new_id=new_id, actor=actor)
 
     def execute(self, command: Command, *, timeout: float | None = None) -> Outcome:  # noqa: ARG002 - nothing is waited for
