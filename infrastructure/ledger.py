@@ -88,8 +88,8 @@ class Ledger(LedgerInterface):
         ``actor`` is recorded for commands that name none. ``patience`` is how long, in seconds, a commit may take
         before its callers are told that its outcome is not known; that includes finding out, after a broken
         connection, what became of it. No more than ``waiting_max`` commands wait at a time. Raises `Malformed` for an
-        address or another value that is none, `LogUnavailable` if the database cannot be used, and `SchemaMismatch` if
-        it is at another schema, with the command that upgrades it.
+        invalid address or another invalid value, `LogUnavailable` if the database cannot be used, and `SchemaMismatch`
+        if it is at another schema, with the command that upgrades it.
         """
         from holdbook.infrastructure.database.database import Database
         from holdbook.infrastructure.opening import open_log
@@ -161,9 +161,9 @@ class Ledger(LedgerInterface):
         """Keep an allocation from lapsing: renew it in the background from a ``with`` block's beginning to its end.
 
         It is renewed at once, and then whenever a third of the time to live is over: ``ttl``, else the shortest default
-        of its pools. With the ``token``, only the grant that is meant is renewed. The holder takes the lease for lost
-        ``grace`` before the deadline, a sixth of the time to live if None is given: by a clock that nobody sets, from
-        before the last renewal was sent. A renewal that is refused is the end of it at once. ``on_lost`` is then called
+        of its pools. With the ``token``, only the grant that is meant is renewed. The lease counts as lost
+        ``grace`` before the deadline, a sixth of the time to live if None is given, by a monotonic clock that is read
+        before each renewal is sent. A renewal that is refused ends it at once. ``on_lost`` is then called
         with the `LeaseLost`, once, in a thread of its own. Raises `Malformed`; the block's beginning raises what
         `Lease.start` does.
         """
@@ -213,7 +213,7 @@ class Ledger(LedgerInterface):
     ) -> Explanation:
         """Say whether a request would be granted, now or at a moment in the past or to come, and record nothing.
 
-        If not: why not, who holds what stands in the way, and when enough of that will have expired, going by what had
+        If not: why not, which holds are in the way, and when enough of that will have expired, going by what had
         happened by then. Raises `Malformed`, `LogUnavailable`.
         """
         command = Allocate(quantities=quantities, owner=owner, ttl=ttl, at=at)

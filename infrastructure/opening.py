@@ -28,7 +28,7 @@ logger = get_logger()
 
 
 def open_log(database: Database, *, create: bool) -> SQLEventLog:
-    """Open the log in a database; with ``create``, a database without one gets one.
+    """Open the log in a database; with ``create``, a log is made where there is none.
 
     Writes a log line about views that are not kept up to date. Raises `LogUnavailable` if there is no database or
     another format in it, and `SchemaMismatch`.
@@ -83,6 +83,6 @@ def _warn_of_views(database: Database) -> None:
 
 
 def outdated_views(found: Iterable[Generation]) -> list[str]:
-    """List the views that have no live generation, or one that other code than this version's built."""
+    """List the views that have no live generation, or whose live generation was built by other code."""
     live = {one.view: one.fingerprint for one in found if one.state is GenerationState.LIVE}
     return [view.name for view in VIEWS if live.get(view.name) != view.fingerprint]

@@ -69,7 +69,7 @@ class CommandHandler:
     def attempt_all(self, commands: Sequence[Command], accept: Accept | None = None) -> CommitAttempt:
         """Prepare a batch that is recorded as a whole or not at all, whose commands may bring their own times.
 
-        Raises `Malformed` for what is no command, and for a command that would wait.
+        Raises `Malformed` if one is not a command, or would wait.
         """
         for command in commands:
             check_command(command)

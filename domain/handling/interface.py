@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class LedgerInterface(NamedCommands, NamedQueries):
     """A ledger of finite resources over a log. Safe to use from several threads.
 
-    `holdbook.Ledger` is the one that programs open. Rooms below it name this type.
+    `holdbook.Ledger` is the one that programs open. Modules that may not import it use this type.
     """
 
     @property

@@ -22,15 +22,15 @@ class KnownEnd:
         """Position of the last event."""
 
     def commands(self, command_ids: Collection[str]) -> dict[str, list[Recorded]]:
-        """Find nothing if nothing is looked for."""
+        """Give an empty dict if no ids are given; else raise `NotKnown`."""
         return {command_id: _not_known() for command_id in command_ids}
 
     def granted(self, allocation_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Find nothing if nothing is looked for."""
+        """Give an empty dict if no ids are given; else raise `NotKnown`."""
         return {allocation_id: _not_known() for allocation_id in allocation_ids}
 
     def histories(self, allocation_ids: Collection[str]) -> dict[str, list[Recorded]]:
-        """Find nothing if nothing is looked for."""
+        """Give an empty dict if no ids are given; else raise `NotKnown`."""
         return {allocation_id: _not_known() for allocation_id in allocation_ids}
 
     def queued(self, _pool: str, _limit: int) -> list[str]:

@@ -68,7 +68,7 @@ class NamedCommands(ABC):
     def change_limits(
         self, pool: str, limits: Limits, *, expected: Limits | None = None, **envelope: Unpack[Envelope]
     ) -> PoolStatus:
-        """Put other limits in the place of the pool's; refused if ``expected`` is given and no longer true."""
+        """Replace the pool's limits; refused if ``expected`` is given and they are others by now."""
         return pool_of(self.execute(ChangeLimits(pool=pool, limits=limits, expected=expected, **envelope)))
 
     def close_pool(self, pool: str, *, reason: str | None = None, **envelope: Unpack[Envelope]) -> PoolStatus:
@@ -95,7 +95,7 @@ class NamedCommands(ABC):
     ) -> Allocation:
         """Hold quantities of one or more pools, all or nothing. Raises `Refused` if any pool refuses.
 
-        With ``wait``, what is not free now is waited for, so long at most, first come, first served.
+        With ``wait``, what is not free now is waited for, for at most that long, first come, first served.
         """
         fields = {"quantities": quantities, "owner": owner, "ttl": ttl, "tags": tags or {}, "wait": wait}
         return allocation_of(self.execute(Allocate(allocation_id=allocation_id, **fields, **envelope)))
@@ -183,7 +183,7 @@ class NamedCommands(ABC):
     def expire(
         self, pool: str | None = None, *, limit: int | None = None, **envelope: Unpack[Envelope]
     ) -> tuple[str, ...]:
-        """Record what is due, in one pool or in all, or about so many, the earliest first; the ids of what expired."""
+        """Record the expiries that are due, in one pool or in all, at most about ``limit``; gives the ids."""
         return self.execute(Expire(pool=pool, limit=limit, **envelope)).expired
 
     def reclaim(

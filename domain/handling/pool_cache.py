@@ -43,6 +43,7 @@ class PoolCache:
         self._seen = seen
         """The greatest position that the log was seen to reach."""
         self._alone = False
+        """Whether no other process has written since the last look."""
         self.milestones: set[str] = set()
         """Pools that had another `MILESTONE_EVENTS` events: it is time to check whether a snapshot is due."""
 
@@ -118,7 +119,7 @@ class PoolCache:
             self._where.update((allocation_id, hold.pools) for allocation_id, hold in pool.holds.items())
 
     def apply(self, recorded: Recorded) -> None:
-        """Apply an event to its pool, or to its refusal stream. It has to be the next event of its stream."""
+        """Apply an event to its pool, or note the version of another stream. It has to be the stream's next event."""
         event = recorded.event
         kind, _, name = event.stream_id.partition(":")
         if kind != "pool":

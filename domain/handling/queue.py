@@ -67,7 +67,7 @@ class FreeCapacity:
         self._taken = dict.fromkeys(free, 0)
 
     def has(self, quantities: Mapping[str, int]) -> bool:
-        """Tell whether quantities fit beside what will be taken. A pool of which nothing is taken says so itself."""
+        """Tell whether quantities fit beside what will be taken; a pool of which nothing is taken is not checked."""
         return all(
             not self._taken[pool] or self._taken[pool] + quantity <= self._free[pool]
             for pool, quantity in quantities.items()

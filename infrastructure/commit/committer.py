@@ -27,7 +27,7 @@ BATCH_COMMANDS_MAX: Final = 500
 """The most commands decided in one transaction."""
 
 SHARED_BATCH_COMMANDS_MAX: Final = 64
-"""The most while other processes write to the log too, so that none of them holds the log's lock for long."""
+"""The same while other processes write to the log too, so that none of them holds the log's lock for long."""
 
 
 class _Request(NamedTuple):

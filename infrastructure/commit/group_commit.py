@@ -220,8 +220,8 @@ class GroupCommit:
         """Choose those of the waiting commands, by id, that would be decided now, by a look without the log's lock.
 
         They are the first in the queues of all their pools that can be granted together. When limits have changed, any
-        command that they now refuse for good is chosen too, at whatever place. Tells too in how many seconds the next
-        hold in the pools lapses; None if none will.
+        command that they now refuse for good is chosen too, wherever it is in the queue. Gives also in how many
+        seconds the next hold in the pools lapses; None if none will.
         """
         handler = self.handler
         names = sorted({name for one in waiting.values() for name in vars(one.command)["quantities"]})

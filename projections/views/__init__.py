@@ -1,4 +1,4 @@
-"""The five published views: their tables, and what each event changes in them.
+"""The published views: their tables, and what each event changes in them.
 
 Other rooms import `VIEWS` from `catalogue`, and the names and columns that one view's module gives.
 """

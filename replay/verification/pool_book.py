@@ -64,8 +64,8 @@ class PoolBook:
     """The pool's name as JSON text."""
     is_capacity_only: bool = False
     """Whether the capacity is the only limit."""
-    passed: set[str] = field(default_factory=set)
-    """The limits, or owners, found to be passed; they stay until a grant fits again, so that each is reported once."""
+    exceeded: set[str] = field(default_factory=set)
+    """The limits, or owners, found to be exceeded; they stay until a grant fits again: each is reported once."""
 
     def __post_init__(self) -> None:
         self.stream_id = f"pool:{self.opened.pool}"
@@ -87,7 +87,7 @@ class PoolBook:
 
     def surely_fits(self, quantity: int) -> bool:
         """Tell whether a quantity can be granted, for a pool without limits other than its capacity; else False."""
-        return self.is_capacity_only and not self.closed and not self.passed and self.used + quantity <= self.capacity
+        return self.is_capacity_only and not self.closed and not self.exceeded and self.used + quantity <= self.capacity
 
     def add(self, allocation_id: str, part: HoldPart) -> None:
         """Enter what an allocation was granted."""
@@ -103,7 +103,7 @@ class PoolBook:
             self.by_owner[owner] = left
         else:
             self.by_owner.pop(owner, None)
-        if self.passed and quantity < 0:
+        if self.exceeded and quantity < 0:
             self._fits_again(owner, left)
 
     def set_deadline(self, allocation_id: str, deadline: datetime | None) -> None:
@@ -129,47 +129,47 @@ class PoolBook:
                 yield allocation_id, deadline
 
     def breaches(self, owner: str, quantity: int) -> Iterator[str]:
-        """Describe each limit that a hold of this quantity passes; the hold must have been entered before."""
+        """Describe each limit that a hold of this quantity exceeds; the hold must have been entered before."""
         limits = self.limits
-        if limits.min_size is not None and self._newly_passes("min_size", -quantity, -limits.min_size):
+        if limits.min_size is not None and self._newly_exceeds("min_size", -quantity, -limits.min_size):
             yield f"{quantity} is below min_size, {limits.min_size}"
-        if limits.max_size is not None and self._newly_passes("max_size", quantity, limits.max_size):
+        if limits.max_size is not None and self._newly_exceeds("max_size", quantity, limits.max_size):
             yield f"{quantity} is above max_size, {limits.max_size}"
-        if limits.step is not None and self._newly_passes("step", quantity % limits.step, 0):
+        if limits.step is not None and self._newly_exceeds("step", quantity % limits.step, 0):
             yield f"{quantity} is not a multiple of step, {limits.step}"
-        if self._newly_passes("capacity", self.used, self.capacity):
+        if self._newly_exceeds("capacity", self.used, self.capacity):
             yield f"{self.used} are held then, above the capacity, {self.capacity}"
         yield from self.breaches_of_owner(owner)
 
     def breaches_of_owner(self, owner: str) -> Iterator[str]:
         """Describe the limit per owner if an owner holds more than that."""
         limit, held = self.limits.per_owner, self.by_owner.get(owner, 0)
-        if limit is not None and self._newly_passes(f"owner {owner}", held, limit):
+        if limit is not None and self._newly_exceeds(f"owner {owner}", held, limit):
             yield f"owner {owner!r} holds {held} then, above per_owner, {limit}"
 
     def breaches_of_count(self) -> Iterator[str]:
         """Describe the limit on the number of allocations if there are more."""
         limit, held = self.limits.max_allocations, len(self.parts)
-        if limit is not None and self._newly_passes("count", held, limit):
+        if limit is not None and self._newly_exceeds("count", held, limit):
             yield f"{held} allocations are held then, above max_allocations, {limit}"
 
     def breaches_of_ttl(self, moment: datetime, deadline: datetime | None) -> Iterator[str]:
         """Describe the limit on the time to live if a deadline is further away."""
         limit = self.limits.max_ttl
-        if limit is not None and self._newly_passes("max_ttl", int(deadline is None or deadline - moment > limit), 0):
+        if limit is not None and self._newly_exceeds("max_ttl", int(deadline is None or deadline - moment > limit), 0):
             yield f"the deadline is further away than max_ttl, {limit}"
 
     def _fits_again(self, owner: str, left: int) -> None:
         limits = self.limits
         if self.used <= self.capacity:
-            self.passed.discard("capacity")
+            self.exceeded.discard("capacity")
         if limits.per_owner is not None and left <= limits.per_owner:
-            self.passed.discard(f"owner {owner}")
+            self.exceeded.discard(f"owner {owner}")
 
-    def _newly_passes(self, what: str, held: int, limit: int) -> bool:
+    def _newly_exceeds(self, what: str, held: int, limit: int) -> bool:
         if held <= limit:
-            self.passed.discard(what)
+            self.exceeded.discard(what)
             return False
-        known = what in self.passed
-        self.passed.add(what)
+        known = what in self.exceeded
+        self.exceeded.add(what)
         return not known

@@ -78,7 +78,7 @@ def _subject(command: Command, outcome: Outcome, *, dry_run: bool) -> str:
 
 
 def _allocation(allocation: Allocation, tried: Command | None) -> str:
-    """Say an allocation; if a grant was only tried, without the id and the token, which nobody will see again."""
+    """Describe an allocation; if a grant was only tried, without the id and the token, which nobody will see again."""
     until = f" until {time_to_second(allocation.deadline)}" if allocation.deadline and allocation.state.is_open else ""
     content = f"{quantities_text(allocation.quantities)} for {allocation.owner}{until}"
     if isinstance(tried, Allocate | Reserve):
