@@ -17,13 +17,16 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -P -m pytest
 COMPILE := build/lock/uv/bin/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-header --no-annotate
+# The hook runs pre-commit from $(VENV): it goes before that does.
+FORGET_HOOK = [ ! -e .git ] || [ ! -x $(BIN)/pre-commit ] || \
+	$(BIN)/pre-commit uninstall --hook-type commit-msg >/dev/null 2>&1 || true
 SYSTEMS := x86_64-manylinux_2_34 aarch64-manylinux_2_34 aarch64-apple-darwin
 
 # $(call try_resolution,NAME,RESOLUTION): a virtual environment of its own, what the product needs as RESOLUTION picks it,
 # what the tests need at its newest beside that.
 define try_resolution
 	rm -rf build/$(1) && $(PYTHON) -m venv build/$(1) && build/$(1)/bin/pip --quiet install uv
-	build/$(1)/bin/uv --quiet pip compile --resolution $(2) --output-file build/$(1)/run.txt pyproject.toml
+	build/$(1)/bin/uv --quiet pip compile --python build/$(1)/bin/python --resolution $(2) --output-file build/$(1)/run.txt pyproject.toml
 	build/$(1)/bin/uv --quiet pip install --python build/$(1)/bin/python \
 		--requirement build/$(1)/run.txt --requirement requirements/run.in --requirement requirements/dev.in --editable .
 	build/$(1)/bin/holdbook demo
@@ -96,8 +99,8 @@ newest: ## the demo and the fast tests with every dependency at its newest; befo
 	$(call try_resolution,newest,highest)
 
 clean: ## remove what the targets made
-	@[ ! -x $(BIN)/pre-commit ] || $(BIN)/pre-commit uninstall --hook-type commit-msg >/dev/null 2>&1 || true
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+	@$(FORGET_HOOK)
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .grimp_cache .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -105,6 +108,7 @@ clean: ## remove what the targets made
 $(VENV)/.run: requirements/run.txt
 	@[ -n "$(PYTHON)" ] || { echo "Holdbook needs Python 3.11 or later with venv; name it: make PYTHON=…" >&2; exit 1; }
 	@echo "making $(VENV) with $(PYTHON)"
+	@$(FORGET_HOOK)
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install --require-hashes --requirement $<
 	@touch $@

@@ -68,7 +68,9 @@ class Ledger(LedgerInterface):
         )
         self._handler = self._group.handler
         self._leases = Leases(clock)
-        weakref.finalize(self, self._leases.stop)
+        weakref.finalize(
+            self, self._leases.stop
+        )  # at the interpreter's end before the committer's: nothing is lost then
         LEDGERS.add(self, self._group.commits, self._group.committer)
 
     @classmethod
@@ -91,8 +93,8 @@ class Ledger(LedgerInterface):
         invalid address or another invalid value, `LogUnavailable` if the database cannot be used, and `SchemaMismatch`
         if it is at another schema, with the command that upgrades it.
         """
-        from holdbook.infrastructure.database.database import Database
-        from holdbook.infrastructure.opening import open_log
+        from holdbook.infrastructure.database.database import Database  # noqa: PLC0415 - SQL is imported when it is needed
+        from holdbook.infrastructure.opening import open_log  # noqa: PLC0415 - SQL is imported when it is needed
 
         database = Database(url, checks_clock=clock is system_clock, silence=patience)
         try:
@@ -105,7 +107,7 @@ class Ledger(LedgerInterface):
     @classmethod
     def in_memory(cls, *, actor: str | None = None, clock: Clock = system_clock) -> Self:
         """Open a ledger that lasts as long as the process."""
-        from holdbook.infrastructure.log.memory_log import MemoryEventLog
+        from holdbook.infrastructure.log.memory_log import MemoryEventLog  # noqa: PLC0415 - SQL is imported when it is needed
 
         return cls(MemoryEventLog(), actor=actor, clock=clock)
 
@@ -140,7 +142,7 @@ class Ledger(LedgerInterface):
 
     def record(self, commands: Sequence[Command], *, accept: Accept | None = None) -> list[Outcome]:
         """Decide a batch that brings its own times in one transaction, all or nothing. See `LedgerInterface.record`."""
-        attempt = self._handler.attempt_all(commands, accept)
+        attempt = self._handler.prepare_batch(commands, accept)
         self._group.commit(attempt)
         return attempt.answers  # type: ignore[return-value]  # all or nothing: an error is raised
 
@@ -176,7 +178,7 @@ class Ledger(LedgerInterface):
 
         Raises `LogUnavailable` in memory, where there are no views.
         """
-        from holdbook.infrastructure.opening import projector_of
+        from holdbook.infrastructure.opening import projector_of  # noqa: PLC0415 - SQL is imported when it is needed
 
         return projector_of(self.log, self._handler.clock, tell)
 

@@ -1,4 +1,5 @@
 """Handle a command: load the pools that it reaches, decide it, number its events and record them.
 
-Other rooms import `handler`, `interface`, `named_commands`, `named_queries`, `outcome` and `commit_attempt`.
+Other rooms import `handler`, `interface`, `named_commands`, `named_queries`, `outcome`, `commit_attempt` and
+`queue`.
 """

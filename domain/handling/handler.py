@@ -66,7 +66,7 @@ class CommandHandler:
             raise Malformed("at", command.at, "expected no time: a live command takes the ledger's clock")
         return PendingCommand.settle(command, self._new_id)
 
-    def attempt_all(self, commands: Sequence[Command], accept: Accept | None = None) -> CommitAttempt:
+    def prepare_batch(self, commands: Sequence[Command], accept: Accept | None = None) -> CommitAttempt:
         """Prepare a batch that is recorded as a whole or not at all, whose commands may bring their own times.
 
         Raises `Malformed` if one is not a command, or would wait.

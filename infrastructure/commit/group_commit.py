@@ -95,7 +95,7 @@ class GroupCommit:
 
     # Asking for decisions
 
-    def execute(self, asked: PendingCommand, timeout: float | None = None) -> Outcome:
+    def execute(self, asked: PendingCommand, timeout: float | None) -> Outcome:
         """Have a command decided and wait for its outcome, at most ``timeout`` seconds.
 
         Raises what `LedgerInterface.execute` does, but gives refusals in the outcome.
@@ -153,7 +153,7 @@ class GroupCommit:
     # Deciding, on the committer's thread
 
     def decide(
-        self, asked: list[PendingCommand], more: Callable[[], Iterable[PendingCommand]] | None = None
+        self, asked: list[PendingCommand], more: Callable[[], Iterable[PendingCommand]]
     ) -> Sequence[CommandAnswer]:
         """Decide and record commands in one transaction, and give each its answer, whatever happens; never raises.
 

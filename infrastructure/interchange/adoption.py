@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from holdbook.domain.commands import Command
     from holdbook.domain.errors import Malformed, Refused
     from holdbook.domain.events import Event
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.handling.outcome import Outcome
     from holdbook.infrastructure.interchange.old_form import Entry, HeldLine, LimitsLine, OldState
-    from holdbook.infrastructure.interchange.workload import RecordingLedger
 
 _FIELDS: Final = {
     RefusalCode.POOL_NOT_FOUND: "resource_type",
@@ -53,7 +53,7 @@ class _Rehearsed(Exception):
 
 
 def adopt(
-    ledger: RecordingLedger,
+    ledger: LedgerInterface,
     state: OldState,
     now: datetime,
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from holdbook.domain.allocation import AllocationState
 from holdbook.domain.errors import HoldbookError
@@ -16,25 +16,12 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from holdbook.domain.allocation import Allocation
-    from holdbook.domain.handling.outcome import Outcome
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.ports import Clock, EventLog
     from holdbook.replay.history.as_of import LedgerState
 
 PROGRESS_LINES: Final = 500
 """A rollback tells its progress whenever it has written this many lines."""
-
-
-class ClosableLedger(Protocol):
-    """A ledger that can be closed to new grants for ever; see `holdbook.infrastructure.ledger.Ledger`."""
-
-    @property
-    def log(self) -> EventLog:
-        """The ledger's log."""
-        ...
-
-    def close_ledger(self, *, reason: str | None = None) -> Outcome:
-        """Close the ledger and all its pools; to close it once more is a repeat. Raises `LogUnavailable`."""
-        ...
 
 
 class NotRolledBack(HoldbookError):
@@ -71,7 +58,7 @@ class RolledBack:
 
 
 def roll_back(
-    ledger: ClosableLedger,
+    ledger: LedgerInterface,
     file: TextIO,
     clock: Clock,
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from holdbook.domain.commands import Command, OpenPool, command_from
 from holdbook.domain.errors import CommandIdReused, Malformed, PoolAlreadyOpen
@@ -17,30 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-    from holdbook.domain.handling.commit_attempt import Accept
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.handling.outcome import Outcome
-    from holdbook.domain.ports import EventLog
 
 BATCH_COMMANDS: Final = 500
 """How many commands an import records in one transaction."""
-
-
-class RecordingLedger(Protocol):
-    """A ledger that records commands that bring their own times; see `holdbook.infrastructure.ledger.Ledger`."""
-
-    @property
-    def log(self) -> EventLog:
-        """The ledger's log."""
-        ...
-
-    def record(self, commands: Sequence[Command], *, accept: Accept | None = None) -> list[Outcome]:
-        """Decide commands and record them in one transaction, all of them or none.
-
-        ``accept`` is called with each command and its outcome before anything is recorded. If it raises an error,
-        nothing is recorded, and this raises the same; it also raises `CommandIdReused`, `PoolAlreadyOpen`, `Malformed`
-        and `LogUnavailable`.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +96,7 @@ def with_id(command: Command, seen: Counter[str]) -> Command:
 
 
 def run_workload(
-    ledger: RecordingLedger,
+    ledger: LedgerInterface,
     lines: Iterable[WorkloadLine],
     name: str,
     *,

@@ -61,7 +61,7 @@ class LeaseLost(HoldbookError):
         )
 
 
-class Deciding(Protocol):
+class RenewalLedger(Protocol):
     """A ledger that decides commands; see `holdbook.infrastructure.ledger.Ledger`."""
 
     def execute(self, command: Command) -> Outcome:
@@ -83,7 +83,7 @@ class Lease:
 
     def __init__(  # noqa: PLR0913 - all but three by name, each with a default
         self,
-        ledger: Deciding,
+        ledger: RenewalLedger,
         leases: Leases,
         allocation_id: str,
         *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final, Protocol, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from holdbook.domain.checks import given_seconds
 from holdbook.domain.commands import Expire
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.domain.handling.named_commands import Envelope
     from holdbook.domain.handling.outcome import Outcome
 
@@ -30,18 +31,6 @@ _PAUSE_SECONDS_MAX: Final = 30.0
 logger = get_logger()
 
 
-class SweptLedger(Protocol):
-    """A ledger whose expiries a sweeper records; see `holdbook.infrastructure.ledger.Ledger`."""
-
-    def execute(self, command: Expire) -> Outcome:
-        """Record what has expired; raises `Overloaded` and `LogUnavailable`."""
-        ...
-
-    def time_to_deadline(self) -> timedelta | None:
-        """Tell how long it is to the next deadline: negative once it has passed, None if there is none."""
-        ...
-
-
 class Sweeper:
     """Records expiries soon after they are due.
 
@@ -55,7 +44,7 @@ class Sweeper:
 
     def __init__(
         self,
-        ledger: SweptLedger,
+        ledger: LedgerInterface,
         *,
         interval: float = SWEEP_SECONDS,
         batch: int = SWEEP_ALLOCATIONS,

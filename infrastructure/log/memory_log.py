@@ -93,12 +93,12 @@ class MemoryEventLog(BaseEventLog):
             return self._rows[after : stop if upto is None else min(stop, upto)]
 
     def find(
-        self, event_filter: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
+        self, wanted: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
     ) -> list[StoredRow]:
         """Read the next rows after a position that match a filter, at most ``limit``, none beyond ``upto``."""
         with self._lock:
             return list(
-                islice(chosen(self._rows[max(after, 0) : upto], event_filter, self._fields, self._opening_rows), limit)
+                islice(chosen(self._rows[max(after, 0) : upto], wanted, self._fields, self._opening_rows), limit)
             )
 
     def _opening_rows(self, allocation_ids: Collection[str]) -> list[StoredRow]:

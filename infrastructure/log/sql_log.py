@@ -251,18 +251,18 @@ class SQLEventLog(BaseEventLog):
         return found
 
     def find(
-        self, event_filter: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
+        self, wanted: EventFilter, after: int = 0, limit: int = 1000, *, upto: int | None = None
     ) -> list[StoredRow]:
         """Read the next rows after a position that match a filter, at most ``limit``, none beyond ``upto``."""
-        size = limit if is_exact(event_filter) else max(limit, ROWS_TESTED)
-        page = select(events).where(*clauses(event_filter)).order_by(events.c.position).limit(size)
+        size = limit if is_exact(wanted) else max(limit, ROWS_TESTED)
+        page = select(events).where(*clauses(wanted)).order_by(events.c.position).limit(size)
         page = page if upto is None else page.where(events.c.position <= upto)
         found: list[StoredRow] = []
         while len(found) < limit:
             with self.database.reading() as connection:
                 reader = SQLReader(connection, self.mapper, 0)
                 rows = [StoredRow(*row) for row in connection.execute(page.where(events.c.position > after))]
-                found += chosen(rows, event_filter, self._fields, reader.openings)
+                found += chosen(rows, wanted, self._fields, reader.openings)
             if len(rows) < size:
                 break
             after = rows[-1].position

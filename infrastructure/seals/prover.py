@@ -33,7 +33,7 @@ from holdbook.replay.verification.seal_check import SealEvidence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from holdbook.infrastructure.seals.store import SealedLedger
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.replay.evidence.checkpoints import Signed
     from holdbook.replay.evidence.notes import VerifierKey
 
@@ -250,7 +250,9 @@ class SQLSeals:
                 return None
 
 
-def sealing_of(ledger: SealedLedger, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()) -> SealEvidence:
+def sealing_of(
+    ledger: LedgerInterface, trusted: Sequence[VerifierKey] = (), kept: Sequence[Signed] = ()
+) -> SealEvidence:
     """Give what `holdbook verify` compares the log of a ledger with.
 
     These are the seals in its database (a ledger in memory has none), public keys from elsewhere that are to be

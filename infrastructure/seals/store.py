@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Table
 
-    from holdbook.domain.ports import EventLog
+    from holdbook.domain.handling.interface import LedgerInterface
     from holdbook.infrastructure.database.database import Database
     from holdbook.replay.evidence.notes import NoteSignature
 
@@ -33,15 +33,6 @@ _NUMBER_MAX: Final = 2**63 - 1
 
 class NotSealed(HoldbookError):
     """The log cannot be sealed, or what is asked for is not sealed yet, or a seal is wrong."""
-
-
-class SealedLedger(Protocol):
-    """A ledger with a log that can be sealed; see `holdbook.infrastructure.ledger.Ledger`."""
-
-    @property
-    def log(self) -> EventLog:
-        """The ledger's log."""
-        ...
 
 
 class KeptCheckpoint(NamedTuple):
@@ -71,7 +62,7 @@ def _parse(stored: StoredNote) -> KeptCheckpoint:
 class SealStore:
     """Reads and writes the tables of checkpoints, keys and cosignatures."""
 
-    def __init__(self, ledger: SealedLedger) -> None:
+    def __init__(self, ledger: LedgerInterface) -> None:
         if not isinstance(ledger.log, SQLEventLog):
             message = "a ledger in memory cannot be sealed"
             raise LogUnavailable(message)

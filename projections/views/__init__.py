@@ -1,4 +1,5 @@
 """The published views: their tables, and what each event changes in them.
 
-Other rooms import `VIEWS` from `catalogue`, and the names and columns that one view's module gives.
+Other rooms import `VIEWS` from `catalogue`, and names and columns from the modules of single views:
+`current_allocations`, `metrics`, `pool_usage` and `validation_failures`.
 """

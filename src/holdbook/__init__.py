@@ -1,7 +1,7 @@
 """Holdbook: an event-sourced ledger of finite resources.
 
 A name is imported from its module when it is first used (PEP 562), so that `import holdbook` costs next to nothing and
-a program pays for what it uses: one without PostgreSQL does not import a driver for it.
+a program pays for what it uses.
 """
 
 from importlib import import_module
@@ -74,6 +74,21 @@ if TYPE_CHECKING:
     from holdbook.replay.history.stories import Change, Page, StoryStep
     from holdbook.replay.simulation.explanation import Explanation, Holder, Obstacle
     from holdbook.replay.simulation.what_if import WhatIf
+else:  # a type checker that saw this would take any name for one of the package's
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
+        """Import a public name from its module, and keep it."""
+        module = _MODULES.get(name)
+        if module is None:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        if name == "events":  # a module itself
+            found: Any = import_module(f"{module}.{name}")
+        else:
+            found = getattr(import_module(module), name)
+        globals()[name] = found
+        return found
+
 
 _HOMES: Final = {
     "holdbook.domain": ("events",),
@@ -146,20 +161,6 @@ _HOMES: Final = {
 """The public names by the module that each is imported from, as above."""
 
 _MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
-    """Import a public name from its module, and keep it."""
-    module = _MODULES.get(name)
-    if module is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    if name == "events":  # a module itself
-        found: Any = import_module(f"{module}.{name}")
-    else:
-        found = getattr(import_module(module), name)
-    globals()[name] = found
-    return found
 
 
 def __dir__() -> list[str]:

@@ -69,7 +69,7 @@ def test_the_hook_checks_subjects(tree: Path) -> None:
     refused = commit(tree, "Named the pools.")
     assert refused.returncode != 0
     assert "ends with a full stop" in refused.stdout
-    assert "git commit --edit --file=.git/COMMIT_EDITMSG" in refused.stdout
+    assert "repeat your command with: --edit --file=.git/COMMIT_EDITMSG" in refused.stdout
     assert commit(tree, "Name the pools").returncode == 0
     assert run(tree, "git", "log", "--format=%s").stdout == "Name the pools\n"
 

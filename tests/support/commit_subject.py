@@ -15,6 +15,7 @@ Lines that begin with ``#`` are comments, and what comes after Git's scissors is
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -93,7 +94,9 @@ def main(path: Path) -> str | None:
     if not found:
         return None
     said = "".join(f"- {fault}\n" for fault in found)
-    return f"{said}Your message is kept. To put it right: git commit --edit --file={path}"
+    return (
+        f"{said}Your message is kept. To put it right, repeat your command with: --edit --file={shlex.quote(str(path))}"
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class PlainLedger(LedgerInterface):
 
     def record(self, commands: Sequence[Command], *, accept: Accept | None = None) -> list[Outcome]:
         """Decide a batch that brings its own times."""
-        attempt = self.handler.attempt_all(commands, accept)
+        attempt = self.handler.prepare_batch(commands, accept)
         self.handler.try_commit(attempt)
         return attempt.answers  # type: ignore[return-value]  # all or nothing: an error is raised
 

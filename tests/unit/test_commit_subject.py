@@ -101,7 +101,7 @@ def test_the_program_tells_the_committer_what_to_do(tmp_path: Path) -> None:
     said = main(path)
     assert said is not None
     assert said.startswith("- the subject begins with 'Named'")
-    assert said.endswith(f"git commit --edit --file={path}")
+    assert said.endswith(f"repeat your command with: --edit --file={path}")
     path.write_text("Name the pools\n")
     assert main(path) is None
 

@@ -273,6 +273,42 @@ def names_to_import(room: str, found: Iterable[Module]) -> set[str]:
     return names
 
 
+def unnamed_faces(found: Iterable[Module]) -> list[str]:
+    """Name the modules that other rooms import though the docstring of their room, which names modules, does not."""
+    read = list(found)
+    by_name = {module.name: module for module in read}
+    complaints = set()
+    for room in rooms(read):
+        docstring = ast.get_docstring(by_name[room].tree) or "" if room in by_name else ""
+        named = {name.rpartition(".")[2] for name in re.findall(r"`([^`]+)`", docstring)}
+        own = {module.name for module in read if module.folder == room and not module.is_package}
+        if not any(name.rpartition(".")[2] in named for name in own):
+            continue  # it says in words what may be imported
+        for other in read:
+            if not f"{other.folder}.".startswith(f"{room}.") and other.name not in ENTRY_POINTS:
+                strangers = {name for name in other.imported & own if name.rpartition(".")[2] not in named}
+                complaints |= {
+                    f"{name} is imported by {other.name}: name it in the docstring of its room" for name in strangers
+                }
+    return sorted(complaints)
+
+
+def test_what_other_rooms_import_is_named_by_its_room() -> None:
+    """A room whose docstring lists what others may import lists all of it."""
+    found = unnamed_faces(modules())
+    assert not found, "\n".join(found)
+
+
+def test_a_face_that_is_not_named_is_found() -> None:
+    """An import that the room does not tell of is found; one that it tells of, and one of its own, are not."""
+    room = Module("holdbook.room", '"""A room.\n\nOther rooms import `face`.\n"""', is_package=True)
+    inside = [Module("holdbook.room.face", "import holdbook.room.back"), Module("holdbook.room.back", "")]
+    other = Module("holdbook.other.one", "from holdbook.room import back, face")
+    assert unnamed_faces([room, *inside, other]) == [
+        "holdbook.room.back is imported by holdbook.other.one: name it in the docstring of its room"
+    ]
+
+
 def test_every_room_says_what_it_is_and_what_others_may_import() -> None:
     """A room's docstring says in a sentence what it is, in another what others may import, and its names are true."""
     found = unexplained_rooms(modules())
@@ -335,8 +371,8 @@ def strange_folders(folders: Iterable[str], found: Iterable[Module]) -> list[str
 
 def test_unit_tests_lie_in_the_rooms_of_the_code() -> None:
     """Each folder below tests/unit has the path of a room."""
-    paths = [path.relative_to(UNIT_TESTS) for path in sorted(UNIT_TESTS.rglob("*")) if path.is_dir()]
-    folders = [path.as_posix() for path in paths if "__pycache__" not in path.parts]
+    paths = {path.parent.relative_to(UNIT_TESTS) for path in UNIT_TESTS.rglob("*.py")} - {Path()}
+    folders = sorted(path.as_posix() for path in paths)
     assert {"domain", "infrastructure/resources/providers"} <= set(folders)
     found = strange_folders(folders, modules())
     assert not found, "\n".join(found)
