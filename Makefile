@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 3
 FAST := $(wildcard tests/unit tests/contract)
 SOAK_SECONDS ?= 900
 STORM_SECONDS ?= 10

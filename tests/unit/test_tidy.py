@@ -51,7 +51,7 @@ class Module:
         """The dotted name of the folder that it lies in."""
         return self.name if self.is_package else self.name.rpartition(".")[0]
 
-    @property
+    @cached_property
     def imported(self) -> set[str]:
         """The dotted names of the modules that it imports, within functions too, and of what it takes from them."""
         found = set()
@@ -62,7 +62,7 @@ class Module:
                 found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         return found
 
-    @property
+    @cached_property
     def defined(self) -> set[str]:
         """The names of its top level: classes, functions, constants, and what it imports by name."""
         found = set()
