@@ -14,7 +14,7 @@ from holdbook.infrastructure.telemetry.logging import get_logger
 from holdbook.infrastructure.verification.fold_check import FoldCheck
 from holdbook.infrastructure.views.store import SQLStore
 from holdbook.infrastructure.views.view_events import SQLViewEvents
-from holdbook.projections.generations import GenerationState
+from holdbook.projections.generations import live_generations
 from holdbook.projections.projector import Projector
 from holdbook.projections.views.catalogue import VIEWS
 
@@ -78,11 +78,11 @@ def _warn_of_views(database: Database) -> None:
     if outdated:
         logger.warning("views_outdated", views=outdated, way_out="run `holdbook projections rebuild --all`")
     for one in found:
-        if one.state is GenerationState.LIVE and one.stopped_at is not None:
+        if one.is_live and one.stopped_at is not None:
             logger.warning("view_stopped", view=one.view, position=one.stopped_at, error=one.error)
 
 
 def outdated_views(found: Iterable[Generation]) -> list[str]:
     """List the views that have no live generation, or whose live generation was built by other code."""
-    live = {one.view: one.fingerprint for one in found if one.state is GenerationState.LIVE}
-    return [view.name for view in VIEWS if live.get(view.name) != view.fingerprint]
+    live = live_generations(found)
+    return [view.name for view in VIEWS if view.name not in live or live[view.name].fingerprint != view.fingerprint]

@@ -61,32 +61,38 @@ class CommandHandler:
 
     def settle(self, command: Command) -> PendingCommand:
         """Give a command of a live caller its id. Raises `Malformed` for one that brings a time of its own."""
-        check_command(command)
+        pending = self._pending(command)
         if command.at is not None:
             raise Malformed("at", command.at, "expected no time: a live command takes the ledger's clock")
-        return PendingCommand.settle(command, self._new_id)
+        return pending
 
     def prepare_batch(self, commands: Sequence[Command], accept: Accept | None = None) -> CommitAttempt:
         """Prepare a batch that is recorded as a whole or not at all, whose commands may bring their own times.
 
         Raises `Malformed` if one is not a command, or would wait.
         """
+        asked = []
         for command in commands:
-            check_command(command)
-            if vars(command).get("wait") is not None:
+            pending = self._pending(command)
+            if pending.waits:
                 raise Malformed("wait", vars(command)["wait"], "expected none: a batch is decided at once")
-        pending = [PendingCommand.settle(command, self._new_id) for command in commands]
-        return CommitAttempt(pending, atomic=True, accept=accept)
+            asked.append(pending)
+        return CommitAttempt(asked, atomic=True, accept=accept)
 
     def check(self, command: Command) -> Outcome:
         """Say what would become of a command now, refusals included, and record nothing.
 
         Raises `Malformed`, and `CommandIdReused` and `PoolAlreadyOpen` as deciding it would.
         """
-        check_command(command)
+        pending = self._pending(command)
         with self.look() as reader:
-            pending = [PendingCommand.settle(command, self._new_id)]
-            return self.batch(pending, reader).run(pending[0], dry=True)
+            return self.batch([pending], reader).run(pending, dry=True)
+
+    def _pending(self, command: Command) -> PendingCommand:
+        """Give a command its id. Raises `Malformed` unless it is a command."""
+        if not isinstance(command, Command):
+            raise Malformed("command", command, "expected one of Holdbook's command objects")
+        return PendingCommand.settle(command, self._new_id)
 
     # Committing
 
@@ -172,9 +178,3 @@ class CommandHandler:
         with self.own_cache() as cache, self.log.reading() as reader:
             cache.look(reader)
             yield reader
-
-
-def check_command(command: Command) -> None:
-    """Raise `Malformed` unless this is a command."""
-    if not isinstance(command, Command):
-        raise Malformed("command", command, "expected one of Holdbook's command objects")

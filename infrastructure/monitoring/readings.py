@@ -16,7 +16,7 @@ from holdbook.infrastructure.database.tables import events
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.log.sql_queue import SQLQueue
 from holdbook.infrastructure.views.store import list_generations
-from holdbook.projections.generations import GenerationState
+from holdbook.projections.generations import live_generations
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.projections.views.current_allocations import CURRENT_ALLOCATIONS
 from holdbook.projections.views.metrics import DONE, LASTED, METRICS, TIMED
@@ -151,7 +151,7 @@ class _DatabaseReading:
         self._connection = connection
         self._now = now
         self._head: int = connection.execute(select(func.max(events.c.position))).scalar() or 0
-        self._live = {one.view: one for one in list_generations(connection) if one.state is GenerationState.LIVE}
+        self._live = live_generations(list_generations(connection))
 
     def read(self) -> Reading:
         counted = list(self._counted())

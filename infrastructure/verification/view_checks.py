@@ -13,7 +13,7 @@ from holdbook.infrastructure.views.physical import SQLLook
 from holdbook.infrastructure.views.store import SQLStore, list_generations
 from holdbook.projections.definition import ViewEvent
 from holdbook.projections.fold import WholeFold
-from holdbook.projections.generations import GenerationState
+from holdbook.projections.generations import live_generations
 from holdbook.projections.views.catalogue import VIEWS
 from holdbook.replay.verification.view_check import CheckedViews
 
@@ -33,7 +33,7 @@ _COLUMNS: Final = (*ViewEvent._fields, "schema_version")
 
 def views_of(log: SQLEventLog) -> CheckedViews:
     """Give the views to compare: the live generations that were built by the code of this version."""
-    live = {one.view: one for one in SQLStore(log.database).generations() if one.state is GenerationState.LIVE}
+    live = live_generations(SQLStore(log.database).generations())
     by_this_code = [view for view in VIEWS if view.name in live and live[view.name].fingerprint == view.fingerprint]
     views = [SQLView(log.database, view, live[view.name]) for view in by_this_code]
     return CheckedViews(views, UncheckedViewEvents(log).read)

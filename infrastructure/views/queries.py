@@ -14,7 +14,7 @@ from holdbook.domain.errors import LogUnavailable
 from holdbook.domain.values import instant_text
 from holdbook.infrastructure.log.sql_log import SQLEventLog
 from holdbook.infrastructure.views.store import list_generations
-from holdbook.projections.generations import GenerationState
+from holdbook.projections.generations import live_generations
 from holdbook.projections.views.metrics import LASTED, METRICS
 from holdbook.projections.views.pool_usage import BUCKET_CHARACTERS, POOL_USAGE, bucket_named
 from holdbook.projections.views.validation_failures import VALIDATION_FAILURES
@@ -60,7 +60,7 @@ class Published:
     def _reading(self, *views: View) -> Iterator[tuple[Connection, list[_Live]]]:
         """Open a transaction that reads, and find each view's live generation; raises `LogUnavailable` for none."""
         with self._database.reading() as connection:
-            found = {one.view: one for one in list_generations(connection) if one.state is GenerationState.LIVE}
+            found = live_generations(list_generations(connection))
             for view in views:
                 if view.name not in found:
                     way_out = "run `holdbook db upgrade` as an account that may make tables"

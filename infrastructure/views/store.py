@@ -292,7 +292,7 @@ def _locked(connection: Connection, view: str) -> list[Generation]:
 
 
 def _live(found: Iterable[Generation]) -> Generation | None:
-    return next((one for one in found if one.state is GenerationState.LIVE), None)
+    return next((one for one in found if one.is_live), None)
 
 
 def _set_state(connection: Connection, generation: Generation, state: GenerationState) -> None:
